@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// A library target of the package with its test target's name derived from it.
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: [.init(stringLiteral: name), "TestSupport"] + dependencies)
+}
+
+let filePaths = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+    name: "Untangle",
+    products: [
+        .executable(name: "untangle", targets: ["untangle"]),
+        .library(
+            name: "Untangle",
+            targets: [
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Pipeline",
+                "Reporting",
+            ]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", .upToNextMinor(from: "1.8.2")),
+        .package(url: "https://github.com/apple/swift-system", .upToNextMinor(from: "1.8.1")),
+        .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "6.2.2")),
+    ],
+    targets: [
+        // System libraries, found through pkg-config.
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Libraries, lowest first. docs/architecture.md draws the arrows.
+        library("TensorCore", [filePaths]),
+        library("Kernels", ["TensorCore", "COpenBLAS"]),
+        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", filePaths]),
+        library("Networks", ["TensorCore", "Kernels"]),
+        library("Interference", ["TensorCore", "Kernels", "Networks"]),
+        library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
+        library("Merging", ["TensorCore", "Kernels", "Checkpoints"]),
+        library("Reporting", ["TensorCore"]),
+        library(
+            "Pipeline",
+            [
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
+                "Yams", filePaths,
+            ]),
+
+        // The tool and its benchmarks.
+        .target(
+            name: "UntangleCommands",
+            dependencies: [
+                "Pipeline", "Reporting", filePaths,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
+        .executableTarget(
+            name: "untangle-bench",
+            dependencies: ["TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Pipeline"]),
+
+        // Tests.
+        .target(
+            name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", filePaths], path: "Tests/TestSupport"),
+        tests("TensorCore", []),
+        tests("Kernels", ["TensorCore"]),
+        tests("Checkpoints", ["TensorCore"]),
+        tests("Analysis", ["TensorCore", "Checkpoints"]),
+        tests("Merging", ["TensorCore", "Checkpoints", "Kernels"]),
+        tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
+        tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
+        tests("Reporting", ["TensorCore"]),
+        tests("Pipeline", ["TensorCore", "Checkpoints", "Networks", "Interference", "Merging", "Reporting"]),
+        .testTarget(name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "UntangleCommands"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

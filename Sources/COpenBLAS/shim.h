@@ -1,0 +1,20 @@
+#ifndef UNTANGLE_OPENBLAS_SHIM_H
+#define UNTANGLE_OPENBLAS_SHIM_H
+
+#include <stddef.h>
+#include <cblas.h>
+
+/* Debian's OpenBLAS has LAPACK's Fortran entry points but no LAPACKE, so the few that are used are declared here:
+   column-major, everything by pointer, LP64 integers, hidden string lengths last. */
+void sgesdd_(const char *jobz, const int *m, const int *n, float *a, const int *lda, float *s, float *u,
+             const int *ldu, float *vt, const int *ldvt, float *work, const int *lwork, int *iwork, int *info,
+             size_t jobz_length);
+void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
+             const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
+             size_t jobz_length);
+void ssyevd_(const char *jobz, const char *uplo, const int *n, float *a, const int *lda, float *w, float *work,
+             const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
+void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
+             const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
+
+#endif

@@ -1,0 +1,140 @@
+import Glibc
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// A file that appears at its path complete or not at all.
+///
+/// Writes go to a hidden sibling, created exclusively and with its space reserved; `commit()` flushes it, renames it over the path
+/// and flushes the folder. An input may therefore be replaced while it is still mapped. Released without a commit, the
+/// sibling is removed.
+public final class AtomicOutput: Sendable {
+    public let path: FilePath
+    private let temporary: FilePath
+    private let descriptor: FileDescriptor
+    private let sync: Bool
+    private let state = Mutex(State.open)
+
+    private enum State { case open, committed, discarded }
+
+    /// Creates the sibling.
+    ///
+    /// - Parameter byteCount: space to reserve, so that a full disk is reported before work begins; nil when unknown.
+    /// - Throws: `IOError`; `io.exists` when the path exists and `options.force` is not set.
+    public init(creating path: FilePath, byteCount: Int?, options: WriteOptions) throws(IOError) {
+        self.path = path
+        sync = options.sync
+        var status = stat()
+        if stat(path.string, &status) == 0 {
+            if status.st_mode & S_IFMT == S_IFDIR {
+                throw IOError(
+                    code: "io.is_directory", message: "cannot write \(path.string): it is a folder", file: path.string)
+            }
+            if !options.force {
+                throw IOError(
+                    code: "io.exists", message: "\(path.string) exists already", file: path.string,
+                    hint: "use --force to replace it")
+            }
+        }
+        let (temporary, descriptor) = try Self.makeSibling(of: path)
+        self.temporary = temporary
+        self.descriptor = descriptor
+        UnfinishedOutputs.insert(temporary)
+        if let byteCount, byteCount > 0 {
+            let failure = posix_fallocate(descriptor.rawValue, 0, byteCount)
+            // File systems that cannot reserve answer EOPNOTSUPP or EINVAL: writing then reports a full disk itself.
+            if failure != 0, failure != EOPNOTSUPP, failure != EINVAL {
+                discard()
+                throw IOError(
+                    Errno(rawValue: failure), action: "reserve \(byteCount) bytes for \(path.string)", path: path)
+            }
+        }
+    }
+
+    deinit { discard() }
+
+    private static func makeSibling(of path: FilePath) throws(IOError) -> (FilePath, FileDescriptor) {
+        let folder = path.removingLastComponent()
+        let name = path.lastComponent?.string ?? "output"
+        for attempt in 0..<100 {
+            let temporary = folder.appending(".\(name).tmp-\(getpid())-\(attempt)")
+            do {
+                let descriptor = try FileDescriptor.open(
+                    temporary, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec],
+                    permissions: [.ownerReadWrite, .groupRead, .otherRead])
+                return (temporary, descriptor)
+            } catch {
+                let errno = error as? Errno ?? .ioError
+                if errno != .fileExists { throw IOError(errno, action: "create \(path.string)", path: path) }
+            }
+        }
+        throw IOError(
+            code: "io.failed", message: "cannot create a temporary file beside \(path.string)", file: path.string)
+    }
+
+    /// Writes all bytes at a position. Safe from several threads on disjoint ranges.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
+        var done = 0
+        while done < bytes.count {
+            let count = pwrite(descriptor.rawValue, bytes.baseAddress! + done, bytes.count - done, offset + done)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw IOError(Errno(rawValue: errno), action: "write \(path.string)", path: path)
+            }
+            done += count
+        }
+    }
+
+    /// Appends-style convenience for small texts.
+    public func write(_ bytes: [UInt8], at offset: Int) throws(IOError) {
+        do { try bytes.withUnsafeBytes { try write($0, at: offset) } } catch { throw error as! IOError }
+    }
+
+    /// Flushes the file and gives it its name.
+    public func commit() throws(IOError) {
+        if sync, fsync(descriptor.rawValue) != 0 {
+            throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)
+        }
+        guard rename(temporary.string, path.string) == 0 else {
+            throw IOError(Errno(rawValue: errno), action: "rename the finished file to \(path.string)", path: path)
+        }
+        UnfinishedOutputs.remove(temporary)
+        state.withLock { $0 = .committed }
+        try? descriptor.close()
+        if sync { Self.flushFolder(of: path) }
+    }
+
+    /// Removes the sibling unless it was committed.
+    public func discard() {
+        let wasOpen = state.withLock { state in
+            defer { if state == .open { state = .discarded } }
+            return state == .open
+        }
+        guard wasOpen else { return }
+        try? descriptor.close()
+        unlink(temporary.string)
+        UnfinishedOutputs.remove(temporary)
+    }
+
+    private static func flushFolder(of path: FilePath) {
+        let folder = path.removingLastComponent()
+        let target = folder.isEmpty ? "." : folder.string
+        let descriptor = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+}
+
+/// The temporary files of this process, so that an interrupt can remove them.
+public enum UnfinishedOutputs {
+    private static let paths = Mutex<Set<String>>([])
+
+    static func insert(_ path: FilePath) { _ = paths.withLock { $0.insert(path.string) } }
+    static func remove(_ path: FilePath) { _ = paths.withLock { $0.remove(path.string) } }
+
+    /// Removes every unfinished output; called when the process is told to stop.
+    public static func removeAll() {
+        for path in paths.withLock({ $0 }) { unlink(path) }
+    }
+}

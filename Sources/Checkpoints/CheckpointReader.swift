@@ -1,0 +1,82 @@
+import SystemPackage
+import TensorCore
+
+/// The formats the product knows by name.
+public enum FormatID: String, Sendable, CaseIterable {
+    case safetensors, npz, npy
+}
+
+/// Reads one checkpoint: the list of its tensors at once, their bytes on demand.
+public protocol CheckpointReader: Sendable {
+    var format: FormatID { get }
+    /// The path that was opened.
+    var path: FilePath { get }
+    /// Every file that belongs to the checkpoint.
+    var files: [FilePath] { get }
+    /// The tensors in the order of the file.
+    var descriptors: [TensorDescriptor] { get }
+    var metadata: Metadata { get }
+    /// Deviations that are tolerated but worth a line.
+    var warnings: [String] { get }
+
+    /// The bytes of a tensor, little-endian and row-major.
+    ///
+    /// - Throws: `FormatError` when stored data is damaged, `IOError` when there is no memory to decode it.
+    func bytes(of index: Int) throws -> TensorBytes
+
+    /// Whether `bytes(of:)` maps the tensor, at no cost in memory, or decodes it.
+    func isMapped(_ index: Int) -> Bool
+
+    /// Where the stored form of a tensor lies.
+    func location(of index: Int) -> StoredLocation
+
+    /// Reads all data and checks every checksum the format has.
+    func verify() throws -> Verification
+}
+
+/// A range of a file.
+public struct StoredLocation: Hashable, Sendable {
+    public let file: FilePath
+    public let range: Range<Int>
+
+    public init(file: FilePath, range: Range<Int>) {
+        self.file = file
+        self.range = range
+    }
+}
+
+/// What reading a checkpoint through found.
+public struct Verification: Sendable, Hashable {
+    public var checkedByteCount: Int
+    public var damage: [Damage]
+
+    public init(checkedByteCount: Int = 0, damage: [Damage] = []) {
+        self.checkedByteCount = checkedByteCount
+        self.damage = damage
+    }
+}
+
+/// One damaged piece of a checkpoint.
+public struct Damage: Sendable, Hashable {
+    public let tensor: TensorName?
+    public let file: FilePath
+    public let offset: Int
+    public let byteCount: Int
+    public let reason: String
+
+    public init(tensor: TensorName?, file: FilePath, offset: Int, byteCount: Int, reason: String) {
+        self.tensor = tensor
+        self.file = file
+        self.offset = offset
+        self.byteCount = byteCount
+        self.reason = reason
+    }
+}
+
+/// What the user says about an input that its bytes do not.
+public struct ReadOptions: Sendable {
+    /// The type that void (`V1`, `V2`) and `<f1` elements of NumPy files stand for.
+    public var npyVoid: DType?
+
+    public init(npyVoid: DType? = nil) { self.npyVoid = npyVoid }
+}

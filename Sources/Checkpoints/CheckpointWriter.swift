@@ -1,0 +1,46 @@
+import SystemPackage
+import TensorCore
+
+/// Writes one checkpoint whose tensors were declared beforehand, so that every position is known before the first byte.
+///
+/// Made by `CheckpointFormat.makeWriter`. Nothing is visible at the output path until `finish()`; a writer that is released
+/// unfinished removes what it began.
+public protocol CheckpointWriter: AnyObject, Sendable {
+    /// Writes part of a tensor's little-endian row-major bytes. Calls may come from any thread and in any order, but every
+    /// byte of every declared tensor must be written exactly once.
+    ///
+    /// - Parameters:
+    ///   - tensor: position in the list of declared tensors.
+    ///   - offset: where in the tensor the bytes belong.
+    func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws
+
+    /// Completes the files, flushes them to the disk and gives them their names.
+    func finish() throws -> WrittenCheckpoint
+}
+
+/// What a writer left behind.
+public struct WrittenCheckpoint: Sendable, Hashable {
+    public let files: [FilePath]
+    public let byteCount: Int
+
+    public init(files: [FilePath], byteCount: Int) {
+        self.files = files
+        self.byteCount = byteCount
+    }
+}
+
+/// How an output is written.
+public struct WriteOptions: Sendable {
+    /// Replace an existing file.
+    public var force: Bool
+    /// Flush to the disk before the output appears.
+    public var sync: Bool
+    /// Split the checkpoint into files of at most this many bytes of tensor data.
+    public var shardByteCount: Int?
+
+    public init(force: Bool = false, sync: Bool = true, shardByteCount: Int? = nil) {
+        self.force = force
+        self.sync = sync
+        self.shardByteCount = shardByteCount
+    }
+}

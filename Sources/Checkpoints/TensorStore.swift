@@ -1,0 +1,35 @@
+import SystemPackage
+import TensorCore
+
+/// A checkpoint as the rest of the product sees it: tensors by name, bytes on demand, whatever the format.
+public final class TensorStore: Sendable {
+    public let reader: any CheckpointReader
+    private let indices: [TensorName: Int]
+
+    /// Opens a checkpoint, recognising its format by content.
+    ///
+    /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
+    public convenience init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
+        self.init(try CheckpointFormat.open(path, options: options))
+    }
+
+    public init(_ reader: any CheckpointReader) {
+        self.reader = reader
+        indices = Dictionary(
+            zip(reader.descriptors.map(\.name), reader.descriptors.indices), uniquingKeysWith: { first, _ in first })
+    }
+
+    public var path: FilePath { reader.path }
+    public var descriptors: [TensorDescriptor] { reader.descriptors }
+    public var metadata: Metadata { reader.metadata }
+
+    public func index(of name: TensorName) -> Int? { indices[name] }
+
+    public func descriptor(named name: TensorName) -> TensorDescriptor? { indices[name].map { descriptors[$0] } }
+
+    /// The little-endian row-major bytes of a tensor, nil when there is none of the name.
+    public func bytes(of name: TensorName) throws -> TensorBytes? {
+        guard let index = indices[name] else { return nil }
+        return try reader.bytes(of: index)
+    }
+}

@@ -1,0 +1,19 @@
+import COpenBLAS
+
+/// How many threads the process computes with.
+///
+/// There is one level of parallelism: workers over chunks, tensors or shards of a batch. OpenBLAS itself is held to one
+/// thread, whose setting is process-wide, so that results do not depend on the machine.
+public struct ComputeBudget: Sendable, Hashable {
+    public let threads: Int
+
+    /// - Parameter threads: at least 1; nil takes every core that the process may run on.
+    public init(threads: Int? = nil) {
+        self.threads = max(1, threads ?? Self.availableCores)
+        openblas_set_num_threads(1)
+    }
+
+    private static var availableCores: Int {
+        Int(openblas_get_num_procs())
+    }
+}

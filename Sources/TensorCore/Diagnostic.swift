@@ -1,0 +1,48 @@
+/// An error that a person can act on: what is wrong, where, and what to do.
+///
+/// Printed by the command line in at most three lines and as JSON; `code` is stable and listed in `docs/errors.md`.
+public protocol Diagnostic: Error, Sendable {
+    /// Stable identifier, such as `format.truncated`.
+    var code: String { get }
+    /// One sentence with the numbers on both sides.
+    var message: String { get }
+    var file: String? { get }
+    var tensor: String? { get }
+    var byteOffset: UInt64? { get }
+    var hint: String? { get }
+    /// What the process should end with.
+    var severity: DiagnosticSeverity { get }
+}
+
+extension Diagnostic {
+    public var file: String? { nil }
+    public var tensor: String? { nil }
+    public var byteOffset: UInt64? { nil }
+    public var hint: String? { nil }
+}
+
+/// The exit status that an error stands for.
+public enum DiagnosticSeverity: Int32, Sendable {
+    /// The command line makes no sense.
+    case usage = 2
+    /// A file, recipe or combination of inputs is at fault.
+    case badInput = 3
+    /// The operating system refused: disk full, permission, memory.
+    case resources = 4
+}
+
+/// A call to the operating system failed.
+public struct IOError: Diagnostic, Hashable {
+    public let code: String
+    public let message: String
+    public let file: String?
+    public let hint: String?
+    public var severity: DiagnosticSeverity { code == "io.not_found" ? .badInput : .resources }
+
+    public init(code: String, message: String, file: String?, hint: String? = nil) {
+        self.code = code
+        self.message = message
+        self.file = file
+        self.hint = hint
+    }
+}

@@ -1,0 +1,63 @@
+import Glibc
+import SystemPackage
+
+/// A file mapped read-only into memory.
+///
+/// The mapping lives as long as the object. A file that another process cuts short while it is mapped raises SIGBUS on
+/// access; nothing in the product does that to its own inputs, because outputs appear by rename.
+public final class MappedFile: Sendable {
+    public let path: FilePath
+    public let byteCount: Int
+    // Safety: the address is set once, never written through, and unmapped in deinit only.
+    private nonisolated(unsafe) let base: UnsafeRawPointer?
+
+    /// Maps the whole file; no page is read yet.
+    public init(_ path: FilePath) throws(IOError) {
+        self.path = path
+        let descriptor: FileDescriptor
+        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) } catch {
+            throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
+        }
+        defer { try? descriptor.close() }
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else {
+            throw IOError(Errno(rawValue: errno), action: "read the size of \(path.string)", path: path)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw IOError(
+                code: "io.not_a_file", message: "\(path.string) is not a regular file", file: path.string)
+        }
+        byteCount = Int(status.st_size)
+        guard byteCount > 0 else {
+            base = nil
+            return
+        }
+        let address = mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor.rawValue, 0)
+        guard let address, address != MAP_FAILED else {
+            throw IOError(Errno(rawValue: errno), action: "map \(path.string)", path: path)
+        }
+        base = UnsafeRawPointer(address)
+    }
+
+    deinit {
+        if let base { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
+    }
+
+    /// The bytes of the file.
+    ///
+    /// Safety: valid while the object lives; `TensorBytes` keeps it alive around every use.
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
+
+    /// Asks the kernel to read a range ahead of its use.
+    public func willNeed(_ range: Range<Int>) { advise(range, MADV_WILLNEED) }
+
+    /// Drops the pages of a range from this process; they stay in the page cache.
+    public func doneWith(_ range: Range<Int>) { advise(range, MADV_DONTNEED) }
+
+    private func advise(_ range: Range<Int>, _ advice: Int32) {
+        guard let base, !range.isEmpty else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let start = range.lowerBound / page * page
+        madvise(UnsafeMutableRawPointer(mutating: base + start), range.upperBound - start, advice)
+    }
+}

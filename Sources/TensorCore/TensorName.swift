@@ -1,0 +1,42 @@
+/// The name of a tensor: a label, compared by its UTF-8 bytes.
+///
+/// Swift's `String` takes canonically equivalent texts for equal (`é` as one scalar or as two); every checkpoint format
+/// takes them for two names. Names never become paths.
+public struct TensorName: Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+    public let text: String
+
+    public init(_ text: String) { self.text = text }
+    public init(stringLiteral value: String) { text = value }
+
+    /// The name with control characters escaped, safe to print on a terminal.
+    public var description: String { text.escapingControlCharacters }
+}
+
+extension TensorName: Hashable, Comparable {
+    public static func == (a: TensorName, b: TensorName) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+
+    /// Orders by bytes, as the writers of the formats do.
+    public static func < (a: TensorName, b: TensorName) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
+
+    public func hash(into hasher: inout Hasher) {
+        for byte in text.utf8 { hasher.combine(byte) }
+        hasher.combine(0xFF as UInt8)
+    }
+}
+
+extension String {
+    /// The text with C0, C1 and delete characters written as `\u{XX}`.
+    public var escapingControlCharacters: String {
+        func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) }
+        guard unicodeScalars.contains(where: isControl) else { return self }
+        var result = ""
+        for scalar in unicodeScalars {
+            if isControl(scalar) {
+                result += "\\u{\(String(scalar.value, radix: 16, uppercase: true))}"
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}
