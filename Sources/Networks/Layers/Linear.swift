@@ -1,0 +1,68 @@
+import Kernels
+
+/// Applies `out = x · weightᵀ + bias` to every row, or adds that to `out`.
+///
+/// - Shapes: `x` `[R, C]` with rows `xStride` apart, `weight` `[O, C]`, `bias` `[O]`, `out` `[R, O]` with rows
+///   `outStride` apart.
+package func linearForward(
+    _ out: UnsafeMutablePointer<Float>, outStride: Int, _ x: UnsafePointer<Float>, xStride: Int,
+    weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?, R: Int, C: Int, O: Int, accumulate: Bool = false
+) {
+    if let bias {
+        for r in 0..<R {
+            let row = out + r &* outStride
+            if accumulate {
+                for o in 0..<O { row[o] += bias[o] }
+            } else {
+                row.update(from: bias, count: O)
+            }
+        }
+    }
+    multiply(
+        R, O, C, .rows(x, stride: xStride), .transposed(weight, stride: C), into: out, stride: outStride,
+        accumulate: accumulate || bias != nil)
+}
+
+/// The gradients of `linearForward`.
+///
+/// Overwrites `dWeight` and `dBias`; overwrites `dx`, or adds to it where `accumulate` is set.
+///
+/// - Shapes: `dOut` `[R, O]` with rows `outStride` apart, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight`
+///   `[O, C]`, `dBias` `[O]`.
+package func linearBackward(
+    dx: UnsafeMutablePointer<Float>?, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?,
+    _ dOut: UnsafePointer<Float>, outStride: Int, _ x: UnsafePointer<Float>, xStride: Int,
+    weight: UnsafePointer<Float>, R: Int, C: Int, O: Int, accumulate: Bool = false
+) {
+    multiply(O, C, R, .transposed(dOut, stride: outStride), .rows(x, stride: xStride), into: dWeight, stride: C)
+    if let dBias { columnSums(dBias, dOut, stride: outStride, R: R, C: O) }
+    if let dx {
+        multiply(
+            R, C, O, .rows(dOut, stride: outStride), .rows(weight, stride: C), into: dx, stride: xStride,
+            accumulate: accumulate)
+    }
+}
+
+/// Overwrites `out` with the sum over the rows of `x`.
+///
+/// - Shapes: `x` `[R, C]` with rows `stride` apart, `out` `[C]`.
+package func columnSums(
+    _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, stride: Int, R: Int, C: Int
+) {
+    out.update(repeating: 0, count: C)
+    var r = 0
+    // Four rows at a time: a quarter of the traffic to the running sums.
+    while r &+ 4 <= R {
+        let a = x + r &* stride
+        let b = a + stride
+        let c = b + stride
+        let d = c + stride
+        for i in 0..<C { out[i] += (a[i] + b[i]) + (c[i] + d[i]) }
+        r &+= 4
+    }
+    while r < R {
+        let a = x + r &* stride
+        for i in 0..<C { out[i] += a[i] }
+        r &+= 1
+    }
+}

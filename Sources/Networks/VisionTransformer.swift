@@ -1,0 +1,129 @@
+import Kernels
+import TensorCore
+
+/// A vision transformer: from images to features, for inference and for training.
+///
+/// The value holds no parameters. They come as one flat vector that `layout` describes, so that merging, optimising and
+/// copying a model are loops over one array.
+public struct VisionTransformer: Sendable {
+    public let config: VisionTransformerConfig
+    public let layout: ParameterLayout
+    let offsets: ModelOffsets
+
+    /// - Throws: `NetworkError` `network.bad_config` when the architecture contradicts itself.
+    public init(_ config: VisionTransformerConfig) throws(NetworkError) {
+        try config.validate()
+        self.config = config
+        layout = ParameterLayout(config)
+        offsets = ModelOffsets(layout, config)
+    }
+
+    /// The length of a parameter vector.
+    public var parameterCount: Int { layout.count }
+
+    /// The features of images.
+    ///
+    /// - Shapes: `parameters` `[parameterCount]`; the result is `[N, featureSize]`, row-major.
+    /// - Cost: images are cut in chunks of a fixed size that workers take in turn; results do not depend on the number of
+    ///   threads.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    public func features(
+        parameters: [Float], images: ImageSet, budget: ComputeBudget
+    ) throws(NetworkError) -> [Float] {
+        try features(parameters: parameters, images: images, rows: Array(0..<images.count), budget: budget)
+    }
+
+    /// The features of chosen images of a set, in the order of `rows`.
+    ///
+    /// - Precondition: every row lies inside the set.
+    public func features(
+        parameters: [Float], images: ImageSet, rows: [Int], budget: ComputeBudget
+    ) throws(NetworkError) -> [Float] {
+        try check(parameters: parameters)
+        try check(images)
+        precondition(rows.allSatisfy { 0..<images.count ~= $0 }, "a row lies outside of the set")
+        let chunkSize = max(1, min(32, 2048 / config.tokenCount))
+        let chunkCount = (rows.count + chunkSize - 1) / chunkSize
+        let workerCount = max(1, min(budget.threads, chunkCount))
+        let width = config.featureSize
+        let result: FloatBuffer
+        var workspaces: [TransformerWorkspace] = []
+        do { result = try FloatBuffer(count: rows.count * width) } catch { throw NetworkError(error) }
+        for _ in 0..<workerCount {
+            workspaces.append(try TransformerWorkspace(self, capacity: chunkSize, purpose: .inference))
+        }
+        let workers = workspaces
+        parallelChunks(count: workerCount, threads: workerCount) { worker in
+            for chunk in stride(from: worker, to: chunkCount, by: workerCount) {
+                let range = chunk * chunkSize..<min(rows.count, (chunk + 1) * chunkSize)
+                // Safety: each chunk writes its own rows of the result, and arrays outlive the calls.
+                parameters.withUnsafeBufferPointer { parameters in
+                    images.values.withUnsafeBufferPointer { images in
+                        rows.withUnsafeBufferPointer { rows in
+                            guard let p = parameters.baseAddress, let images = images.baseAddress,
+                                let rows = rows.baseAddress
+                            else { return }
+                            let features = workers[worker].forward(
+                                p, images: images, rows: rows + range.lowerBound, count: range.count)
+                            (result.pointer + range.lowerBound * width)
+                                .update(from: features, count: range.count * width)
+                        }
+                    }
+                }
+            }
+        }
+        return Array(result.values)
+    }
+
+    /// - Throws: `NetworkError` `network.parameter_count` when the vector has another length.
+    public func check(parameters: [Float]) throws(NetworkError) {
+        guard parameters.count == layout.count else {
+            throw NetworkError(
+                .parameterCount,
+                "the architecture has \(layout.count) parameters, but the vector holds \(parameters.count)",
+                hint: "check that config.json belongs to the checkpoint")
+        }
+    }
+
+    /// - Throws: `NetworkError` `network.bad_images` when the images are not of the size the model takes.
+    public func check(_ images: ImageSet) throws(NetworkError) {
+        guard images.channels == config.channels, images.height == config.imageHeight,
+            images.width == config.imageWidth
+        else {
+            throw NetworkError(
+                .badImages,
+                "the images are [\(images.channels), \(images.height), \(images.width)], but the model takes "
+                    + "[\(config.channels), \(config.imageHeight), \(config.imageWidth)]",
+                hint: "sizes are [channels, height, width]; resize the images, or give the right config")
+        }
+    }
+}
+
+/// Where the tensors start in the parameter vector.
+struct ModelOffsets: Sendable {
+    let cls, position, patchWeight: Int
+    let patchBias: Int?
+    let preNormWeight, preNormBias: Int?
+    let blocks: [BlockOffsets]
+    let normWeight, normBias: Int
+    let projection: Int?
+
+    init(_ layout: ParameterLayout, _ config: VisionTransformerConfig) {
+        func start(_ name: TensorName) -> Int? { layout[name]?.range.lowerBound }
+        func required(_ name: TensorName) -> Int {
+            guard let offset = start(name) else { preconditionFailure("the layout has no \(name)") }
+            return offset
+        }
+        cls = required("cls_token")
+        position = required("pos_embed")
+        patchWeight = required("patch_embed.proj.weight")
+        patchBias = start("patch_embed.proj.bias")
+        preNormWeight = start("norm_pre.weight")
+        preNormBias = start("norm_pre.bias")
+        blocks = (0..<config.layerCount).map { BlockOffsets(layout, block: $0) }
+        let norm = config.finalNorm == .beforePooling ? "norm" : "fc_norm"
+        normWeight = required(TensorName(norm + ".weight"))
+        normBias = required(TensorName(norm + ".bias"))
+        projection = start("head.weight")
+    }
+}
