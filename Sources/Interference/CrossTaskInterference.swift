@@ -1,0 +1,109 @@
+public import Kernels
+public import Networks
+
+/// What an expert says on its own task's inputs: the fixed side of every interference measure.
+///
+/// Made once per expert, so that many merged models can be measured without holding the experts in memory.
+public struct ExpertReference: Sendable {
+    public let data: TaskData
+    /// The accuracy of the expert, where labels exist.
+    public let accuracy: Double?
+    /// `[N, classes]`.
+    fileprivate let logits: [Float]
+
+    /// - Parameter expert: the original expert's parameters, also where adapted experts were merged.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    public init(
+        _ transformer: VisionTransformer, expert: [Float], data: TaskData, budget: ComputeBudget
+    ) throws(NetworkError) {
+        self.data = data
+        logits = try data.logits(transformer, expert, budget)
+        accuracy = data.accuracy(of: logits)
+    }
+
+    /// The mean distance from this expert of a model with the given logits on the same inputs.
+    fileprivate func distance(_ distance: Distance, to student: [Float]) -> Double {
+        let K = data.task.head.classCount
+        var sum = 0.0
+        logits.withUnsafeBufferPointer { teacher in
+            student.withUnsafeBufferPointer { student in
+                guard let teacher = teacher.baseAddress, let student = student.baseAddress else { return }
+                for n in 0..<data.inputs.count {
+                    sum += distance.value(teacher: teacher + n * K, student: student + n * K, K: K)
+                }
+            }
+        }
+        return sum / Double(data.inputs.count)
+    }
+}
+
+/// The interference of one task in a merged model.
+public struct TaskInterference: Sendable, Hashable {
+    public let name: String
+    /// The mean distance from the expert to the merged model on the task's inputs.
+    public let interference: Double
+    public let samples: Int
+    /// Accuracies between 0 and 1, where labels exist.
+    public let expertAccuracy: Double?
+    public let mergedAccuracy: Double?
+}
+
+/// How far a merged model is from behaving as every expert does on that expert's task.
+///
+///     xi = Σ_t E_{x ~ task t} dist(h_t f(x; expert_t), h_t f(x; merged))
+///
+/// - Source: Ramesh, Stoica, Iyer, Choshen, Hoffman 2026, arXiv:2603.13467.
+public struct CrossTaskInterference: Sendable, Hashable {
+    public let tasks: [TaskInterference]
+    public let distance: Distance
+    /// The sum over tasks.
+    public var total: Double { tasks.reduce(0) { $0 + $1.interference } }
+
+    /// Measures a merged model against its experts.
+    ///
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    public init(
+        _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distance: Distance = .kl,
+        budget: ComputeBudget
+    ) throws(NetworkError) {
+        var tasks: [TaskInterference] = []
+        for reference in references {
+            let logits = try reference.data.logits(transformer, merged, budget)
+            tasks.append(
+                TaskInterference(
+                    name: reference.data.task.name, interference: reference.distance(distance, to: logits),
+                    samples: reference.data.inputs.count, expertAccuracy: reference.accuracy,
+                    mergedAccuracy: reference.data.accuracy(of: logits)))
+        }
+        self.tasks = tasks
+        self.distance = distance
+    }
+}
+
+/// The drift that each single expert causes on each other task.
+///
+/// Entry (i, j) is the mean distance, on task i's inputs under its head, between expert i and `base + tau_i + tau_j`; the
+/// diagonal is 0.
+///
+/// - Shapes: `base` and each of `experts` a parameter vector; the result is `[N][N]`, rows are the tasks that suffer.
+/// - Cost: N (N - 1) passes over inputs.
+/// - Precondition: experts and references are in one order.
+/// - Throws: `NetworkError` when sizes do not fit or memory is short.
+public func interferenceMatrix(
+    _ transformer: VisionTransformer, base: [Float], experts: [[Float]], references: [ExpertReference],
+    distance: Distance = .kl, budget: ComputeBudget
+) throws(NetworkError) -> [[Double]] {
+    precondition(experts.count == references.count, "every expert has one reference")
+    try transformer.check(parameters: base)
+    for expert in experts { try transformer.check(parameters: expert) }
+    var matrix = [[Double]](repeating: [Double](repeating: 0, count: experts.count), count: experts.count)
+    var pair = base
+    for i in experts.indices {
+        for j in experts.indices where j != i {
+            for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
+            let logits = try references[i].data.logits(transformer, pair, budget)
+            matrix[i][j] = references[i].distance(distance, to: logits)
+        }
+    }
+    return matrix
+}

@@ -1,0 +1,139 @@
+public import Kernels
+public import Networks
+import TensorCore
+
+/// The loss of one step, before the update of that step.
+public struct ResolverStep: Sendable, Hashable {
+    /// From 0.
+    public let step: Int
+    /// `preservation + alpha * interference`.
+    public let loss: Double
+    /// The distance from the expert under its own head.
+    public let preservation: Double
+    /// The mean distance from the base under the other heads; 0 where there is none.
+    public let interference: Double
+}
+
+/// An expert after Resolving Interference.
+public struct ResolvedExpert: Sendable {
+    /// The adapted parameter vector.
+    public let parameters: [Float]
+    /// Every step that was taken.
+    public let trace: [ResolverStep]
+    /// Whether the progress callback asked to stop before the last step.
+    public let isCancelled: Bool
+}
+
+/// Adapts experts so that each keeps its own head's outputs and the base's outputs under all other heads.
+///
+/// Made once for a set of tasks, because what the base says is the same for every expert. Only the backbone is trained,
+/// all of its tensors; heads stay frozen.
+///
+/// A batch is split in a fixed number of shards whose gradients and losses are added in order, so the result does not
+/// depend on the number of threads.
+public struct Resolver: Sendable {
+    public let tasks: [TaskHead]
+    public let options: ResolverOptions
+    private let transformer: VisionTransformer
+    private let auxiliary: ImageSet
+    private let bank: HeadBank
+    private let teachers: TeacherOutputs
+    private let batches: AuxiliaryBatches
+    private let budget: ComputeBudget
+
+    /// Computes the outputs of the base under all heads for the auxiliary inputs that the steps will use.
+    ///
+    /// - Parameters:
+    ///   - base: the pretrained parameter vector, of the transformer's layout.
+    ///   - tasks: all tasks, also those whose experts are not adapted: their heads are in the loss.
+    ///   - auxiliary: unlabelled inputs of any kind but the tasks' own.
+    /// - Throws: `NetworkError` when sizes do not fit, `InterferenceError` for an option out of range, `IOError` when
+    ///   memory is short.
+    public init(
+        transformer: VisionTransformer, base: [Float], tasks: [TaskHead], auxiliary: ImageSet,
+        options: ResolverOptions = ResolverOptions(), budget: ComputeBudget
+    ) throws {
+        try options.validate()
+        guard !tasks.isEmpty else { throw InterferenceError(.badOption, "there is no task") }
+        for task in tasks { try transformer.check(task.head, name: task.name) }
+        try transformer.check(parameters: base)
+        try transformer.check(auxiliary)
+        self.transformer = transformer
+        self.tasks = tasks
+        self.auxiliary = auxiliary
+        self.options = options
+        self.budget = budget
+        bank = HeadBank(tasks.map(\.head))
+        batches = AuxiliaryBatches(
+            inputCount: auxiliary.count, batchSize: options.batchSize, order: options.order)
+        teachers = try TeacherOutputs(
+            transformer, base: base, bank: bank, auxiliary: auxiliary, batches: batches, steps: options.steps,
+            budget: budget)
+    }
+
+    /// Adapts one expert.
+    ///
+    /// - Parameters:
+    ///   - expert: its parameter vector.
+    ///   - task: its number among `tasks`.
+    ///   - progress: called after each step with that step's loss; false stops the run.
+    /// - Throws: `InterferenceError` `interference.diverged` when the loss is no longer a number; `NetworkError` or
+    ///   `IOError` for sizes and memory.
+    public func resolve(
+        expert: [Float], task: Int, progress: (ResolverStep) -> Bool = { _ in true }
+    ) throws -> ResolvedExpert {
+        let (state, objective) = try prepare(expert: expert, task: task)
+        let optimizer = AdamW(weightDecay: options.weightDecay)
+        var batches = batches
+        var trace: [ResolverStep] = []
+        trace.reserveCapacity(options.steps)
+        for step in 0..<options.steps {
+            let rows = batches.rows(step: step)
+            let current = try record(
+                state.evaluate(objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] }),
+                step)
+            let factor = options.schedule.factor(step: step, of: options.steps)
+            state.update(optimizer, step: step, learningRate: options.learningRate * factor)
+            trace.append(current)
+            guard progress(current) else { break }
+        }
+        return ResolvedExpert(
+            parameters: Array(state.parameters.values), trace: trace, isCancelled: trace.count < options.steps)
+    }
+
+    /// The loss of the first batch and its gradient by the parameters, at the expert itself.
+    ///
+    /// - Shapes: the gradient is like the parameter vector.
+    public func firstGradient(expert: [Float], task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
+        let (state, objective) = try prepare(expert: expert, task: task)
+        var batches = batches
+        let rows = batches.rows(step: 0)
+        let terms = state.evaluate(
+            objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] })
+        return (try record(terms, 0), state.gradient())
+    }
+
+    private func prepare(expert: [Float], task: Int) throws -> (TrainingState, InterferenceObjective) {
+        precondition(tasks.indices ~= task, "the expert belongs to no task")
+        try transformer.check(parameters: expert)
+        let own = try teachers.outputs(
+            of: expert, under: tasks[task].head, transformer, auxiliary: auxiliary, budget: budget)
+        let objective = InterferenceObjective(
+            bank: bank, own: task, alpha: options.alpha, distance: options.distance, baseLogits: teachers.base,
+            ownLogits: own)
+        return (
+            try TrainingState(transformer, from: expert, bank: bank, options: options, budget: budget), objective
+        )
+    }
+
+    private func record(_ terms: LossTerms, _ step: Int) throws(InterferenceError) -> ResolverStep {
+        let loss = terms.preservation + options.alpha * terms.interference
+        guard loss.isFinite else {
+            throw InterferenceError(
+                .diverged, "the loss of step \(step + 1) of \(options.steps) is \(loss)",
+                hint: "lower the learning rate \(options.learningRate), or check the inputs for NaN")
+        }
+        return ResolverStep(
+            step: step, loss: loss, preservation: terms.preservation, interference: terms.interference)
+    }
+}

@@ -1,0 +1,75 @@
+public import Kernels
+public import Networks
+
+/// A task with inputs, and labels where there are any.
+public struct TaskData: Sendable {
+    public let task: TaskHead
+    public let inputs: ImageSet
+    /// The class of each input, `[N]`.
+    public let labels: [Int]?
+
+    /// - Throws: `NetworkError` `network.bad_labels` when labels are not one for each input, or lie outside of the head's
+    ///   classes.
+    public init(task: TaskHead, inputs: ImageSet, labels: [Int]? = nil) throws(NetworkError) {
+        if let labels {
+            guard labels.count == inputs.count else {
+                throw NetworkError(
+                    .badLabels,
+                    "the data of task \"\(task.name)\" has \(inputs.count) images but \(labels.count) labels")
+            }
+            if let index = labels.firstIndex(where: { !(0..<task.head.classCount ~= $0) }) {
+                throw NetworkError(
+                    .badLabels,
+                    "label \(labels[index]) of image \(index) of task \"\(task.name)\" lies outside of the head's "
+                        + "\(task.head.classCount) classes")
+            }
+        }
+        self.task = task
+        self.inputs = inputs
+        self.labels = labels
+    }
+
+    /// The logits of a model on these inputs under the task's head, `[N, classes]`.
+    func logits(
+        _ transformer: VisionTransformer, _ parameters: [Float], _ budget: ComputeBudget
+    ) throws(NetworkError) -> [Float] {
+        try transformer.check(task.head, name: task.name)
+        return HeadBank([task.head]).logits(
+            features: try transformer.features(parameters: parameters, images: inputs, budget: budget))
+    }
+
+    /// The share of inputs whose largest logit is that of their label; nil without labels.
+    func accuracy(of logits: [Float]) -> Double? {
+        guard let labels else { return nil }
+        let K = task.head.classCount
+        let hits = logits.withUnsafeBufferPointer { logits in
+            guard let logits = logits.baseAddress else { return 0 }
+            return labels.indices.count { indexOfLargest(logits + $0 * K, K) == labels[$0] }
+        }
+        return Double(hits) / Double(labels.count)
+    }
+}
+
+/// The accuracy of a backbone under one task's head.
+public struct TaskAccuracy: Sendable, Hashable {
+    public let name: String
+    /// Between 0 and 1.
+    public let accuracy: Double
+    public let samples: Int
+}
+
+/// Measures the accuracy of a parameter vector under the heads of labelled tasks.
+///
+/// - Throws: `NetworkError` `network.bad_labels` when a task has no labels; others when sizes do not fit.
+public func evaluate(
+    _ transformer: VisionTransformer, parameters: [Float], tasks: [TaskData], budget: ComputeBudget
+) throws(NetworkError) -> [TaskAccuracy] {
+    var results: [TaskAccuracy] = []
+    for data in tasks {
+        guard let accuracy = data.accuracy(of: try data.logits(transformer, parameters, budget)) else {
+            throw NetworkError(.badLabels, "the data of task \"\(data.task.name)\" has no labels")
+        }
+        results.append(TaskAccuracy(name: data.task.name, accuracy: accuracy, samples: data.inputs.count))
+    }
+    return results
+}

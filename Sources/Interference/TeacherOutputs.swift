@@ -1,0 +1,58 @@
+import Kernels
+import Networks
+import TensorCore
+
+/// The logits that students are held to, over the auxiliary inputs that a run uses.
+///
+/// Teachers never change: those of the base under all heads are computed once for all experts, and those of an expert
+/// under its own head once for all its steps.
+struct TeacherOutputs: Sendable {
+    /// The inputs that some step uses, ascending.
+    let rows: [Int]
+    /// The place of each input in `rows`; -1 for an input that no step uses.
+    let slots: [Int]
+    /// The base under every head, `[rows, K]`.
+    let base: FloatBuffer
+
+    init(
+        _ transformer: VisionTransformer, base parameters: [Float], bank: HeadBank, auxiliary: ImageSet,
+        batches: AuxiliaryBatches, steps: Int, budget: ComputeBudget
+    ) throws {
+        var isUsed = [Bool](repeating: false, count: auxiliary.count)
+        let (needed, overflow) = steps.multipliedReportingOverflow(by: batches.batchSize)
+        if overflow || needed >= auxiliary.count {
+            // A pass over all inputs, in whatever order.
+            for row in isUsed.indices { isUsed[row] = true }
+        } else {
+            var batches = batches
+            for step in 0..<steps {
+                for row in batches.rows(step: step) { isUsed[row] = true }
+            }
+        }
+        let used = isUsed.indices.filter { isUsed[$0] }
+        var slots = [Int](repeating: -1, count: auxiliary.count)
+        for (slot, row) in used.enumerated() { slots[row] = slot }
+        self.slots = slots
+        rows = used
+        base = try Self.logits(transformer, parameters, bank, auxiliary, rows, budget)
+    }
+
+    /// The outputs of an expert under one head, `[rows, classes]`.
+    func outputs(
+        of expert: [Float], under head: ClassificationHead, _ transformer: VisionTransformer, auxiliary: ImageSet,
+        budget: ComputeBudget
+    ) throws -> FloatBuffer {
+        try Self.logits(transformer, expert, HeadBank([head]), auxiliary, rows, budget)
+    }
+
+    private static func logits(
+        _ transformer: VisionTransformer, _ parameters: [Float], _ bank: HeadBank, _ images: ImageSet, _ rows: [Int],
+        _ budget: ComputeBudget
+    ) throws -> FloatBuffer {
+        let features = try transformer.features(parameters: parameters, images: images, rows: rows, budget: budget)
+        let logits = bank.logits(features: features)
+        let buffer = try FloatBuffer(count: logits.count)
+        _ = buffer.values.update(from: logits)
+        return buffer
+    }
+}

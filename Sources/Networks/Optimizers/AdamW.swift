@@ -1,0 +1,49 @@
+import Glibc
+
+/// Adam with decoupled weight decay, step for step as PyTorch computes it.
+///
+///     theta -= lr * weightDecay * theta
+///     m += (1 - beta1) (g - m);   v = beta2 v + (1 - beta2) g²
+///     theta -= lr / (1 - beta1^t) * m / (√v / √(1 - beta2^t) + eps)
+///
+/// - Source: Loshchilov, Hutter 2017, arXiv:1711.05101; defaults of `torch.optim.AdamW`.
+public struct AdamW: Sendable, Hashable {
+    public var beta1: Double
+    public var beta2: Double
+    public var eps: Double
+    public var weightDecay: Double
+
+    public init(beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8, weightDecay: Double) {
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+        self.weightDecay = weightDecay
+    }
+
+    /// Updates a stretch of parameters and of both moments.
+    ///
+    /// - Shapes: all `[N]`; the moments start at zero.
+    /// - Parameter step: the number of the step, from 1.
+    package func update(
+        _ theta: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+        firstMoment m: UnsafeMutablePointer<Float>,
+        secondMoment v: UnsafeMutablePointer<Float>, N: Int, step: Int, learningRate: Double
+    ) {
+        // Scalars in double precision and rounded once, as PyTorch's.
+        let keep = Float(1 - learningRate * weightDecay)
+        let take1 = Float(1 - beta1)
+        let keep2 = Float(beta2)
+        let take2 = Float(1 - beta2)
+        let stepSize = Float(learningRate / (1 - pow(beta1, Double(step))))
+        let correction = Float((1 - pow(beta2, Double(step))).squareRoot())
+        let eps = Float(eps)
+        for i in 0..<N {
+            let g = gradient[i]
+            let first = m[i] + take1 * (g - m[i])
+            let second = v[i] * keep2 + take2 * (g * g)
+            m[i] = first
+            v[i] = second
+            theta[i] = theta[i] * keep - stepSize * (first / (second.squareRoot() / correction + eps))
+        }
+    }
+}
