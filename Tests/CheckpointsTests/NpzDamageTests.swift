@@ -62,7 +62,7 @@ import Testing
         let folder = TemporaryFolder()
         let seed: UInt64 = 41
         var generator = NpyTestGenerator(seed: seed)
-        for round in 0..<600 * Self.fuzzFactor {
+        for round in 0..<300 * Self.fuzzFactor {
             var bytes = original
             for _ in 0..<Int.random(in: 1...3, using: &generator) {
                 let place = Int.random(in: 0..<bytes.count, using: &generator)
@@ -116,7 +116,7 @@ import Testing
         for base in ["saved_C64.npy", "saved_rank9.npy", "version3.npy"] {
             let original = try npyFileBytes(Fixtures.path("npz/" + base))
             var generator = NpyTestGenerator(seed: 43)
-            for _ in 0..<1500 * Self.fuzzFactor {
+            for _ in 0..<1000 * Self.fuzzFactor {
                 var bytes = original
                 for _ in 0..<Int.random(in: 1...4, using: &generator) {
                     bytes[Int.random(in: 0..<min(bytes.count, 130), using: &generator)] =
