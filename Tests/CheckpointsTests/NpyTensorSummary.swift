@@ -1,4 +1,3 @@
-import CCrypto
 import Checkpoints
 import Glibc
 import SystemPackage
@@ -26,7 +25,7 @@ struct NpyTensorSummary: Equatable, CustomStringConvertible {
         name = descriptor.name.text
         dtype = descriptor.dtype.rawValue
         shape = descriptor.shape.dims
-        sha256 = try reader.bytes(of: index).withUnsafeBytes(Self.sha256)
+        sha256 = try reader.bytes(of: index).withUnsafeBytes { TensorDigest(of: $0).hexadecimal }
     }
 
     /// Reads every tensor.
@@ -40,12 +39,6 @@ struct NpyTensorSummary: Equatable, CustomStringConvertible {
             path.extension == "npy"
             ? try NpyReader(opening: path, options: options) : try NpzReader(opening: path, options: options)
         return try all(reader)
-    }
-
-    static func sha256(_ bytes: UnsafeRawBufferPointer) -> String {
-        var digest = [UInt8](repeating: 0, count: 32)
-        EVP_Digest(bytes.baseAddress, bytes.count, &digest, nil, EVP_sha256(), nil)
-        return digest.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 }
 
