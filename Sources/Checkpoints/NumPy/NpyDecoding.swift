@@ -13,38 +13,48 @@ extension NpyHeader {
     /// - Throws: `IOError` when there is no memory.
     func decode(_ data: UnsafeRawBufferPointer) throws(IOError) -> AlignedBuffer {
         let result = try AlignedBuffer(byteCount: data.count)
+        let bytes = result.mutableBytes
         if needsTransposing {
-            transposeFortran(data, into: result.mutableBytes, dims: shape.dims, width: element.dtype.bitWidth / 8)
+            transposeFortran(data, into: bytes, dims: shape.dims, width: element.dtype.bitWidth / 8)
+            if element.isBigEndian { copySwapping(result.bytes, to: bytes, width: element.dtype.scalarByteCount) }
+        } else if element.isBigEndian {
+            copySwapping(data, to: bytes, width: element.dtype.scalarByteCount)
         } else {
-            result.mutableBytes.copyMemory(from: data)
+            bytes.copyMemory(from: data)
         }
-        if element.isBigEndian { swapBytes(of: result.mutableBytes, width: element.dtype.scalarByteCount) }
         return result
     }
 
     /// As `decode(_:)`, for data that was unpacked into a buffer which may be changed.
     func decode(unpacked data: AlignedBuffer) throws(IOError) -> AlignedBuffer {
         if needsTransposing { return try decode(data.bytes) }
-        if element.isBigEndian { swapBytes(of: data.mutableBytes, width: element.dtype.scalarByteCount) }
+        if element.isBigEndian {
+            copySwapping(data.bytes, to: data.mutableBytes, width: element.dtype.scalarByteCount)
+        }
         return data
     }
 }
 
-/// Reverses the bytes of every scalar.
-private func swapBytes(of bytes: UnsafeMutableRawBufferPointer, width: Int) {
+/// Copies scalars with their bytes reversed; source and target may be the same memory.
+private func copySwapping(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, width: Int) {
     switch width {
-    case 2: swapScalars(of: bytes, as: UInt16.self)
-    case 4: swapScalars(of: bytes, as: UInt32.self)
-    case 8: swapScalars(of: bytes, as: UInt64.self)
-    default: break
+    case 2: copySwapping(source, to: target, as: UInt16.self)
+    case 4: copySwapping(source, to: target, as: UInt32.self)
+    case 8: copySwapping(source, to: target, as: UInt64.self)
+    default: preconditionFailure("no byte order has scalars of \(width) bytes")
     }
 }
 
-private func swapScalars<T: FixedWidthInteger>(of bytes: UnsafeMutableRawBufferPointer, as type: T.Type) {
-    // Safety: the buffer is cache-line aligned and holds whole scalars.
-    guard let start = bytes.baseAddress else { return }
-    let scalars = start.assumingMemoryBound(to: T.self)
-    for index in 0..<bytes.count / MemoryLayout<T>.size { scalars[index] = scalars[index].byteSwapped }
+private func copySwapping<T: FixedWidthInteger & BitwiseCopyable>(
+    _ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, as type: T.Type
+) {
+    // Safety: both hold `count` scalars; neither access needs alignment.
+    guard let from = source.baseAddress, let to = target.baseAddress else { return }
+    let width = MemoryLayout<T>.size
+    for index in 0..<source.count / width {
+        let scalar = from.loadUnaligned(fromByteOffset: index &* width, as: T.self)
+        to.storeBytes(of: scalar.byteSwapped, toByteOffset: index &* width, as: T.self)
+    }
 }
 
 /// Copies column-major data into row-major order.

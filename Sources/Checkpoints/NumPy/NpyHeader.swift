@@ -52,6 +52,16 @@ struct NpyHeader {
         shape = try Self.shape(fields.shape, source, at: text.lowerBound)
     }
 
+    /// How many bytes are needed to read a header that begins so, at most `maximumByteCount`: what `init` refuses without the
+    /// header text needs no more than the fixed part.
+    static func byteCount(announcedBy bytes: [UInt8]) -> Int {
+        let fixed = 12
+        guard bytes.count >= fixed else { return fixed }
+        let length = Int(bytes[8]) | Int(bytes[9]) << 8
+        if bytes[6] == 1 { return min(10 + length, maximumByteCount) }
+        return min(fixed + (length | Int(bytes[10]) << 16 | Int(bytes[11]) << 24), maximumByteCount)
+    }
+
     /// Where the header text lies, from the fixed part before it.
     private static func text(of bytes: UnsafeRawBufferPointer, _ source: NpySource) throws(FormatError) -> Range<Int> {
         if bytes.first == 0x80 {

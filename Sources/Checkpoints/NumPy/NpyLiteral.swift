@@ -147,9 +147,7 @@ struct NpyLiteralParser {
         while let byte = next, Self.continuesNumber(byte) { position += 1 }
         let run = text[start..<position]
         guard run.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
-            // Letters make it an expression or another language's number.
-            let allowed = Array("0123456789+-.eEjJ".utf8)
-            guard run.allSatisfy(allowed.contains), run.contains(where: { (0x30...0x39).contains($0) }) else {
+            guard Self.isNumber(run) else {
                 position = start
                 throw failure("a decimal integer")
             }
@@ -161,6 +159,23 @@ struct NpyLiteralParser {
         }
         if next == UInt8(ascii: "L") || next == UInt8(ascii: "l") { position += 1 }
         return .integer(Int(String(decoding: run, as: UTF8.self)))
+    }
+
+    /// Digits, a point, an exponent and `j` for imaginary numbers; a sign inside is an expression's.
+    private static func isNumber(_ run: ArraySlice<UInt8>) -> Bool {
+        var previous: UInt8?
+        for byte in run {
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"),
+                UInt8(ascii: "j"), UInt8(ascii: "J"):
+                break
+            case UInt8(ascii: "+"), UInt8(ascii: "-"):
+                if let previous, previous | 0x20 != UInt8(ascii: "e") { return false }
+            default: return false
+            }
+            previous = byte
+        }
+        return run.contains { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
     }
 
     private static func continuesNumber(_ byte: UInt8) -> Bool {

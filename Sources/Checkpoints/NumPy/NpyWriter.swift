@@ -16,7 +16,7 @@ public final class NpyWriter: CheckpointWriter {
     public init(creating path: FilePath, declaring descriptors: [TensorDescriptor], options: WriteOptions) throws {
         guard descriptors.count == 1 else {
             throw FormatError(
-                .badShape, "a .npy file holds exactly one tensor, and there are \(descriptors.count) to write",
+                .tensorCount, "a .npy file holds exactly one tensor, and there are \(descriptors.count) to write",
                 file: path,
                 hint: "write a .npz file, or choose one tensor with `--only`")
         }

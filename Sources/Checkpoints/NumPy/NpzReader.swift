@@ -115,7 +115,12 @@ public final class NpzReader: CheckpointReader {
 extension NpzReader {
     /// The member name without one `.npy`, as NumPy shortens it.
     private static func tensorName(of entry: ZipEntry) -> TensorName {
-        TensorName(entry.name.utf8.suffix(4).elementsEqual(".npy".utf8) ? String(entry.name.dropLast(4)) : entry.name)
+        let name = entry.name.utf8
+        let suffix = ".npy".utf8
+        // By bytes: some characters join with a full stop behind them into one.
+        return TensorName(
+            name.suffix(suffix.count).elementsEqual(suffix)
+                ? String(decoding: name.dropLast(suffix.count), as: UTF8.self) : entry.name)
     }
 
     private static func source(of entry: ZipEntry, _ name: TensorName, _ path: FilePath) -> NpySource {
@@ -132,7 +137,7 @@ extension NpzReader {
         case .deflated:
             var start: [UInt8] = []
             let stream = try EntryInflate(entry, in: file)
-            while start.count < NpyHeader.maximumByteCount, let block = try stream.next() {
+            while start.count < NpyHeader.byteCount(announcedBy: start), let block = try stream.next() {
                 start.append(contentsOf: block.prefix(NpyHeader.maximumByteCount - start.count))
             }
             return try start.withUnsafeBytes { try NpyHeader($0, source: source, options: options) }

@@ -56,6 +56,11 @@ package struct CentralDirectory: Sendable {
             throw FormatError(
                 .badMember, "member \(label) is a symbolic link", file: path, byteOffset: header.range.lowerBound)
         }
+        if header.isFolder, header.byteCount > 0 {
+            throw FormatError(
+                .badMember, "member \(label) is named as a folder but holds \(header.byteCount) bytes", file: path,
+                byteOffset: header.range.lowerBound)
+        }
         let start = header.localHeaderOffset
         let fileEnd = bytes.bytes.count
         guard start <= fileEnd - ZipSize.localHeader, bytes.u32(start) == ZipSignature.localHeader else {

@@ -104,8 +104,8 @@ private final class InflateInput {
     private let header: UnsafeMutableRawBufferPointer
     private var position: Int?
 
-    /// The first block of data is small: inflating a NumPy header should not cost a whole block.
-    private static let firstBlockByteCount = 1 << 10
+    /// The first block of data is small: it holds a NumPy header, and inflating that should not cost a whole block.
+    private static let firstBlockByteCount = 1 << 7
     private static let blockByteCount = 1 << 20
 
     init(_ entry: ZipEntry, in file: MappedFile) {

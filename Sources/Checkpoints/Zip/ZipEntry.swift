@@ -88,8 +88,8 @@ struct DirectoryHeader {
         }
     }
 
-    /// Whether the entry is a folder, which holds nothing.
-    var isFolder: Bool { name.utf8.last == UInt8(ascii: "/") && byteCount == 0 && compressedByteCount == 0 }
+    /// Whether the entry is named as a folder, which holds nothing.
+    var isFolder: Bool { name.utf8.last == UInt8(ascii: "/") }
     var isSymbolicLink: Bool { fileMode & 0o170000 == 0o120000 }
 }
 

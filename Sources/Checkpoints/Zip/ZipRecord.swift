@@ -2,17 +2,30 @@
 ///
 /// Zip64 fields appear only where a number does not fit, so that small files are read by any tool. Times are 1980-01-01 0:00:
 /// the same content gives the same bytes.
-enum ZipRecord {
+package enum ZipRecord {
     /// A member as it is written.
-    struct Member {
-        var name: [UInt8]
-        var method: ZipMethod = .stored
-        var crc32: UInt32
-        var compressedByteCount: Int
-        var byteCount: Int
-        var localHeaderOffset: Int
+    package struct Member {
+        package var name: [UInt8]
+        package var method: ZipMethod
+        package var crc32: UInt32
+        package var compressedByteCount: Int
+        package var byteCount: Int
+        package var localHeaderOffset: Int
         /// The size of the extra field that moves the data to an aligned position: 0, or at least 6.
-        var padding: Int
+        package var padding: Int
+
+        package init(
+            name: [UInt8], method: ZipMethod = .stored, crc32: UInt32, compressedByteCount: Int, byteCount: Int,
+            localHeaderOffset: Int, padding: Int
+        ) {
+            self.name = name
+            self.method = method
+            self.crc32 = crc32
+            self.compressedByteCount = compressedByteCount
+            self.byteCount = byteCount
+            self.localHeaderOffset = localHeaderOffset
+            self.padding = padding
+        }
 
         var needsWideSizes: Bool { !fits32(compressedByteCount) || !fits32(byteCount) }
         var needsWideOffset: Bool { !fits32(localHeaderOffset) }
@@ -30,7 +43,7 @@ enum ZipRecord {
         ZipSize.localHeader + name + (wide ? 20 : 0) + padding
     }
 
-    static func localHeader(_ member: Member) -> [UInt8] {
+    package static func localHeader(_ member: Member) -> [UInt8] {
         let wide = member.needsWideSizes
         var bytes = LittleEndianBytes()
         bytes.append(ZipSignature.localHeader)
@@ -53,7 +66,7 @@ enum ZipRecord {
         return bytes.bytes
     }
 
-    static func directoryHeader(_ member: Member) -> [UInt8] {
+    package static func directoryHeader(_ member: Member) -> [UInt8] {
         let wide = member.needsWideSizes
         var extra = LittleEndianBytes()
         if wide {
@@ -82,7 +95,7 @@ enum ZipRecord {
     }
 
     /// The end records: only the plain one when everything fits into it.
-    static func end(entryCount: Int, directory: Range<Int>) -> [UInt8] {
+    package static func end(entryCount: Int, directory: Range<Int>) -> [UInt8] {
         var bytes = LittleEndianBytes()
         let wide = entryCount >= 0xFFFF || !fits32(directory.count) || !fits32(directory.lowerBound)
         if wide {
