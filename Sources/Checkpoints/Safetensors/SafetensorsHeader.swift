@@ -62,7 +62,12 @@ struct SafetensorsHeader {
         metadata = try Self.metadata(of: members, file: file)
         var tensors: [SafetensorsEntry] = []
         for member in members where !member.name.isString("__metadata__") {
-            tensors.append(try SafetensorsEntry(member, file: file, warnings: &warnings))
+            tensors.append(try SafetensorsEntry(member, file: file))
+        }
+        let unusual = tensors.lazy.filter { $0.unknownField != nil }
+        if let first = unusual.first, let field = first.unknownField {
+            warnings.append(
+                "\(unusual.count) tensor(s) have unknown fields, such as \"\(field)\" of \"\(first.descriptor.name)\"")
         }
         entries = try Self.layOut(tensors, dataStart: 8 + headerByteCount, fileByteCount: bytes.count, file: file)
         self.warnings = warnings
