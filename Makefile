@@ -1,0 +1,52 @@
+# `make demo` and `make test` are all a fresh Debian machine with a Swift toolchain needs.
+
+PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev
+BUILD    := swift build -c release
+UNTANGLE := .build/release/untangle
+SOURCES  := Sources Tests Package.swift
+
+.PHONY: all demo test bench format lint setup build clean
+
+all: build
+
+## Resolve, merge and measure eight experts; leaves out/demo/{merged.safetensors,table.txt,report.json}.
+demo: build
+	@rm -rf out/demo && mkdir -p out/demo
+	@$(UNTANGLE) run Fixtures/demo.yaml > out/demo/table.txt && cat out/demo/table.txt
+
+## Build and run every test (release build: the numeric kernels are tested as they ship).
+test: setup
+	@swift test -c release --disable-testable-imports
+
+## Time the hot paths; each case prints the machine's own ceiling beside it.
+bench: build
+	@$(BUILD) --product untangle-bench
+	@.build/release/untangle-bench
+
+build: setup
+	@$(BUILD) --product untangle
+
+format:
+	@swift format --in-place --recursive $(SOURCES)
+
+lint:
+	@swift format lint --strict --recursive $(SOURCES)
+
+## Install the Debian packages that are missing; elsewhere say what is needed.
+setup:
+	@missing=; for package in $(PACKAGES); do \
+	    dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    if ! command -v apt-get >/dev/null; then \
+	        echo "please install the equivalents of:$$missing" >&2; \
+	        command -v pkg-config >/dev/null || exit 1; \
+	    else \
+	        sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	        echo "installing:$$missing"; \
+	        $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	    fi; \
+	fi
+
+clean:
+	@rm -rf .build out

@@ -1,0 +1,54 @@
+import Interference
+import Merging
+import SystemPackage
+import TensorCore
+
+/// What to merge and how, as a recipe file says it: mergekit's keys, and ours for resolving, measuring and writing.
+///
+/// Paths are already relative to the current folder, not to the recipe.
+public struct Recipe: Sendable {
+    /// The recipe file itself.
+    public var path: FilePath
+    public var mergeMethod: String
+    public var baseModel: FilePath?
+    public var models: [Model]
+    /// Method parameters, those of single models gathered into one list per name.
+    public var parameters: MergeParameters
+    public var outputDType: DType?
+    public var resolve: Resolve?
+    /// Where the merged checkpoint goes.
+    public var output: FilePath?
+    /// Where the report goes; its extension chooses HTML or JSON.
+    public var report: FilePath?
+    /// Keys that were ignored and other remarks.
+    public var warnings: [String]
+
+    /// One expert.
+    public struct Model: Sendable {
+        public var path: FilePath
+        public var name: String
+        public var head: FilePath?
+        public var data: FilePath?
+    }
+
+    /// How to resolve interference before merging.
+    public struct Resolve: Sendable {
+        public var auxiliary: AuxiliarySource
+        public var options: ResolveOptions
+        /// Where the adapted experts go.
+        public var output: FilePath?
+    }
+}
+
+/// Where unlabelled auxiliary inputs come from.
+public enum AuxiliarySource: Sendable, Hashable {
+    /// A data file.
+    case file(FilePath)
+    /// Standard normal numbers in the normalised input space.
+    case noise(count: Int)
+
+    /// `noise`, or a path.
+    public init(_ text: String, count: Int) {
+        self = text == "noise" ? .noise(count: count) : .file(FilePath(text))
+    }
+}
