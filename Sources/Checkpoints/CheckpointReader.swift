@@ -4,8 +4,6 @@ import TensorCore
 /// The formats the product knows by name.
 public enum FormatID: String, Sendable, CaseIterable {
     case safetensors, npz, npy
-    /// Held in memory; never the format of a file.
-    case memory
 }
 
 /// Reads one checkpoint: the list of its tensors at once, their bytes on demand.

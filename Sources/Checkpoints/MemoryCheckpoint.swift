@@ -8,7 +8,8 @@ public final class MemoryCheckpoint: CheckpointReader {
     public let metadata: Metadata
     private let contents: [TensorBytes]
 
-    public var format: FormatID { .memory }
+    /// The format that the tensors would be written in; safetensors holds every type.
+    public var format: FormatID { .safetensors }
     public var path: FilePath { "(memory)" }
     public var files: [FilePath] { [] }
     public var warnings: [String] { [] }

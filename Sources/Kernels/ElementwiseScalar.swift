@@ -3,7 +3,8 @@ import TensorCore
 /// The types that elementwise kernels compute in: `Float`, and `Double` for tensors of F64.
 public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
     /// Reads elements of a floating-point type; see `widen`.
-    static func read(_ source: UnsafeRawBufferPointer, _ dtype: DType, into destination: UnsafeMutableBufferPointer<Self>)
+    static func read(
+        _ source: UnsafeRawBufferPointer, _ dtype: DType, into destination: UnsafeMutableBufferPointer<Self>)
 
     /// Rounds elements to a type that computes; returns how many finite values became infinite. See `narrow`.
     static func write(

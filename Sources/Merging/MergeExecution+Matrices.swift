@@ -80,7 +80,8 @@ extension MergeError {
                 hint: "list it in matrix_exclude")
         case .notConverged(let info):
             self.init(
-                .notConverged, "the decomposition of tensor \"\(name)\" \(tensor.shape) did not converge (info \(info))",
+                .notConverged,
+                "the decomposition of tensor \"\(name)\" \(tensor.shape) did not converge (info \(info))",
                 tensor: name, hint: "list it in matrix_exclude")
         }
     }

@@ -30,7 +30,8 @@ final class MergeLog: Sendable {
     func add(_ finding: TensorFinding, to tensor: Int) {
         guard finding.overflowCount + finding.nanCount + finding.infinityCount > 0 else { return }
         state.withLock { state in
-            state.findings[tensor, default: TensorFinding(tensor: finding.tensor)].overflowCount += finding.overflowCount
+            state.findings[tensor, default: TensorFinding(tensor: finding.tensor)].overflowCount +=
+                finding.overflowCount
             state.findings[tensor]?.nanCount += finding.nanCount
             state.findings[tensor]?.infinityCount += finding.infinityCount
         }
@@ -59,7 +60,9 @@ extension MergeReport {
         }
         if nanCount > 0 { report.warnings.append("\(nanCount) numbers of the result are NaN") }
         if infinityCount > 0 { report.warnings.append("\(infinityCount) numbers of the result are infinite") }
-        if !notes.isEmpty { report.warnings.append("\(notes.count) matrices have less than their full rank; see the notes") }
+        if !notes.isEmpty {
+            report.warnings.append("\(notes.count) matrices have less than their full rank; see the notes")
+        }
         return report
     }
 }

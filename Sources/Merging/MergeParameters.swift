@@ -33,7 +33,8 @@ public struct MergeParameters: Sendable {
             throw MergeError(
                 .badParameter, "\"\(assignment)\" sets no parameter", hint: "write it as KEY=VALUE, such as lambda=0.3")
         }
-        values[String(assignment[..<equals])] = ParameterValue(parsing: String(assignment[assignment.index(after: equals)...]))
+        values[String(assignment[..<equals])] = ParameterValue(
+            parsing: String(assignment[assignment.index(after: equals)...]))
     }
 }
 
@@ -94,7 +95,9 @@ public struct MergeArguments: Sendable {
     }
 
     private func value(_ spec: ParameterSpec, expert: Int?) throws(MergeError) -> ParameterValue {
-        if let tensor, let override = parameters.overrides?(spec.name, expert, tensor) { return try spec.accept(override) }
+        if let tensor, let override = parameters.overrides?(spec.name, expert, tensor) {
+            return try spec.accept(override)
+        }
         if let expert, expert < parameters.experts.count, let own = parameters.experts[expert][spec.name] {
             return try spec.accept(own)
         }

@@ -46,7 +46,8 @@ public struct MergePlan: Sendable {
         }
         let arguments = try MergeArguments(
             method: method.info, parameters: parameters, expertCount: experts.count)
-        let models = (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
+        let models =
+            (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
             + experts.map { MergeModel(name: $0.name, store: $0.store) }
         let agreement = try ModelAgreement(models, selection: selection)
         let merged = agreement.tensors.filter { $0.dtypes[0].isComputable }
@@ -57,7 +58,8 @@ public struct MergePlan: Sendable {
         for tensor in agreement.tensors {
             let rule = tensor.dtypes[0].isComputable ? rules.next() : nil
             tensors.append(
-                try PlannedTensor(number: tensors.count, tensor, rule: rule, outputDType: outputDType, hasBase: base != nil))
+                try PlannedTensor(
+                    number: tensors.count, tensor, rule: rule, outputDType: outputDType, hasBase: base != nil))
         }
         self.method = method.info
         self.models = models

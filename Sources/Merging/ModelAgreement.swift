@@ -37,7 +37,8 @@ struct ModelAgreement {
                 found.append((place, other))
                 if other.shape != descriptor.shape {
                     differences.append(
-                        "tensor \"\(name)\" has shape \(descriptor.shape) in \(reference.name), \(other.shape) in \(model.name)")
+                        "tensor \"\(name)\" has shape \(descriptor.shape) in \(reference.name), \(other.shape) in \(model.name)"
+                    )
                 } else if other.dtype != descriptor.dtype {
                     if other.dtype.isComputable, descriptor.dtype.isComputable {
                         if mixed.last != name { mixed.append(name) }

@@ -55,7 +55,11 @@ public struct ParameterSpec: Sendable, Hashable {
     public var expectation: String {
         switch kind {
         case .number:
-            if let range { "a number from \(brief(range.lowerBound)) to \(brief(range.upperBound))" } else { "a number" }
+            if let range {
+                "a number from \(brief(range.lowerBound)) to \(brief(range.upperBound))"
+            } else {
+                "a number"
+            }
         case .flag: "true or false"
         case .choice(let choices): choices.joined(separator: " or ")
         case .patterns: "tensor name patterns"

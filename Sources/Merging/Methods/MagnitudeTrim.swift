@@ -160,12 +160,15 @@ final class MagnitudeTrim: MergeSurvey {
             let cut = cuts[expert]
             // Up to `keptEqualCount` entries of the block may equal the key.
             let keptEqualCount =
-                cut.lastEqualIndex == Int.max ? block.count : min(max(cut.lastEqualIndex + 1 - block.start, 0), block.count)
+                cut.lastEqualIndex == Int.max
+                ? block.count : min(max(cut.lastEqualIndex + 1 - block.start, 0), block.count)
             if cut.isKeepingAll {
                 for i in 0..<block.count { vote[i] = weight * vote[i] }
             } else {
                 for i in 0..<keptEqualCount { vote[i] = vote[i].magnitudeKey >= cut.key ? weight * vote[i] : 0 }
-                for i in keptEqualCount..<block.count { vote[i] = vote[i].magnitudeKey > cut.key ? weight * vote[i] : 0 }
+                for i in keptEqualCount..<block.count {
+                    vote[i] = vote[i].magnitudeKey > cut.key ? weight * vote[i] : 0
+                }
             }
         }
     }

@@ -29,7 +29,9 @@ struct MatrixSelection {
     /// Gives matrices the rule that `makeRule` makes for a λ, and the others their own.
     ///
     /// A matrix is a tensor of two dimensions that matches no pattern of `matrix_exclude`; embeddings are matrices.
-    func assign(_ tensors: [TensorDescriptor], _ makeRule: (Double) -> any MatrixRule) throws(MergeError) -> MergeAssignment {
+    func assign(_ tensors: [TensorDescriptor], _ makeRule: (Double) -> any MatrixRule) throws(MergeError)
+        -> MergeAssignment
+    {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let lambda = try arguments.forTensor(tensor.name).number("lambda")

@@ -33,7 +33,8 @@ struct TIES: MergeMethod {
                 "trim_scope", .choice(["tensor", "model"]), default: .text("tensor"),
                 help: "Whether the largest entries are picked in each tensor (mergekit) or in the model (the paper)."),
             ParameterSpec(
-                "normalize", .flag, default: .flag(true), help: "Average the changes that agree, instead of adding them."),
+                "normalize", .flag, default: .flag(true),
+                help: "Average the changes that agree, instead of adding them."),
             .lambda,
         ])
 
@@ -72,7 +73,8 @@ struct TIES: MergeMethod {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
-            guard try own.numbers("weight") == weights, try own.numbers("density") == arguments.numbers("density") else {
+            guard try own.numbers("weight") == weights, try own.numbers("density") == arguments.numbers("density")
+            else {
                 throw MergeError(
                     .badParameter, "weight and density cannot vary between tensors when trim_scope is \"model\"",
                     tensor: tensor.name, hint: "one threshold holds for the whole model; use trim_scope=tensor")
