@@ -5,14 +5,15 @@ import TensorCore
 
 /// A file that appears at its path complete or not at all.
 ///
-/// Writes go to a hidden sibling, created exclusively and with its space reserved; `commit()` flushes it, renames it over the path
-/// and flushes the folder. An input may therefore be replaced while it is still mapped. Released without a commit, the
-/// sibling is removed.
+/// Writes go to a hidden sibling, created exclusively and with its space reserved; `commit()` flushes it, renames it over
+/// the path and flushes the folder. An input may therefore be replaced while it is still mapped. Released without a
+/// commit, the sibling is removed.
 public final class AtomicOutput: Sendable {
     public let path: FilePath
     private let temporary: FilePath
     private let descriptor: FileDescriptor
     private let sync: Bool
+    private let force: Bool
     private let state = Mutex(State.open)
 
     private enum State { case open, committed, discarded }
@@ -24,24 +25,25 @@ public final class AtomicOutput: Sendable {
     public init(creating path: FilePath, byteCount: Int?, options: WriteOptions) throws(IOError) {
         self.path = path
         sync = options.sync
+        force = options.force
         var status = stat()
-        if stat(path.string, &status) == 0 {
+        let exists = stat(path.string, &status) == 0
+        if exists {
             if status.st_mode & S_IFMT == S_IFDIR {
                 throw IOError(
                     code: "io.is_directory", message: "cannot write \(path.string): it is a folder", file: path.string)
             }
-            if !options.force {
-                throw IOError(
-                    code: "io.exists", message: "\(path.string) exists already", file: path.string,
-                    hint: "use --force to replace it")
-            }
+            if !options.force { throw Self.alreadyExists(path) }
         }
         let (temporary, descriptor) = try Self.makeSibling(of: path)
         self.temporary = temporary
         self.descriptor = descriptor
         UnfinishedOutputs.insert(temporary)
+        // A replaced file keeps its permissions; a failure leaves those of a new one.
+        if exists { fchmod(descriptor.rawValue, status.st_mode & 0o777) }
         if let byteCount, byteCount > 0 {
-            let failure = posix_fallocate(descriptor.rawValue, 0, byteCount)
+            var failure: Int32 = 0
+            repeat { failure = posix_fallocate(descriptor.rawValue, 0, byteCount) } while failure == EINTR
             // File systems that cannot reserve answer EOPNOTSUPP or EINVAL: writing then reports a full disk itself.
             if failure != 0, failure != EOPNOTSUPP, failure != EINVAL {
                 discard()
@@ -52,6 +54,12 @@ public final class AtomicOutput: Sendable {
     }
 
     deinit { discard() }
+
+    private static func alreadyExists(_ path: FilePath) -> IOError {
+        IOError(
+            code: "io.exists", message: "\(path.string) exists already", file: path.string,
+            hint: "use --force to replace it")
+    }
 
     private static func makeSibling(of path: FilePath) throws(IOError) -> (FilePath, FileDescriptor) {
         let folder = path.removingLastComponent()
@@ -85,23 +93,39 @@ public final class AtomicOutput: Sendable {
         }
     }
 
-    /// Appends-style convenience for small texts.
+    /// Writes all bytes of an array at a position.
     public func write(_ bytes: [UInt8], at offset: Int) throws(IOError) {
-        do { try bytes.withUnsafeBytes { try write($0, at: offset) } } catch { throw error as! IOError }
+        try bytes.withUnsafeBufferPointer { (buffer) throws(IOError) in
+            try write(UnsafeRawBufferPointer(buffer), at: offset)
+        }
     }
 
     /// Flushes the file and gives it its name.
+    ///
+    /// - Throws: `IOError`; `io.exists` when the path has come into being meanwhile and may not be replaced.
     public func commit() throws(IOError) {
         if sync, fsync(descriptor.rawValue) != 0 {
             throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)
         }
-        guard rename(temporary.string, path.string) == 0 else {
-            throw IOError(Errno(rawValue: errno), action: "rename the finished file to \(path.string)", path: path)
-        }
+        try moveIntoPlace()
         UnfinishedOutputs.remove(temporary)
         state.withLock { $0 = .committed }
         try? descriptor.close()
         if sync { Self.flushFolder(of: path) }
+    }
+
+    private func moveIntoPlace() throws(IOError) {
+        if !force {
+            // A hard link never replaces. Where there are none, the plain rename works or says why not.
+            if link(temporary.string, path.string) == 0 {
+                unlink(temporary.string)
+                return
+            }
+            if errno == EEXIST { throw Self.alreadyExists(path) }
+        }
+        guard rename(temporary.string, path.string) == 0 else {
+            throw IOError(Errno(rawValue: errno), action: "rename the finished file to \(path.string)", path: path)
+        }
     }
 
     /// Removes the sibling unless it was committed.

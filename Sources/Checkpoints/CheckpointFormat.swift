@@ -1,12 +1,23 @@
-import Glibc
 import SystemPackage
 import TensorCore
 
 /// Chooses the reader for an input by its content and the writer for an output by its name.
 public enum CheckpointFormat {
     /// Opens the checkpoint at a path: a file, a `*.index.json`, or a folder that holds one.
+    ///
+    /// In a folder `model.safetensors` goes before `model.safetensors.index.json`, as in transformers; without either, the
+    /// folder must hold exactly one checkpoint file.
+    ///
+    /// - Throws: `FormatError`: `unknown_format` with what was seen, or the first rule of the format that is broken;
+    ///   `IOError` when the file cannot be read.
     public static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> any CheckpointReader {
-        throw IOError(code: "io.failed", message: "pending", file: path.string)
+        let file = try CheckpointFolder.isFolder(path) ? CheckpointFolder.checkpoint(in: path) : path
+        if file.isShardIndex { return try ShardedSafetensorsReader(opening: file, options: options) }
+        switch try FileSignature(of: file).format() {
+        case .safetensors: return try SafetensorsReader(opening: file, options: options)
+        case .npz: return try NpzReader(opening: file, options: options)
+        case .npy: return try NpyReader(opening: file, options: options)
+        }
     }
 
     /// The format that an output path asks for by its extension; nil when it names none.
@@ -21,12 +32,35 @@ public enum CheckpointFormat {
 
     /// Starts writing a checkpoint.
     ///
+    /// An output that is an existing folder becomes `model.safetensors` (or `.npz`, `.npy`) inside it. With
+    /// `options.shardByteCount`, safetensors data beyond that size is split into shards with an index.
+    ///
     /// - Throws: `FormatError` when the format cannot hold a declared tensor, `IOError` when the file cannot be made.
     public static func makeWriter(
         _ format: FormatID, at path: FilePath, declaring descriptors: [TensorDescriptor],
         metadata: Metadata = Metadata(),
         options: WriteOptions = WriteOptions()
     ) throws -> any CheckpointWriter {
-        throw IOError(code: "io.failed", message: "pending", file: path.string)
+        let file = CheckpointFolder.isFolder(path) ? path.appending("model.\(format.rawValue)") : path
+        switch format {
+        case .safetensors:
+            if let limit = options.shardByteCount,
+                try ShardedSafetensorsWriter.split(descriptors, limit: limit, file: file).count > 1
+            {
+                return try ShardedSafetensorsWriter(
+                    creating: file, declaring: descriptors, metadata: metadata, limit: limit, options: options)
+            }
+            return try SafetensorsWriter(
+                creating: file, declaring: descriptors, metadata: metadata, options: options)
+        case .npz:
+            return try NpzWriter(creating: file, declaring: descriptors, metadata: metadata, options: options)
+        case .npy:
+            return try NpyWriter(creating: file, declaring: descriptors, options: options)
+        }
     }
+}
+
+extension FilePath {
+    /// Whether the file lists the shards of a checkpoint.
+    var isShardIndex: Bool { lastComponent?.string.lowercased().hasSuffix(".index.json") ?? false }
 }

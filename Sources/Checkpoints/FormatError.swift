@@ -60,6 +60,7 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     // npy.
     case headerGrammar = "header_grammar"
     case badDescr = "bad_descr"
+    case tensorCount = "tensor_count"
     case objectDtype = "object_dtype"
     case structuredDtype = "structured_dtype"
     // npz.

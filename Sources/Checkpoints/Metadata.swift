@@ -5,9 +5,17 @@ public struct Metadata: Sendable, Equatable {
     public struct Entry: Sendable, Equatable {
         public let key: String
         public let value: String
+
+        public init(key: String, value: String) {
+            self.key = key
+            self.value = value
+        }
     }
 
     public init() {}
+
+    /// Takes entries whose keys are known to differ, without comparing each with all others.
+    package init(uniqueEntries entries: [Entry]) { self.entries = entries }
 
     public var isEmpty: Bool { entries.isEmpty }
 

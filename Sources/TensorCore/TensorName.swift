@@ -1,3 +1,5 @@
+import Glibc
+
 /// The name of a tensor: a label, compared by its UTF-8 bytes.
 ///
 /// Swift's `String` takes canonically equivalent texts for equal (`é` as one scalar or as two); every checkpoint format
@@ -13,14 +15,34 @@ public struct TensorName: Sendable, ExpressibleByStringLiteral, CustomStringConv
 }
 
 extension TensorName: Hashable, Comparable {
-    public static func == (a: TensorName, b: TensorName) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+    public static func == (a: TensorName, b: TensorName) -> Bool {
+        a.withBytes { first in
+            b.withBytes { second in
+                first.count == second.count
+                    && (first.isEmpty || memcmp(first.baseAddress!, second.baseAddress!, first.count) == 0)
+            }
+        }
+    }
 
     /// Orders by bytes, as the writers of the formats do.
-    public static func < (a: TensorName, b: TensorName) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
+    public static func < (a: TensorName, b: TensorName) -> Bool {
+        a.withBytes { first in
+            b.withBytes { second in
+                let common = min(first.count, second.count)
+                let order = common == 0 ? 0 : memcmp(first.baseAddress!, second.baseAddress!, common)
+                return order == 0 ? first.count < second.count : order < 0
+            }
+        }
+    }
 
     public func hash(into hasher: inout Hasher) {
-        for byte in text.utf8 { hasher.combine(byte) }
+        withBytes { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
         hasher.combine(0xFF as UInt8)
+    }
+
+    private func withBytes<R>(_ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
+        // Native strings are contiguous; only bridged ones, which Linux has none of, take the second way.
+        text.utf8.withContiguousStorageIfAvailable(body) ?? Array(text.utf8).withUnsafeBufferPointer(body)
     }
 }
 

@@ -1,0 +1,51 @@
+import Glibc
+import SystemPackage
+import TensorCore
+
+/// Finds the checkpoint in a folder of the Hugging Face layout.
+enum CheckpointFolder {
+    static func isFolder(_ path: FilePath) -> Bool {
+        var status = stat()
+        return stat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// The file to open for a folder.
+    ///
+    /// - Throws: `FormatError` `unknown_format` when there is no checkpoint or no telling which, `IOError` when the folder
+    ///   cannot be read.
+    static func checkpoint(in folder: FilePath) throws -> FilePath {
+        let names = try listing(of: folder)
+        for preferred in ["model.safetensors", "model.safetensors.index.json"] where names.contains(preferred) {
+            return folder.appending(preferred)
+        }
+        let indices = names.filter { FilePath($0).isShardIndex }
+        if indices.count == 1 { return folder.appending(indices[0]) }
+        let candidates = names.filter { CheckpointFormat.format(ofOutput: FilePath($0)) != nil }
+        guard candidates.count == 1 else {
+            let found =
+                candidates.isEmpty
+                ? "no checkpoint" : "\(candidates.count) checkpoints (\(candidates.prefix(3).joined(separator: ", ")))"
+            throw FormatError(
+                .unknownFormat, "the folder \(folder.string) holds \(found.escapingControlCharacters)", file: folder,
+                hint: candidates.isEmpty
+                    ? "it should hold model.safetensors or model.safetensors.index.json" : "name one of the files")
+        }
+        return folder.appending(candidates[0])
+    }
+
+    /// The names in a folder, hidden ones left out, sorted.
+    private static func listing(of folder: FilePath) throws(IOError) -> [String] {
+        guard let stream = opendir(folder.string) else {
+            throw IOError(Errno(rawValue: errno), action: "read the folder \(folder.string)", path: folder)
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
+    }
+}

@@ -1,0 +1,152 @@
+import TensorCore
+
+/// The element type that a `descr` of NumPy stands for.
+struct NpyElement: Equatable {
+    let dtype: DType
+    let isBigEndian: Bool
+    /// Whether the order was left to the machine; such data is taken as little-endian.
+    let hasAssumedOrder: Bool
+
+    /// The `descr` under which NumPy stores a type; nil when it has none.
+    static func descr(of dtype: DType) -> String? {
+        switch dtype {
+        case .bool: "|b1"
+        case .u8: "|u1"
+        case .i8: "|i1"
+        case .u16: "<u2"
+        case .i16: "<i2"
+        case .u32: "<u4"
+        case .i32: "<i4"
+        case .u64: "<u8"
+        case .i64: "<i8"
+        case .f16: "<f2"
+        case .f32: "<f4"
+        case .f64: "<f8"
+        case .c64: "<c8"
+        case .c128: "<c16"
+        case .bf16, .f4, .f6E2M3, .f6E3M2, .f8E4M3, .f8E5M2, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ: nil
+        }
+    }
+
+    /// Reads a `descr`.
+    ///
+    /// - Throws: `FormatError` with `bad_descr`, `object_dtype`, `structured_dtype` or `unsupported_dtype`.
+    init(_ descr: NpyLiteral, source: NpySource, options: ReadOptions) throws(FormatError) {
+        switch descr {
+        case .text(let text): try self.init(text: text, source: source, options: options)
+        case .list, .tuple, .dictionary:
+            if Self.containsObject(descr) { throw Self.objectError(source) }
+            throw source.error(
+                .structuredDtype, "has a structured element type, which no tensor can hold",
+                hint: "save its fields as separate arrays")
+        default: throw source.error(.badDescr, "has \(descr.kind) as its element type (\"descr\")")
+        }
+    }
+
+    private init(text: [UInt8], source: NpySource, options: ReadOptions) throws(FormatError) {
+        let shown = String(decoding: text, as: UTF8.self).escapingControlCharacters
+        let malformed = source.error(
+            .badDescr, "has the element type (\"descr\") '\(shown)', which names no NumPy type")
+        if Self.isObject(text) { throw Self.objectError(source) }
+        var rest = text[...]
+        guard let order = rest.popFirst(), "<>|=".utf8.contains(order), let kind = rest.popFirst() else {
+            throw malformed
+        }
+        let unsupported = source.error(
+            .unsupportedDtype, "has the element type (\"descr\") '\(shown)', which no tensor can hold",
+            hint: "convert it in NumPy first, for example with .astype(numpy.float32)")
+        if "USMm".utf8.contains(kind) { throw unsupported }
+        guard let size = Self.size(rest) else { throw malformed }
+
+        let known: DType
+        switch (kind, size) {
+        case (UInt8(ascii: "b"), 1): known = .bool
+        case (UInt8(ascii: "u"), 1): known = .u8
+        case (UInt8(ascii: "u"), 2): known = .u16
+        case (UInt8(ascii: "u"), 4): known = .u32
+        case (UInt8(ascii: "u"), 8): known = .u64
+        case (UInt8(ascii: "i"), 1): known = .i8
+        case (UInt8(ascii: "i"), 2): known = .i16
+        case (UInt8(ascii: "i"), 4): known = .i32
+        case (UInt8(ascii: "i"), 8): known = .i64
+        case (UInt8(ascii: "f"), 2): known = .f16
+        case (UInt8(ascii: "f"), 4): known = .f32
+        case (UInt8(ascii: "f"), 8): known = .f64
+        case (UInt8(ascii: "c"), 8): known = .c64
+        case (UInt8(ascii: "c"), 16): known = .c128
+        case (UInt8(ascii: "f"), 1), (UInt8(ascii: "V"), 1), (UInt8(ascii: "V"), 2):
+            known = try Self.untyped(kind, size, order, shown, source, options)
+        case (UInt8(ascii: "b"), _), (UInt8(ascii: "u"), _), (UInt8(ascii: "i"), _), (UInt8(ascii: "f"), _),
+            (UInt8(ascii: "c"), _), (UInt8(ascii: "V"), _):
+            throw unsupported
+        default: throw malformed
+        }
+        dtype = known
+        isBigEndian = order == UInt8(ascii: ">") && known.scalarByteCount > 1
+        hasAssumedOrder =
+            (order == UInt8(ascii: "=") || order == UInt8(ascii: "|")) && known.scalarByteCount > 1
+            && kind != UInt8(ascii: "V")
+    }
+
+    /// The type of elements that the ml_dtypes package saved without it: BF16 as V2, narrow types as V1, F8_E5M2 as f1.
+    private static func untyped(
+        _ kind: UInt8, _ size: Int, _ order: UInt8, _ shown: String, _ source: NpySource, _ options: ReadOptions
+    ) throws(FormatError) -> DType {
+        let found =
+            "has the element type (\"descr\") '\(shown)', raw \(size == 1 ? "bytes" : "pairs of bytes") whose meaning NumPy lost"
+        let isMinifloat = kind == UInt8(ascii: "f")
+        guard let named = options.npyVoid else {
+            let likely = isMinifloat ? "f8_e5m2" : size == 2 ? "bf16" : "f8_e4m3"
+            throw source.error(
+                .unsupportedDtype, found, hint: "if you know the type, name it, for example `--npy-void \(likely)`")
+        }
+        guard named.bitWidth == size * 8, order != UInt8(ascii: ">") else {
+            throw source.error(
+                .unsupportedDtype,
+                "\(found); `--npy-void` says \(named.rawValue), which does not have \(size * 8) bits in "
+                    + "little-endian order")
+        }
+        guard !isMinifloat || named == .f8E5M2 else {
+            throw source.error(
+                .unsupportedDtype, "\(found); only F8_E5M2 is saved so, and `--npy-void` says \(named.rawValue)",
+                hint: "use `--npy-void f8_e5m2`")
+        }
+        return named
+    }
+
+    private static func size(_ digits: ArraySlice<UInt8>) -> Int? {
+        guard !digits.isEmpty, digits.count <= 9, digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        return Int(String(decoding: digits, as: UTF8.self))
+    }
+
+    /// `O` with an optional order before it and an optional size behind.
+    private static func isObject(_ text: [UInt8]) -> Bool {
+        let rest = text.first.map("<>|=".utf8.contains) == true ? text[1...] : text[...]
+        return rest.first == UInt8(ascii: "O") && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    /// Whether any field of a structured type is an object. Depth is bounded by the parser.
+    private static func containsObject(_ literal: NpyLiteral) -> Bool {
+        switch literal {
+        case .text(let text): isObject(text)
+        case .list(let fields):
+            // Fields are (name, type) or (name, type, shape): a field that is called "O" is no object.
+            fields.contains { field in
+                if case .tuple(let parts) = field {
+                    parts.count > 1 && containsObject(parts[1])
+                } else {
+                    containsObject(field)
+                }
+            }
+        case .tuple(let parts): parts.contains(where: containsObject)
+        case .dictionary(let pairs): pairs.contains { containsObject($0.value) }
+        default: false
+        }
+    }
+
+    private static func objectError(_ source: NpySource) -> FormatError {
+        source.error(
+            .objectDtype, "holds Python objects, which only unpickling could read and untangle never does",
+            hint: "save plain numeric arrays instead")
+    }
+}

@@ -1,0 +1,76 @@
+import Glibc
+public import SystemPackage
+public import TensorCore
+
+/// Reads a bare .npy file: one tensor, named `arr`.
+///
+/// Little-endian row-major data is used where it is mapped; other data is decoded into memory.
+public final class NpyReader: CheckpointReader {
+    /// The name of the tensor, which the format does not give it.
+    public static let tensorName: TensorName = "arr"
+
+    public let descriptors: [TensorDescriptor]
+    public let warnings: [String]
+    private let file: MappedFile
+    private let header: NpyHeader
+
+    /// Opens a file and checks its header; data is not touched.
+    ///
+    /// - Throws: `FormatError` with the offset of the first rule that is broken, `IOError` when the file cannot be read.
+    public init(opening path: FilePath, options: ReadOptions) throws {
+        file = try MappedFile(path)
+        let source = NpySource(file: path, tensor: nil, position: 0)
+        header = try NpyHeader(file.bytes, source: source, options: options)
+        descriptors = [
+            try header.descriptor(named: Self.tensorName, total: file.byteCount, isCompressed: false, source: source)
+        ]
+        warnings = header.warning(about: Self.tensorName).map { [$0] } ?? []
+    }
+
+    public var format: FormatID { .npy }
+    public var path: FilePath { file.path }
+    public var files: [FilePath] { [path] }
+    /// Empty: the format has none.
+    public var metadata: Metadata { Metadata() }
+
+    private var data: Range<Int> { header.byteCount..<file.byteCount }
+
+    public func bytes(of index: Int) throws -> TensorBytes {
+        if header.isNative { return TensorBytes(mapped: file, range: data) }
+        return TensorBytes(decoded: try header.decode(UnsafeRawBufferPointer(rebasing: file.bytes[data])))
+    }
+
+    public func isMapped(_ index: Int) -> Bool { header.isNative }
+
+    public func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: data) }
+
+    /// Reads the file to its end, which is all that can be checked: the format has no checksum.
+    public func verify() throws -> Verification {
+        let descriptor: FileDescriptor
+        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) } catch {
+            throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
+        }
+        defer { try? descriptor.close() }
+        let block = try AlignedBuffer(byteCount: 1 << 20)
+        var position = 0
+        do {
+            while true {
+                let count = try descriptor.read(fromAbsoluteOffset: Int64(position), into: block.mutableBytes)
+                if count == 0 { break }
+                position += count
+            }
+        } catch {
+            return Verification(checkedByteCount: position, damage: [damage(from: position, "cannot be read")])
+        }
+        if position < file.byteCount {
+            return Verification(checkedByteCount: position, damage: [damage(from: position, "was cut off")])
+        }
+        return Verification(checkedByteCount: position)
+    }
+
+    private func damage(from position: Int, _ reason: String) -> Damage {
+        Damage(
+            tensor: Self.tensorName, file: path, offset: position, byteCount: file.byteCount - position,
+            reason: "the rest of the file \(reason)")
+    }
+}

@@ -1,0 +1,63 @@
+import Glibc
+import SystemPackage
+import TensorCore
+
+/// Reads a safetensors file by mapping it; see `SafetensorsHeader` for the layout.
+public final class SafetensorsReader: CheckpointReader {
+    public let path: FilePath
+    public let descriptors: [TensorDescriptor]
+    public let metadata: Metadata
+    public let warnings: [String]
+    private let file: MappedFile
+    private let ranges: [Range<Int>]
+
+    /// Opens a safetensors file and checks its header; tensor data is not touched.
+    ///
+    /// - Throws: `FormatError` with the byte offset of the first rule that is broken, `IOError` when the file cannot be
+    ///   read.
+    public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
+        self.path = path
+        file = try MappedFile(path)
+        let header = try SafetensorsHeader(parsing: file.bytes, of: path)
+        descriptors = header.entries.map(\.descriptor)
+        ranges = header.entries.map(\.range)
+        metadata = header.metadata
+        warnings = header.warnings
+    }
+
+    public var format: FormatID { .safetensors }
+    public var files: [FilePath] { [path] }
+    public func isMapped(_ index: Int) -> Bool { true }
+    public func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: ranges[index]) }
+    public func bytes(of index: Int) -> TensorBytes { TensorBytes(mapped: file, range: ranges[index]) }
+
+    /// Reads the whole file. The format has no checksums, so damage is what the disk cannot return.
+    public func verify() throws -> Verification {
+        var result = Verification()
+        try FileScan.read(path, byteCount: file.byteCount) { range, errno in
+            guard let errno else {
+                result.checkedByteCount += range.count
+                return
+            }
+            let reason = "cannot be read: \(errno)"
+            for index in tensors(in: range) {
+                let overlap = ranges[index].clamped(to: range)
+                result.damage.append(
+                    Damage(
+                        tensor: descriptors[index].name, file: path, offset: overlap.lowerBound,
+                        byteCount: overlap.count, reason: reason))
+            }
+            if range.lowerBound < (ranges.first?.lowerBound ?? range.upperBound) {
+                result.damage.append(
+                    Damage(
+                        tensor: nil, file: path, offset: range.lowerBound, byteCount: range.count, reason: reason))
+            }
+        }
+        return result
+    }
+
+    /// The tensors with bytes in a range of the file.
+    private func tensors(in range: Range<Int>) -> [Int] {
+        ranges.indices.filter { ranges[$0].overlaps(range) }
+    }
+}

@@ -1,0 +1,49 @@
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// Writes a safetensors file; see `SafetensorsLayout` for order and header.
+public final class SafetensorsWriter: CheckpointWriter {
+    private let output: AtomicOutput
+    private let byteCounts: [Int]
+    private let offsets: [Int]
+    private let fileByteCount: Int
+    private let dataByteCount: Int
+    private let writtenByteCount = Atomic<Int>(0)
+
+    /// Lays the file out, reserves its space and writes the header.
+    ///
+    /// - Throws: `FormatError` when the format cannot hold the tensors, `IOError` when the file cannot be made.
+    public init(
+        creating path: FilePath, declaring descriptors: [TensorDescriptor], metadata: Metadata = Metadata(),
+        options: WriteOptions = WriteOptions()
+    ) throws {
+        let layout = try SafetensorsLayout(descriptors, metadata: metadata, file: path)
+        output = try AtomicOutput(creating: path, byteCount: layout.fileByteCount, options: options)
+        byteCounts = descriptors.map(\.byteCount)
+        offsets = layout.offsets
+        fileByteCount = layout.fileByteCount
+        dataByteCount = layout.fileByteCount - layout.head.count
+        try output.write(layout.head, at: 0)
+    }
+
+    /// Writes part of a tensor.
+    ///
+    /// - Precondition: the bytes lie inside the tensor.
+    public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
+        precondition(
+            offset >= 0 && offset <= byteCounts[tensor] && bytes.count <= byteCounts[tensor] - offset,
+            "bytes outside of the tensor")
+        try output.write(bytes, at: offsets[tensor] + offset)
+        writtenByteCount.wrappingAdd(bytes.count, ordering: .relaxed)
+    }
+
+    /// Flushes the file and gives it its name.
+    ///
+    /// - Precondition: every byte of every tensor was written.
+    public func finish() throws -> WrittenCheckpoint {
+        precondition(writtenByteCount.load(ordering: .relaxed) == dataByteCount, "part of the data was not written")
+        try output.commit()
+        return WrittenCheckpoint(files: [output.path], byteCount: fileByteCount)
+    }
+}

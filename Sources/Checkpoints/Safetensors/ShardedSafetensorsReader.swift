@@ -1,0 +1,128 @@
+import SystemPackage
+import TensorCore
+
+/// Reads a checkpoint that is split into several safetensors files by way of its index.
+public final class ShardedSafetensorsReader: CheckpointReader {
+    public let path: FilePath
+    public let files: [FilePath]
+    public let descriptors: [TensorDescriptor]
+    public let metadata: Metadata
+    public let warnings: [String]
+    private let shards: [SafetensorsReader]
+    private let places: [(shard: Int, index: Int)]
+
+    /// Opens an index and all its shards, and checks that both tell of the same tensors in the same files.
+    ///
+    /// - Throws: `FormatError` `missing_shard`, `index_mismatch`, the faults of an index and those of a single file;
+    ///   `IOError` when a file cannot be read.
+    public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
+        let index = try ShardIndex(reading: path)
+        let names = Set(index.places.map { TensorName($0.shard) }).sorted()
+        let folder = path.removingLastComponent()
+        var shards: [SafetensorsReader] = []
+        for name in names {
+            let file = folder.appending(name.text)
+            do { shards.append(try SafetensorsReader(opening: file, options: options)) } catch let error as IOError
+                where error.code == "io.not_found"
+            {
+                throw FormatError(
+                    .missingShard, "the index names the file \(name), which is not there", file: path,
+                    hint: "download the missing file into the folder of the index")
+            }
+        }
+        try Self.compare(index, with: shards, named: names, path: path)
+
+        self.path = path
+        self.shards = shards
+        files = [path] + shards.map(\.path)
+        descriptors = shards.flatMap(\.descriptors)
+        places = shards.enumerated().flatMap { shard, reader in
+            reader.descriptors.indices.map { (shard: shard, index: $0) }
+        }
+        var warnings: [String] = []
+        metadata = Self.merge(shards, warnings: &warnings)
+        let byteCount = descriptors.reduce(0.0) { $0 + Double($1.byteCount) }
+        if let claimed = index.totalByteCount, claimed != byteCount {
+            warnings.append("the index claims a total size of \(claimed) bytes but the tensors have \(byteCount)")
+        }
+        for shard in shards {
+            warnings += shard.warnings.map { "\(shard.path.lastComponent?.string ?? ""): \($0)" }
+        }
+        self.warnings = warnings
+    }
+
+    /// Checks that each tensor lies in the shard that the index names, and that the shards hold no others.
+    private static func compare(
+        _ index: ShardIndex, with shards: [SafetensorsReader], named names: [TensorName], path: FilePath
+    ) throws(FormatError) {
+        var shardOf: [TensorName: Int] = [:]
+        for (shard, reader) in shards.enumerated() {
+            for descriptor in reader.descriptors {
+                if let other = shardOf.updateValue(shard, forKey: descriptor.name) {
+                    throw FormatError(
+                        .indexMismatch,
+                        "tensor \"\(descriptor.name)\" lies in both \(names[other]) and \(names[shard])", file: path,
+                        tensor: descriptor.name)
+                }
+            }
+        }
+        for place in index.places {
+            guard let shard = shardOf.removeValue(forKey: place.tensor) else {
+                throw FormatError(
+                    .indexMismatch,
+                    "tensor \"\(place.tensor)\" is not in \(TensorName(place.shard)), nor in another shard",
+                    file: path, tensor: place.tensor, byteOffset: place.byteOffset)
+            }
+            guard names[shard] == TensorName(place.shard) else {
+                throw FormatError(
+                    .indexMismatch,
+                    "tensor \"\(place.tensor)\" lies in \(names[shard]) but the index says \(TensorName(place.shard))",
+                    file: path, tensor: place.tensor, byteOffset: place.byteOffset)
+            }
+        }
+        if let extra = shardOf.min(by: { $0.key < $1.key }) {
+            throw FormatError(
+                .indexMismatch, "tensor \"\(extra.key)\" lies in \(names[extra.value]) but is not in the index",
+                file: path, tensor: extra.key)
+        }
+    }
+
+    /// The metadata of all shards; where they disagree the first one counts.
+    private static func merge(_ shards: [SafetensorsReader], warnings: inout [String]) -> Metadata {
+        var values: [TensorName: String] = [:]
+        var entries: [Metadata.Entry] = []
+        for shard in shards {
+            for entry in shard.metadata.entries {
+                if let value = values[TensorName(entry.key)] {
+                    if !value.utf8.elementsEqual(entry.value.utf8) {
+                        warnings.append(
+                            "the shards disagree about the metadata \"\(entry.key.escapingControlCharacters)\"; "
+                                + "the first one counts")
+                    }
+                } else {
+                    values[TensorName(entry.key)] = entry.value
+                    entries.append(entry)
+                }
+            }
+        }
+        return Metadata(uniqueEntries: entries)
+    }
+
+    public var format: FormatID { .safetensors }
+    public func isMapped(_ index: Int) -> Bool { true }
+    public func bytes(of index: Int) -> TensorBytes { shards[places[index].shard].bytes(of: places[index].index) }
+    public func location(of index: Int) -> StoredLocation {
+        shards[places[index].shard].location(of: places[index].index)
+    }
+
+    /// Reads all shards; see `SafetensorsReader.verify()`.
+    public func verify() throws -> Verification {
+        var result = Verification()
+        for shard in shards {
+            let part = try shard.verify()
+            result.checkedByteCount += part.checkedByteCount
+            result.damage += part.damage
+        }
+        return result
+    }
+}
