@@ -75,7 +75,8 @@ let package = Package(
         tests("Reporting", ["TensorCore"]),
         tests("Pipeline", ["TensorCore", "Checkpoints", "Networks", "Interference", "Merging", "Reporting"]),
         // Runs the built binary, so it depends on it.
-        .testTarget(name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "untangle", filePaths]),
+        .testTarget(
+            name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "untangle", filePaths]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -25,6 +25,8 @@ public struct PipelineError: Diagnostic, Hashable {
     public enum Code: String, Sendable, CaseIterable {
         case missingConfig = "missing_config"
         case badConfig = "bad_config"
+        case missingData = "missing_data"
+        case missingHead = "missing_head"
         case missingTensor = "missing_tensor"
         case badShape = "bad_shape"
         case badDtype = "bad_dtype"

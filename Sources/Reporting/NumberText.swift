@@ -34,6 +34,9 @@ extension Double {
         return Self.print("%.*f", Int32(decimals), self)
     }
 
+    /// Plain notation with a fixed number of decimals, so that a column lines up: `78.1`.
+    public func decimals(_ count: Int) -> String { isNaN ? "nan" : Self.print("%.*f", Int32(count), self) }
+
     private static func print(_ format: String, _ precision: Int32, _ value: Double) -> String {
         // The widest text is %f of a large number: 309 digits, a sign and the decimals.
         var buffer = [CChar](repeating: 0, count: 400)

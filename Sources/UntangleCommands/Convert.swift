@@ -1,6 +1,5 @@
 import ArgumentParser
 import Checkpoints
-import Glibc
 import Pipeline
 import Reporting
 import SystemPackage
@@ -68,7 +67,7 @@ struct Convert: ToolCommand {
         let store = try TensorStore(opening: input, options: reading.readOptions)
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
-        if isFolder { try Self.makeFolder(path) }
+        if isFolder { try OutputFolder.make(path) }
 
         let threads = session.workers(decoding: plan.items.map(\.sourceIndex), of: store.reader)
         let progress = session.progress
@@ -91,11 +90,6 @@ struct Convert: ToolCommand {
         }
         return Metadata.Entry(
             key: String(text[..<equals]), value: String(text[text.utf8.index(after: equals)...]))
-    }
-
-    private static func makeFolder(_ path: FilePath) throws {
-        guard mkdir(path.string, 0o777) != 0, errno != EEXIST else { return }
-        throw IOError(Errno(rawValue: errno), action: "make the folder \(path)", path: path)
     }
 
     /// One line for each tensor in which numbers were lost, but not a hundred lines.

@@ -13,7 +13,10 @@ struct Untangle: ParsableCommand {
               untangle inspect Fixtures/suites/tiny/base.safetensors --stats
             """,
         version: ToolVersion.current,
-        subcommands: [Inspect.self, Convert.self, Verify.self, Diff.self])
+        subcommands: [
+            Inspect.self, Convert.self, Verify.self, Diff.self, InterferenceCommand.self, Resolve.self, Merge.self,
+            Evaluate.self, Run.self,
+        ])
 }
 
 /// The version of the product, in one place.

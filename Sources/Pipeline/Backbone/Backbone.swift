@@ -37,34 +37,27 @@ public struct Backbone: Sendable {
         return parameters
     }
 
-    /// Writes a checkpoint that is a copy of another with new parameters: same tensors, same types, same metadata. Tensors that the
-    /// network does not have are copied as they are.
+    /// Writes a copy of a checkpoint with new parameters: same tensors, same types. Tensors that the network does not have
+    /// are copied as they are.
     ///
-    /// - Parameter metadata: set over the copied metadata.
-    public func write(
-        parameters: [Float], like checkpoint: TensorStore, to path: FilePath, metadata: [(key: String, value: String)],
-        options: WriteOptions
+    /// - Parameter writer: declared with the descriptors of `checkpoint`, in their order.
+    @discardableResult
+    func write(
+        parameters: [Float], like checkpoint: TensorStore, into writer: any CheckpointWriter
     ) throws -> WrittenCheckpoint {
-        try network.check(parameters: parameters)
-        let descriptors = checkpoint.descriptors
-        var merged = checkpoint.metadata
-        for (key, value) in metadata { merged[key] = value }
-        let writer = try CheckpointFormat.makeWriter(
-            CheckpointFormat.format(ofOutput: path) ?? checkpoint.reader.format, at: path, declaring: descriptors,
-            metadata: merged, options: options)
-        for (index, descriptor) in descriptors.enumerated() {
-            if let entry = network.layout[descriptor.name] {
-                let narrowed = try AlignedBuffer(byteCount: descriptor.byteCount)
-                parameters.withUnsafeBufferPointer { values in
-                    _ = narrow(
-                        UnsafeBufferPointer(rebasing: values[entry.range]), into: narrowed.mutableBytes,
-                        as: descriptor.dtype)
-                }
-                try writer.write(narrowed.bytes, tensor: index, at: 0)
-            } else {
+        for (index, descriptor) in checkpoint.descriptors.enumerated() {
+            guard let entry = network.layout[descriptor.name] else {
                 let bytes = try checkpoint.reader.bytes(of: index)
                 try bytes.withUnsafeBytes { try writer.write($0, tensor: index, at: 0) }
+                continue
             }
+            let narrowed = try AlignedBuffer(byteCount: descriptor.byteCount)
+            parameters.withUnsafeBufferPointer { values in
+                _ = narrow(
+                    UnsafeBufferPointer(rebasing: values[entry.range]), into: narrowed.mutableBytes,
+                    as: descriptor.dtype)
+            }
+            try withExtendedLifetime(narrowed) { try writer.write(narrowed.bytes, tensor: index, at: 0) }
         }
         return try writer.finish()
     }

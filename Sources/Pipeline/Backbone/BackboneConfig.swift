@@ -24,7 +24,9 @@ public struct BackboneConfig: Sendable {
         }
         let text = try MappedFile(path).withUnsafeBytes { Array($0) }
         let config = try JSONDocument.parse(text, file: path)
-        guard config.object != nil else { throw PipelineError(.badConfig, "\(path.string) holds no object", file: path) }
+        guard config.object != nil else {
+            throw PipelineError(.badConfig, "\(path.string) holds no object", file: path)
+        }
         architecture = try Self.architecture(from: ConfigKeys(config, file: path), shapes: TimmShapes(checkpoint))
         normalization = try ImageNormalization(config: config, channels: architecture.channels, file: path)
     }
@@ -182,7 +184,9 @@ private struct TimmShapes {
 
     /// The side of a square image, from the number of position embeddings.
     func imageSize(patch: Int) -> Int? {
-        guard let tokens = dim("pos_embed", 1, rank: 3), patch > 0, patch <= 1 << 20, tokens <= 1 << 40 else { return nil }
+        guard let tokens = dim("pos_embed", 1, rank: 3), patch > 0, patch <= 1 << 20, tokens <= 1 << 40 else {
+            return nil
+        }
         let side = Int(Double(tokens - 1).squareRoot())
         return side * side == tokens - 1 ? side * patch : nil
     }

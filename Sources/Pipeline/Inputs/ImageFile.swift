@@ -23,7 +23,8 @@ public struct ImageFile: Sendable {
         let found = dims.count == 3 ? [1] + dims.dropFirst() : Array(dims.dropFirst())
         guard found == expected, dims[0] > 0 else {
             throw PipelineError(
-                .badShape, "\"images\" has shape \(images.shape) but the backbone takes [N, \(expected[0]), "
+                .badShape,
+                "\"images\" has shape \(images.shape) but the backbone takes [N, \(expected[0]), "
                     + "\(expected[1]), \(expected[2])]", file: path, tensor: "images")
         }
         let values =

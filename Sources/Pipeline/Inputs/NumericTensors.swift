@@ -32,10 +32,12 @@ extension TensorStore {
         func load<T: FixedWidthInteger>(_ type: T.Type) throws -> [Int] {
             try bytes.withUnsafeBytes { raw in
                 try (0..<descriptor.elementCount).map { index in
-                    let value = T(littleEndian: raw.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.size, as: T.self))
+                    let value = T(
+                        littleEndian: raw.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.size, as: T.self))
                     guard let value = Int(exactly: value) else {
                         throw PipelineError(
-                            .badValue, "\"\(name)\" has the value \(value) at position \(index)", file: path, tensor: name)
+                            .badValue, "\"\(name)\" has the value \(value) at position \(index)", file: path,
+                            tensor: name)
                     }
                     return value
                 }
@@ -53,7 +55,8 @@ extension TensorStore {
             case .i64: try load(Int64.self)
             default:
                 throw PipelineError(
-                    .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); integers are needed", file: path, tensor: name)
+                    .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); integers are needed", file: path,
+                    tensor: name)
             }
         return (descriptor.shape, values)
     }

@@ -38,4 +38,3 @@ public struct Recipe: Sendable {
         public var output: FilePath?
     }
 }
-

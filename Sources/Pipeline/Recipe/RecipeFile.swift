@@ -126,7 +126,8 @@ public struct RecipeFile {
         }
         return ListedModel(
             model: Recipe.Model(
-                path: model, name: try section.text("name") ?? model.stem ?? model.string, head: try section.path("head"),
+                path: model, name: try section.text("name") ?? model.stem ?? model.string,
+                head: try section.path("head"),
                 data: try section.path("data")),
             parameters: try section.section("parameters"), line: section.line)
     }
