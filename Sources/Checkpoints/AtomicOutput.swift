@@ -100,13 +100,21 @@ public final class AtomicOutput: Sendable {
         }
     }
 
+    /// Flushes the file to the disk, unless the options say not to.
+    ///
+    /// `commit()` does this too. Outputs of several files are all flushed first, so that a full disk is known before any
+    /// of them gets its name.
+    public func flush() throws(IOError) {
+        if sync, fsync(descriptor.rawValue) != 0 {
+            throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)
+        }
+    }
+
     /// Flushes the file and gives it its name.
     ///
     /// - Throws: `IOError`; `io.exists` when the path has come into being meanwhile and may not be replaced.
     public func commit() throws(IOError) {
-        if sync, fsync(descriptor.rawValue) != 0 {
-            throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)
-        }
+        try flush()
         try moveIntoPlace()
         UnfinishedOutputs.remove(temporary)
         state.withLock { $0 = .committed }

@@ -20,6 +20,9 @@ public enum CheckpointFormat {
         }
     }
 
+    /// Whether a path names an existing folder, which as an output takes the Hugging Face layout.
+    public static func isFolder(_ path: FilePath) -> Bool { CheckpointFolder.isFolder(path) }
+
     /// The format that an output path asks for by its extension; nil when it names none.
     public static func format(ofOutput path: FilePath) -> FormatID? {
         switch path.extension?.lowercased() {

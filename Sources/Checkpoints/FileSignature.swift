@@ -13,7 +13,7 @@ struct FileSignature {
         let file = try MappedFile(path)
         self.path = path
         byteCount = file.byteCount
-        head = Array(file.bytes.prefix(256))
+        head = file.withUnsafeBytes { Array($0.prefix(256)) }
     }
 
     /// The format by content, then by extension.

@@ -1,10 +1,11 @@
-import Glibc
 import TensorCore
 
 /// Which tensors a command works on: those that match an `only` pattern, if there is one, and no `exclude` pattern.
 public struct TensorSelection: Sendable {
     public let only: [String]
     public let exclude: [String]
+    private let inPatterns: [GlobPattern]
+    private let outPatterns: [GlobPattern]
 
     /// - Parameters:
     ///   - only: shell patterns (`*`, `?`, `[...]`), any of which lets a tensor in; none lets all in.
@@ -12,13 +13,15 @@ public struct TensorSelection: Sendable {
     public init(only: [String] = [], exclude: [String] = []) {
         self.only = only
         self.exclude = exclude
+        inPatterns = only.map(GlobPattern.init)
+        outPatterns = exclude.map(GlobPattern.init)
     }
 
     public func contains(_ name: TensorName) -> Bool {
-        if exclude.contains(where: { Self.matches(name, pattern: $0) }) { return false }
-        return only.isEmpty || only.contains { Self.matches(name, pattern: $0) }
+        if outPatterns.contains(where: { $0.matches(name.text) }) { return false }
+        return inPatterns.isEmpty || inPatterns.contains { $0.matches(name.text) }
     }
 
     /// Whether a shell pattern matches the whole name; `*` crosses dots and slashes.
-    public static func matches(_ name: TensorName, pattern: String) -> Bool { fnmatch(pattern, name.text, 0) == 0 }
+    public static func matches(_ name: TensorName, pattern: String) -> Bool { GlobPattern(pattern).matches(name.text) }
 }

@@ -43,9 +43,16 @@ public final class MappedFile: Sendable {
         if let base { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
     }
 
+    /// Calls `body` with the bytes of the file; the pointer must not outlive the call.
+    public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        defer { withExtendedLifetime(self) {} }
+        return try body(bytes)
+    }
+
     /// The bytes of the file.
     ///
-    /// Safety: valid while the object lives; `TensorBytes` keeps it alive around every use.
+    /// Safety: valid while the object lives, and the compiler may release it after its last mention, which is this one in
+    /// `MappedFile(path).bytes`. Only for owners that store the object; others call `withUnsafeBytes`.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
     /// Asks the kernel to read a range ahead of its use.

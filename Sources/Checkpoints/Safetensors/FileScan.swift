@@ -18,6 +18,7 @@ enum FileScan {
         defer { close(descriptor) }
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
         let buffer = try AlignedBuffer(byteCount: min(blockByteCount, max(byteCount, 1)), alignment: 4096)
+        defer { withExtendedLifetime(buffer) {} }
         var position = 0
         while position < byteCount {
             let wanted = min(buffer.byteCount, byteCount - position)

@@ -9,11 +9,13 @@ struct SafetensorsEntry {
     let end: UInt64
     /// Where the entry stands in the file.
     let byteOffset: Int
+    /// The first field that the format does not define.
+    let unknownField: String?
 
     /// Checks one header entry in the order of the rules: fields, dtype, shape, offsets, size.
     ///
     /// - Throws: `FormatError` with the tensor's name and the byte offset of the value at fault.
-    init(_ member: JSONMembers.Member, file: FilePath, warnings: inout [String]) throws(FormatError) {
+    init(_ member: JSONMembers.Member, file: FilePath) throws(FormatError) {
         let name = TensorName(member.key)
         func fault(_ category: FormatCategory, _ message: String, at value: JSONValue) -> FormatError {
             FormatError(
@@ -26,6 +28,7 @@ struct SafetensorsEntry {
         var dtypeField: JSONValue?
         var shapeField: JSONValue?
         var offsetsField: JSONValue?
+        var unknownField: String?
         for field in fields {
             if field.name.isString("dtype") {
                 dtypeField = field.value
@@ -33,11 +36,11 @@ struct SafetensorsEntry {
                 shapeField = field.value
             } else if field.name.isString("data_offsets") {
                 offsetsField = field.value
-            } else {
-                warnings.append(
-                    "tensor \"\(name)\" has the unknown field \"\(field.key.escapingControlCharacters)\"")
+            } else if unknownField == nil {
+                unknownField = field.key.escapingControlCharacters
             }
         }
+        self.unknownField = unknownField
         guard let dtypeField else { throw fault(.missingField, "has no `dtype`", at: member.value) }
         guard let shapeField else { throw fault(.missingField, "has no `shape`", at: member.value) }
         guard let offsetsField else { throw fault(.missingField, "has no `data_offsets`", at: member.value) }

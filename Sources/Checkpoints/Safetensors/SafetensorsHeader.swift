@@ -42,9 +42,7 @@ struct SafetensorsHeader {
         }
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard let headerByteCount = Int(exactly: length), headerByteCount <= Self.byteCountLimit else {
-            throw FormatError(
-                .headerTooLarge, "the header claims \(length) bytes; at most \(Self.byteCountLimit) are allowed",
-                file: file, byteOffset: 0, hint: Self.hint(forFileThatBegins: bytes))
+            throw Self.impossibleLength(length, in: bytes, of: file)
         }
         guard headerByteCount <= bytes.count - 8 else {
             throw FormatError(
@@ -64,7 +62,12 @@ struct SafetensorsHeader {
         metadata = try Self.metadata(of: members, file: file)
         var tensors: [SafetensorsEntry] = []
         for member in members where !member.name.isString("__metadata__") {
-            tensors.append(try SafetensorsEntry(member, file: file, warnings: &warnings))
+            tensors.append(try SafetensorsEntry(member, file: file))
+        }
+        let unusual = tensors.lazy.filter { $0.unknownField != nil }
+        if let first = unusual.first, let field = first.unknownField {
+            warnings.append(
+                "\(unusual.count) tensor(s) have unknown fields, such as \"\(field)\" of \"\(first.descriptor.name)\"")
         }
         entries = try Self.layOut(tensors, dataStart: 8 + headerByteCount, fileByteCount: bytes.count, file: file)
         self.warnings = warnings
@@ -129,13 +132,20 @@ struct SafetensorsHeader {
         }
     }
 
-    /// What a file that is not safetensors at all most likely is.
-    private static func hint(forFileThatBegins bytes: UnsafeRawBufferPointer) -> String? {
-        let start = bytes.prefix(64)
-        if start.starts(with: "version https://git-lfs".utf8) {
-            return "the file is a Git LFS pointer; fetch the real file with `git lfs pull`"
+    /// The error for a length that no header has, or for what the file is instead.
+    private static func impossibleLength(
+        _ length: UInt64, in bytes: UnsafeRawBufferPointer, of file: FilePath
+    ) -> FormatError {
+        let start = String(decoding: bytes.prefix(23), as: UTF8.self).lowercased()
+        if ["<!doctype", "<html", "<?xml"].contains(where: start.hasPrefix) {
+            return FormatError(
+                .invalidJSON, "the file is a web page, not a checkpoint", file: file, byteOffset: 0,
+                hint: "open it in a browser to see what the server said, and download again")
         }
-        if start.starts(with: "<".utf8) { return "the file looks like a web page; download it again" }
-        return nil
+        return FormatError(
+            .headerTooLarge, "the header claims \(length) bytes; at most \(byteCountLimit) are allowed", file: file,
+            byteOffset: 0,
+            hint: start == "version https://git-lfs"
+                ? "the file is a Git LFS pointer; fetch the real one with `git lfs pull`" : nil)
     }
 }

@@ -18,7 +18,9 @@ public final class SafetensorsReader: CheckpointReader {
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         self.path = path
         file = try MappedFile(path)
-        let header = try SafetensorsHeader(parsing: file.bytes, of: path)
+        let header = try file.withUnsafeBytes { bytes throws(FormatError) in
+            try SafetensorsHeader(parsing: bytes, of: path)
+        }
         descriptors = header.entries.map(\.descriptor)
         ranges = header.entries.map(\.range)
         metadata = header.metadata

@@ -38,6 +38,9 @@ public final class SafetensorsWriter: CheckpointWriter {
         writtenByteCount.wrappingAdd(bytes.count, ordering: .relaxed)
     }
 
+    /// Flushes the file ahead of `finish()`; see `AtomicOutput.flush()`.
+    func flush() throws(IOError) { try output.flush() }
+
     /// Flushes the file and gives it its name.
     ///
     /// - Precondition: every byte of every tensor was written.

@@ -33,7 +33,7 @@ struct ShardIndex {
                 .headerTooLarge,
                 "the index has \(file.byteCount) bytes; at most \(Self.byteCountLimit) are allowed", file: path)
         }
-        let root = try JSONDocument.parse(file.bytes, file: path)
+        let root = try file.withUnsafeBytes { bytes throws(FormatError) in try JSONDocument.parse(bytes, file: path) }
         guard root.kind == .object else {
             throw FormatError(.badIndex, "the index is \(root.kind.phrase), not an object", file: path, byteOffset: 0)
         }

@@ -95,6 +95,9 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
     }
 
     public func finish() throws -> WrittenCheckpoint {
+        try index.write(indexText, at: 0)
+        for shard in shards { try shard.flush() }
+        try index.flush()
         var files: [FilePath] = []
         var byteCount = indexText.count
         for shard in shards {
@@ -102,7 +105,6 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
             files += written.files
             byteCount += written.byteCount
         }
-        try index.write(indexText, at: 0)
         try index.commit()
         // A single file of the old checkpoint would be found before the index.
         if replacesSingleFile { unlink(path.string) }

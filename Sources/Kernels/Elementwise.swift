@@ -1,0 +1,51 @@
+// Elementwise kernels: one plain loop each, which the compiler vectorises. A product and a sum are written apart, never
+// fused, so that results do not depend on the processor.
+//
+// Safety: every pointer is valid for `count` elements; buffers do not overlap unless they are the same.
+
+/// `result = factor * x`
+@inlinable
+public func assign<T: ElementwiseScalar>(
+    _ result: UnsafeMutablePointer<T>, scaled x: UnsafePointer<T>, by factor: T, count: Int
+) {
+    for i in 0..<count { result[i] = factor * x[i] }
+}
+
+/// `result = result + factor * x`
+@inlinable
+public func add<T: ElementwiseScalar>(
+    to result: UnsafeMutablePointer<T>, scaled x: UnsafePointer<T>, by factor: T, count: Int
+) {
+    for i in 0..<count { result[i] = result[i] + factor * x[i] }
+}
+
+/// `x = x / divisor`
+@inlinable
+public func divide<T: ElementwiseScalar>(_ x: UnsafeMutablePointer<T>, by divisor: T, count: Int) {
+    for i in 0..<count { x[i] = x[i] / divisor }
+}
+
+/// `x = x - base`, where equal infinities count as no difference instead of NaN.
+@inlinable
+public func subtract<T: ElementwiseScalar>(
+    _ base: UnsafePointer<T>, from x: UnsafeMutablePointer<T>, count: Int
+) {
+    for i in 0..<count { x[i] = x[i] == base[i] ? 0 : x[i] - base[i] }
+}
+
+/// Counts NaN and infinities, apart.
+///
+/// - Cost: one pass when all is finite, as nearly always.
+@inlinable
+public func countNonFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) -> (nan: Int, infinite: Int) {
+    // A finite number minus itself is 0; infinities and NaN give NaN.
+    var suspects: UInt32 = 0
+    for i in 0..<count { suspects &+= x[i] - x[i] == 0 ? 0 : 1 }
+    guard suspects > 0 else { return (0, 0) }
+    var nan = 0
+    var infinite = 0
+    for i in 0..<count {
+        if x[i].isNaN { nan += 1 } else if x[i].isInfinite { infinite += 1 }
+    }
+    return (nan, infinite)
+}

@@ -1,0 +1,88 @@
+/// Finds the k-th largest magnitude among any number of values without holding them, by counting in two passes.
+///
+/// A magnitude is the bit pattern of an F32 without its sign, 31 bits that order as the numbers do. The first pass counts
+/// the upper 16 bits of every value, the second the lower 15 of those that share the upper bits of the k-th largest.
+/// Counts add up in any order, so the values may come in pieces from several threads.
+///
+/// - Cost: O(n) per pass, 512 KiB.
+public struct MagnitudeSelection: Sendable {
+    /// Counters that a pass needs.
+    public static let binCount = 1 << 16
+
+    /// Which of the magnitudes is looked for; 1 is the largest.
+    public let rank: Int
+    private var counts = [UInt64](repeating: 0, count: binCount)
+    private var upper: UInt32?
+    /// Values whose upper bits are larger than those of the k-th largest.
+    private var largerCount = 0
+    private var found: Found?
+
+    /// The k-th largest magnitude.
+    public struct Found: Sendable, Hashable {
+        /// The magnitude as `magnitudeKey`.
+        public let key: UInt32
+        /// How many values are larger.
+        public let largerCount: Int
+        /// How many values have this very magnitude, the k-th one included.
+        public let equalCount: Int
+
+        public var magnitude: Float { Float(bitPattern: key) }
+    }
+
+    /// - Precondition: `rank` is at least 1; by the end of a pass it may not exceed the number of values.
+    public init(rank: Int) {
+        precondition(rank >= 1)
+        self.rank = rank
+    }
+
+    /// The answer, after both passes.
+    public var result: Found? { found }
+
+    /// Adds a pass's counts of some of the values.
+    public mutating func absorb(_ partial: UnsafePointer<UInt32>) {
+        for bin in 0..<Self.binCount { counts[bin] &+= UInt64(partial[bin]) }
+    }
+
+    /// Ends a pass, the first or the second.
+    public mutating func finishPass() {
+        var larger = largerCount
+        var bin = Self.binCount - 1
+        while bin > 0, larger + Int(counts[bin]) < rank {
+            larger += Int(counts[bin])
+            bin -= 1
+        }
+        if let upper {
+            found = Found(key: upper << 15 | UInt32(bin), largerCount: larger, equalCount: Int(counts[bin]))
+            counts = []
+        } else {
+            upper = UInt32(bin)
+            largerCount = larger
+            for bin in 0..<Self.binCount { counts[bin] = 0 }
+        }
+    }
+
+    /// What counts values for the pass that is under way; small enough to hand to every thread.
+    public var counter: Counter { Counter(upper: upper) }
+
+    /// Counts values for one pass.
+    public struct Counter: Sendable {
+        @usableFromInline let upper: UInt32?
+
+        init(upper: UInt32?) { self.upper = upper }
+
+        /// - Parameter partial: `binCount` counters; fewer than 2^32 values may go into one set.
+        @inlinable
+        public func count<T: ElementwiseScalar>(
+            _ values: UnsafePointer<T>, count: Int, into partial: UnsafeMutablePointer<UInt32>
+        ) {
+            if let upper {
+                for i in 0..<count {
+                    let key = values[i].magnitudeKey
+                    if key >> 15 == upper { partial[Int(key & 0x7FFF)] &+= 1 }
+                }
+            } else {
+                for i in 0..<count { partial[Int(values[i].magnitudeKey >> 15)] &+= 1 }
+            }
+        }
+    }
+}

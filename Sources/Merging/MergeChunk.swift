@@ -1,0 +1,79 @@
+import Kernels
+import TensorCore
+
+/// A run of elements of one tensor in every model. Its borders depend on the tensor alone, never on threads or memory.
+struct MergeChunk {
+    /// Elements in a chunk; the last one of a tensor may be shorter.
+    static let capacity = 1 << 20
+
+    /// The tensor's place in the merge, and its piece of it.
+    let tensor: Int
+    let number: Int
+    /// The elements' flat indices in the tensor.
+    let range: Range<Int>
+    /// Nil when the merge has no base.
+    let base: MergeSource?
+    let experts: [MergeSource]
+
+    var count: Int { range.count }
+
+    /// Whether one of the models holds the tensor in F64, so that it is merged in F64.
+    var needsDouble: Bool { base?.dtype == .f64 || experts.contains { $0.dtype == .f64 } }
+
+    /// Calls `body` with the offset from the chunk's start and the length of one block after the other.
+    func forEachBlock(_ body: (_ offset: Int, _ count: Int) -> Void) {
+        var offset = 0
+        while offset < count {
+            let length = min(mergeBlockCapacity, count - offset)
+            body(offset, length)
+            offset += length
+        }
+    }
+}
+
+/// Elements that are worked on at a time: a row of them, in F32, is 16 KiB, so that a few rows stay in the cache.
+let mergeBlockCapacity = 4096
+
+/// The stored elements of one tensor in one model.
+struct MergeSource {
+    // Safety: the executor keeps the tensor's bytes alive while a chunk of it is worked on.
+    let bytes: UnsafeRawBufferPointer
+    let dtype: DType
+
+    /// Reads elements from a flat index on.
+    func read<T: ElementwiseScalar>(from index: Int, count: Int, into destination: UnsafeMutablePointer<T>) {
+        let width = dtype.bitWidth / 8
+        let range = index * width..<(index + count) * width
+        T.read(
+            UnsafeRawBufferPointer(rebasing: bytes[range]), dtype,
+            into: UnsafeMutableBufferPointer(start: destination, count: count))
+    }
+}
+
+/// A run of elements short enough for the cache, and where its result goes.
+struct MergeBlock<Scalar: ElementwiseScalar> {
+    let chunk: MergeChunk
+    /// From the start of the chunk.
+    let offset: Int
+    let count: Int
+    /// `count` numbers to fill.
+    let result: UnsafeMutablePointer<Scalar>
+    let scratch: UnsafeMutablePointer<Scalar>
+
+    /// The flat index of the first element in its tensor.
+    var start: Int { chunk.range.lowerBound + offset }
+    var expertCount: Int { chunk.experts.count }
+
+    /// A row of scratch memory with unspecified contents.
+    func row(_ index: Int) -> UnsafeMutablePointer<Scalar> { scratch + index * mergeBlockCapacity }
+
+    func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
+        chunk.experts[expert].read(from: start, count: count, into: row)
+    }
+
+    /// - Precondition: the method needs a base.
+    func readBase(into row: UnsafeMutablePointer<Scalar>) {
+        guard let base = chunk.base else { preconditionFailure("the plan has no base") }
+        base.read(from: start, count: count, into: row)
+    }
+}

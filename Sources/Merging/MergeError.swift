@@ -1,0 +1,45 @@
+import Checkpoints
+import TensorCore
+
+/// Why a merge cannot be planned or carried out.
+public struct MergeError: Diagnostic, Hashable {
+    public let reason: Reason
+    public let message: String
+    public let tensor: String?
+    public let hint: String?
+
+    public var code: String { "merge.\(reason.rawValue)" }
+    public var severity: DiagnosticSeverity {
+        switch reason {
+        case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts: .usage
+        case .incompatible, .differentBuffers, .unsupportedDtype, .notFinite, .notConverged: .badInput
+        case .memory: .resources
+        }
+    }
+
+    /// The kinds of fault; the raw value follows `merge.` in an error code.
+    public enum Reason: String, Sendable, CaseIterable {
+        case unknownMethod = "unknown_method"
+        case unknownParameter = "unknown_parameter"
+        case badParameter = "bad_parameter"
+        case missingBase = "missing_base"
+        case tooFewExperts = "too_few_experts"
+        /// Names, shapes or dtypes of the models do not fit together.
+        case incompatible
+        /// Tensors that carry no arithmetic, such as integers, differ.
+        case differentBuffers = "different_buffers"
+        case unsupportedDtype = "unsupported_dtype"
+        /// One tensor of a matrix method needs more than the memory allowed.
+        case memory
+        /// A matrix that is to be decomposed holds NaN or infinity.
+        case notFinite = "not_finite"
+        case notConverged = "not_converged"
+    }
+
+    init(_ reason: Reason, _ message: String, tensor: TensorName? = nil, hint: String? = nil) {
+        self.reason = reason
+        self.message = message
+        self.tensor = tensor?.description
+        self.hint = hint
+    }
+}

@@ -1,0 +1,88 @@
+import Kernels
+import TensorCore
+
+extension MergeExecution {
+    /// Merges matrices side by side, as many at a time as the memory allows, those that take longest first.
+    func mergeMatrices() throws {
+        let matrices = plan.tensors.compactMap { tensor -> (tensor: PlannedTensor, rule: any MatrixRule, bytes: Int)? in
+            guard case .matrix(let rule, let bytes) = tensor.work else { return nil }
+            return (tensor, rule, bytes + tensor.decodedByteCount)
+        }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
+        let gate = MemoryGate(limit: plan.memory)
+        let done = FirstFailure<Void>(count: matrices.count)
+        parallelChunks(count: matrices.count, threads: plan.budget.threads) { place in
+            done.run(place) {
+                let (tensor, rule, bytes) = matrices[place]
+                gate.enter(bytes)
+                defer { gate.leave(bytes) }
+                try mergeMatrix(tensor, rule)
+                log.advance(tensor.output.byteCount)
+            }
+        }
+        _ = try done.results()
+    }
+
+    private func mergeMatrix(_ tensor: PlannedTensor, _ rule: any MatrixRule) throws {
+        let (rows, columns) = (tensor.output.shape.dims[0], tensor.output.shape.dims[1])
+        let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
+        try loaded.withSources { base, experts in
+            guard let base else { preconditionFailure("matrix methods need a base") }
+            let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
+            let taskVector = try FloatMatrix(rows: rows, columns: columns)
+            do {
+                if let note = try rule.merge(inputs, into: taskVector) { log.note(note, on: tensor.number) }
+            } catch let error as DecompositionError {
+                throw MergeError(error, tensor: tensor.output)
+            }
+            if tensor.needsDouble {
+                try write(base, plus: taskVector, to: tensor, in: Double.self)
+            } else {
+                try write(base, plus: taskVector, to: tensor, in: Float.self)
+            }
+        }
+    }
+
+    private func write<T: ElementwiseScalar>(
+        _ base: MergeSource, plus taskVector: FloatMatrix, to tensor: PlannedTensor, in scalar: T.Type
+    ) throws {
+        try withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
+            let values = memory.baseAddress!
+            try write(0..<tensor.output.elementCount, of: tensor) { start, count in
+                base.read(from: start, count: count, into: values)
+                let change = taskVector.elements.pointer + start
+                for i in 0..<count { values[i] += T(change[i]) }
+                return UnsafePointer(values)
+            }
+        }
+    }
+}
+
+extension PlannedTensor {
+    /// What a decomposition of the matrix takes, up to a factor.
+    fileprivate var cost: Double {
+        let dims = output.shape.dims
+        return Double(output.elementCount) * Double(dims.min() ?? 0)
+    }
+}
+
+extension MergeError {
+    /// Says which tensor could not be decomposed.
+    init(_ error: DecompositionError, tensor: TensorDescriptor) {
+        let name = tensor.name
+        switch error {
+        case .notFinite:
+            self.init(
+                .notFinite, "the task vectors of tensor \"\(name)\" hold NaN or infinity and cannot be decomposed",
+                tensor: name, hint: "list it in matrix_exclude, or see `untangle inspect --stats`")
+        case .tooLarge:
+            self.init(
+                .memory, "tensor \"\(name)\" \(tensor.shape) is too large to decompose", tensor: name,
+                hint: "list it in matrix_exclude")
+        case .notConverged(let info):
+            self.init(
+                .notConverged,
+                "the decomposition of tensor \"\(name)\" \(tensor.shape) did not converge (info \(info))",
+                tensor: name, hint: "list it in matrix_exclude")
+        }
+    }
+}

@@ -1,0 +1,166 @@
+import Checkpoints
+import Kernels
+import TensorCore
+
+extension MergePlan {
+    /// Carries the merge out. The bytes of the result depend on models and parameters only, not on threads or memory.
+    ///
+    /// - Parameters:
+    ///   - writer: made for `outputs`; the caller finishes it.
+    ///   - progress: told, from any thread but one at a time, how many of `summary.progressByteCount` are done.
+    /// - Throws: `MergeError`, and what readers and the writer throw.
+    public func execute(
+        into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) throws -> MergeReport {
+        let execution = MergeExecution(plan: self, writer: writer, log: MergeLog(plan: self, progress: progress))
+        try execution.run()
+        return execution.log.report()
+    }
+}
+
+/// A merge under way: copies, then surveys of the whole model, then element by element, then matrices.
+struct MergeExecution: Sendable {
+    /// Elements that are handed to the writer at a time.
+    static let pieceCapacity = 1 << 16
+
+    let plan: MergePlan
+    let writer: any CheckpointWriter
+    let log: MergeLog
+
+    func run() throws {
+        try copyTensors()
+        let groups = TensorGroup.split(
+            plan.tensors.filter(\.isElementwise), limit: TensorGroup.limit(memory: plan.memory))
+        if let survey = plan.survey {
+            for pass in 0..<survey.passCount {
+                for group in groups {
+                    try forEachChunk(of: try load(group)) { _, chunk in survey.observe(chunk, pass: pass) }
+                }
+                survey.finish(pass: pass)
+            }
+        }
+        for group in groups { try merge(group) }
+        try mergeMatrices()
+    }
+
+    private func merge(_ group: TensorGroup) throws {
+        let tensors = try load(group)
+        let passCount = tensors.map { $0.planned.elementwiseRule?.survey?.passCount ?? 0 }.max() ?? 0
+        for pass in 0..<passCount {
+            try forEachChunk(of: tensors) { tensor, chunk in
+                if let survey = tensor.planned.elementwiseRule?.survey, pass < survey.passCount {
+                    survey.observe(chunk, pass: pass)
+                }
+            }
+            for tensor in tensors {
+                if let survey = tensor.planned.elementwiseRule?.survey, pass < survey.passCount {
+                    survey.finish(pass: pass)
+                }
+            }
+        }
+        try forEachChunk(of: tensors) { tensor, chunk in
+            guard let rule = tensor.planned.elementwiseRule else { return }
+            if tensor.planned.needsDouble {
+                try merge(chunk, of: tensor.planned, in: Double.self) { rule.merge($0) }
+            } else {
+                try merge(chunk, of: tensor.planned, in: Float.self) { rule.merge($0) }
+            }
+        }
+    }
+
+    /// Merges a chunk block by block and writes it piece by piece.
+    private func merge<T: ElementwiseScalar>(
+        _ chunk: MergeChunk, of tensor: PlannedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
+    ) throws {
+        let rowCount = tensor.elementwiseRule?.scratchRowCount(expertCount: chunk.experts.count) ?? 0
+        try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
+            let result = memory.baseAddress!
+            try write(chunk.range, of: tensor) { start, count in
+                mergeBlock(
+                    MergeBlock(
+                        chunk: chunk, offset: start - chunk.range.lowerBound, count: count, result: result,
+                        scratch: result + mergeBlockCapacity))
+                return UnsafePointer(result)
+            }
+        }
+    }
+
+    /// Rounds blocks of results to the output type and hands them to the writer.
+    ///
+    /// - Parameter makeBlock: computes `count` results from a flat index on and says where they are.
+    func write<T: ElementwiseScalar>(
+        _ range: Range<Int>, of tensor: PlannedTensor,
+        _ makeBlock: (_ start: Int, _ count: Int) -> UnsafePointer<T>
+    ) throws {
+        let dtype = tensor.output.dtype
+        let width = dtype.bitWidth / 8
+        var finding = TensorFinding(tensor: tensor.output.name)
+        try withUnsafeTemporaryAllocation(
+            byteCount: min(Self.pieceCapacity, range.count) * width, alignment: 64
+        ) { piece in
+            var pieceStart = range.lowerBound
+            while pieceStart < range.upperBound {
+                let pieceEnd = min(pieceStart + Self.pieceCapacity, range.upperBound)
+                var start = pieceStart
+                while start < pieceEnd {
+                    let count = min(mergeBlockCapacity, pieceEnd - start)
+                    let values = makeBlock(start, count)
+                    let (nan, infinite) = countNonFinite(values, count: count)
+                    finding.nanCount += nan
+                    finding.infinityCount += infinite
+                    let target = (start - pieceStart) * width..<(start - pieceStart + count) * width
+                    finding.overflowCount += T.write(
+                        UnsafeBufferPointer(start: values, count: count),
+                        into: UnsafeMutableRawBufferPointer(rebasing: piece[target]), as: dtype)
+                    start += count
+                }
+                let bytes = UnsafeRawBufferPointer(rebasing: piece[..<((pieceEnd - pieceStart) * width)])
+                try writer.write(bytes, tensor: tensor.number, at: pieceStart * width)
+                pieceStart = pieceEnd
+            }
+        }
+        log.add(finding, to: tensor.number)
+    }
+
+    private func load(_ group: TensorGroup) throws -> [LoadedTensor] {
+        let loaded = FirstFailure<LoadedTensor>(count: group.tensors.count)
+        parallelChunks(count: group.tensors.count, threads: plan.budget.threads) { place in
+            loaded.run(place) { try LoadedTensor(group.tensors[place], of: plan.models, hasBase: plan.hasBase) }
+        }
+        return try loaded.results()
+    }
+
+    /// Works on the chunks of all tensors of a group in parallel.
+    private func forEachChunk(
+        of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
+    ) throws {
+        let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
+        let done = FirstFailure<Void>(count: chunks.count)
+        parallelChunks(count: chunks.count, threads: plan.budget.threads) { place in
+            done.run(place) {
+                let (tensor, number) = chunks[place]
+                try tensors[tensor].withChunk(number) { chunk in
+                    try body(tensors[tensor], chunk)
+                    log.advance(chunk.count * (tensors[tensor].planned.output.dtype.bitWidth / 8))
+                }
+            }
+        }
+        _ = try done.results()
+    }
+
+    private func copyTensors() throws {
+        let tensors = plan.tensors.filter { if case .copy = $0.work { true } else { false } }
+        let done = FirstFailure<Void>(count: tensors.count)
+        parallelChunks(count: tensors.count, threads: plan.budget.threads) { place in
+            done.run(place) {
+                let tensor = tensors[place]
+                let bytes = try plan.models[0].store.reader.bytes(of: tensor.indices[0])
+                try bytes.withUnsafeBytes { bytes in
+                    if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }
+                }
+                log.advance(tensor.output.byteCount)
+            }
+        }
+        _ = try done.results()
+    }
+}

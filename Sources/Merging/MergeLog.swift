@@ -1,0 +1,68 @@
+import Synchronization
+import TensorCore
+
+/// Collects what happens during a merge, from several threads.
+final class MergeLog: Sendable {
+    private let plan: MergePlan
+    private let progress: @Sendable (Int) -> Void
+    private let state = Mutex(State())
+
+    private struct State {
+        var doneByteCount = 0
+        var findings: [Int: TensorFinding] = [:]
+        var notes: [Int: String] = [:]
+    }
+
+    init(plan: MergePlan, progress: @escaping @Sendable (Int) -> Void) {
+        self.plan = plan
+        self.progress = progress
+    }
+
+    func advance(_ byteCount: Int) {
+        state.withLock {
+            $0.doneByteCount += byteCount
+            progress($0.doneByteCount)
+        }
+    }
+
+    func note(_ text: String, on tensor: Int) { state.withLock { $0.notes[tensor] = text } }
+
+    func add(_ finding: TensorFinding, to tensor: Int) {
+        guard finding.overflowCount + finding.nanCount + finding.infinityCount > 0 else { return }
+        state.withLock { state in
+            state.findings[tensor, default: TensorFinding(tensor: finding.tensor)].overflowCount +=
+                finding.overflowCount
+            state.findings[tensor]?.nanCount += finding.nanCount
+            state.findings[tensor]?.infinityCount += finding.infinityCount
+        }
+    }
+
+    /// What was collected, in the order of the tensors.
+    func report() -> MergeReport {
+        state.withLock { state in
+            MergeReport(
+                warnings: plan.summary.warnings,
+                notes: state.notes.sorted { $0.key < $1.key }.map {
+                    TensorNote(tensor: plan.outputs[$0.key].name, text: $0.value)
+                },
+                findings: state.findings.sorted { $0.key < $1.key }.map(\.value)
+            ).withWarnings
+        }
+    }
+}
+
+extension MergeReport {
+    /// The report with a line for each kind of finding.
+    fileprivate var withWarnings: MergeReport {
+        var report = self
+        if overflowCount > 0 {
+            report.warnings.append("\(overflowCount) numbers were too large for the output type and became infinite")
+        }
+        if nanCount > 0 { report.warnings.append("\(nanCount) numbers of the result are NaN") }
+        if infinityCount > 0 { report.warnings.append("\(infinityCount) numbers of the result are infinite") }
+        if !notes.isEmpty {
+            report.warnings.append("\(notes.count) matrices have less than their full rank; see the notes")
+        }
+        return report
+    }
+}

@@ -1,0 +1,84 @@
+import TensorCore
+
+/// A way to merge experts: declares its parameters, and says for every tensor how it is merged.
+public protocol MergeMethod: Sendable {
+    var info: MethodInfo { get }
+
+    /// Chooses the rule for every tensor.
+    ///
+    /// - Parameter arguments: checked; `forTensor` gives those of one tensor.
+    /// - Throws: `merge.bad_parameter` when values do not fit together.
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment
+}
+
+/// What people are told about a method.
+public struct MethodInfo: Sendable, Hashable {
+    public let name: String
+    /// One sentence.
+    public let summary: String
+    /// Authors, year and arXiv number.
+    public let paper: String
+    public let needsBase: Bool
+    public let parameters: [ParameterSpec]
+}
+
+/// How the tensors of a merge are merged.
+public struct MergeAssignment: Sendable {
+    /// One for every tensor, in their order.
+    let rules: [MergeRule]
+    /// What has to be known about all tensors together before the first is merged.
+    let survey: (any MergeSurvey)?
+
+    init(rules: [MergeRule], survey: (any MergeSurvey)? = nil) {
+        self.rules = rules
+        self.survey = survey
+    }
+}
+
+/// How one tensor is merged.
+enum MergeRule: Sendable {
+    case elementwise(any ElementwiseRule)
+    case matrix(any MatrixRule)
+}
+
+/// A rule in which an element of the result depends on the same element of the inputs, and on what a survey found out.
+///
+/// A new rule writes its arithmetic once, generic over the scalar, and forwards both forms of `merge` to it.
+protocol ElementwiseRule: Sendable {
+    /// What has to be known about the whole tensor before its first element is merged.
+    var survey: (any MergeSurvey)? { get }
+
+    /// Rows of `MergeBlock.capacity` numbers that `merge` needs beside the result.
+    func scratchRowCount(expertCount: Int) -> Int
+
+    func merge(_ block: MergeBlock<Float>)
+    func merge(_ block: MergeBlock<Double>)
+}
+
+extension ElementwiseRule {
+    var survey: (any MergeSurvey)? { nil }
+}
+
+/// Passes over the inputs before the merge. Chunks of a pass come in any order, from several threads.
+protocol MergeSurvey: Sendable {
+    var passCount: Int { get }
+    /// Memory that the survey holds until its tensors are merged.
+    var byteCount: Int { get }
+    func observe(_ chunk: MergeChunk, pass: Int)
+    /// Called when every chunk was observed.
+    func finish(pass: Int)
+}
+
+/// A rule that needs a whole matrix: it turns the task vectors of all experts into one.
+protocol MatrixRule: Sendable {
+    /// Bytes that `merge` allocates.
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int
+
+    /// Merges task vectors.
+    ///
+    /// - Parameters:
+    ///   - result: `[rows, columns]`, becomes the merged task vector.
+    /// - Returns: what the user should know, such as that a matrix has not its full rank.
+    /// - Throws: `DecompositionError`, `IOError` `io.memory`.
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String?
+}

@@ -1,0 +1,162 @@
+import TensorCore
+
+/// What the user says about a method's parameters; nothing is checked before a plan is made.
+public struct MergeParameters: Sendable {
+    /// Values for the whole merge. For a parameter that is per expert, a list has one value for each.
+    public var values: [String: ParameterValue]
+    /// Values for single experts, in the order of the experts, over those for the whole merge. Shorter than the number of
+    /// experts means that the rest says nothing.
+    public var experts: [[String: ParameterValue]]
+    /// Values for single tensors over all others, asked for every tensor; this is how filters and gradients over layers
+    /// are carried out. The expert is nil for parameters of the whole merge.
+    public var overrides: Override?
+
+    public typealias Override =
+        @Sendable (_ parameter: String, _ expert: Int?, _ tensor: TensorName) -> ParameterValue?
+
+    public init(
+        _ values: [String: ParameterValue] = [:], experts: [[String: ParameterValue]] = [], overrides: Override? = nil
+    ) {
+        self.values = values
+        self.experts = experts
+        self.overrides = overrides
+    }
+
+    public subscript(name: String) -> ParameterValue? {
+        get { values[name] }
+        set { values[name] = newValue }
+    }
+
+    /// Applies `KEY=VALUE` from the command line.
+    public mutating func set(_ assignment: String) throws(MergeError) {
+        guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {
+            throw MergeError(
+                .badParameter, "\"\(assignment)\" sets no parameter", hint: "write it as KEY=VALUE, such as lambda=0.3")
+        }
+        values[String(assignment[..<equals])] = ParameterValue(
+            parsing: String(assignment[assignment.index(after: equals)...]))
+    }
+}
+
+/// The checked parameters of a method, for one tensor or for the whole merge.
+public struct MergeArguments: Sendable {
+    private let specs: [ParameterSpec]
+    private let parameters: MergeParameters
+    public let expertCount: Int
+    private let tensor: TensorName?
+
+    /// Checks every value that does not depend on a tensor.
+    ///
+    /// - Throws: `merge.unknown_parameter` with the nearest known name, `merge.bad_parameter`.
+    init(method: MethodInfo, parameters: MergeParameters, expertCount: Int) throws(MergeError) {
+        specs = method.parameters
+        self.parameters = parameters
+        self.expertCount = expertCount
+        tensor = nil
+        let known = Set(specs.map(\.name))
+        let stated = Set(parameters.values.keys).union(parameters.experts.flatMap(\.keys))
+        for name in stated.sorted() where !known.contains(name) {
+            throw Self.unknown(name, of: method)
+        }
+        if parameters.experts.count > expertCount {
+            throw MergeError(
+                .badParameter, "parameters for \(parameters.experts.count) experts, but there are \(expertCount)")
+        }
+        for spec in specs {
+            if let stray = parameters.experts.firstIndex(where: { $0[spec.name] != nil }), !spec.isPerExpert {
+                throw MergeError(
+                    .badParameter, "parameter \"\(spec.name)\" of expert \(stray + 1) belongs to the whole merge")
+            }
+            try check(spec)
+        }
+    }
+
+    private init(_ other: MergeArguments, tensor: TensorName) {
+        specs = other.specs
+        parameters = other.parameters
+        expertCount = other.expertCount
+        self.tensor = tensor
+    }
+
+    /// The arguments as they hold for one tensor, checked again if they depend on it.
+    func forTensor(_ name: TensorName) throws(MergeError) -> MergeArguments {
+        guard parameters.overrides != nil else { return self }
+        let arguments = MergeArguments(self, tensor: name)
+        for spec in specs { try arguments.check(spec) }
+        return arguments
+    }
+
+    private func check(_ spec: ParameterSpec) throws(MergeError) {
+        if spec.isPerExpert {
+            for expert in 0..<expertCount { _ = try value(spec, expert: expert) }
+        } else {
+            _ = try value(spec, expert: nil)
+        }
+    }
+
+    private func value(_ spec: ParameterSpec, expert: Int?) throws(MergeError) -> ParameterValue {
+        if let tensor, let override = parameters.overrides?(spec.name, expert, tensor) {
+            return try spec.accept(override)
+        }
+        if let expert, expert < parameters.experts.count, let own = parameters.experts[expert][spec.name] {
+            return try spec.accept(own)
+        }
+        guard let stated = parameters.values[spec.name] else { return spec.defaultValue }
+        if let expert, case .list(let values) = stated {
+            guard values.count == expertCount else {
+                throw MergeError(
+                    .badParameter,
+                    "parameter \"\(spec.name)\" has \(values.count) values for \(expertCount) experts",
+                    hint: "give one value for all, or one for each")
+            }
+            return try spec.accept(values[expert])
+        }
+        return try spec.accept(stated)
+    }
+
+    private func spec(_ name: String) -> ParameterSpec {
+        guard let spec = specs.first(where: { $0.name == name }) else {
+            preconditionFailure("the method does not declare \(name)")
+        }
+        return spec
+    }
+
+    func number(_ name: String) throws(MergeError) -> Double {
+        guard case .number(let number) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        return number
+    }
+
+    /// One number for each expert.
+    func numbers(_ name: String) throws(MergeError) -> [Double] {
+        let spec = spec(name)
+        var numbers: [Double] = []
+        for expert in 0..<expertCount {
+            guard case .number(let number) = try value(spec, expert: expert) else { preconditionFailure() }
+            numbers.append(number)
+        }
+        return numbers
+    }
+
+    func flag(_ name: String) throws(MergeError) -> Bool {
+        guard case .flag(let flag) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        return flag
+    }
+
+    func text(_ name: String) throws(MergeError) -> String {
+        guard case .text(let text) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        return text
+    }
+
+    func patterns(_ name: String) throws(MergeError) -> [String] {
+        guard case .list(let values) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        return values.compactMap { value in if case .text(let text) = value { text } else { nil } }
+    }
+
+    private static func unknown(_ name: String, of method: MethodInfo) -> MergeError {
+        let names = method.parameters.map(\.name)
+        let known =
+            names.isEmpty ? "it has none" : "its parameters are \(names.joined(separator: ", "))"
+        let hint = nearestName(to: name, among: names).map { "did you mean \"\($0)\"? \(known)" } ?? known
+        return MergeError(.unknownParameter, "method \"\(method.name)\" has no parameter \"\(name)\"", hint: hint)
+    }
+}

@@ -1,0 +1,135 @@
+import Checkpoints
+import Kernels
+import TensorCore
+
+/// A merge that was checked through and only has to be carried out.
+///
+/// Making a plan opens no data except that of tensors which are copied, such as integers, to see that all models agree.
+public struct MergePlan: Sendable {
+    public let method: MethodInfo
+    /// What a writer has to declare, in the order of the base, or of the first expert without one.
+    public let outputs: [TensorDescriptor]
+    public let summary: MergeSummary
+
+    let tensors: [PlannedTensor]
+    let survey: (any MergeSurvey)?
+    /// The base first, if there is one, then the experts.
+    let models: [MergeModel]
+    let hasBase: Bool
+    let budget: ComputeBudget
+    let memory: Int
+
+    /// Checks models and parameters and decides how every tensor is merged.
+    ///
+    /// - Parameters:
+    ///   - base: what task vectors are taken from; `linear` and `average` do without, and then only its order of tensors
+    ///     and its dtypes count.
+    ///   - experts: at least one, in the order that weights refer to.
+    ///   - selection: which tensors take part; the others are not in the result.
+    ///   - outputDType: the type of all tensors that are merged; nil keeps that of the base or the first expert.
+    ///   - memory: bytes of working memory, mapped inputs not counted; nil sets no bound.
+    /// - Throws: `MergeError`, with every difference between the models at once; what the readers throw.
+    public init(
+        method: any MergeMethod, base: TensorStore?, experts: [(name: String, store: TensorStore)],
+        parameters: MergeParameters = MergeParameters(), selection: TensorSelection = TensorSelection(),
+        outputDType: DType? = nil, budget: ComputeBudget = ComputeBudget(), memory: Int? = nil
+    ) throws {
+        guard !experts.isEmpty else { throw MergeError(.tooFewExperts, "a merge needs at least one expert") }
+        guard base != nil || !method.info.needsBase else {
+            throw MergeError(
+                .missingBase, "method \"\(method.info.name)\" works on task vectors and needs a base",
+                hint: "name it with --base, or base_model in a recipe")
+        }
+        if let outputDType, !outputDType.isComputable {
+            throw MergeError(
+                .unsupportedDtype, "the result cannot be \(outputDType.rawValue)", hint: "choose F16, BF16, F32 or F64")
+        }
+        let arguments = try MergeArguments(
+            method: method.info, parameters: parameters, expertCount: experts.count)
+        let models =
+            (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
+            + experts.map { MergeModel(name: $0.name, store: $0.store) }
+        let agreement = try ModelAgreement(models, selection: selection)
+        let merged = agreement.tensors.filter { $0.dtypes[0].isComputable }
+        let assignment = try method.assign(merged.map(\.descriptor), arguments: arguments)
+
+        var rules = assignment.rules.makeIterator()
+        var tensors: [PlannedTensor] = []
+        for tensor in agreement.tensors {
+            let rule = tensor.dtypes[0].isComputable ? rules.next() : nil
+            tensors.append(
+                try PlannedTensor(
+                    number: tensors.count, tensor, rule: rule, outputDType: outputDType, hasBase: base != nil))
+        }
+        self.method = method.info
+        self.models = models
+        self.tensors = tensors
+        self.budget = budget
+        self.memory = memory ?? Int.max
+        survey = assignment.survey
+        hasBase = base != nil
+        outputs = tensors.map(\.output)
+        summary = try MergeSummary(
+            tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
+            warnings: agreement.warnings)
+    }
+}
+
+/// One of the models of a merge.
+struct MergeModel: Sendable {
+    let name: String
+    let store: TensorStore
+}
+
+/// One tensor of the result and where it comes from.
+struct PlannedTensor: Sendable {
+    let number: Int
+    let output: TensorDescriptor
+    /// For every model the tensor's place in its reader, and its type there.
+    let indices: [Int]
+    let dtypes: [DType]
+    /// Bytes that the inputs take when they are decoded instead of mapped.
+    let decodedByteCount: Int
+    let inputByteCount: Int
+    let work: Work
+
+    enum Work: Sendable {
+        case copy
+        case elementwise(any ElementwiseRule)
+        case matrix(any MatrixRule, workingByteCount: Int)
+    }
+
+    init(
+        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, outputDType: DType?, hasBase: Bool
+    ) throws {
+        self.number = number
+        indices = tensor.indices
+        dtypes = tensor.dtypes
+        decodedByteCount = tensor.decodedByteCount
+        inputByteCount = tensor.inputByteCount
+        let descriptor = tensor.descriptor
+        switch rule {
+        case nil:
+            output = descriptor
+            work = .copy
+            return
+        case .elementwise(let rule): work = .elementwise(rule)
+        case .matrix(let rule):
+            do {
+                let (rows, columns) = (descriptor.shape.dims[0], descriptor.shape.dims[1])
+                let bytes = try rule.workingByteCount(
+                    rows: rows, columns: columns, expertCount: indices.count - (hasBase ? 1 : 0))
+                work = .matrix(rule, workingByteCount: bytes + 4 * rows * columns)
+            } catch is DecompositionError {
+                throw MergeError(
+                    .memory, "tensor \"\(descriptor.name)\" \(descriptor.shape) is too large to decompose",
+                    tensor: descriptor.name, hint: "list it in matrix_exclude")
+            }
+        }
+        output = try TensorDescriptor(
+            name: descriptor.name, dtype: outputDType ?? descriptor.dtype, shape: descriptor.shape)
+    }
+
+    /// Whether the tensor is merged in F64.
+    var needsDouble: Bool { output.dtype == .f64 || dtypes.contains(.f64) }
+}

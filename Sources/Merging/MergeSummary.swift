@@ -1,0 +1,103 @@
+import TensorCore
+
+/// What a merge will do, for people who ask before it runs.
+public struct MergeSummary: Sendable, Hashable {
+    /// Tensors merged element by element, as whole matrices, and copied.
+    public let elementwiseCount: Int
+    public let matrixCount: Int
+    public let copiedCount: Int
+    /// Parameters of the merged tensors.
+    public let parameterCount: Int
+    /// How often the inputs are read: once to merge, before it to select.
+    public let passCount: Int
+    /// One pass over all models.
+    public let inputByteCount: Int
+    public let outputByteCount: Int
+    /// The most working memory that is used at a time, mapped inputs not counted.
+    public let workingByteCount: Int
+    /// What `progress` counts up to.
+    public let progressByteCount: Int
+    public let threads: Int
+    public let warnings: [String]
+
+    init(
+        tensors: [PlannedTensor], survey: (any MergeSurvey)?, threads: Int, memory: Int, warnings: [String]
+    ) throws(MergeError) {
+        var (elementwise, matrix, copied, parameters) = (0, 0, 0, 0)
+        var (passes, progress, scratchRows) = (0, 0, 0)
+        var matrixBytes: [Int] = []
+        let modelPasses = survey?.passCount ?? 0
+        for tensor in tensors {
+            switch tensor.work {
+            case .copy:
+                copied += 1
+                progress += tensor.output.byteCount
+                continue
+            case .elementwise(let rule):
+                elementwise += 1
+                let own = modelPasses + (rule.survey?.passCount ?? 0)
+                passes = max(passes, own)
+                progress += (1 + own) * tensor.output.byteCount
+                scratchRows = max(scratchRows, 1 + rule.scratchRowCount(expertCount: tensor.indices.count))
+            case .matrix(_, let bytes):
+                matrix += 1
+                progress += tensor.output.byteCount
+                let need = bytes + tensor.decodedByteCount
+                guard need <= memory else {
+                    throw MergeError(
+                        .memory,
+                        "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(need) bytes of working memory, "
+                            + "but \(memory) are allowed", tensor: tensor.output.name, hint: "raise --memory")
+                }
+                matrixBytes.append(need)
+            }
+            parameters += tensor.output.elementCount
+        }
+        elementwiseCount = elementwise
+        matrixCount = matrix
+        copiedCount = copied
+        parameterCount = parameters
+        passCount = passes + 1
+        inputByteCount = tensors.reduce(0) { $0 + $1.inputByteCount }
+        outputByteCount = tensors.reduce(0) { $0 + $1.output.byteCount }
+        progressByteCount = progress
+        self.threads = threads
+        self.warnings = warnings
+        let groups = TensorGroup.split(tensors.filter(\.isElementwise), limit: TensorGroup.limit(memory: memory))
+        let groupBytes = groups.map(\.byteCount).max() ?? 0
+        let scratch = threads * (scratchRows * mergeBlockCapacity * 8 + MergeExecution.pieceCapacity * 8)
+        let largest = matrixBytes.sorted(by: >).prefix(threads).reduce(0, +)
+        workingByteCount = max(groupBytes + (survey?.byteCount ?? 0) + scratch, min(memory, largest))
+    }
+}
+
+/// What a merge found and did.
+public struct MergeReport: Sendable, Hashable {
+    /// Of the plan and of the merge itself.
+    public var warnings: [String]
+    /// What is worth knowing about single tensors, such as that directions below the numerical rank were left out.
+    public var notes: [TensorNote]
+    /// Tensors whose result holds NaN, infinities or numbers too large for their type.
+    public var findings: [TensorFinding]
+
+    public var overflowCount: Int { findings.reduce(0) { $0 + $1.overflowCount } }
+    public var nanCount: Int { findings.reduce(0) { $0 + $1.nanCount } }
+    public var infinityCount: Int { findings.reduce(0) { $0 + $1.infinityCount } }
+}
+
+public struct TensorNote: Sendable, Hashable {
+    public let tensor: TensorName
+    public let text: String
+}
+
+/// Numbers of a merged tensor that are not as numbers should be.
+public struct TensorFinding: Sendable, Hashable {
+    public let tensor: TensorName
+    /// Finite results that became infinite in the output type.
+    public var overflowCount = 0
+    public var nanCount = 0
+    /// Infinities before the conversion to the output type.
+    public var infinityCount = 0
+
+    init(tensor: TensorName) { self.tensor = tensor }
+}

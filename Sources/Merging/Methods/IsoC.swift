@@ -1,0 +1,42 @@
+// Iso-C: the sum of the task vectors with its spectrum made flat.
+//
+//     Σ τ_i = U S Vᵀ,   τ = mean(S) · U Vᵀ,   θ = θ₀ + λ τ      the mean over all min(m, n) values
+//
+// Marczak et al. 2025, "No task left behind", arXiv:2502.04959. Tensors that are not matrices get the mean task vector. The
+// paper tunes λ, with optima above 1. Directions below the numerical rank are left out, where the reference would give
+// arbitrary vectors full weight; a note in the report says so. One decomposition of each matrix.
+
+import Kernels
+import TensorCore
+
+struct IsoC: MergeMethod {
+    let info = MethodInfo(
+        name: "iso_c", summary: "Sum of the task vectors with a flat singular spectrum.",
+        paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true, parameters: MatrixSelection.parameters)
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        try MatrixSelection(arguments).assign(tensors) { IsotropicSum(lambda: $0) }
+    }
+}
+
+/// mean(S) · U Vᵀ of the sum of the task vectors, scaled.
+struct IsotropicSum: MatrixRule {
+    let lambda: Double
+
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
+        try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
+    }
+
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+        inputs.readTaskVector(of: 0, into: result)
+        for expert in inputs.experts.indices.dropFirst() { inputs.addTaskVector(of: expert, to: result) }
+        let factors = try SingularValueDecomposition(
+            destroying: result.elements, rows: inputs.rows, columns: inputs.columns)
+        let rank = factors.numericalRank
+        let mean = factors.singularValues.reduce(0) { $0 + Double($1) } / Double(factors.rank)
+        let weights = Array(repeating: Float(mean * lambda), count: rank)
+        try recompose(factors, rank: rank, weights: weights, into: result.elements)
+        guard rank < factors.rank else { return nil }
+        return "singular directions kept up to the numerical rank: \(rank) of \(factors.rank)"
+    }
+}

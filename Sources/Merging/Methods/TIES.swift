@@ -1,0 +1,147 @@
+// TIES: trim small changes, elect a sign for every entry, average what agrees with it.
+//
+//     τ̂_i = τ_i where |τ_i| is among the largest `density` share, else 0
+//     s   = sign(Σ w_i τ̂_i)
+//     τ   = Σ_{i agrees} w_i τ̂_i / Σ_{i agrees} w_i      i agrees when w_i τ̂_i has sign s and is not zero;
+//                                                        without the division when `normalize` is false
+//     θ   = θ₀ + λ τ
+//
+// Yadav et al. 2023, "TIES-merging", arXiv:2306.01708. The trim has two scopes that give different models:
+//
+// - `tensor`, as mergekit 0.1.5: the int(density · n) largest entries of each tensor, at least one; of equal magnitudes
+//   the ones that come first in memory. A sum of zero elects plus.
+// - `model`, as the paper and its code: one threshold for each expert over the whole model, the int(density · N)-th largest
+//   magnitude; everything that reaches it stays. A sum of zero takes the sign that most entries elected; if there is no
+//   majority, minus, as the code does.
+//
+// Magnitudes are compared in F32. Passes: two to select, up to two for equal magnitudes (`tensor`) or one for the majority
+// (`model`), one to merge; none but the last when density is 1 and the scope is `tensor`.
+
+import Kernels
+import TensorCore
+
+struct TIES: MergeMethod {
+    let info = MethodInfo(
+        name: "ties", summary: "Trim small changes, elect signs, average the changes that agree.",
+        paper: "Yadav et al. 2023, arXiv:2306.01708", needsBase: true,
+        parameters: [
+            .weight,
+            ParameterSpec(
+                "density", .number, default: .number(1), range: 0...1, perExpert: true,
+                help: "Share of a task vector's entries that is kept; the paper keeps 0.2."),
+            ParameterSpec(
+                "trim_scope", .choice(["tensor", "model"]), default: .text("tensor"),
+                help: "Whether the largest entries are picked in each tensor (mergekit) or in the model (the paper)."),
+            ParameterSpec(
+                "normalize", .flag, default: .flag(true),
+                help: "Average the changes that agree, instead of adding them."),
+            .lambda,
+        ])
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        try arguments.text("trim_scope") == "model"
+            ? assignModelScope(tensors, arguments: arguments) : assignTensorScope(tensors, arguments: arguments)
+    }
+
+    private func assignTensorScope(
+        _ tensors: [TensorDescriptor], arguments: MergeArguments
+    ) throws(MergeError) -> MergeAssignment {
+        var rules: [MergeRule] = []
+        for tensor in tensors {
+            let arguments = try arguments.forTensor(tensor.name)
+            let densities = try arguments.numbers("density")
+            let trim = MagnitudeTrim(densities: densities, elementCount: tensor.elementCount, ties: .firstInTensor)
+            let isTrimming = densities.contains { $0 < 1 }
+            rules.append(
+                .elementwise(
+                    SignElection(
+                        weights: try arguments.numbers("weight"), normalize: try arguments.flag("normalize"),
+                        lambda: try arguments.number("lambda"), trim: trim, majority: nil,
+                        survey: isTrimming ? trim : nil)))
+        }
+        return MergeAssignment(rules: rules)
+    }
+
+    private func assignModelScope(
+        _ tensors: [TensorDescriptor], arguments: MergeArguments
+    ) throws(MergeError) -> MergeAssignment {
+        var total = 0
+        for tensor in tensors { total += tensor.elementCount }
+        let weights = try arguments.numbers("weight")
+        let trim = MagnitudeTrim(densities: try arguments.numbers("density"), elementCount: total, ties: .all)
+        let majority = SignMajority(weights: weights, trim: trim)
+        var rules: [MergeRule] = []
+        for tensor in tensors {
+            let own = try arguments.forTensor(tensor.name)
+            guard try own.numbers("weight") == weights, try own.numbers("density") == arguments.numbers("density")
+            else {
+                throw MergeError(
+                    .badParameter, "weight and density cannot vary between tensors when trim_scope is \"model\"",
+                    tensor: tensor.name, hint: "one threshold holds for the whole model; use trim_scope=tensor")
+            }
+            rules.append(
+                .elementwise(
+                    SignElection(
+                        weights: weights, normalize: try own.flag("normalize"), lambda: try own.number("lambda"),
+                        trim: trim, majority: majority, survey: nil)))
+        }
+        return MergeAssignment(rules: rules, survey: majority)
+    }
+}
+
+/// Elects a sign for every entry and combines the entries that agree.
+struct SignElection: ElementwiseRule {
+    let weights: [Double]
+    let normalize: Bool
+    let lambda: Double
+    let trim: MagnitudeTrim
+    /// Decides entries whose sum is zero; nil elects plus.
+    let majority: SignMajority?
+    let survey: (any MergeSurvey)?
+
+    func scratchRowCount(expertCount: Int) -> Int { expertCount + 4 }
+    func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
+    func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
+
+    @inline(__always)
+    private func mergeAny<T>(_ block: MergeBlock<T>) {
+        let count = block.count
+        let votes = weights.indices.map { block.row($0) }
+        let base = block.row(weights.count)
+        let sum = block.row(weights.count + 1)
+        let divisor = block.row(weights.count + 2)
+        block.readBase(into: base)
+        trim.readVotes(of: block, base: base, weights: weights, into: votes)
+        addUp(votes, into: sum, count: count)
+
+        let zeroIsPositive = majority?.isPositive ?? true
+        block.result.update(repeating: 0, count: count)
+        divisor.update(repeating: 0, count: count)
+        for expert in weights.indices {
+            let vote = votes[expert]
+            let weight = T(weights[expert])
+            for i in 0..<count {
+                let isPositive = sum[i] > 0 || (sum[i] == 0 && zeroIsPositive)
+                let agrees = isPositive ? vote[i] > 0 : vote[i] < 0
+                block.result[i] += agrees ? vote[i] : 0
+                divisor[i] += agrees ? weight : 0
+            }
+        }
+        if normalize {
+            for i in 0..<count { block.result[i] /= abs(divisor[i]) < 1e-8 ? 1 : divisor[i] }
+        }
+        let lambda = T(lambda)
+        for i in 0..<count {
+            // NaN has no sign and would be lost in the election.
+            block.result[i] = sum[i] == sum[i] ? base[i] + lambda * block.result[i] : sum[i]
+        }
+    }
+}
+
+/// `sum = Σ rows`, in order.
+func addUp<T: ElementwiseScalar>(_ rows: [UnsafeMutablePointer<T>], into sum: UnsafeMutablePointer<T>, count: Int) {
+    sum.update(repeating: 0, count: count)
+    for row in rows {
+        for i in 0..<count { sum[i] += row[i] }
+    }
+}

@@ -1,0 +1,65 @@
+// TSV-M: keeps the strongest singular directions of every task and makes those of different tasks orthogonal.
+//
+//     k        = int(min(m, n) · (1 / N))                      for each of N experts
+//     U_i S_i V_iᵀ = the k largest singular triplets of τ_i
+//     U = [U_1 | … | U_N],  V = [V_1 | … | V_N],  S = diag(S_1, …, S_N)
+//     τ = polar(U) S polar(V)ᵀ,   θ = θ₀ + λ τ                 polar(A) = P Qᵀ where A = P Σ Qᵀ
+//
+// Gargiulo et al. 2025, "Task singular vectors", arXiv:2412.00081, and its code (1 / N is rounded before it multiplies).
+// Tensors that are not matrices get the mean task vector. Directions below the numerical rank are left out, where the
+// reference would mix arbitrary vectors in; a note in the report says so. N + 2 decompositions of each matrix.
+
+import Kernels
+import TensorCore
+
+struct TSVM: MergeMethod {
+    let info = MethodInfo(
+        name: "tsv_m", summary: "Strongest singular directions of every task, made orthogonal between tasks.",
+        paper: "Gargiulo et al. 2025, arXiv:2412.00081", needsBase: true, parameters: MatrixSelection.parameters)
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        try MatrixSelection(arguments).assign(tensors) { OrthogonalizedTaskVectors(lambda: $0) }
+    }
+}
+
+/// polar([U_1 | … | U_N]) diag(S) polar([V_1 | … | V_N])ᵀ, scaled.
+struct OrthogonalizedTaskVectors: MatrixRule {
+    let lambda: Double
+
+    /// Singular triplets that each of the experts keeps.
+    static func rankShare(rows: Int, columns: Int, expertCount: Int) -> Int {
+        Int(Double(min(rows, columns)) * (1 / Double(expertCount)))
+    }
+
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
+        let kept = Self.rankShare(rows: rows, columns: columns, expertCount: expertCount) * expertCount
+        let decomposition = try max(
+            SingularValueDecomposition.workingByteCount(rows: rows, columns: columns),
+            SingularValueDecomposition.workingByteCount(rows: rows, columns: kept),
+            SingularValueDecomposition.workingByteCount(rows: kept, columns: columns))
+        return 4 * kept * (2 * rows + columns) + decomposition
+    }
+
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+        let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
+        let share = Self.rankShare(rows: rows, columns: columns, expertCount: experts)
+        var triplets = try TripletStack(rows: rows, columns: columns, capacity: share * experts)
+        var cut: [String] = []
+        for expert in 0..<experts {
+            // The result's memory is free until the end.
+            inputs.readTaskVector(of: expert, into: result)
+            let factors = try SingularValueDecomposition(destroying: result.elements, rows: rows, columns: columns)
+            let rank = factors.numericalRank
+            if rank < share { cut.append("\(rank) of \(share) for expert \(expert + 1)") }
+            triplets.append(factors, count: min(rank, share))
+        }
+        let u = try triplets.leftVectors()
+        let weights = triplets.singularValues.map { $0 * Float(lambda) }
+        try replaceByPolarFactor(u, rows: rows, columns: triplets.count)
+        try replaceByPolarFactor(triplets.vt, rows: triplets.count, columns: columns)
+        try multiplyScaled(
+            u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
+            columns: columns, into: result.elements)
+        return cut.isEmpty ? nil : "singular directions kept up to the numerical rank: \(cut.joined(separator: ", "))"
+    }
+}

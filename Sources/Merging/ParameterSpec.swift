@@ -1,0 +1,110 @@
+/// A parameter of a merge method: the one place that validation, `--list-methods` and the documentation read.
+public struct ParameterSpec: Sendable, Hashable {
+    public let name: String
+    public let kind: Kind
+    /// The value when nothing is said.
+    public let defaultValue: ParameterValue
+    /// Numbers outside are refused; nil accepts any finite number.
+    public let range: ClosedRange<Double>?
+    /// Whether each expert may have a value of its own.
+    public let isPerExpert: Bool
+    /// One sentence for people.
+    public let help: String
+
+    public enum Kind: Sendable, Hashable {
+        case number
+        case flag
+        case choice([String])
+        /// Shell patterns of tensor names.
+        case patterns
+    }
+
+    init(
+        _ name: String, _ kind: Kind, default defaultValue: ParameterValue, range: ClosedRange<Double>? = nil,
+        perExpert isPerExpert: Bool = false, help: String
+    ) {
+        self.name = name
+        self.kind = kind
+        self.defaultValue = defaultValue
+        self.range = range
+        self.isPerExpert = isPerExpert
+        self.help = help
+    }
+
+    /// The value as this parameter takes it, with numbers for flags where the text of a recipe has 0 and 1.
+    func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
+        switch (kind, value) {
+        case (.number, .number(let number)):
+            guard number.isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
+            return value
+        case (.flag, .flag): return value
+        case (.flag, .number(0)): return .flag(false)
+        case (.flag, .number(1)): return .flag(true)
+        case (.choice(let choices), .text(let text)) where choices.contains(text): return value
+        case (.patterns, .text): return .list([value])
+        case (.patterns, .list(let values)):
+            for case let element in values {
+                guard case .text = element else { throw refusal(of: value) }
+            }
+            return value
+        default: throw refusal(of: value)
+        }
+    }
+
+    /// What the parameter takes, in words.
+    public var expectation: String {
+        switch kind {
+        case .number:
+            if let range {
+                "a number from \(brief(range.lowerBound)) to \(brief(range.upperBound))"
+            } else {
+                "a number"
+            }
+        case .flag: "true or false"
+        case .choice(let choices): choices.joined(separator: " or ")
+        case .patterns: "tensor name patterns"
+        }
+    }
+
+    private func refusal(of value: ParameterValue) -> MergeError {
+        MergeError(.badParameter, "parameter \"\(name)\" takes \(expectation), not \(value)")
+    }
+}
+
+/// The value of a parameter as a recipe or the command line states it.
+public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
+    case number(Double)
+    case flag(Bool)
+    case text(String)
+    case list([ParameterValue])
+
+    public var description: String {
+        switch self {
+        case .number(let number): brief(number)
+        case .flag(let flag): flag ? "true" : "false"
+        case .text(let text): "\"\(text)\""
+        case .list(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
+        }
+    }
+
+    /// Reads what follows `=` on the command line: numbers, `true` and `false`, lists with commas, otherwise text.
+    public init(parsing text: String) {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 1 else {
+            self = .list(parts.map { ParameterValue(parsing: $0) })
+            return
+        }
+        let trimmed = String(text.drop { $0 == " " })
+        self =
+            switch trimmed {
+            case "true": .flag(true)
+            case "false": .flag(false)
+            default: Double(trimmed).map { .number($0) } ?? .text(trimmed)
+            }
+    }
+}
+
+/// A number without the fraction that it does not have.
+func brief(_ number: Double) -> String {
+    if let whole = Int(exactly: number), abs(whole) < 1_000_000 { String(whole) } else { "\(number)" }
+}

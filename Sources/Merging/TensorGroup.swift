@@ -1,0 +1,67 @@
+import Checkpoints
+import Kernels
+import TensorCore
+
+extension PlannedTensor {
+    var isElementwise: Bool { if case .elementwise = work { true } else { false } }
+    var elementwiseRule: (any ElementwiseRule)? { if case .elementwise(let rule) = work { rule } else { nil } }
+}
+
+/// Tensors whose chunks are worked on together: as many as the memory holds of what is decoded and surveyed.
+struct TensorGroup {
+    var tensors: [PlannedTensor] = []
+    var byteCount = 0
+
+    /// More would not keep the workers busier.
+    static func limit(memory: Int) -> Int { min(memory, 256 << 20) }
+
+    /// Splits a list, in its order. A tensor that alone exceeds the limit makes a group of its own.
+    static func split(_ tensors: [PlannedTensor], limit: Int) -> [TensorGroup] {
+        var groups: [TensorGroup] = []
+        for tensor in tensors {
+            let bytes = tensor.decodedByteCount + (tensor.elementwiseRule?.survey?.byteCount ?? 0)
+            if let last = groups.last, last.byteCount + bytes <= limit {
+                groups[groups.count - 1].tensors.append(tensor)
+                groups[groups.count - 1].byteCount += bytes
+            } else {
+                groups.append(TensorGroup(tensors: [tensor], byteCount: bytes))
+            }
+        }
+        return groups
+    }
+}
+
+/// The bytes of one tensor in every model.
+final class LoadedTensor: Sendable {
+    let planned: PlannedTensor
+    private let owners: [TensorBytes]
+    private let hasBase: Bool
+
+    init(_ planned: PlannedTensor, of models: [MergeModel], hasBase: Bool) throws {
+        self.planned = planned
+        self.hasBase = hasBase
+        owners = try zip(models, planned.indices).map { try $0.store.reader.bytes(of: $1) }
+    }
+
+    /// Calls `body` with the stored elements of the base and the experts.
+    func withSources<R>(_ body: (_ base: MergeSource?, _ experts: [MergeSource]) throws -> R) rethrows -> R {
+        // Safety: the bytes are valid while their owners live, which is longer than this call.
+        let sources = zip(owners, planned.dtypes).map { owner, dtype in
+            MergeSource(bytes: owner.withUnsafeBytes { $0 }, dtype: dtype)
+        }
+        return try withExtendedLifetime(owners) {
+            try body(hasBase ? sources[0] : nil, hasBase ? Array(sources.dropFirst()) : sources)
+        }
+    }
+
+    /// The number of chunks; 0 for a tensor without elements.
+    var chunkCount: Int { (planned.output.elementCount + MergeChunk.capacity - 1) / MergeChunk.capacity }
+
+    func withChunk<R>(_ number: Int, _ body: (MergeChunk) throws -> R) rethrows -> R {
+        let start = number * MergeChunk.capacity
+        let range = start..<min(start + MergeChunk.capacity, planned.output.elementCount)
+        return try withSources { base, experts in
+            try body(MergeChunk(tensor: planned.number, number: number, range: range, base: base, experts: experts))
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Checkpoints
+import Kernels
+import Synchronization
+import TensorCore
+
+/// What a conversion did.
+public struct ConversionReport: Sendable {
+    /// A tensor in which finite numbers became infinite.
+    public struct Overflow: Sendable, Hashable {
+        /// The name in the output.
+        public let tensor: TensorName
+        public let dtype: DType
+        public let count: Int
+    }
+
+    public let written: WrittenCheckpoint
+    public let tensorCount: Int
+    /// The bytes of tensor data that were written.
+    public let dataByteCount: Int
+    public let overflows: [Overflow]
+    public let warnings: [String]
+}
+
+/// Carries out a plan: copies or casts every tensor, in chunks and in parallel.
+public struct Conversion: Sendable {
+    /// Bytes of the wider side of a chunk. Fixed, so that the work never depends on the threads.
+    static let chunkByteCount = 8 << 20
+
+    private let plan: ConversionPlan
+    private let store: TensorStore
+    private let threads: Int
+
+    public init(_ plan: ConversionPlan, of store: TensorStore, threads: Int) {
+        self.plan = plan
+        self.store = store
+        self.threads = threads
+    }
+
+    /// A piece of a tensor, or all of one that must be decoded as a whole.
+    private struct Chunk {
+        let item: Int
+        let elements: Range<Int>
+        /// The range is in bytes: the tensor is copied.
+        let isCopy: Bool
+    }
+
+    /// Writes the output; it appears complete or not at all, and may be one of the inputs.
+    ///
+    /// - Parameter progress: receives the bytes read since the last call, from any thread.
+    /// - Throws: `FormatError` for tensors that the output cannot hold and for damaged input, `IOError`.
+    public func run(progress: @escaping @Sendable (Int) -> Void = { _ in }) throws -> ConversionReport {
+        let writer = try CheckpointFormat.makeWriter(
+            plan.format, at: plan.output, declaring: plan.items.map(\.target), metadata: plan.metadata,
+            options: plan.write)
+        let chunks = plan.items.indices.flatMap(chunks(of:))
+        let overflowCounts = Mutex([Int](repeating: 0, count: plan.items.count))
+        let scratch = ScratchPool(byteCount: Self.chunkByteCount)
+        try forEachChunk(count: chunks.count, threads: threads) { number in
+            let chunk = chunks[number]
+            let overflowCount = try process(chunk, into: writer, scratch: scratch, progress: progress)
+            if overflowCount > 0 { overflowCounts.withLock { $0[chunk.item] += overflowCount } }
+        }
+        let written = try writer.finish()
+        let overflows = zip(plan.items, overflowCounts.withLock { $0 }).compactMap { item, count in
+            count == 0
+                ? nil : ConversionReport.Overflow(tensor: item.target.name, dtype: item.target.dtype, count: count)
+        }
+        return ConversionReport(
+            written: written, tensorCount: plan.items.count,
+            dataByteCount: plan.items.reduce(0) { $0 + $1.target.byteCount }, overflows: overflows,
+            warnings: plan.warnings)
+    }
+
+    private func chunks(of number: Int) -> [Chunk] {
+        let item = plan.items[number]
+        let isCopy = item.source.dtype == item.target.dtype
+        let total = isCopy ? item.source.byteCount : item.source.elementCount
+        guard total > 0 else { return [] }
+        // A decoded tensor is decoded once; its pieces are walked inside the chunk.
+        let size = store.reader.isMapped(item.sourceIndex) ? step(of: item, isCopy: isCopy) : total
+        return stride(from: 0, to: total, by: size).map { start in
+            Chunk(item: number, elements: start..<min(total - start, size) + start, isCopy: isCopy)
+        }
+    }
+
+    /// How many bytes, or elements when casting, are handled at once.
+    private func step(of item: ConversionPlan.Item, isCopy: Bool) -> Int {
+        if isCopy { return Self.chunkByteCount }
+        return Self.chunkByteCount * 8 / max(item.source.dtype.bitWidth, item.target.dtype.bitWidth)
+    }
+
+    /// - Returns: how many finite values became infinite.
+    private func process(
+        _ chunk: Chunk, into writer: any CheckpointWriter, scratch: ScratchPool, progress: (Int) -> Void
+    ) throws -> Int {
+        let item = plan.items[chunk.item]
+        let bytes = try store.reader.bytes(of: item.sourceIndex)
+        let step = step(of: item, isCopy: chunk.isCopy)
+        var overflowCount = 0
+        try bytes.withUnsafeBytes { source in
+            for start in stride(from: chunk.elements.lowerBound, to: chunk.elements.upperBound, by: step) {
+                let end = min(chunk.elements.upperBound - start, step) + start
+                if chunk.isCopy {
+                    let part = UnsafeRawBufferPointer(rebasing: source[start..<end])
+                    try writer.write(part, tensor: chunk.item, at: start)
+                    progress(part.count)
+                    continue
+                }
+                let sourceWidth = item.source.dtype.bitWidth / 8
+                let targetWidth = item.target.dtype.bitWidth / 8
+                let part = UnsafeRawBufferPointer(rebasing: source[start * sourceWidth..<end * sourceWidth])
+                try scratch.withBuffer { buffer in
+                    let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<((end - start) * targetWidth)])
+                    overflowCount += cast(part, from: item.source.dtype, to: target, as: item.target.dtype)
+                    try writer.write(UnsafeRawBufferPointer(target), tensor: chunk.item, at: start * targetWidth)
+                }
+                progress(part.count)
+            }
+        }
+        return overflowCount
+    }
+}

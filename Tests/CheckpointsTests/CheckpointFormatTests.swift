@@ -1,0 +1,54 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+@Suite struct CheckpointFormatTests {
+    private let folder = TemporaryFolder()
+    private let safetensors = safetensorsFile(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, data: [7])
+
+    @Test func recognisesFormatsByContent() throws {
+        let npy = Fixtures.path("conformance/good/npy").listing().first { $0.hasSuffix(".npy") }
+        let copy = try folder.write(
+            Fixtures.path("conformance/good/npy").appending(try #require(npy)).contents(), to: "misnamed.safetensors")
+        #expect(try CheckpointFormat.open(copy).format == .npy)
+        #expect(try CheckpointFormat.open(folder.write(safetensors, to: "weights.dat")).format == .safetensors)
+        #expect(try CheckpointFormat.open(Fixtures.path("suites/tiny/aux_mixed.npz")).format == .npz)
+    }
+
+    @Test(
+        arguments: [
+            ("x.pt", [0x80, 0x02, 0x8A, 0x0A], "pickle"), ("x.gguf", Array("GGUF\u{3}\0\0\0".utf8), "GGUF"),
+            ("x.h5", [0x89] + Array("HDF\r\n".utf8) + [0x1A, 0x0A], "HDF5"), ("x.bin", [1, 2, 3], "01 02 03"),
+            ("x.bin", [], "empty"),
+            ("x.pth", Array("PK\u{3}\u{4}".utf8) + [UInt8](repeating: 0, count: 40), "PyTorch"),
+        ] as [(String, [UInt8], String)])
+    func saysWhatAnUnknownFileLooksLike(_ name: String, _ bytes: [UInt8], _ word: String) throws {
+        let path = try folder.write(bytes, to: name)
+        let error = #expect(throws: FormatError.self) { try CheckpointFormat.open(path) }
+        #expect(error?.category == .unknownFormat)
+        #expect(error?.message.contains(word) == true)
+    }
+
+    @Test func aFolderOpensItsModel() throws {
+        let nothing = #expect(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
+        #expect(nothing?.category == .unknownFormat)
+        _ = try folder.write(safetensors, to: "only.safetensors")
+        _ = try folder.write([], to: "config.json")
+        #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "only.safetensors")
+        _ = try folder.write(safetensors, to: "second.safetensors")
+        let several = #expect(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
+        #expect(several?.message.contains("only.safetensors, second.safetensors") == true)
+        _ = try folder.write(
+            Array(#"{"weight_map":{"a":"only.safetensors"}}"#.utf8), to: "model.safetensors.index.json")
+        #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "model.safetensors.index.json")
+        _ = try folder.write(safetensors, to: "model.safetensors")
+        #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "model.safetensors")
+    }
+
+    @Test func aMissingFileIsNotFound() {
+        let error = #expect(throws: IOError.self) { try CheckpointFormat.open(folder.file("no.safetensors")) }
+        #expect(error?.code == "io.not_found")
+    }
+}

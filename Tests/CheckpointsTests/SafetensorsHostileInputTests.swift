@@ -1,0 +1,130 @@
+import Checkpoints
+import Glibc
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+@Suite struct SafetensorsHostileInputTests {
+    private let folder = TemporaryFolder()
+
+    private func fault(_ header: String, data: [UInt8] = []) throws -> FormatError? {
+        let path = try folder.write(safetensorsFile(header, data: data), to: "x.safetensors")
+        do {
+            _ = try SafetensorsReader(opening: path)
+            return nil
+        } catch { return error as? FormatError }
+    }
+
+    private func tensor(_ shape: String, _ offsets: String, dtype: String = "F32") -> String {
+        #"{"a":{"dtype":"\#(dtype)","shape":\#(shape),"data_offsets":\#(offsets)}}"#
+    }
+
+    /// Numbers near the limits of 64 bits, none of which may trap.
+    @Test(arguments: [
+        ("[18446744073709551615]", "[0,4]", FormatCategory.overflow),
+        ("[18446744073709551616]", "[0,4]", .badShape),
+        ("[9223372036854775807]", "[0,4]", .overflow),
+        ("[9223372036854775807,2]", "[0,0]", .overflow),
+        ("[9223372036854775808,4,0]", "[0,0]", .overflow),
+        ("[-0]", "[0,0]", .badShape),
+        ("[1]", "[18446744073709551612,18446744073709551615]", .sizeMismatch),
+        ("[1]", "[18446744073709551611,18446744073709551615]", .hole),
+        ("[0]", "[18446744073709551615,18446744073709551615]", .hole),
+        ("[1]", "[0,18446744073709551615]", .sizeMismatch),
+        ("[1]", "[0,18446744073709551616]", .badOffsets),
+        ("[288230376151711743]", "[0,1152921504606846972]", .truncated),
+        ("{}", "[0,4]", .badShape),
+        ("[1]", "{}", .badOffsets),
+        ("[1]", "[]", .badOffsets),
+    ])
+    func refusesNumbersThatDoNotFit(_ shape: String, _ offsets: String, _ category: FormatCategory) throws {
+        #expect(try fault(tensor(shape, offsets), data: [0, 0, 0, 0])?.category == category)
+    }
+
+    @Test func namesTensorAndByteOffset() throws {
+        let error = try #require(try fault(tensor("[2]", "[0,4]"), data: [0, 0, 0, 0]))
+        #expect(error.code == "format.size_mismatch")
+        #expect(error.tensor == "a")
+        // 8 bytes of length, then the position of `[0,4]` in the header.
+        #expect(error.byteOffset == 8 + 47)
+        #expect(
+            error.message
+                == "tensor \"a\" of dtype F32 and shape [2] needs 8 bytes but its range has 4")
+    }
+
+    @Test func refusesComplexDoubles() throws {
+        #expect(
+            try fault(tensor("[1]", "[0,16]", dtype: "C128"), data: [UInt8](repeating: 0, count: 16))?.category
+                == .unknownDtype)
+    }
+
+    @Test func metadataIsCheckedBeforeTensors() throws {
+        #expect(try fault(#"{"a":7,"__metadata__":{"k":1}}"#)?.category == .badMetadata)
+    }
+
+    @Test func syntaxIsCheckedBeforeDuplicates() throws {
+        #expect(try fault(#"{"a":1,"a":2"#)?.category == .invalidJSON)
+        #expect(try fault(#"{"a":1,"a":2}"#)?.category == .duplicateKey)
+    }
+
+    @Test func anEmptyTensorInsideAnotherIsAnOverlap() throws {
+        let header =
+            #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[0],"data_offsets":[2,2]}}"#
+        #expect(try fault(header, data: [0, 0, 0, 0])?.category == .overlap)
+    }
+
+    @Test func saysWhatAFileIsThatIsNotSafetensors() throws {
+        let pointer = try folder.write(
+            Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\n".utf8), to: "p.safetensors")
+        let error = #expect(throws: FormatError.self) { try CheckpointFormat.open(pointer) }
+        #expect(error?.hint?.contains("git lfs pull") == true)
+    }
+
+    // MARK: Fuzzing
+
+    /// Tries per fixture; the environment variable asks for a longer run.
+    private static let budget = getenv("UNTANGLE_FUZZ").flatMap { Int(String(cString: $0)) } ?? 400
+
+    private static let seeds = [
+        "safetensors/every_dtype", "safetensors/shapes", "safetensors/names",
+        "conformance/good/safetensors/metadata_last_in_header",
+    ]
+
+    /// Opens a damaged file and reads everything that is offered: an error or an answer, never a trap.
+    private func exercise(_ bytes: [UInt8]) throws {
+        let path = try folder.write(bytes, to: "fuzz.safetensors")
+        do {
+            let store = try TensorStore(opening: path)
+            var total = 0
+            for descriptor in store.descriptors { total += try store.copy(of: descriptor.name)?.count ?? 0 }
+            #expect(total <= bytes.count)
+        } catch is FormatError {}
+    }
+
+    @Test(arguments: seeds) func survivesFlippedBytes(_ seed: String) throws {
+        let original = try Fixtures.path("\(seed).safetensors").contents()
+        let header = Int(original.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) })
+        var noise = Noise(seed: 20_240_601)
+        for _ in 0..<Self.budget {
+            var bytes = original
+            for _ in 0...Int(noise.next() % 3) {
+                let place = Int(noise.next() % UInt64(8 + header))
+                let structural = Array("{}[]\",:0123456789\\-.e".utf8)
+                bytes[place] =
+                    noise.next() % 2 == 0
+                    ? UInt8(truncatingIfNeeded: noise.next()) : structural[Int(noise.next() % UInt64(structural.count))]
+            }
+            try exercise(bytes)
+        }
+    }
+
+    @Test(arguments: seeds) func survivesTruncation(_ seed: String) throws {
+        let original = try Fixtures.path("\(seed).safetensors").contents()
+        let step = max(1, original.count / Self.budget)
+        for count in stride(from: 0, to: original.count, by: step) {
+            let path = try folder.write(Array(original.prefix(count)), to: "cut.safetensors")
+            #expect(throws: FormatError.self, "cut to \(count) bytes") { try SafetensorsReader(opening: path) }
+        }
+    }
+}

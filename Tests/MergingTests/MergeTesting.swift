@@ -1,0 +1,111 @@
+import Checkpoints
+import Kernels
+import Merging
+import TensorCore
+import TestSupport
+import Testing
+
+/// A named tensor with its values, for making and reading small models.
+struct TestTensor {
+    let name: TensorName
+    let dtype: DType
+    let shape: Shape
+    let values: [Double]
+
+    init(_ name: TensorName, _ values: [Double], shape: Shape? = nil, dtype: DType = .f32) {
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape ?? [values.count]
+        self.values = values
+    }
+}
+
+func makeModel(_ tensors: [TestTensor]) throws -> TensorStore {
+    let parts = try tensors.map { tensor in
+        let descriptor = try TensorDescriptor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape)
+        let data = try AlignedBuffer(byteCount: descriptor.byteCount)
+        if tensor.dtype.isComputable {
+            tensor.values.withUnsafeBytes { cast($0, from: .f64, to: data.mutableBytes, as: tensor.dtype) }
+        } else {
+            for (i, value) in tensor.values.enumerated() {
+                data.address.storeBytes(of: Int64(value), toByteOffset: 8 * i, as: Int64.self)
+            }
+        }
+        return (descriptor: descriptor, data: data)
+    }
+    return TensorStore(MemoryCheckpoint(tensors: parts))
+}
+
+extension TensorStore {
+    /// The values of a floating-point tensor.
+    func values(_ name: TensorName) throws -> [Double] {
+        let place = try #require(index(of: name))
+        let descriptor = descriptors[place]
+        var values = [Double](repeating: 0, count: descriptor.elementCount)
+        try reader.bytes(of: place).withUnsafeBytes { bytes in
+            values.withUnsafeMutableBufferPointer { widen(bytes, descriptor.dtype, into: $0) }
+        }
+        return values
+    }
+
+    func rawBytes(_ name: TensorName) throws -> [UInt8] {
+        try #require(try bytes(of: name)).withUnsafeBytes { Array($0) }
+    }
+
+    /// Every tensor's bytes, one after the other.
+    func allBytes() throws -> [UInt8] { try descriptors.flatMap { try rawBytes($0.name) } }
+}
+
+struct Merged {
+    let store: TensorStore
+    let plan: MergePlan
+    let report: MergeReport
+}
+
+func merge(
+    _ method: String, base: TensorStore?, _ experts: [TensorStore], _ parameters: MergeParameters = MergeParameters(),
+    selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, threads: Int = 2, memory: Int? = nil
+) throws -> Merged {
+    let plan = try MergePlan(
+        method: try MergeMethods.named(method), base: base,
+        experts: experts.enumerated().map { (name: "expert \($0 + 1)", store: $1) }, parameters: parameters,
+        selection: selection, outputDType: outputDType, budget: ComputeBudget(threads: threads), memory: memory)
+    let writer = try MemoryCheckpointWriter(declaring: plan.outputs)
+    let report = try plan.execute(into: writer)
+    _ = try writer.finish()
+    return Merged(store: TensorStore(try #require(writer.checkpoint)), plan: plan, report: report)
+}
+
+func fixture(_ path: String) throws -> TensorStore {
+    try TensorStore(opening: Fixtures.path("parity/\(path).safetensors"))
+}
+
+/// The largest difference between tensors of the same names, by tensor.
+func differences(_ a: TensorStore, _ b: TensorStore, plus base: TensorStore? = nil) throws -> [TensorName: Double] {
+    var result: [TensorName: Double] = [:]
+    for descriptor in b.descriptors where descriptor.dtype.isComputable {
+        let origin = try base?.values(descriptor.name)
+        let x = try a.values(descriptor.name)
+        let y = try b.values(descriptor.name)
+        #expect(x.count == y.count)
+        result[descriptor.name] =
+            zip(x, y).enumerated().map { i, pair in
+                abs(pair.0 - pair.1 - (origin?[i] ?? 0))
+            }.max() ?? 0
+    }
+    return result
+}
+
+/// Uniform numbers from -0.5 to 0.5, the same on every run.
+struct TestNumbers {
+    var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> Double {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Double(state >> 11) / Double(1 << 53) - 0.5
+    }
+
+    mutating func list(_ count: Int, scale: Double = 1) -> [Double] { (0..<count).map { _ in next() * scale } }
+}
