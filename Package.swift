@@ -73,7 +73,9 @@ let package = Package(
         tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
-        tests("Pipeline", ["TensorCore", "Checkpoints", "Networks", "Interference", "Merging", "Reporting"]),
+        tests(
+            "Pipeline",
+            ["TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "Merging", "Reporting", filePaths]),
         // Runs the built binary, so it depends on it.
         .testTarget(
             name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "untangle", filePaths]),

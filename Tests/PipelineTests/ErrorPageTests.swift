@@ -1,0 +1,33 @@
+import Checkpoints
+import Interference
+import Merging
+import Networks
+import Pipeline
+import TensorCore
+import TestSupport
+import Testing
+
+/// `docs/errors.md` lists every code with its meaning.
+@Suite struct ErrorPageTests {
+    private static let codes =
+        FormatCategory.allCases.map { "format.\($0.rawValue)" }
+        + RecipeError.Code.allCases.map { "recipe.\($0.rawValue)" }
+        + PipelineError.Code.allCases.map { "input.\($0.rawValue)" }
+        + NetworkError.Kind.allCases.map { "network.\($0.rawValue)" }
+        + InterferenceError.Kind.allCases.map { "interference.\($0.rawValue)" }
+        + MergeError.Reason.allCases.map { "merge.\($0.rawValue)" }
+        // Those of `ConversionError`, which has no list of its own.
+        + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
+        + ["usage", "usage.output_format", "usage.dtype", "usage.shard_size", "usage.rename"]
+
+    @Test(arguments: codes) func hasARowForEveryCode(code: String) throws {
+        let page = Fixtures.folder.removingLastComponent().appending("docs/errors.md")
+        let text = String(decoding: try MappedFile(page).withUnsafeBytes(Array.init), as: UTF8.self)
+        let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `\(code)` |") }
+        #expect(rows.count == 1)
+        // Code, meaning and remedy.
+        #expect(
+            rows.first?.split(separator: "|").filter { $0.count > 2 }.count == 3
+                || rows.first?.hasSuffix("| - |") == true)
+    }
+}

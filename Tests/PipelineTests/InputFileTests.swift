@@ -1,0 +1,175 @@
+import Checkpoints
+import Networks
+import Pipeline
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+@Suite struct InputFileTests {
+    private let folder = TemporaryFolder()
+    /// Two channels of 2x3 pixels.
+    private let config = VisionTransformerConfig(
+        hiddenSize: 4, layerCount: 1, headCount: 1, mlpSize: 4, patchSize: 1, imageHeight: 2, imageWidth: 3, channels: 2
+    )
+
+    private func images(
+        _ tensors: [TestTensor], config: VisionTransformerConfig? = nil, normalization: ImageNormalization = .unit
+    ) throws -> ImageFile {
+        try ImageFile(
+            try folder.checkpoint("data.npz", tensors), for: config ?? self.config, normalization: normalization)
+    }
+
+    /// (x · 0.5 − mean) / std with mean 1, 2 and std 2, 4 for the two channels, worked out by hand.
+    @Test func normalisesEightBitPixelsPerChannel() throws {
+        var normalization = ImageNormalization.unit
+        normalization.rescaleFactor = [0.5]
+        normalization.mean = [1, 2]
+        normalization.std = [2, 4]
+        let pixels: [UInt8] = [0, 2, 4, 6, 8, 10, 0, 4, 8, 12, 16, 255]
+        let file = try images([TestTensor("images", .u8, [1, 2, 2, 3], pixels)], normalization: normalization)
+        #expect(file.images.values == [-0.5, 0, 0.5, 1, 1.5, 2, -0.5, 0, 0.5, 1, 1.5, 31.375])
+        #expect(file.labels == nil)
+    }
+
+    @Test func dividesBy255WhenNothingIsSaid() throws {
+        let file = try images([TestTensor("images", .u8, [1, 2, 2, 3], [0, 255, 51] + Array(repeating: 0, count: 9))])
+        #expect(Array(file.images.values.prefix(3)) == [0, 1, 0.2])
+    }
+
+    @Test func takesFloatingPointAsItIs() throws {
+        let values = (0..<12).map { Float($0) - 6 }
+        var normalization = ImageNormalization.unit
+        normalization.mean = [100]
+        let file = try images([TestTensor("images", [1, 2, 2, 3], values)], normalization: normalization)
+        #expect(file.images.values == values)
+    }
+
+    @Test func takesImagesWithoutChannels() throws {
+        var grey = config
+        grey.channels = 1
+        let tensors = [
+            TestTensor("images", .u8, [2, 2, 3], Array(repeating: 255, count: 12)),
+            TestTensor("labels", .i16, [2], [3, 0, 0, 1]),
+        ]
+        let file = try images(tensors, config: grey)
+        #expect(file.images.count == 2)
+        #expect(file.images.values == Array(repeating: 1, count: 12))
+        #expect(file.labels == [3, 256])
+        #expect(code { _ = try images(tensors) } == "input.bad_shape")
+    }
+
+    @Test(
+        arguments: [
+            ([], "input.missing_tensor"),
+            ([TestTensor("image", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))], "input.missing_tensor"),
+            ([TestTensor("images", .u8, [], [0])], "input.bad_shape"),
+            ([TestTensor("images", .u8, [0, 2, 2, 3], [])], "input.bad_shape"),
+            ([TestTensor("images", .u8, [1, 12], Array(repeating: 0, count: 12))], "input.bad_shape"),
+            ([TestTensor("images", .u8, [1, 2, 3, 2], Array(repeating: 0, count: 12))], "input.bad_shape"),
+            ([TestTensor("images", .i16, [1, 2, 2, 3], Array(repeating: 0, count: 24))], "input.bad_dtype"),
+            ([TestTensor("images", [1, 2, 2, 3], Array(repeating: .infinity, count: 12))], "input.bad_value"),
+            (
+                [
+                    TestTensor("images", [1, 2, 2, 3], Array(repeating: 0, count: 12)),
+                    TestTensor("labels", .u8, [2], [0, 1]),
+                ], "input.bad_shape"
+            ),
+            (
+                [
+                    TestTensor("images", [1, 2, 2, 3], Array(repeating: 0, count: 12)), TestTensor("labels", [1], [0]),
+                ], "input.bad_dtype"
+            ),
+            (
+                [
+                    TestTensor("images", [1, 2, 2, 3], Array(repeating: 0, count: 12)),
+                    TestTensor("labels", .u64, [1], Array(repeating: 255, count: 8)),
+                ], "input.bad_value"
+            ),
+        ] as [([TestTensor], String)]) func saysWhatIsWrongWithData(tensors: [TestTensor], expected: String) throws
+    {
+        // An npz without arrays is no file that anybody has; safetensors can be empty.
+        let path = try folder.checkpoint("data.safetensors", tensors)
+        let found = code { _ = try ImageFile(path, for: config, normalization: .unit) }
+        #expect(found == expected)
+    }
+
+    @Test func hintsAtChannelsThatComeLast() throws {
+        let error = try #require(throws: PipelineError.self) {
+            _ = try images([TestTensor("images", .u8, [1, 2, 3, 2], Array(repeating: 0, count: 12))])
+        }
+        #expect(error.hint == "channels come before height and width")
+    }
+
+    // MARK: Heads
+
+    private let weight = TestTensor("weight", [2, 3], [1, 2, 3, 4, 5, 6])
+
+    private func head(_ tensors: [TestTensor]) throws -> ClassificationHead {
+        try HeadFile.load(try folder.checkpoint("head.safetensors", tensors), name: "x")
+    }
+
+    @Test func readsHeads() throws {
+        let plain = try head([weight])
+        #expect(plain.weight == [1, 2, 3, 4, 5, 6])
+        #expect(plain.bias == [0, 0])
+        #expect((plain.classCount, plain.width) == (2, 3))
+        #expect((plain.logitScale, plain.normalizesFeature) == (1, false))
+        let clip = try head([
+            weight, TestTensor("bias", [2], [7, 8]), TestTensor("logit_scale", [], [100]),
+            TestTensor("normalize", .bool, [1], [1]),
+        ])
+        #expect(clip.bias == [7, 8])
+        #expect((clip.logitScale, clip.normalizesFeature) == (100, true))
+        #expect(
+            try head([weight, TestTensor("normalize", .i64, [], [0, 0, 0, 0, 0, 0, 0, 0])]).normalizesFeature == false)
+    }
+
+    @Test(
+        arguments: [
+            ([TestTensor("bias", [2], [1, 2])], "input.missing_tensor"),
+            ([TestTensor("weight", [6], [1, 2, 3, 4, 5, 6])], "input.bad_shape"),
+            ([TestTensor("weight", .i32, [1, 1], [0, 0, 0, 0])], "input.bad_dtype"),
+            ([TestTensor("weight", [0, 3], [])], "input.bad_value"),
+            ([TestTensor("weight", [1, 1], [.nan])], "input.bad_value"),
+            ([TestTensor("weight", [1, 2], [1, 2]), TestTensor("bias", [2], [1, 2])], "input.bad_shape"),
+            ([TestTensor("weight", [1, 1], [1]), TestTensor("bias", [1, 1], [1])], "input.bad_shape"),
+            ([TestTensor("weight", [1, 1], [1]), TestTensor("logit_scale", [2], [1, 2])], "input.bad_shape"),
+            ([TestTensor("weight", [1, 1], [1]), TestTensor("logit_scale", [], [.infinity])], "input.bad_value"),
+            ([TestTensor("weight", [1, 1], [1]), TestTensor("normalize", [0], [])], "input.bad_shape"),
+            ([TestTensor("weight", [1, 1], [1]), TestTensor("normalize", .f8E4M3, [], [1])], "input.bad_dtype"),
+        ] as [([TestTensor], String)]) func saysWhatIsWrongWithAHead(tensors: [TestTensor], expected: String) throws
+    {
+        let error = try #require(throws: PipelineError.self) { _ = try head(tensors) }
+        #expect(error.code == expected)
+        #expect(error.file == folder.file("head.safetensors").string)
+    }
+
+    // MARK: Tasks
+
+    @Test func checksHeadsAndLabelsAgainstEachOther() throws {
+        let suite = try PipelineSuite("tiny")
+        let backbone = try Backbone(of: TensorStore(opening: suite.base))
+        #expect(
+            code { _ = try backbone.taskHead(try folder.checkpoint("h.npz", [weight]), name: "x") } == "input.bad_shape"
+        )
+        let task = try backbone.taskHead(suite.path("heads_digits.safetensors"), name: "digits")
+        #expect(
+            code { _ = try backbone.taskData(suite.path("test_digits.npz"), task: nil, name: "x") }
+                == "input.missing_head")
+        for label in [10, 255] as [UInt8] {
+            let path = try folder.checkpoint(
+                "data.npz",
+                [
+                    TestTensor("images", .u8, [2, 28, 28], Array(repeating: 0, count: 2 * 784)),
+                    TestTensor("labels", .u8, [2], [9, label]),
+                ])
+            let error = try #require(throws: PipelineError.self) {
+                _ = try backbone.taskData(path, task: task, name: "digits")
+            }
+            #expect(error.code == "input.bad_value")
+            #expect(error.message.hasPrefix("\"labels\" has the value \(label) at image 1"))
+            #expect(error.file == path.string)
+        }
+    }
+}

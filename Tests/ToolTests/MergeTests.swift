@@ -1,0 +1,174 @@
+import TestSupport
+import Testing
+
+@Suite struct MergeTests {
+    private let tool: Tool
+    private let experts = TinySuite.tasks.map(TinySuite.expert)
+
+    init() throws { tool = try Tool() }
+
+    private func merge(_ method: String, _ more: [String]) throws -> Tool.Outcome {
+        try tool.run(
+            ["merge", "--method", method, "--base", TinySuite.base] + experts + ["--no-sync", "--quiet"] + more)
+    }
+
+    @Test(arguments: [
+        "linear", "average", "task_arithmetic", "ties", "ties density=0.2", "ties density=0.2 trim_scope=model",
+        "tsv_m",
+        "iso_c",
+    ]) func isTheSameOnAnyNumberOfThreads(line: String) throws {
+        let words = line.split(separator: " ").map(String.init)
+        for threads in ["1", "2", "5"] {
+            let outcome = try merge(
+                words[0],
+                words.dropFirst().flatMap { ["--set", $0] } + [
+                    "--output", "\(threads).safetensors", "--threads", threads,
+                ])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        let first = try tool.data("1.safetensors")
+        #expect(try tool.data("2.safetensors") == first)
+        #expect(try tool.data("5.safetensors") == first)
+    }
+
+    @Test func printsWhatItDid() throws {
+        let outcome = try merge("ties", ["--set", "density=0.2", "--output", "m.safetensors", "--json"])
+        #expect(outcome.status == 0)
+        let document = try outcome.json()
+        #expect(
+            document.keys == [
+                "output", "files", "bytes", "method", "tensors", "parameters", "notes", "overflows", "nan", "inf",
+                "warnings", "seconds",
+            ])
+        #expect(document["method"].string == "ties")
+        #expect(document["tensors"].int == 30)
+        #expect(document["files"].items.map(\.string) == ["m.safetensors"])
+        #expect(document["bytes"].int == (try tool.data("m.safetensors").count))
+        #expect(try tool.run("inspect", "m.safetensors").output.contains("ties"))
+    }
+
+    @Test func aDryRunWritesNothing() throws {
+        let before = try tool.names(in: ".")
+        let outcome = try merge("tsv_m", ["--output", "dir/", "--dry-run", "--json"])
+        #expect(outcome.status == 0)
+        let document = try outcome.json()
+        #expect(
+            document.keys == [
+                "method", "tensors", "parameters", "passes", "input_bytes", "output_bytes", "memory_bytes", "threads",
+                "warnings",
+            ])
+        #expect(document["tensors"].keys == ["elementwise", "matrices", "copied"])
+        #expect(document["passes"].int == 1)
+        #expect(document["tensors"]["matrices"].int == 8)
+        #expect(document["tensors"]["elementwise"].int == 22)
+        #expect(try merge("ties", ["--dry-run"]).output.contains("passes over the inputs"))
+        #expect(try tool.names(in: ".") == before)
+    }
+
+    @Test func listsItsMethods() throws {
+        let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
+        #expect(
+            methods.items.map { $0["name"].string } == [
+                "linear", "average", "task_arithmetic", "ties", "tsv_m", "iso_c",
+            ])
+        for method in methods.items {
+            #expect(method.keys == ["name", "summary", "paper", "needs_base", "parameters"])
+            #expect(method["paper"].string?.contains("arXiv:") == true)
+            for parameter in method["parameters"].items {
+                #expect(parameter.keys == ["name", "default", "takes", "per_expert", "help"])
+            }
+            // The page of the method names every parameter.
+            let name = method["name"].string == "average" ? "linear" : method["name"].string ?? ""
+            let page = Fixtures.folder.removingLastComponent().appending("docs/methods/\(name).md")
+            let text = try String(contentsOfFile: page.string, encoding: .utf8)
+            for parameter in method["parameters"].items {
+                #expect(text.contains("| `\(parameter["name"].string ?? "?")` |"), "\(name)")
+            }
+        }
+        let text = try tool.run("merge", "--list-methods").output
+        #expect(text.contains("trim_scope"))
+        #expect(text.contains("arXiv:2412.00081"))
+    }
+
+    @Test func runsARecipe() throws {
+        _ = try tool.folder.write(
+            Array(
+                """
+                merge_method: linear
+                models:
+                  - model: \(TinySuite.expert("digits"))
+                    parameters: { weight: 3 }
+                  - model: \(TinySuite.expert("latin_lower"))
+                parameters: { int8_mask: true }
+                dtype: bfloat16
+
+                """.utf8), to: "r.yaml")
+        let outcome = try tool.run("merge", "r.yaml", "a.safetensors")
+        #expect(outcome.status == 0)
+        #expect(outcome.errors.contains("warning: line 6: method linear has no parameter \"int8_mask\", ignored"))
+        #expect(try tool.run("merge", "r.yaml", "x.safetensors", "--strict").status == 3)
+        let arguments = ["merge", "--method", "linear", TinySuite.expert("digits"), TinySuite.expert("latin_lower")]
+        let same = try tool.run(arguments + ["--set", "weight=3,1", "--dtype", "BF16", "--output", "b.safetensors"])
+        #expect(same.status == 0)
+        #expect(try tool.run("diff", "a.safetensors", "b.safetensors").status == 0)
+        #expect(try tool.run("merge", "r.yaml", "c.safetensors", "--set", "normalize=false").status == 0)
+        #expect(try tool.run("diff", "a.safetensors", "c.safetensors").status == 1)
+    }
+
+    @Test func writesFoldersAndOverInputs() throws {
+        #expect(try merge("average", ["--output", "dir/"]).status == 0)
+        #expect(try tool.names(in: "dir") == ["model.safetensors"])
+        #expect(try merge("average", ["--output", "dir"]).status == 4)
+        #expect(try merge("average", ["--output", "dir", "--force"]).status == 0)
+        #expect(try tool.run("convert", experts[0], "e.safetensors").status == 0)
+        let arguments = ["merge", "--method", "average", "e.safetensors", experts[1], "--output"]
+        #expect(try tool.run(arguments + ["sum.safetensors"]).status == 0)
+        #expect(try tool.run(arguments + ["e.safetensors"]).status == 4)
+        #expect(try tool.run(arguments + ["e.safetensors", "--force"]).status == 0)
+        #expect(try tool.run("diff", "e.safetensors", "sum.safetensors").status == 0)
+    }
+
+    @Test(
+        arguments: [
+            ([], 2, "usage"), (["r.yaml"], 2, "usage"), (["a", "b", "c"], 2, "usage"),
+            (["--method", "ties"], 2, "usage"),
+            (["--method", "ties", TinySuite.base], 2, "usage"),
+            (["--method", "ties", TinySuite.base, "--output", "m.safetensors"], 2, "merge.missing_base"),
+            (["--method", "average", TinySuite.base, "--output", "m.pt"], 2, "usage.output_format"),
+            (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
+            (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
+            (["--method", "average", TinySuite.base, "--output", "/proc/m.safetensors"], 3, "io.not_found"),
+            (["--method", "average", "none.safetensors", "--output", "m.safetensors"], 3, "io.not_found"),
+            (
+                ["--method", "linear", TinySuite.base, "--set", "weight", "--output", "m.safetensors"], 2,
+                "merge.bad_parameter"
+            ),
+            (
+                ["--method", "linear", TinySuite.base, "--set", "weight=1,2", "--output", "m.safetensors"], 2,
+                "merge.bad_parameter"
+            ),
+            (
+                ["--method", "linear", TinySuite.base, "--set", "weight=nan", "--output", "m.safetensors"], 2,
+                "merge.bad_parameter"
+            ),
+            (
+                ["--method", "linear", TinySuite.base, "--set", "weight=0", "--output", "m.safetensors"], 2,
+                "merge.bad_parameter"
+            ),
+            (
+                [
+                    "--method", "average", TinySuite.base, "\(TinySuite.folder)/heads_digits.safetensors", "--output",
+                    "m.safetensors",
+                ], 3, "merge.incompatible"
+            ),
+            (["none.yaml", "m.safetensors"], 3, "io.not_found"),
+            ([TinySuite.base, "m.safetensors"], 3, "recipe.syntax"),
+        ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws
+    {
+        let outcome = try tool.run(["merge", "--json"] + arguments)
+        #expect(outcome.status == status)
+        #expect(outcome.output == "")
+        #expect(try outcome.error()["code"].string == code)
+        #expect(!tool.exists("m.safetensors"))
+    }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import Testing
+
+/// The command line of the tiny suite.
+enum TinySuite {
+    static let folder = "Fixtures/suites/tiny"
+    static let tasks = ["fashion_tops", "digits", "latin_lower", "devanagari"]
+    static let base = "\(folder)/base.safetensors"
+
+    static func expert(_ task: String) -> String { "\(folder)/expert_\(task).safetensors" }
+
+    static func experts(_ tasks: [String] = tasks) -> [String] {
+        ["--base", base] + tasks.flatMap { ["--expert", "\($0)=\(expert($0))"] }
+    }
+
+    static func heads(_ tasks: [String] = tasks) -> [String] {
+        tasks.flatMap { ["--head", "\($0)=\(folder)/heads_\($0).safetensors"] }
+    }
+
+    static func data(_ tasks: [String] = tasks) -> [String] {
+        tasks.flatMap { ["--data", "\($0)=\(folder)/test_\($0).npz"] }
+    }
+}
+
+extension Tool {
+    func exists(_ file: String) -> Bool { FileManager.default.fileExists(atPath: folder.file(file).string) }
+
+    func data(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: folder.file(file).string)) }
+
+    /// What is in a folder, hidden files too, so that a forgotten temporary file is seen.
+    func names(in file: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder.file(file).string).sorted()
+    }
+}
+
+@Suite struct ResolveTests {
+    private let tool: Tool
+
+    init() throws { tool = try Tool() }
+
+    private func resolve(_ more: [String], tasks: [String] = TinySuite.tasks) throws -> Tool.Outcome {
+        try tool.run(
+            ["resolve"] + TinySuite.experts(tasks) + TinySuite.heads(tasks) + ["--no-sync", "--quiet"]
+                + (more.contains("--auxiliary") ? [] : ["--auxiliary", "\(TinySuite.folder)/aux_mixed.npz"])
+                + (more.contains("--output") ? [] : ["--output", "out"]) + more)
+    }
+
+    private let short = ["--steps", "2", "--batch-size", "16"]
+
+    @Test func printsAndTracesWhatItDid() throws {
+        let outcome = try resolve(short + ["--json", "--trace", "trace.csv"])
+        #expect(outcome.status == 0)
+        #expect(outcome.errors == "")
+        let document = try outcome.json()
+        #expect(document.keys == ["experts"])
+        #expect(document["experts"].items.map { $0["name"].string } == TinySuite.tasks)
+        for expert in document["experts"].items {
+            #expect(expert.keys == ["name", "output", "steps", "seconds", "loss", "preservation", "interference"])
+            #expect(expert["output"].string == "\(expert["name"].string ?? "").safetensors")
+            #expect(expert["steps"].int == 2)
+            for term in ["loss", "preservation", "interference"] { #expect(expert[term].keys == ["first", "last"]) }
+        }
+        #expect(try tool.names(in: "out") == TinySuite.tasks.map { "\($0).safetensors" }.sorted())
+
+        let rows = String(decoding: try tool.data("trace.csv"), as: UTF8.self).split(separator: "\n")
+        #expect(rows.first == "expert,step,loss,preservation,interference")
+        #expect(rows.count == 1 + 2 * TinySuite.tasks.count)
+        #expect(rows[1].hasPrefix("fashion_tops,1,"))
+        #expect(rows[2].hasPrefix("fashion_tops,2,"))
+        let last = try #require(rows.last?.split(separator: ",").compactMap { Double($0) })
+        let loss = try #require(document["experts"][3]["loss"]["last"].double)
+        #expect(last[1] == loss)
+        #expect(abs(last[2] + last[3] - loss) < 1e-12)
+    }
+
+    @Test func adaptsOnlyTheExpertsAskedFor() throws {
+        // All heads count, so the result is that of the whole set.
+        #expect(try resolve(short + ["--output", "all"]).status == 0)
+        let outcome = try resolve(short + ["--only-expert", "digits", "--only-expert", "digits"])
+        #expect(outcome.status == 0)
+        #expect(try tool.names(in: "out") == ["digits.safetensors"])
+        #expect(try tool.data("out/digits.safetensors") == tool.data("all/digits.safetensors"))
+        let nobody = try resolve(short + ["--only-expert", "digit", "--json"])
+        #expect(nobody.status == 2)
+        #expect(try nobody.error()["code"].string == "usage")
+    }
+
+    @Test func takesThePapersRecipeAndNoise() throws {
+        let paper = try resolve(
+            ["--preset", "paper", "--steps", "1", "--json", "--auxiliary", "noise", "--auxiliary-count", "20"],
+            tasks: ["digits"])
+        #expect(paper.status == 0)
+        let expert = try paper.json()["experts"][0]
+        #expect(expert["steps"].int == 1)
+        // With one expert there is no interference term.
+        #expect(expert["interference"]["first"].double == 0)
+        let again = try resolve(
+            [
+                "--steps", "1", "--batch-size", "128", "--learning-rate", "1e-6", "--auxiliary", "noise",
+                "--auxiliary-count", "20", "--output", "again",
+            ], tasks: ["digits"])
+        #expect(again.status == 0)
+        let (first, second) = (try tool.data("out/digits.safetensors"), try tool.data("again/digits.safetensors"))
+        #expect(first == second)
+        let seeded = try resolve(
+            short + ["--auxiliary", "noise", "--seed", "1", "--output", "seeded", "--json"], tasks: ["digits"])
+        #expect(seeded.status == 0)
+        #expect(try tool.data("seeded/digits.safetensors") != second)
+    }
+
+    @Test func isTheSameOnAnyNumberOfThreads() throws {
+        for threads in ["1", "2"] {
+            #expect(try resolve(short + ["--threads", threads, "--output", "t\(threads)"]).status == 0)
+        }
+        for name in try tool.names(in: "t1") { #expect(try tool.data("t1/\(name)") == tool.data("t2/\(name)")) }
+    }
+
+    @Test func replacesOnlyWhatItIsAllowedTo() throws {
+        #expect(try resolve(short, tasks: ["digits"]).status == 0)
+        let refused = try resolve(short + ["--json"], tasks: ["digits"])
+        #expect(refused.status == 4)
+        #expect(try refused.error()["code"].string == "io.exists")
+        #expect(try resolve(short + ["--force"], tasks: ["digits"]).status == 0)
+        #expect(try tool.names(in: "out") == ["digits.safetensors"])
+    }
+
+    @Test(
+        arguments: [
+            (["--steps", "0"], 2, "interference.bad_option"), (["--steps", "x"], 2, "usage"),
+            (["--steps", "99999999999999999999"], 2, "usage"), (["--batch-size", "0"], 2, "interference.bad_option"),
+            (["--steps", "1", "--batch-size", "2000000000"], 4, "network.memory"),
+            (["--learning-rate", "nan"], 2, "interference.bad_option"),
+            (["--learning-rate", "0"], 2, "interference.bad_option"), (["--alpha=-1"], 2, "interference.bad_option"),
+            (["--weight-decay", "inf"], 2, "interference.bad_option"),
+            (["--learning-rate", "1e9", "--steps", "9"], 3, "interference.diverged"),
+            (["--preset", "fast"], 2, "usage"), (["--distance", "KL"], 2, "usage"), (["--schedule", "x"], 2, "usage"),
+            (["--auxiliary", ""], 2, "usage"), (["--auxiliary", "noise", "--auxiliary-count", "0"], 2, "usage"),
+            (["--auxiliary", "none.npz"], 3, "io.not_found"),
+            (["--auxiliary", TinySuite.base], 3, "input.missing_tensor"),
+            (["--head", "x=\(TinySuite.folder)/heads_digits.safetensors"], 2, "usage"),
+            (["--expert", "digits=x"], 2, "usage"), (["--expert", "x=\(TinySuite.base)"], 2, "usage"),
+            (["--expert", "=x"], 2, "usage"), (["--format", "npy", "--steps", "1"], 3, "format.tensor_count"),
+            (["--config", "\(TinySuite.folder)/parity.json"], 3, "input.bad_config"),
+            (["--config", "none.json"], 3, "input.missing_config"), (["--trace", "none/x.csv"], 3, "io.not_found"),
+            (["--output", "/dev/null/x"], 4, "io.exists"),
+        ] as [([String], Int32, String)])
+    func refusesWhatMakesNoSense(arguments: [String], status: Int32, code: String) throws {
+        let outcome = try resolve(arguments + ["--json"])
+        #expect(outcome.status == status)
+        #expect(outcome.output == "")
+        #expect(try outcome.error()["code"].string == code)
+        #expect(try !tool.exists("out") || tool.names(in: "out").isEmpty)
+    }
+
+    @Test func refusesNamesThatAreNoFileNames() throws {
+        let outcome = try tool.run(
+            "resolve", "--base", TinySuite.base, "--expert", "a/b=\(TinySuite.expert("digits"))", "--head",
+            "a/b=\(TinySuite.folder)/heads_digits.safetensors", "--auxiliary", "noise", "--output", "out", "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "input.bad_name")
+    }
+}
