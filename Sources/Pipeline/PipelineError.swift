@@ -32,6 +32,5 @@ public struct PipelineError: Diagnostic, Hashable {
         case badDtype = "bad_dtype"
         case badValue = "bad_value"
         case badName = "bad_name"
-        case mismatch
     }
 }

@@ -34,7 +34,7 @@ import Testing
 
     @Test func dividesBy255WhenNothingIsSaid() throws {
         let file = try images([TestTensor("images", .u8, [1, 2, 2, 3], [0, 255, 51] + Array(repeating: 0, count: 9))])
-        #expect(Array(file.images.values.prefix(3)) == [0, 1, 0.2])
+        #expect(zip(file.images.values, [0, 1, 0.2] as [Float]).allSatisfy { abs($0 - $1) < 1e-7 })
     }
 
     @Test func takesFloatingPointAsItIs() throws {
