@@ -235,6 +235,17 @@ import Testing
         #expect(code { _ = try RecipeFile.load(folder.file("none.yaml")) } == "io.not_found")
     }
 
+    @Test func readsTheExampleOfTheDocumentation() throws {
+        let page = Fixtures.folder.removingLastComponent().appending("docs/recipes.md")
+        let text = String(decoding: try contents(page), as: UTF8.self)
+        let block = try #require(text.split(separator: "```yaml\n").dropFirst().first?.split(separator: "```").first)
+        let recipe = try RecipeFile.parse(String(block), path: Fixtures.path("example.yaml"), strict: true)
+        #expect(recipe.models.map(\.name) == ["digits", "greek"])
+        let named = recipe.models.flatMap { [$0.path, $0.head, $0.data] } + [recipe.baseModel]
+        for path in named { #expect(fileExists(try #require(path))) }
+        #expect(recipe.resolve?.options == ResolverOptions())
+    }
+
     /// Per-model parameters go before those of the whole merge: 2 + 0.5·(3 − 2) with λ 1, worked out by hand.
     @Test func perModelParametersGoFirst() throws {
         let folder = TemporaryFolder()

@@ -69,7 +69,8 @@ extension Tool {
         #expect(rows[2].hasPrefix("fashion_tops,2,"))
         let last = try #require(rows.last?.split(separator: ",").compactMap { Double($0) })
         let loss = try #require(document["experts"][3]["loss"]["last"].double)
-        #expect(last[1] == loss)
+        // Foundation's parser may be off by one in the last digit.
+        #expect(abs(last[1] - loss) < 1e-12)
         #expect(abs(last[2] + last[3] - loss) < 1e-12)
     }
 
