@@ -25,7 +25,7 @@ func makeModel(_ tensors: [TestTensor]) throws -> TensorStore {
         let descriptor = try TensorDescriptor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape)
         let data = try AlignedBuffer(byteCount: descriptor.byteCount)
         if tensor.dtype.isComputable {
-            tensor.values.withUnsafeBytes { cast($0, from: .f64, to: data.mutableBytes, as: tensor.dtype) }
+            _ = tensor.values.withUnsafeBytes { cast($0, from: .f64, to: data.mutableBytes, as: tensor.dtype) }
         } else {
             for (i, value) in tensor.values.enumerated() {
                 data.address.storeBytes(of: Int64(value), toByteOffset: 8 * i, as: Int64.self)

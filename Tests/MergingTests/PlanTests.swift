@@ -1,0 +1,154 @@
+import Checkpoints
+import Kernels
+import Merging
+import TensorCore
+import Testing
+
+@Suite("merge plan") struct PlanTests {
+    func failure(_ body: () throws -> Merged) throws -> MergeError {
+        try #require(throws: MergeError.self) { _ = try body() }
+    }
+
+    let base: TensorStore
+    init() throws { base = try makeModel([TestTensor("a", [1, 2, 3, 4], shape: [2, 2]), TestTensor("b", [5])]) }
+
+    @Test("every difference between the models is named at once")
+    func differencesAtOnce() throws {
+        let other = try makeModel([
+            TestTensor("a", [1, 2], shape: [2, 1]), TestTensor("c", [1]), TestTensor("d", [1], dtype: .i64),
+        ])
+        let error = try failure { try merge("linear", base: base, [base, other]) }
+        #expect(error.code == "merge.incompatible")
+        #expect(error.message.contains("4 places"))
+        for part in [
+            "\"a\" has shape [2, 2] in base, [2, 1] in expert 2", "\"b\" is in base, not in expert 2",
+            "\"c\" is in expert 2, not in base", "\"d\" is in expert 2, not in base",
+        ] {
+            #expect(error.message.contains(part))
+        }
+        #expect(error.hint != nil)
+        let selected = try merge("linear", base: base, [base, base], selection: TensorSelection(exclude: ["b"]))
+        #expect(selected.plan.outputs.map(\.name) == ["a"])
+    }
+
+    @Test("long lists of differences are cut")
+    func longList() throws {
+        let many = try makeModel((0..<30).map { TestTensor(TensorName("t\($0)"), [0]) })
+        let error = try failure { try merge("linear", base: many, [try makeModel([])]) }
+        #expect(error.message.contains("30 places") && error.message.contains("and 10 more"))
+    }
+
+    @Test("integers are copied when they agree and refused when they do not")
+    func integers() throws {
+        let one = try makeModel([TestTensor("ids", [0, 1, 2], dtype: .i64), TestTensor("w", [1])])
+        let same = try makeModel([TestTensor("ids", [0, 1, 2], dtype: .i64), TestTensor("w", [3])])
+        let merged = try merge("average", base: nil, [one, same], outputDType: .bf16)
+        #expect(try merged.store.rawBytes("ids") == one.rawBytes("ids"))
+        #expect(try merged.store.values("w") == [2])
+        #expect(merged.plan.summary.copiedCount == 1)
+        let other = try makeModel([TestTensor("ids", [0, 1, 9], dtype: .i64), TestTensor("w", [3])])
+        let error = try failure { try merge("average", base: nil, [one, other]) }
+        #expect(error.code == "merge.different_buffers")
+        #expect(error.message.contains("\"ids\" (I64) differs between expert 1 and expert 2"))
+    }
+
+    @Test("types that differ between models: floating point mixes, anything else does not")
+    func types() throws {
+        let brain = try makeModel([TestTensor("w", [1], dtype: .bf16)])
+        let half = try makeModel([TestTensor("w", [2], dtype: .f16)])
+        let merged = try merge("average", base: nil, [brain, half])
+        #expect(merged.plan.outputs[0].dtype == .bf16)
+        #expect(try merged.store.values("w") == [1.5])
+        #expect(merged.report.warnings.contains { $0.contains("different floating-point types") })
+        let integer = try makeModel([TestTensor("w", [2], dtype: .i64)])
+        let error = try failure { try merge("average", base: nil, [brain, integer]) }
+        #expect(error.message.contains("type BF16 in expert 1, I64 in expert 2"))
+        #expect(
+            try failure { try merge("average", base: nil, [brain], outputDType: .i64) }.code
+                == "merge.unsupported_dtype")
+    }
+
+    @Test("what is missing or unknown is said, with the nearest name")
+    func parameters() throws {
+        #expect(try failure { try merge("linaer", base: base, [base]) }.hint?.contains("\"linear\"") == true)
+        #expect(try failure { try merge("ties", base: nil, [base]) }.code == "merge.missing_base")
+        #expect(try failure { try merge("ties", base: base, []) }.code == "merge.too_few_experts")
+        let unknown = try failure { try merge("ties", base: base, [base], MergeParameters(["densty": .number(1)])) }
+        #expect(unknown.code == "merge.unknown_parameter" && unknown.hint?.contains("\"density\"") == true)
+        #expect(unknown.severity == .usage)
+        let bad: [[String: ParameterValue]] = [
+            ["density": .number(1.5)], ["density": .text("much")], ["weight": .list([.number(1), .number(2)])],
+            ["normalize": .number(2)], ["trim_scope": .text("layer")], ["lambda": .number(.infinity)],
+            ["lambda": .list([.number(1)])],
+        ]
+        for values in bad {
+            #expect(
+                try failure { try merge("ties", base: base, [base], MergeParameters(values)) }.code
+                    == "merge.bad_parameter")
+        }
+        let zero = try failure { try merge("linear", base: nil, [base], MergeParameters(["weight": .number(0)])) }
+        #expect(zero.message.contains("divided"))
+        let stray = MergeParameters(experts: [["lambda": .number(1)]])
+        #expect(try failure { try merge("ties", base: base, [base], stray) }.message.contains("whole merge"))
+        #expect(
+            try failure { try merge("ties", base: base, [base], MergeParameters(experts: [[:], [:]])) }.code
+                == "merge.bad_parameter")
+    }
+
+    @Test("values come from the command line, from experts and from tensors, the narrower over the wider")
+    func sources() throws {
+        var parameters = MergeParameters()
+        try parameters.set("weight=1,10")
+        try parameters.set("normalize=false")
+        #expect(parameters["normalize"] == .flag(false))
+        let zero = try makeModel([TestTensor("a", [0]), TestTensor("b", [0])])
+        let one = try makeModel([TestTensor("a", [1]), TestTensor("b", [1])])
+        let two = try makeModel([TestTensor("a", [2]), TestTensor("b", [2])])
+        #expect(try merge("task_arithmetic", base: zero, [one, two], parameters).store.values("a") == [21])
+        parameters.experts = [["weight": .number(100)]]
+        #expect(try merge("task_arithmetic", base: zero, [one, two], parameters).store.values("a") == [120])
+        parameters.overrides = { name, expert, tensor in
+            name == "weight" && expert == 1 && tensor == "b" ? .number(0) : nil
+        }
+        let merged = try merge("task_arithmetic", base: zero, [one, two], parameters)
+        #expect(try merged.store.values("a") == [120])
+        #expect(try merged.store.values("b") == [100])
+        #expect(throws: MergeError.self) { try parameters.set("lambda") }
+        #expect(ParameterValue(parsing: "true") == .flag(true))
+        #expect(ParameterValue(parsing: "*proj*") == .text("*proj*"))
+        #expect(ParameterValue(parsing: "0.5") == .number(0.5))
+    }
+
+    @Test("every method states its paper, and its parameters accept their own defaults")
+    func declarations() throws {
+        for method in MergeMethods.all {
+            #expect(method.info.paper.contains("arXiv:"))
+            #expect(Set(method.info.parameters.map(\.name)).count == method.info.parameters.count)
+            let defaults = Dictionary(uniqueKeysWithValues: method.info.parameters.map { ($0.name, $0.defaultValue) })
+            #expect(throws: Never.self) { try merge(method.info.name, base: base, [base], MergeParameters(defaults)) }
+        }
+        #expect(Set(MergeMethods.all.map(\.info.name)).count == MergeMethods.all.count)
+    }
+
+    @Test("overflow, NaN and infinities of the result are counted by tensor")
+    func findings() throws {
+        let model = try makeModel([TestTensor("fine", [1, 2]), TestTensor("odd", [1e6, .nan, .infinity, 1])])
+        let merged = try merge("average", base: nil, [model], outputDType: .f16)
+        #expect(merged.report.findings.map(\.tensor) == ["odd"])
+        let finding = try #require(merged.report.findings.first)
+        #expect((finding.overflowCount, finding.nanCount, finding.infinityCount) == (1, 1, 1))
+        #expect(merged.report.warnings.count == 3)
+        // An infinity that the expert shares with the base has not moved.
+        let kept = try merge("task_arithmetic", base: model, [model])
+        #expect(try kept.store.values("odd")[2] == .infinity)
+    }
+
+    @Test("a matrix that cannot be decomposed or does not fit in memory is named")
+    func matrices() throws {
+        let spoilt = try makeModel([TestTensor("a", [1, .nan, 3, 4], shape: [2, 2]), TestTensor("b", [5])])
+        let error = try failure { try merge("tsv_m", base: base, [spoilt]) }
+        #expect(error.code == "merge.not_finite" && error.tensor == "a")
+        let small = try failure { try merge("iso_c", base: base, [base], memory: 64) }
+        #expect(small.code == "merge.memory" && small.tensor == "a" && small.severity == .resources)
+    }
+}
