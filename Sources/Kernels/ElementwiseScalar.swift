@@ -13,6 +13,9 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
 
     /// Orders numbers by magnitude, compared in F32: the bits without the sign. NaN is larger than infinity.
     var magnitudeKey: UInt32 { get }
+
+    /// 1 for NaN and infinities, 0 for finite numbers: a number to add up where a condition would leave a branch.
+    var nonFiniteBit: UInt32 { get }
 }
 
 extension Float: ElementwiseScalar {
@@ -29,6 +32,9 @@ extension Float: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { bitPattern & 0x7FFF_FFFF }
+
+    // The exponent of all ones carries into the sign's place.
+    @inlinable public var nonFiniteBit: UInt32 { ((bitPattern & 0x7F80_0000) &+ 0x0080_0000) >> 31 }
 }
 
 extension Double: ElementwiseScalar {
@@ -45,4 +51,8 @@ extension Double: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { Float(self).bitPattern & 0x7FFF_FFFF }
+
+    @inlinable public var nonFiniteBit: UInt32 {
+        UInt32(truncatingIfNeeded: ((bitPattern & 0x7FF0_0000_0000_0000) &+ 0x0010_0000_0000_0000) >> 63)
+    }
 }

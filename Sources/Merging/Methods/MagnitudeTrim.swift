@@ -121,8 +121,9 @@ final class MagnitudeTrim: MergeSurvey {
         guard let key = state.withLock({ $0.search[expert] == nil ? nil : $0.cuts[expert].key }) else { return }
         var equal = 0
         reader.forEachBlock(of: expert) { _, count, values in
+            // The difference of two keys is below 2^31, so only zero minus 1 has the upper bit.
             var blockEqual: UInt32 = 0
-            for i in 0..<count { blockEqual &+= values[i].magnitudeKey == key ? 1 : 0 }
+            for i in 0..<count { blockEqual &+= ((values[i].magnitudeKey ^ key) &- 1) >> 31 }
             equal += Int(blockEqual)
         }
         state.withLock { $0.equalCounts[expert][reader.chunk.number] = equal }

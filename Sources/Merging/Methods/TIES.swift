@@ -109,20 +109,21 @@ struct SignElection: ElementwiseRule {
         let votes = weights.indices.map { block.row($0) }
         let base = block.row(weights.count)
         let sum = block.row(weights.count + 1)
-        let divisor = block.row(weights.count + 2)
+        let elected = block.row(weights.count + 2)
+        let divisor = block.row(weights.count + 3)
         block.readBase(into: base)
         trim.readVotes(of: block, base: base, weights: weights, into: votes)
         addUp(votes, into: sum, count: count)
+        let zero: T = majority?.isPositive ?? true ? 1 : -1
+        for i in 0..<count { elected[i] = sum[i] > 0 ? 1 : sum[i] < 0 ? -1 : zero }
 
-        let zeroIsPositive = majority?.isPositive ?? true
         block.result.update(repeating: 0, count: count)
         divisor.update(repeating: 0, count: count)
         for expert in weights.indices {
             let vote = votes[expert]
             let weight = T(weights[expert])
             for i in 0..<count {
-                let isPositive = sum[i] > 0 || (sum[i] == 0 && zeroIsPositive)
-                let agrees = isPositive ? vote[i] > 0 : vote[i] < 0
+                let agrees = vote[i] * elected[i] > 0
                 block.result[i] += agrees ? vote[i] : 0
                 divisor[i] += agrees ? weight : 0
             }
