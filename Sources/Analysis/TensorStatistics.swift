@@ -101,9 +101,8 @@ private struct Counts: Sendable {
     private mutating func addFinite(_ values: UnsafeBufferPointer<Double>) {
         guard let first = values.baseAddress, values.count > 0 else { return }
         let (low, high) = extremes(first, count: values.count)
-        var zeros: UInt64 = 0
-        // Of the magnitudes as integers only zero, less 1, has the upper bit: a sum without a branch.
-        for i in 0..<values.count { zeros &+= ((first[i].bitPattern & ~(1 << 63)) &- 1) >> 63 }
+        var zeros: UInt32 = 0
+        for i in 0..<values.count { zeros &+= first[i].zeroBit }
         count += values.count
         minimum = min(minimum, low)
         maximum = max(maximum, high)

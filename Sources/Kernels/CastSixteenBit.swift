@@ -94,7 +94,3 @@ private func nearestF16(_ magnitude: UInt32) -> UInt32 {
     let finite = magnitude < 0x3880_0000 ? subnormal : normal
     return magnitude >= 0x477F_F000 ? 0x7C00 : finite
 }
-
-/// 1 when `x >= low`, else 0, of numbers below 2^31: the sign of their difference.
-@inline(__always)
-private func isAtLeast(_ x: UInt32, _ low: UInt32) -> UInt32 { ~(x &- low) >> 31 }

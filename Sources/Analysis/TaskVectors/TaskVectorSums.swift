@@ -51,10 +51,10 @@ struct TaskVectorSums: Sendable {
         for (a, x) in rows.enumerated() {
             squares[a] += sumOfSquares(x, count: count)
             var (unchangedCount, topCount): (UInt32, UInt32) = (0, 0)
+            let topKey = topKeys[a]
             for i in 0..<count {
-                let key = x[i].magnitudeKey
-                unchangedCount &+= (key &- 1) >> 31
-                topCount &+= isAtLeast(key, topKeys[a])
+                unchangedCount &+= x[i].zeroBit
+                topCount &+= isAtLeast(x[i].magnitudeKey, topKey)
             }
             unchanged[a] += Int(unchangedCount)
             top[a] += Int(topCount)
@@ -70,11 +70,11 @@ struct TaskVectorSums: Sendable {
     ) {
         var (moved, opposed, top): (UInt32, UInt32, UInt32) = (0, 0, 0)
         for i in 0..<count {
-            let (a, b) = (x[i].bitPattern, y[i].bitPattern)
-            let both = isAtLeast(a & 0x7FFF_FFFF, 1) & isAtLeast(b & 0x7FFF_FFFF, 1)
+            let (a, b) = (x[i], y[i])
+            let both = ~(a.zeroBit | b.zeroBit) & 1
             moved &+= both
-            opposed &+= both & (a ^ b) >> 31
-            top &+= isAtLeast(a & 0x7FFF_FFFF, topX) & isAtLeast(b & 0x7FFF_FFFF, topY)
+            opposed &+= both & (a.signBit ^ b.signBit)
+            top &+= isAtLeast(a.magnitudeKey, topX) & isAtLeast(b.magnitudeKey, topY)
         }
         pairs[pair].product += dotProduct(x, y, count: count)
         pairs[pair].moved += Int(moved)
@@ -98,7 +98,3 @@ struct TaskVectorSums: Sendable {
         }
     }
 }
-
-/// 1 when `key >= low`, else 0, of numbers below 2^31: the sign of their difference, which leaves no branch in a loop.
-@inline(__always)
-private func isAtLeast(_ key: UInt32, _ low: UInt32) -> UInt32 { ~(key &- low) >> 31 }

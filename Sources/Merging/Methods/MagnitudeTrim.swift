@@ -166,12 +166,20 @@ final class MagnitudeTrim: MergeSurvey {
             if cut.isKeepingAll {
                 for i in 0..<block.count { vote[i] = weight * vote[i] }
             } else {
-                for i in 0..<keptEqualCount { vote[i] = vote[i].magnitudeKey >= cut.key ? weight * vote[i] : 0 }
-                for i in keptEqualCount..<block.count {
-                    vote[i] = vote[i].magnitudeKey > cut.key ? weight * vote[i] : 0
-                }
+                keep(vote, from: cut.key, weight: weight, in: 0..<keptEqualCount)
+                keep(vote, from: cut.key + 1, weight: weight, in: keptEqualCount..<block.count)
             }
         }
+    }
+}
+
+/// Multiplies by the weight what reaches a magnitude, and clears the rest.
+@inline(__always)
+private func keep<T: ElementwiseScalar>(_ x: UnsafeMutablePointer<T>, from key: UInt32, weight: T, in range: Range<Int>)
+{
+    for i in range {
+        let stays = isAtLeast(x[i].magnitudeKey, key)
+        x[i] = (weight * x[i]).masked(by: stays)
     }
 }
 
