@@ -54,7 +54,7 @@ let package = Package(
         .target(
             name: "UntangleCommands",
             dependencies: [
-                "Pipeline", "Reporting", filePaths,
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Pipeline", "Reporting", filePaths,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
@@ -74,7 +74,9 @@ let package = Package(
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
         tests("Pipeline", ["TensorCore", "Checkpoints", "Networks", "Interference", "Merging", "Reporting"]),
-        .testTarget(name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "UntangleCommands"]),
+        // Runs the built binary, so it depends on it.
+        .testTarget(
+            name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "untangle", filePaths]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,5 @@
+import TensorCore
+
 /// The merge methods by name.
 public enum MergeMethods {
     /// In the order in which they are listed to people.

@@ -1,1 +1,25 @@
 import ArgumentParser
+
+/// The root command.
+struct Untangle: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "untangle",
+        abstract: "Inspect, convert and merge machine-learning checkpoints.",
+        discussion: """
+            Reads safetensors, npz and npy files, sharded checkpoints and model folders. Results go to standard output, \
+            everything else to standard error; --json makes the result one JSON document.
+
+            Example:
+              untangle inspect Fixtures/suites/tiny/base.safetensors --stats
+            """,
+        version: ToolVersion.current,
+        subcommands: [
+            Inspect.self, Convert.self, Verify.self, Diff.self, InterferenceCommand.self, Resolve.self, Merge.self,
+            Evaluate.self, Run.self,
+        ])
+}
+
+/// The version of the product, in one place.
+public enum ToolVersion {
+    public static let current = "0.1.0"
+}

@@ -1,1 +1,3 @@
-print("pending")
+import Glibc
+
+exit(Benchmarks.run(Array(CommandLine.arguments.dropFirst())))

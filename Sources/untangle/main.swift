@@ -1,1 +1,3 @@
-print("pending")
+import UntangleCommands
+
+UntangleMain.run()

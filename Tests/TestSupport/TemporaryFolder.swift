@@ -23,8 +23,11 @@ public final class TemporaryFolder: Sendable {
         return target
     }
 
+    /// Removes a tree; a symbolic link goes itself, never what it points to.
     private static func remove(_ path: String) {
-        if let folder = opendir(path) {
+        var status = stat()
+        let isFolder = lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        if isFolder, let folder = opendir(path) {
             while let entry = readdir(folder) {
                 let name = withUnsafePointer(to: &entry.pointee.d_name) {
                     $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }

@@ -12,7 +12,6 @@ public struct Recipe: Sendable {
     public var mergeMethod: String
     public var baseModel: FilePath?
     public var models: [Model]
-    /// Method parameters, those of single models gathered into one list per name.
     public var parameters: MergeParameters
     public var outputDType: DType?
     public var resolve: Resolve?
@@ -34,21 +33,8 @@ public struct Recipe: Sendable {
     /// How to resolve interference before merging.
     public struct Resolve: Sendable {
         public var auxiliary: AuxiliarySource
-        public var options: ResolveOptions
+        public var options: ResolverOptions
         /// Where the adapted experts go.
         public var output: FilePath?
-    }
-}
-
-/// Where unlabelled auxiliary inputs come from.
-public enum AuxiliarySource: Sendable, Hashable {
-    /// A data file.
-    case file(FilePath)
-    /// Standard normal numbers in the normalised input space.
-    case noise(count: Int)
-
-    /// `noise`, or a path.
-    public init(_ text: String, count: Int) {
-        self = text == "noise" ? .noise(count: count) : .file(FilePath(text))
     }
 }

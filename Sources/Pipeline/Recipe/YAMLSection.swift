@@ -12,7 +12,8 @@ struct YAMLSection {
 
     init(_ node: Node, title: String, file: FilePath) throws(RecipeError) {
         guard case .mapping(let mapping) = node else {
-            throw RecipeError(.badValue, "\(title) must be a mapping of keys to values", file: file, line: node.mark?.line)
+            throw RecipeError(
+                .badValue, "\(title) must be a mapping of keys to values", file: file, line: node.mark?.line)
         }
         var entries: [(key: String, value: Node, line: Int?)] = []
         for (key, value) in mapping {
@@ -76,7 +77,8 @@ struct YAMLSection {
         }
     }
 
-    func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ type: Choice.Type) throws(RecipeError) -> Choice?
+    func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ type: Choice.Type) throws(RecipeError)
+        -> Choice?
     where Choice.RawValue == String {
         guard let text = try text(key) else { return nil }
         guard let value = Choice(rawValue: text) else {

@@ -1,0 +1,30 @@
+import Interference
+import Kernels
+import Networks
+import SystemPackage
+
+/// Where unlabelled auxiliary inputs come from.
+public enum AuxiliarySource: Sendable, Hashable {
+    /// A data file; its labels, if there are any, are not looked at.
+    case file(FilePath)
+    /// Standard normal numbers in the normalised input space.
+    case noise(count: Int, seed: UInt64)
+
+    /// As many as the eight-task suite was measured with.
+    public static let defaultNoiseCount = 2048
+
+    /// `noise`, or the path of a data file.
+    public init(_ text: String, noiseCount: Int = defaultNoiseCount, seed: UInt64 = 0) {
+        self = text == "noise" ? .noise(count: noiseCount, seed: seed) : .file(FilePath(text))
+    }
+
+    /// The inputs, as a backbone takes them.
+    func images(for backbone: Backbone, budget: ComputeBudget) throws -> ImageSet {
+        switch self {
+        case .file(let path):
+            return try ImageFile(path, for: backbone.network.config, normalization: backbone.normalization).images
+        case .noise(let count, let seed):
+            return try noiseImages(count: count, config: backbone.network.config, seed: seed, budget: budget)
+        }
+    }
+}

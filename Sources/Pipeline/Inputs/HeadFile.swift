@@ -1,0 +1,39 @@
+import Checkpoints
+import Networks
+import SystemPackage
+import TensorCore
+
+/// Reads classification heads.
+public enum HeadFile {
+    /// Reads a head: `weight` `[classes, width]`, optional `bias` `[classes]`, and the optional scalars `logit_scale` (the
+    /// factor itself) and `normalize` (not 0: the feature is L2-normalised first, as CLIP does).
+    ///
+    /// - Parameter name: what errors call the head.
+    /// - Throws: `input.*` with file and tensor, `network.bad_head`, `FormatError`, `IOError`.
+    public static func load(_ path: FilePath, name: String) throws -> ClassificationHead {
+        let store = try TensorStore(opening: path)
+        let (shape, weight) = try store.floats("weight")
+        guard shape.isMatrix else {
+            throw PipelineError(
+                .badShape, "\"weight\" of a head has shape \(shape); [classes, width] is needed", file: path,
+                tensor: "weight")
+        }
+        let bias = store.index(of: "bias") == nil ? nil : try store.floats("bias").values
+        return try ClassificationHead(
+            name: name, weight: weight, classCount: shape.dims[0], bias: bias,
+            logitScale: try scalar("logit_scale", in: store) ?? 1,
+            normalizesFeature: (try scalar("normalize", in: store) ?? 0) != 0)
+    }
+
+    private static func scalar(_ name: TensorName, in store: TensorStore) throws -> Float? {
+        guard let descriptor = store.descriptor(named: name) else { return nil }
+        guard descriptor.elementCount == 1 else {
+            throw PipelineError(
+                .badShape, "\"\(name)\" has shape \(descriptor.shape); one number is needed", file: store.path,
+                tensor: name)
+        }
+        if descriptor.dtype.isComputable { return try store.floats(name).values[0] }
+        if descriptor.dtype == .bool { return try store.bytes(of: name)?.withUnsafeBytes { Float($0[0]) } }
+        return Float(try store.integers(name).values[0])
+    }
+}

@@ -1,0 +1,66 @@
+import Checkpoints
+import Networks
+import SystemPackage
+import TensorCore
+
+/// The images of a data file, normalised as a backbone expects them, and their labels if there are any.
+///
+/// The file has `images` `[N, C, H, W]` or `[N, H, W]`, 8-bit (normalised by the backbone's configuration) or floating point
+/// (taken as they are), and optionally integer `labels` `[N]`.
+public struct ImageFile: Sendable {
+    public let path: FilePath
+    public let images: ImageSet
+    /// One class per image.
+    public let labels: [Int]?
+
+    /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
+    public init(_ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization) throws {
+        self.path = path
+        let store = try TensorStore(opening: path)
+        let images = try store.required("images")
+        let expected = [backbone.channels, backbone.imageHeight, backbone.imageWidth]
+        let dims = images.shape.dims
+        let found = dims.count == 3 ? [1] + dims.dropFirst() : Array(dims.dropFirst())
+        guard found == expected, dims[0] > 0 else {
+            throw PipelineError(
+                .badShape,
+                "\"images\" has shape \(images.shape) but the backbone takes [N, \(expected[0]), "
+                    + "\(expected[1]), \(expected[2])]", file: path, tensor: "images")
+        }
+        let values =
+            images.dtype == .u8
+            ? try Self.normalized(store, images, channels: backbone.channels, normalization)
+            : try store.floats("images").values
+        self.images = try ImageSet(
+            values: values, count: dims[0], channels: expected[0], height: expected[1], width: expected[2])
+        labels = try Self.labels(in: store, count: dims[0])
+    }
+
+    private static func normalized(
+        _ store: TensorStore, _ images: TensorDescriptor, channels: Int, _ normalization: ImageNormalization
+    ) throws -> [Float] {
+        guard let bytes = try store.bytes(of: images.name) else { return [] }
+        let tables = (0..<channels).map { normalization.table(channel: $0) }
+        let plane = images.elementCount / images.shape.dims[0] / channels
+        return bytes.withUnsafeBytes { raw in
+            [Float](unsafeUninitializedCapacity: images.elementCount) { values, count in
+                for start in stride(from: 0, to: images.elementCount, by: plane) {
+                    let table = tables[start / plane % channels]
+                    for i in start..<start + plane { values[i] = table[Int(raw[i])] }
+                }
+                count = images.elementCount
+            }
+        }
+    }
+
+    private static func labels(in store: TensorStore, count: Int) throws -> [Int]? {
+        guard store.descriptor(named: "labels") != nil else { return nil }
+        let (shape, values) = try store.integers("labels")
+        guard shape == Shape([count]) else {
+            throw PipelineError(
+                .badShape, "\"labels\" has shape \(shape) but there are \(count) images", file: store.path,
+                tensor: "labels")
+        }
+        return values
+    }
+}

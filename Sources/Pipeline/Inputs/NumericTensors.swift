@@ -1,0 +1,80 @@
+import Checkpoints
+import Kernels
+import SystemPackage
+import TensorCore
+
+/// Reads whole tensors as numbers, for backbones, heads and data that fit in memory.
+extension TensorStore {
+    /// The values of a floating-point tensor as F32, row-major.
+    ///
+    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `FormatError` for damaged data.
+    func floats(_ name: TensorName) throws -> (shape: Shape, values: [Float]) {
+        let descriptor = try required(name)
+        guard descriptor.dtype.isComputable else {
+            throw PipelineError(
+                .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); F16, BF16, F32 or F64 is needed", file: path,
+                tensor: name)
+        }
+        var values = [Float](repeating: 0, count: descriptor.elementCount)
+        let bytes = try required(bytes: name)
+        values.withUnsafeMutableBufferPointer { target in
+            bytes.withUnsafeBytes { widen($0, descriptor.dtype, into: target) }
+        }
+        return (descriptor.shape, values)
+    }
+
+    /// The values of an integer tensor.
+    ///
+    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.bad_value` for one beyond 63 bits.
+    func integers(_ name: TensorName) throws -> (shape: Shape, values: [Int]) {
+        let descriptor = try required(name)
+        let bytes = try required(bytes: name)
+        func load<T: FixedWidthInteger>(_ type: T.Type) throws -> [Int] {
+            try bytes.withUnsafeBytes { raw in
+                try (0..<descriptor.elementCount).map { index in
+                    let value = T(
+                        littleEndian: raw.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.size, as: T.self))
+                    guard let value = Int(exactly: value) else {
+                        throw PipelineError(
+                            .badValue, "\"\(name)\" has the value \(value) at position \(index)", file: path,
+                            tensor: name)
+                    }
+                    return value
+                }
+            }
+        }
+        let values: [Int] =
+            switch descriptor.dtype {
+            case .u8: try load(UInt8.self)
+            case .i8: try load(Int8.self)
+            case .u16: try load(UInt16.self)
+            case .i16: try load(Int16.self)
+            case .u32: try load(UInt32.self)
+            case .i32: try load(Int32.self)
+            case .u64: try load(UInt64.self)
+            case .i64: try load(Int64.self)
+            default:
+                throw PipelineError(
+                    .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); integers are needed", file: path,
+                    tensor: name)
+            }
+        return (descriptor.shape, values)
+    }
+
+    /// The descriptor of a tensor that must be there.
+    func required(_ name: TensorName) throws(PipelineError) -> TensorDescriptor {
+        guard let descriptor = descriptor(named: name) else {
+            throw PipelineError(
+                .missingTensor, "\(path.string) has no tensor \"\(name)\"", file: path, tensor: name,
+                hint: nearestName(to: name.text, among: descriptors.map(\.name.text)).map { "did you mean \"\($0)\"?" })
+        }
+        return descriptor
+    }
+
+    private func required(bytes name: TensorName) throws -> TensorBytes {
+        guard let bytes = try bytes(of: name) else {
+            throw PipelineError(.missingTensor, "\(path.string) has no tensor \"\(name)\"", file: path, tensor: name)
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,143 @@
+import Checkpoints
+import Interference
+import Kernels
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Carries out a recipe: resolve, merge, measure, write.
+///
+/// A stage whose output carries the signature of the inputs and settings it would be made from is taken as done.
+public struct RunPipeline: Sendable {
+    public let recipe: Recipe
+    public var write: WriteOptions
+    public var budget: ComputeBudget
+    /// Bytes of working memory for the merge; nil sets no bound.
+    public var memory: Int?
+
+    public init(_ recipe: Recipe, write: WriteOptions = WriteOptions(), budget: ComputeBudget, memory: Int? = nil) {
+        self.recipe = recipe
+        self.write = write
+        self.budget = budget
+        self.memory = memory
+    }
+
+    /// - Throws: the diagnostics of all stages. What was finished before stays.
+    public func run(progress: any ProgressSink = SilentProgress()) throws -> RunReport {
+        let started = ContinuousClock.now
+        guard recipe.resolve != nil || recipe.models.contains(where: { $0.head != nil || $0.data != nil }) else {
+            return try mergeOnly(started, progress)
+        }
+        let set = try ExpertSet(base: try basePath(), experts: recipe.models.map(\.files))
+        var report = RunReport(recipe: recipe)
+        let adapted = try resolve(set, progress)
+        report.adapted = adapted
+
+        let originals = set.experts.map { (name: $0.name, store: $0.store) }
+        let sources = adapted.isEmpty ? originals : adapted.map { (name: $0.name, store: $0.store) }
+        let final = try merge(
+            base: set.base, sources, signature: try mergeSignature(set.base, sources), &report, progress)
+        guard set.experts.contains(where: { $0.data != nil }) else {
+            report.duration = ContinuousClock.now - started
+            return report
+        }
+        progress.begin("measuring", total: nil, unit: .items("tasks"))
+        let stage = try MeasureStage(set, budget: budget)
+        report.tasks = stage.tasks
+        let merged = try stage.measure(final)
+        if adapted.isEmpty {
+            report.merged = merged
+        } else {
+            report.mergedResolved = merged
+            report.merged = try stage.measure(
+                try mergeStage(base: set.base, originals).merged(progress: progress).store)
+        }
+        progress.end()
+        report.duration = ContinuousClock.now - started
+        return report
+    }
+
+    /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
+    private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
+        let base = try recipe.baseModel.map { try TensorStore(opening: $0) }
+        let experts = try recipe.models.map { (name: $0.name, store: try TensorStore(opening: $0.path)) }
+        var report = RunReport(recipe: recipe)
+        guard recipe.output != nil else {
+            throw RecipeError(
+                .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
+                hint: "say where the merged checkpoint goes with output:")
+        }
+        _ = try merge(base: base, experts, signature: try mergeSignature(base, experts), &report, progress)
+        report.duration = ContinuousClock.now - started
+        return report
+    }
+
+    private func basePath() throws(RecipeError) -> FilePath {
+        guard let base = recipe.baseModel else {
+            throw RecipeError(
+                .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path)
+        }
+        return base
+    }
+
+    private func resolve(_ set: ExpertSet, _ progress: any ProgressSink) throws -> [AdaptedExpert] {
+        guard let resolve = recipe.resolve else { return [] }
+        var stage = ResolveStage(
+            set, auxiliary: resolve.auxiliary, options: resolve.options,
+            output: resolve.output ?? recipe.output.map { $0.withSuffix(".resolved") }, write: write)
+        stage.skipsFinished = true
+        return try stage.run(budget: budget, progress: progress)
+    }
+
+    private func mergeStage(base: TensorStore?, _ experts: [(name: String, store: TensorStore)]) throws -> MergeStage {
+        try MergeStage(
+            method: recipe.mergeMethod, base: base, experts: experts, parameters: recipe.parameters,
+            outputDType: recipe.outputDType, budget: budget, memory: memory)
+    }
+
+    /// Merges to the output, or into memory when there is none, or takes over what an earlier run has written.
+    private func merge(
+        base: TensorStore?, _ experts: [(name: String, store: TensorStore)], signature: StageSignature,
+        _ report: inout RunReport, _ progress: any ProgressSink
+    ) throws -> TensorStore {
+        let stage = try mergeStage(base: base, experts)
+        guard let output = recipe.output else {
+            let (merge, store) = try stage.merged(progress: progress)
+            report.warnings += merge.warnings
+            return store
+        }
+        if signature.matches(outputAt: output) {
+            report.mergeWasDone = true
+        } else {
+            try makeFolder(output.removingLastComponent())
+            let (merge, written) = try stage.write(
+                to: output, signature: signature, options: write, progress: progress)
+            report.warnings += merge.warnings
+            report.written = written
+        }
+        return try TensorStore(opening: output)
+    }
+
+    private func mergeSignature(
+        _ base: TensorStore?, _ experts: [(name: String, store: TensorStore)]
+    ) throws -> StageSignature {
+        let settings = [
+            "merge 1", recipe.mergeMethod, recipe.parameters.settings, recipe.outputDType?.rawValue ?? "",
+            experts.map(\.name).joined(separator: "\n"),
+        ]
+        return try StageSignature(
+            settings: settings.joined(separator: "\n"),
+            files: (base?.reader.files ?? []) + experts.flatMap(\.store.reader.files))
+    }
+}
+
+extension Recipe.Model {
+    var files: ExpertFiles { ExpertFiles(name: name, checkpoint: path, head: head, data: data) }
+}
+
+extension FilePath {
+    /// The path with its extension replaced by a suffix: `out/merged.safetensors` becomes `out/merged.resolved`.
+    fileprivate func withSuffix(_ suffix: String) -> FilePath {
+        removingLastComponent().appending((stem ?? "merged") + suffix)
+    }
+}

@@ -1,0 +1,112 @@
+import Interference
+import Reporting
+
+extension RunReport {
+    /// The report as a table for people, followed by what was written.
+    public var text: String {
+        var text = ""
+        if !tasks.isEmpty { text += table + "\n" }
+        let resolved = recipe.resolve.map { " after \($0.options.steps.grouped) steps of RI per expert" } ?? ""
+        text += "\(recipe.mergeMethod) of \(recipe.models.count) experts\(resolved), \(duration.readable)\n"
+        if let folder = adapted.first?.path?.removingLastComponent() {
+            let done = adapted.count { $0.training == nil }
+            let note = done == 0 ? "" : done == adapted.count ? " (done before)" : " (\(done) of them done before)"
+            text += "adapted experts: \(folder)\(note)\n"
+        }
+        if let output = recipe.output {
+            text += "merged checkpoint: \(output)\(mergeWasDone ? " (done before)" : "")\n"
+        }
+        return text
+    }
+
+    private var table: String {
+        var table = Table([Table.Column("task")] + titles.dropFirst().map { Table.Column($0, .right) })
+        for row in cells { table.append(row) }
+        return table.rendered()
+    }
+
+    /// The titles of the columns; those about RI are missing when nothing was resolved.
+    var titles: [String] {
+        mergedResolved == nil
+            ? ["task", "base", "expert", "merged", "interference"]
+            : ["task", "base", "expert", "merged", "merged + RI", "interference", "with RI"]
+    }
+
+    /// The rows of the table as texts, the last of them with means and totals.
+    var cells: [[String]] {
+        (rows + [summary]).map { row in
+            let accuracies = [row.base, row.expert, row.merged].map(percent)
+            return mergedResolved == nil
+                ? [row.name] + accuracies + [number(row.interference)]
+                : [row.name] + accuracies + [percent(row.mergedResolved), number(row.interference)]
+                    + [number(row.interferenceResolved)]
+        }
+    }
+
+    private func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }
+    private func number(_ value: Double?) -> String { value.map { $0.decimals(3) } ?? "-" }
+
+    /// The report as JSON, with the figures of the table.
+    public var json: JSONOutput {
+        [
+            "recipe": .string(recipe.path.string),
+            "merge_method": .string(recipe.mergeMethod),
+            "tasks": .array(
+                rows.map { row in
+                    [
+                        "name": .string(row.name), "samples": .integer(row.samples ?? 0),
+                        "accuracy": accuracies(of: row),
+                        "interference": interferences(of: row),
+                    ]
+                }),
+            "mean_accuracy": accuracies(of: summary),
+            "total_interference": interferences(of: summary),
+            "resolve": recipe.resolve == nil ? .null : .array(adapted.map { $0.json(below: nil) }),
+            "output": .optional(recipe.output?.string),
+            "skipped": .strings(skippedStages),
+            "warnings": .strings(warnings),
+            "seconds": .number(duration.seconds),
+        ]
+    }
+
+    private var skippedStages: [String] {
+        let isResolved = !adapted.isEmpty && adapted.allSatisfy { $0.training == nil }
+        return (isResolved ? ["resolve"] : []) + (mergeWasDone ? ["merge"] : [])
+    }
+
+    private func accuracies(of row: Row) -> JSONOutput {
+        [
+            "base": .optional(row.base), "expert": .optional(row.expert), "merged": .optional(row.merged),
+            "merged_resolved": .optional(row.mergedResolved),
+        ]
+    }
+
+    private func interferences(of row: Row) -> JSONOutput {
+        ["merged": .optional(row.interference), "merged_resolved": .optional(row.interferenceResolved)]
+    }
+}
+
+extension AdaptedExpert {
+    /// What `resolve --json` says of one expert; `output` is a path below the given folder.
+    ///
+    /// - Parameter folder: nil leaves the path as it is.
+    public func json(below folder: String?) -> JSONOutput {
+        func ends(_ value: KeyPath<ResolverStep, Double>) -> JSONOutput {
+            guard let trace = training?.trace, let first = trace.first, let last = trace.last else { return .null }
+            return ["first": .number(first[keyPath: value]), "last": .number(last[keyPath: value])]
+        }
+        return [
+            "name": .string(name),
+            "output": .optional(folder == nil ? path?.string : path?.lastComponent?.string),
+            "steps": .integer(training?.trace.count ?? 0),
+            "seconds": .number(training?.duration.seconds ?? 0),
+            "loss": ends(\.loss),
+            "preservation": ends(\.preservation),
+            "interference": ends(\.interference),
+        ]
+    }
+}
+
+extension JSONOutput {
+    fileprivate static func optional(_ number: Double?) -> JSONOutput { number.map(JSONOutput.number) ?? .null }
+}

@@ -1,0 +1,65 @@
+import Checkpoints
+import Kernels
+import Merging
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// A merge, planned once, that goes to a file or stays in memory.
+public struct MergeStage: Sendable {
+    public let plan: MergePlan
+    /// What the result inherits: metadata, and the format when nothing says otherwise.
+    private let model: TensorStore
+
+    /// Checks everything that can be checked before data is read; see `MergePlan`.
+    public init(
+        method: String, base: TensorStore?, experts: [(name: String, store: TensorStore)], parameters: MergeParameters,
+        selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
+        memory: Int? = nil
+    ) throws {
+        plan = try MergePlan(
+            method: MergeMethods.named(method), base: base, experts: experts, parameters: parameters,
+            selection: selection, outputDType: outputDType, budget: budget, memory: memory)
+        // A plan without experts is refused.
+        model = base ?? experts[0].store
+    }
+
+    /// Merges into a file.
+    ///
+    /// - Parameters:
+    ///   - format: nil goes by the extension, then by the base's format.
+    ///   - signature: written into the metadata, if there is one.
+    public func write(
+        to path: FilePath, format: FormatID? = nil, signature: StageSignature? = nil, options: WriteOptions,
+        progress: any ProgressSink = SilentProgress()
+    ) throws -> (report: MergeReport, written: WrittenCheckpoint) {
+        var metadata = model.metadata
+        metadata["untangle.merge_method"] = plan.method.name
+        metadata[StageSignature.key] = signature?.text
+        let writer = try CheckpointFormat.makeWriter(
+            format ?? CheckpointFormat.format(ofOutput: path) ?? model.reader.format, at: path, declaring: plan.outputs,
+            metadata: metadata, options: options)
+        let report = try execute(into: writer, title: "merging", progress)
+        return (report, try writer.finish())
+    }
+
+    /// Merges into memory, to measure the result without a file.
+    public func merged(progress: any ProgressSink = SilentProgress()) throws -> (
+        report: MergeReport, store: TensorStore
+    ) {
+        let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: model.metadata)
+        let report = try execute(into: writer, title: "merging", progress)
+        _ = try writer.finish()
+        guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
+        return (report, TensorStore(checkpoint))
+    }
+
+    private func execute(
+        into writer: any CheckpointWriter, title: String, _ progress: any ProgressSink
+    ) throws -> MergeReport {
+        progress.begin(title, total: plan.summary.progressByteCount, unit: .bytes)
+        defer { progress.end() }
+        let done = DoneBytes()
+        return try plan.execute(into: writer) { progress.advance(by: done.advance(to: $0)) }
+    }
+}

@@ -1,0 +1,173 @@
+import Checkpoints
+import Interference
+import Kernels
+import Networks
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Adapts experts with Resolving Interference and writes each in the format and types of its original.
+public struct ResolveStage: Sendable {
+    public let set: ExpertSet
+    public let auxiliary: AuxiliarySource
+    public let options: ResolverOptions
+    /// The folder that gets one checkpoint per expert; nil keeps them in memory.
+    public var output: FilePath?
+    /// The format of the outputs; nil keeps that of each expert.
+    public var format: FormatID?
+    /// The experts to adapt; nil adapts all. The heads of the others still count.
+    public var only: [String]?
+    public var write: WriteOptions
+    /// Takes experts as done whose output in the folder carries the signature that they would get.
+    public var skipsFinished = false
+
+    public init(
+        _ set: ExpertSet, auxiliary: AuxiliarySource, options: ResolverOptions, output: FilePath?,
+        write: WriteOptions = WriteOptions()
+    ) {
+        self.set = set
+        self.auxiliary = auxiliary
+        self.options = options
+        self.output = output
+        self.write = write
+    }
+
+    /// Adapts the experts one after the other.
+    ///
+    /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
+    ///   before stay where they were written.
+    public func run(budget: ComputeBudget, progress: any ProgressSink = SilentProgress()) throws -> [AdaptedExpert] {
+        let tasks = try set.tasks()
+        let chosen = try chosenExperts()
+        for index in chosen { try checkName(set.experts[index].name) }
+        if let output { try makeFolder(output) }
+        let signature = try skipsFinished || output != nil ? signature() : nil
+        var adapted: [AdaptedExpert] = []
+        var remaining: [Int] = []
+        for index in chosen {
+            let expert = set.experts[index]
+            let ownSignature = try signature?.extended(by: expert.name)
+            if skipsFinished, let path = path(of: expert), ownSignature?.matches(outputAt: path) == true {
+                adapted.append(
+                    AdaptedExpert(name: expert.name, path: path, store: try TensorStore(opening: path), training: nil))
+            } else {
+                // What cannot be written is found out before the work is done.
+                if let path = path(of: expert), !write.force, fileExists(path) {
+                    throw IOError(
+                        code: "io.exists", message: "\(path.string) exists already", file: path.string,
+                        hint: "use --force to replace it")
+                }
+                remaining.append(index)
+            }
+        }
+        guard !remaining.isEmpty else { return adapted }
+
+        progress.begin("teachers", total: nil, unit: .items("images"))
+        let images = try auxiliary.images(for: set.backbone, budget: budget)
+        let resolver = try Resolver(
+            transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
+            auxiliary: images, options: options, budget: budget)
+        progress.end()
+        progress.begin("resolving", total: remaining.count * options.steps, unit: .items("steps"))
+        for index in remaining {
+            let expert = set.experts[index]
+            let started = ContinuousClock.now
+            let resolved = try resolver.resolve(
+                expert: try set.backbone.parameters(of: expert.store), task: index
+            ) { step in
+                progress.advance(by: 1)
+                progress.remark("\(expert.name)  loss \(step.loss.short())")
+                return true
+            }
+            let duration = ContinuousClock.now - started
+            let store = try save(
+                resolved.parameters, expert: expert, signature: try signature?.extended(by: expert.name))
+            adapted.append(
+                AdaptedExpert(
+                    name: expert.name, path: path(of: expert), store: store,
+                    training: AdaptedExpert.Training(trace: resolved.trace, duration: duration)))
+        }
+        progress.end()
+        let order = set.experts.map(\.name)
+        return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
+    }
+
+    private func chosenExperts() throws -> [Int] {
+        guard let only else { return Array(set.experts.indices) }
+        return try only.map { name in
+            guard let index = set.experts.firstIndex(where: { $0.name == name }) else {
+                throw PipelineError(
+                    .badName, "there is no expert \"\(name)\"",
+                    hint: "the experts are \(set.experts.map(\.name).joined(separator: ", "))")
+            }
+            return index
+        }
+    }
+
+    /// Names become file names here.
+    private func checkName(_ name: String) throws(PipelineError) {
+        guard output == nil || FilePath.Component(name)?.kind == .regular, !name.hasPrefix(".") else {
+            throw PipelineError(
+                .badName, "the expert name \"\(name.escapingControlCharacters)\" cannot be a file name",
+                hint: "choose a name without slashes that does not begin with a dot")
+        }
+    }
+
+    private func path(of expert: Expert) -> FilePath? {
+        output?.appending("\(expert.name).\((format ?? expert.store.reader.format).rawValue)")
+    }
+
+    private func save(_ parameters: [Float], expert: Expert, signature: StageSignature?) throws -> TensorStore {
+        let descriptors = expert.store.descriptors
+        guard let path = path(of: expert) else {
+            let writer = try MemoryCheckpointWriter(declaring: descriptors)
+            try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+            guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
+            return TensorStore(checkpoint)
+        }
+        var metadata = expert.store.metadata
+        if let signature { metadata[StageSignature.key] = signature.text }
+        let writer = try CheckpointFormat.makeWriter(
+            format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: metadata, options: write)
+        try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+        return try TensorStore(opening: path)
+    }
+
+    /// Of everything but the name of the expert itself.
+    private func signature() throws -> StageSignature {
+        var files = set.base.reader.files + set.experts.flatMap(\.store.reader.files)
+        if case .file(let path) = auxiliary { files.append(path) }
+        var noise = ""
+        if case .noise(let count, let seed) = auxiliary { noise = "noise \(count) \(seed)" }
+        let heads = try set.tasks().map { "\($0.name) \($0.head.hashedText)" }
+        return try StageSignature(
+            settings: "resolve 1\n\(options)\n\(noise)\n\(set.backbone.network.config)\n\(set.backbone.normalization)\n"
+                + heads.joined(separator: "\n"), files: files)
+    }
+}
+
+/// An expert after Resolving Interference.
+public struct AdaptedExpert: Sendable {
+    public let name: String
+    /// Where it was written; nil when it is kept in memory.
+    public let path: FilePath?
+    public let store: TensorStore
+    /// Nil when an earlier run had adapted it.
+    public let training: Training?
+
+    /// What the adaptation did.
+    public struct Training: Sendable {
+        public let trace: [ResolverStep]
+        public let duration: Duration
+    }
+}
+
+extension ClassificationHead {
+    /// The digest of a head's numbers.
+    fileprivate var hashedText: String {
+        let digest = TensorDigest.Accumulator()
+        weight.withUnsafeBytes { digest.update($0) }
+        bias.withUnsafeBytes { digest.update($0) }
+        return "\(digest.finish().hexadecimal) \(logitScale) \(normalizesFeature)"
+    }
+}

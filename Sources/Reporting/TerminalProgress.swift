@@ -1,0 +1,116 @@
+import Synchronization
+
+/// Shows progress on standard error: a bar that is redrawn at most ten times a second, or one plain line every ten seconds.
+///
+/// Other lines for the same stream go through `print(_:)`, so that they never land in the middle of a bar.
+public final class TerminalProgress: ProgressSink {
+    public enum Style: Sendable, Hashable {
+        /// A redrawn bar, cut to so many columns.
+        case bar(columns: Int)
+        /// Plain lines, for logs.
+        case lines
+        /// Nothing but what `print(_:)` is given.
+        case silent
+
+        /// The least time between two prints.
+        fileprivate var interval: Duration {
+            switch self {
+            case .bar: .milliseconds(100)
+            case .lines, .silent: .seconds(10)
+            }
+        }
+    }
+
+    private struct State {
+        var work: ProgressState?
+        var started: Duration = .zero
+        var lastShown: Duration = .zero
+        var barIsVisible = false
+    }
+
+    private let style: Style
+    private let write: @Sendable (String) -> Void
+    private let now: @Sendable () -> Duration
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - write: puts text on the stream at once.
+    ///   - now: the time since some fixed moment; a test may bring its own clock.
+    public init(
+        style: Style, now: @escaping @Sendable () -> Duration = TerminalProgress.monotonicTime,
+        write: @escaping @Sendable (String) -> Void
+    ) {
+        self.style = style
+        self.now = now
+        self.write = write
+    }
+
+    /// The time since the first use, unaffected by changes of the system's clock.
+    @Sendable public static func monotonicTime() -> Duration { origin.duration(to: .now) }
+    private static let origin = ContinuousClock.now
+
+    public func begin(_ title: String, total: Int?, unit: ProgressUnit) {
+        guard style != .silent else { return }
+        state.withLock { state in
+            clear(&state)
+            let time = now()
+            state.work = ProgressState(title: title, total: total, unit: unit)
+            state.started = time
+            // The first bar waits for one interval: work that is over by then never flickers.
+            state.lastShown = time
+        }
+    }
+
+    public func advance(by count: Int) {
+        guard style != .silent else { return }
+        state.withLock { state in
+            state.work?.done += count
+            showIfDue(&state)
+        }
+    }
+
+    public func remark(_ text: String) {
+        guard style != .silent else { return }
+        state.withLock { state in
+            state.work?.remark = text
+            showIfDue(&state)
+        }
+    }
+
+    public func end() {
+        guard style != .silent else { return }
+        state.withLock { state in
+            clear(&state)
+            state.work = nil
+        }
+    }
+
+    /// Prints whole lines on the same stream, taking the bar out of their way. `--quiet` does not silence them.
+    public func print(_ lines: String) {
+        state.withLock { state in
+            clear(&state)
+            write(lines)
+        }
+    }
+
+    private func showIfDue(_ state: inout State) {
+        guard let work = state.work else { return }
+        let time = now()
+        guard time - state.lastShown >= style.interval else { return }
+        state.lastShown = time
+        let elapsed = time - state.started
+        switch style {
+        case .bar(let columns):
+            write("\r\u{1B}[K" + work.bar(elapsed: elapsed, columns: columns))
+            state.barIsVisible = true
+        case .lines: write(work.line(elapsed: elapsed) + "\n")
+        case .silent: break
+        }
+    }
+
+    private func clear(_ state: inout State) {
+        guard state.barIsVisible else { return }
+        write("\r\u{1B}[K")
+        state.barIsVisible = false
+    }
+}

@@ -1,0 +1,140 @@
+import ArgumentParser
+import Checkpoints
+import Pipeline
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Writes a checkpoint again: in another format or type, in part, under other names, in other pieces.
+struct Convert: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write a checkpoint in another format, type, selection or split.",
+        discussion: """
+            Tensors that keep their type are copied bit for bit. The output appears complete or not at all, and may be the \
+            input itself (with --force). The format comes from the extension of OUTPUT, or from --format; an OUTPUT that \
+            ends in / or is a folder is written as model.safetensors inside it.
+
+            Example:
+              untangle convert Fixtures/suites/tiny/base.safetensors base.npz --only 'blocks.0.*' --dtype f16
+            """)
+
+    @Argument(help: "A file, a *.index.json, or a folder.")
+    var input: FilePath
+
+    @Argument(help: "The file or folder to write.", completion: .file())
+    var output: String
+
+    @Option(help: ArgumentHelp("Cast floating-point tensors to F16, BF16, F32 or F64.", valueName: "type"))
+    var dtype: DType?
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Rewrite names, as sed does: 'REGEX=>REPLACEMENT', with $1 for groups; repeatable, applied in order.",
+            valueName: "rule"))
+    var rename: [String] = []
+
+    @Option(
+        help: ArgumentHelp("Split safetensors into files of at most this much data, such as 5GB.", valueName: "size"))
+    var shardSize: ByteSize?
+
+    @Flag(help: "In NumPy formats, store BF16 and 8-bit floats as F32, which NumPy can read.")
+    var upcast = false
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp("Add an entry to the metadata, or replace it; repeatable.", valueName: "key=value"))
+    var metadata: [String] = []
+
+    @Option(help: "The format of the output, when its extension does not tell.")
+    var format: FormatID?
+
+    @OptionGroup var selection: SelectionOptions
+    @OptionGroup var reading: InputOptions
+    @OptionGroup var writing: OutputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func run(in session: Session) throws -> ExitStatus {
+        let path = FilePath(output)
+        guard !path.isEmpty else { throw UsageError("the output has no name") }
+        // A path forgets the slash at its end.
+        let isFolder = output.hasSuffix("/")
+        let options = ConversionOptions(
+            selection: selection.selection, renames: try rename.map { try TensorRename($0) }, dtype: dtype,
+            upcast: upcast,
+            metadata: try metadata.map(Self.metadataEntry), format: format ?? (isFolder ? .safetensors : nil),
+            write: writing.writeOptions(shardByteCount: shardSize?.byteCount))
+        let store = try TensorStore(opening: input, options: reading.readOptions)
+        let plan = try ConversionPlan(of: store, to: path, options: options)
+        plan.warnings.forEach(session.warn)
+        if isFolder { try OutputFolder.make(path) }
+
+        let threads = session.workers(decoding: plan.items.map(\.sourceIndex), of: store.reader)
+        let progress = session.progress
+        progress.begin("writing \(path)", total: plan.sourceByteCount, unit: .bytes)
+        let report = try Conversion(plan, of: store, threads: threads).run { progress.advance(by: $0) }
+        progress.end()
+        Self.warnings(of: report).forEach(session.warn)
+
+        if session.json {
+            try session.print(json(of: report, format: plan.format))
+        } else {
+            try session.print(text(of: report, format: plan.format))
+        }
+        return .done
+    }
+
+    private static func metadataEntry(_ text: String) throws -> Metadata.Entry {
+        guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")), equals != text.startIndex else {
+            throw UsageError("--metadata \(text) is not KEY=VALUE")
+        }
+        return Metadata.Entry(
+            key: String(text[..<equals]), value: String(text[text.utf8.index(after: equals)...]))
+    }
+
+    /// One line for each tensor in which numbers were lost, but not a hundred lines.
+    private static func warnings(of report: ConversionReport) -> [String] {
+        let shown = 10
+        var lines = report.overflows.prefix(shown).map { overflow in
+            let values = overflow.count == 1 ? "value" : "values"
+            return "\(overflow.count.grouped) finite \(values) of tensor \"\(overflow.tensor)\" became infinite as "
+                + overflow.dtype.rawValue
+        }
+        let rest = report.overflows.dropFirst(shown)
+        if !rest.isEmpty {
+            let count = rest.reduce(0) { $0 + $1.count }
+            lines.append("\(count.grouped) finite values of \(rest.count.grouped) more tensors became infinite")
+        }
+        return lines
+    }
+
+    private func json(of report: ConversionReport, format: FormatID) -> JSONOutput {
+        [
+            "output": .string(output),
+            "format": .string(format.rawValue),
+            "files": .strings(report.written.files.map(\.string)),
+            "tensors": .integer(report.tensorCount),
+            "bytes": .integer(report.dataByteCount),
+            "overflows": .array(
+                report.overflows.map { overflow in
+                    [
+                        "tensor": .string(overflow.tensor.text), "dtype": .string(overflow.dtype.rawValue),
+                        "count": .integer(overflow.count),
+                    ]
+                }),
+        ]
+    }
+
+    private func text(of report: ConversionReport, format: FormatID) -> String {
+        let files = report.written.files
+        let name = files.count == 1 ? files[0].string : output
+        let tensors = report.tensorCount == 1 ? "1 tensor" : "\(report.tensorCount.grouped) tensors"
+        let split = files.count == 1 ? "" : " in \(files.count.grouped) files"
+        return "\(name.escapingControlCharacters): \(tensors) written as \(format.rawValue), "
+            + "\(ByteSize(report.written.byteCount))\(split)\n"
+    }
+}
+
+extension FormatID: ExpressibleByArgument {
+    public init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Checkpoints
+import Interference
+import Networks
+import Pipeline
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Measures the accuracy of a backbone under task heads.
+struct Evaluate: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure the accuracy of a backbone under task heads.",
+        discussion: """
+            Example:
+              untangle evaluate Fixtures/suites/tiny/expert_digits.safetensors \
+            --head digits=Fixtures/suites/tiny/heads_digits.safetensors --data digits=Fixtures/suites/tiny/test_digits.npz
+            """)
+
+    @Argument(help: "The backbone.")
+    var checkpoint: FilePath
+
+    @Option(
+        parsing: .singleValue, help: ArgumentHelp("The head of a task; repeatable.", valueName: "name=file"))
+    var head: [NamedFile]
+
+    @Option(
+        parsing: .singleValue, help: ArgumentHelp("Labelled inputs of a task; repeatable.", valueName: "name=file"))
+    var data: [NamedFile]
+
+    @Option(
+        help: ArgumentHelp(
+            "The backbone's configuration (default: config.json beside the checkpoint).", valueName: "file"))
+    var config: FilePath?
+
+    @OptionGroup var shared: SharedOptions
+
+    func run(in session: Session) throws -> ExitStatus {
+        try head.check("--head")
+        try data.check("--data")
+        if let name = head.map(\.name).first(where: { data.file(named: $0) == nil }) {
+            throw UsageError("task \(name) has a head but no data", hint: "add --data \(name)=FILE")
+        }
+        let store = try TensorStore(opening: checkpoint)
+        let backbone = try Backbone(of: store, config: config)
+        let tasks = try data.map { data in
+            let task = try head.file(named: data.name).map {
+                TaskHead(name: data.name, head: try HeadFile.load($0, name: data.name))
+            }
+            return try backbone.taskData(data.file, task: task, name: data.name)
+        }
+        let accuracies = try evaluate(
+            backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: session.budget)
+        let mean = accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count)
+        if session.json {
+            try session.print(
+                [
+                    "tasks": .array(
+                        accuracies.map { task -> JSONOutput in
+                            [
+                                "name": .string(task.name), "accuracy": .number(task.accuracy),
+                                "samples": .integer(task.samples),
+                            ]
+                        }),
+                    "mean_accuracy": .number(mean),
+                ] as JSONOutput)
+        } else {
+            var table = Table([.init("task"), .init("samples", .right), .init("accuracy", .right)])
+            for task in accuracies {
+                table.append([task.name, task.samples.grouped, (task.accuracy * 100).decimals(1) + " %"])
+            }
+            table.append(["mean", "", (mean * 100).decimals(1) + " %"])
+            try session.print(table.rendered())
+        }
+        return .done
+    }
+}

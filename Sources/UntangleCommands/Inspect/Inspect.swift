@@ -1,0 +1,101 @@
+import Analysis
+import ArgumentParser
+import Checkpoints
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Lists what a checkpoint holds.
+struct Inspect: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the tensors and the metadata of a checkpoint.",
+        discussion: """
+            Without --stats, --checksum and --histogram only the description of the tensors is read, not their data.
+
+            Example:
+              untangle inspect Fixtures/suites/tiny/base.safetensors --only 'blocks.*.weight' --stats
+            """)
+
+    @Argument(help: "A file, a *.index.json, or a folder.")
+    var checkpoint: FilePath
+
+    @Flag(help: "Show minimum, maximum, mean, standard deviation, L2 norm, zeros, NaN and infinities of each tensor.")
+    var stats = false
+
+    @Flag(help: "Show the SHA-256 of each tensor's little-endian row-major bytes, the same in every format.")
+    var checksum = false
+
+    @Flag(help: "Show sums by dotted module instead of tensors.")
+    var tree = false
+
+    @Option(help: "The order of the tensors.")
+    var sort = TensorOrder.file
+
+    @Option(help: ArgumentHelp("Show how the values of one tensor are distributed.", valueName: "name"))
+    var histogram: String?
+
+    @OptionGroup var selection: SelectionOptions
+    @OptionGroup var input: InputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func run(in session: Session) throws -> ExitStatus {
+        let reader = try CheckpointFormat.open(checkpoint, options: input.readOptions)
+        reader.warnings.forEach(session.warn)
+        let chosen = selection.selection
+        let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
+        selection.warning(selected: selected.count, of: reader.descriptors.count).map(session.warn)
+
+        var inspection = Inspection(
+            reader: reader,
+            tensors: sort.sorted(selected, of: reader).map { index in
+                .init(index: index, descriptor: reader.descriptors[index], location: reader.location(of: index))
+            })
+        if stats || checksum { try measure(&inspection, in: session) }
+        if tree { inspection.modules = ModuleTree(inspection.tensors.map(\.descriptor)) }
+        if let histogram { inspection.histogram = try makeHistogram(of: TensorName(histogram), reader, in: session) }
+
+        if session.json { try session.print(inspection.json) } else { try session.print(inspection.text) }
+        return .done
+    }
+
+    /// Reads the data of every listed tensor, several tensors at a time.
+    private func measure(_ inspection: inout Inspection, in session: Session) throws {
+        let reader = inspection.reader
+        let tensors = inspection.tensors
+        session.progress.begin("reading \(checkpoint)", total: inspection.totals.byteCount, unit: .bytes)
+        defer { session.progress.end() }
+        // The largest first, so that no thread is left alone with one at the end.
+        let order = tensors.indices.sorted { tensors[$0].descriptor.byteCount > tensors[$1].descriptor.byteCount }
+        let (stats, checksum, progress) = (stats, checksum, session.progress)
+        let threads = session.workers(decoding: tensors.map(\.index), of: reader)
+        let measurements = try parallelMap(count: order.count, threads: threads) { place in
+            let tensor = tensors[order[place]]
+            let bytes = try reader.bytes(of: tensor.index)
+            let measurement = bytes.withUnsafeBytes { data in
+                TensorMeasurement(
+                    digest: checksum ? TensorDigest(of: data).hexadecimal : nil,
+                    statistics: stats ? TensorStatistics(data, tensor.descriptor.dtype) : nil)
+            }
+            progress.advance(by: tensor.descriptor.byteCount)
+            return measurement
+        }
+        for (place, measurement) in zip(order, measurements) { inspection.tensors[place].measurement = measurement }
+    }
+
+    private func makeHistogram(
+        of name: TensorName, _ reader: any CheckpointReader, in session: Session
+    ) throws -> (TensorName, Histogram) {
+        guard let index = reader.descriptors.firstIndex(where: { $0.name == name }) else {
+            throw UsageError(
+                "\(checkpoint) has no tensor \"\(name)\"", hint: "run 'untangle inspect \(checkpoint)' to see the names"
+            )
+        }
+        let dtype = reader.descriptors[index].dtype
+        let histogram = try reader.bytes(of: index).withUnsafeBytes { Histogram($0, dtype) }
+        guard let histogram else {
+            throw UsageError(
+                "tensor \"\(name)\" has type \(dtype.rawValue), or no finite element, and has no histogram")
+        }
+        return (name, histogram)
+    }
+}

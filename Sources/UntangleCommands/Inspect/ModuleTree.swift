@@ -1,0 +1,89 @@
+import Reporting
+import TensorCore
+
+/// Sums of tensors by dotted module: `blocks.0.attn.qkv.weight` counts for `blocks`, `blocks.0`, `blocks.0.attn` and
+/// `blocks.0.attn.qkv`.
+struct ModuleTree {
+    struct Module {
+        let path: String
+        /// The last part of the path.
+        let name: String
+        let depth: Int
+        var totals = TensorTotals()
+    }
+
+    /// Every module before its submodules, in the order in which tensors were added.
+    private(set) var modules: [Module] = []
+    /// Tensors without a dot in their name, which belong to no module.
+    private(set) var loose: [TensorDescriptor] = []
+
+    /// What lies deeper counts for the module at this level: a name is a stranger's text and may be all dots.
+    static let deepestLevel = 64
+
+    init(_ tensors: [TensorDescriptor]) {
+        var root = Node()
+        for tensor in tensors {
+            // Kept as names: two texts that Swift takes for equal may differ in bytes.
+            let parts = tensor.name.text.split(separator: ".", omittingEmptySubsequences: false).map {
+                TensorName(String($0))
+            }
+            if parts.count == 1 {
+                loose.append(tensor)
+            } else {
+                root.add(tensor, path: parts.dropLast().prefix(Self.deepestLevel))
+            }
+        }
+        root.children.forEach { collect($0, prefix: "", depth: 0) }
+    }
+
+    private mutating func collect(_ node: Node, prefix: String, depth: Int) {
+        let path = prefix + node.name.text
+        modules.append(Module(path: path, name: node.name.text, depth: depth, totals: node.totals))
+        node.children.forEach { collect($0, prefix: path + ".", depth: depth + 1) }
+    }
+
+    private struct Node {
+        var name: TensorName = ""
+        var totals = TensorTotals()
+        var children: [Node] = []
+        var places: [TensorName: Int] = [:]
+
+        mutating func add(_ tensor: TensorDescriptor, path: ArraySlice<TensorName>) {
+            totals.add(tensor)
+            guard let first = path.first else { return }
+            let place = places[first] ?? children.count
+            if place == children.count {
+                places[first] = place
+                children.append(Node(name: first))
+            }
+            children[place].add(tensor, path: path.dropFirst())
+        }
+    }
+}
+
+/// How many tensors, parameters and bytes.
+struct TensorTotals: Sendable, Equatable {
+    var tensors = 0
+    var parameters = 0
+    var byteCount = 0
+
+    init(_ tensors: some Sequence<TensorDescriptor> = []) { tensors.forEach { add($0) } }
+
+    /// Sums cannot overflow in a checkpoint that fits on a disk; a header may still lie about empty data.
+    mutating func add(_ tensor: TensorDescriptor) {
+        tensors += 1
+        parameters = parameters.addingReportingOverflow(tensor.elementCount).partialValue
+        byteCount = byteCount.addingReportingOverflow(tensor.byteCount).partialValue
+    }
+
+    var json: JSONOutput {
+        ["tensors": .integer(tensors), "parameters": .integer(parameters), "bytes": .integer(byteCount)]
+    }
+
+    /// `30 tensors, 71,234 parameters, 278 KiB`.
+    var text: String {
+        let parameterWord = parameters == 1 ? "parameter" : "parameters"
+        return "\(tensors.grouped) \(tensors == 1 ? "tensor" : "tensors"), "
+            + "\(parameters.grouped) \(parameterWord), \(ByteSize(byteCount))"
+    }
+}

@@ -1,0 +1,161 @@
+import ArgumentParser
+import Checkpoints
+import Merging
+import Pipeline
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Merges checkpoints.
+struct Merge: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Merge experts into one checkpoint.",
+        usage: """
+            untangle merge RECIPE OUTPUT [--set KEY=VALUE ...]
+            untangle merge --method METHOD [--base BASE] EXPERT... --output OUTPUT [--set KEY=VALUE ...]
+            untangle merge --list-methods
+            """,
+        discussion: """
+            A recipe has mergekit's keys. Tensors are streamed, arithmetic is F32 or wider and rounded once, and the \
+            result does not depend on the number of threads. On the command line every expert has weight 1 unless --set \
+            weight=... says otherwise.
+
+            Example:
+              untangle merge --method ties --set density=0.2 --base Fixtures/suites/tiny/base.safetensors \
+            Fixtures/suites/tiny/expert_digits.safetensors Fixtures/suites/tiny/expert_latin_lower.safetensors \
+            --output merged.safetensors
+            """)
+
+    @Argument(help: "A recipe and the output; or, with --method, the experts.")
+    var inputs: [String] = []
+
+    @Option(help: ArgumentHelp("Merge the given experts with this method.", valueName: "method"))
+    var method: String?
+
+    @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
+    var base: FilePath?
+
+    @Option(help: ArgumentHelp("Where the result goes.", valueName: "path"), completion: .file())
+    var output: String?
+
+    @OptionGroup var parameters: MergeParameterOptions
+
+    @Option(help: ArgumentHelp("The type of the merged tensors (default: that of the base).", valueName: "type"))
+    var dtype: DType?
+
+    @Option(help: "The format of the output, when its extension does not tell.")
+    var format: FormatID?
+
+    @Flag(help: "Print what would be done, and stop.")
+    var dryRun = false
+
+    @Flag(help: "Print the methods with their parameters, defaults and papers, and stop.")
+    var listMethods = false
+
+    @Flag(help: "Turn warnings about the recipe into errors.")
+    var strict = false
+
+    @OptionGroup var selection: SelectionOptions
+    @OptionGroup var reading: InputOptions
+    @OptionGroup var writing: OutputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func validate() throws {
+        guard !listMethods else { return }
+        if method != nil {
+            guard !inputs.isEmpty else { throw ValidationError("--method needs experts to merge") }
+            guard output != nil || dryRun else { throw ValidationError("--method needs --output PATH") }
+        } else {
+            guard inputs.count == 2 || (inputs.count == 1 && (dryRun || output != nil)) else {
+                throw ValidationError("give a recipe and an output, or --method METHOD with experts and --output PATH")
+            }
+            guard base == nil else { throw ValidationError("--base belongs to --method; a recipe has base_model") }
+            guard inputs.count == 1 || output == nil else { throw ValidationError("the output is given twice") }
+        }
+    }
+
+    func run(in session: Session) throws -> ExitStatus {
+        if listMethods {
+            if session.json {
+                try session.print(MethodList.json)
+            } else {
+                try session.print(MethodList.text)
+            }
+            return .done
+        }
+        let started = ContinuousClock.now
+        let (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
+        if dryRun {
+            if session.json {
+                try session.print(stage.plan.json)
+            } else {
+                try session.print(stage.plan.text)
+            }
+            return .done
+        }
+        guard let target else { throw UsageError("there is no output") }
+        if target.hasSuffix("/") { try OutputFolder.make(FilePath(target)) }
+        let (report, written) = try stage.write(
+            to: FilePath(target), format: format ?? (target.hasSuffix("/") ? .safetensors : nil),
+            options: writing.writeOptions(), progress: session.progress)
+        report.warnings.forEach(session.warn)
+        let duration = ContinuousClock.now - started
+        if session.json {
+            try session.print(json(of: stage.plan, report, written, target: target, duration: duration))
+        } else {
+            let summary = stage.plan.summary
+            try session.print(
+                "\(target.escapingControlCharacters): \(stage.plan.outputs.count.grouped) tensors, "
+                    + "\(summary.parameterCount.grouped) parameters merged with \(stage.plan.method.name), "
+                    + "\(ByteSize(written.byteCount)) in \(duration.readable)\n")
+        }
+        return .done
+    }
+
+    private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
+        let experts = try inputs.map { path in
+            (name: FilePath(path).stem ?? path, store: try open(FilePath(path)))
+        }
+        let stage = try MergeStage(
+            method: method ?? "", base: try base.map(open), experts: experts, parameters: try parameters.parameters(),
+            selection: selection.selection, outputDType: dtype, budget: session.budget, memory: session.memoryByteCount)
+        return (stage, output)
+    }
+
+    private func fromRecipe(_ session: Session) throws -> (MergeStage, String?) {
+        let recipe = try RecipeFile.load(FilePath(inputs[0]), strict: strict)
+        recipe.warnings.forEach(session.warn)
+        if recipe.resolve != nil {
+            session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
+        }
+        let stage = try MergeStage(
+            method: recipe.mergeMethod, base: try recipe.baseModel.map(open),
+            experts: try recipe.models.map { (name: $0.name, store: try open($0.path)) },
+            parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
+            outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)
+        return (stage, inputs.count == 2 ? inputs[1] : output)
+    }
+
+    private func open(_ path: FilePath) throws -> TensorStore {
+        try TensorStore(opening: path, options: reading.readOptions)
+    }
+
+    private func json(
+        of plan: MergePlan, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration
+    ) -> JSONOutput {
+        [
+            "output": .string(target),
+            "files": .strings(written.files.map(\.string)),
+            "bytes": .integer(written.byteCount),
+            "method": .string(plan.method.name),
+            "tensors": .integer(plan.outputs.count),
+            "parameters": .integer(plan.summary.parameterCount),
+            "notes": .array(report.notes.map { ["tensor": .string($0.tensor.text), "text": .string($0.text)] }),
+            "overflows": .integer(report.overflowCount),
+            "nan": .integer(report.nanCount),
+            "inf": .integer(report.infinityCount),
+            "warnings": .strings(report.warnings),
+            "seconds": .number(duration.seconds),
+        ]
+    }
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+import Pipeline
+import SystemPackage
+
+/// A base and its experts, with what belongs to their tasks.
+struct ExpertOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The pretrained checkpoint.", valueName: "checkpoint"))
+    var base: FilePath
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp("An expert that was fine-tuned from the base; repeatable.", valueName: "name=checkpoint"))
+    var expert: [NamedFile]
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp("The head of an expert's task; repeatable.", valueName: "name=file"))
+    var head: [NamedFile] = []
+
+    @Option(
+        help: ArgumentHelp("The backbone's configuration (default: config.json beside the base).", valueName: "file"))
+    var config: FilePath?
+
+    /// Opens everything.
+    ///
+    /// - Parameter data: what each task is measured on.
+    func expertSet(data: [NamedFile] = []) throws -> ExpertSet {
+        let names = expert.map(\.name)
+        try expert.check("--expert")
+        try head.check("--head", among: names)
+        try data.check("--data", among: names)
+        return try ExpertSet(
+            base: base, config: config,
+            experts: expert.map { expert in
+                ExpertFiles(
+                    name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
+                    data: data.file(named: expert.name))
+            })
+    }
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import SystemPackage
+
+/// `NAME=FILE` on the command line: something that belongs to a task.
+struct NamedFile: ExpressibleByArgument {
+    let name: String
+    let file: FilePath
+
+    init?(argument: String) {
+        guard let equals = argument.utf8.firstIndex(of: UInt8(ascii: "=")) else { return nil }
+        name = String(argument[..<equals])
+        file = FilePath(String(argument[argument.utf8.index(after: equals)...]))
+        guard !name.isEmpty, !file.isEmpty else { return nil }
+    }
+
+    static var defaultCompletionKind: CompletionKind { .file() }
+}
+
+extension [NamedFile] {
+    /// The file of a name.
+    func file(named name: String) -> FilePath? { first { $0.name == name }?.file }
+
+    /// - Throws: a usage error when a name appears twice, or names nothing that is known.
+    func check(_ option: String, among names: [String]? = nil) throws(UsageError) {
+        var seen: Set<String> = []
+        for entry in self {
+            guard seen.insert(entry.name).inserted else {
+                throw UsageError("\(option) \(entry.name)= is given twice")
+            }
+            if let names, !names.contains(entry.name) {
+                throw UsageError(
+                    "\(option) \(entry.name)= belongs to no expert",
+                    hint: "the experts are \(names.joined(separator: ", "))")
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+import ArgumentParser
+import Checkpoints
+
+/// How outputs are written.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Replace an existing file.")
+    var force = false
+
+    @Flag(help: "Do not wait until the output has reached the disk.")
+    var noSync = false
+
+    func writeOptions(shardByteCount: Int? = nil) -> WriteOptions {
+        WriteOptions(force: force, sync: !noSync, shardByteCount: shardByteCount)
+    }
+}

@@ -1,0 +1,40 @@
+import ArgumentParser
+import Pipeline
+import Reporting
+import SystemPackage
+
+/// Carries out a whole recipe.
+struct Run: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Resolve, merge, measure and write, as one recipe says.",
+        discussion: """
+            Prints a table: for each task the accuracy of base, expert, merged model without and with Resolving \
+            Interference, and the interference before and after. Stages that an earlier run has finished with the same \
+            inputs and settings are skipped.
+
+            Example:
+              untangle run Fixtures/demo.yaml
+            """)
+
+    @Argument(help: "A recipe in YAML.")
+    var recipe: FilePath
+
+    @Flag(help: "Turn warnings about the recipe into errors.")
+    var strict = false
+
+    @OptionGroup var writing: OutputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func run(in session: Session) throws -> ExitStatus {
+        let recipe = try RecipeFile.load(recipe, strict: strict)
+        recipe.warnings.forEach(session.warn)
+        let pipeline = RunPipeline(
+            recipe, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
+        let report = try pipeline.run(progress: session.progress)
+        session.progress.end()
+        report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
+        if let path = recipe.report { try report.write(to: path, options: writing.writeOptions()) }
+        if session.json { try session.print(report.json) } else { try session.print(report.text) }
+        return .done
+    }
+}

@@ -1,0 +1,73 @@
+import Glibc
+import SystemPackage
+import TensorCore
+
+/// Standard output, buffered and complete.
+///
+/// When the reader of a pipe goes away, the rest is dropped in silence: the status of the process stays the answer of the
+/// command, as with ripgrep.
+final class StandardOutput {
+    private var buffer: [UInt8] = []
+    private var isBroken = false
+    private let descriptor: Int32
+
+    init(descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
+
+    /// Adds text; what has gathered is written once it is worth a system call.
+    func write(_ text: String) throws(IOError) {
+        buffer.append(contentsOf: text.utf8)
+        if buffer.count >= 1 << 16 { try flush() }
+    }
+
+    /// Writes what has gathered.
+    ///
+    /// - Throws: `IOError`, `io.disk_full` for instance when standard output is a file; never for a broken pipe.
+    func flush() throws(IOError) {
+        defer { buffer.removeAll(keepingCapacity: true) }
+        var done = 0
+        while done < buffer.count, !isBroken {
+            let count = buffer.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + done, $0.count - done) }
+            if count >= 0 {
+                done += count
+                continue
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: waitUntilWritable()
+            case EPIPE: isBroken = true
+            default:
+                throw IOError(Errno(rawValue: errno), action: "write to standard output", path: "standard output")
+            }
+        }
+    }
+
+    /// A shell may have left the descriptor in non-blocking mode.
+    private func waitUntilWritable() {
+        var event = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        poll(&event, 1, -1)
+    }
+}
+
+/// Standard error, written at once; a failure to write there has nowhere to be told.
+enum StandardError {
+    static func write(_ text: String) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return
+            }
+            bytes.removeFirst(count)
+        }
+    }
+
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    /// The width of the terminal, 80 when it does not say.
+    static var columns: Int {
+        var size = winsize()
+        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import Glibc
+import Reporting
+import TensorCore
+
+/// The whole program, called by `main.swift`.
+public enum UntangleMain {
+    /// Runs the command line of the process and ends it.
+    public static func run() -> Never {
+        Interruption.watch()
+        let status = run(Array(CommandLine.arguments.dropFirst()))
+        // Everything is flushed; the destructors of C libraries have nothing to add.
+        _exit(status.code)
+    }
+
+    private static func run(_ arguments: [String]) -> ExitStatus {
+        let output = StandardOutput()
+        do {
+            let status = try run(arguments, output: output)
+            try output.flush()
+            return status
+        } catch {
+            let diagnostic = error as? any Diagnostic ?? UnexpectedError(error)
+            report(diagnostic, json: wantsJSON(arguments))
+            return ExitStatus(diagnostic.severity)
+        }
+    }
+
+    private static func run(_ arguments: [String], output: StandardOutput) throws -> ExitStatus {
+        var command: any ParsableCommand
+        do {
+            try checkCommandName(arguments)
+            command = try Untangle.parseAsRoot(arguments)
+            // `help` and a bare `untangle` run inside the argument parser and answer with a help text.
+            if !(command is any ToolCommand) { try command.run() }
+        } catch {
+            if error is any Diagnostic { throw error }
+            guard Untangle.exitCode(for: error) == .success else { throw usageError(for: error) }
+            try output.write(Untangle.fullMessage(for: error) + "\n")
+            return .done
+        }
+        guard let command = command as? any ToolCommand else { return .done }
+        let session = Session(command.shared, output: output)
+        defer { session.progress.end() }
+        return try command.run(in: session)
+    }
+
+    /// The argument parser takes an unknown command for a stray argument of the root and then complains about its options.
+    private static func checkCommandName(_ arguments: [String]) throws(UsageError) {
+        guard let name = arguments.first, !name.isEmpty, !name.hasPrefix("-"), name != "help" else { return }
+        let known = Untangle.configuration.subcommands.compactMap { $0.configuration.commandName ?? $0._commandName }
+        guard !known.contains(name) else { return }
+        throw UsageError("there is no command '\(name)'", hint: "the commands are \(known.joined(separator: ", "))")
+    }
+
+    /// An error of the argument parser in our own words: one line, and where help is to be found.
+    private static func usageError(for error: any Error) -> UsageError {
+        let message = Untangle.message(for: error).split(separator: "\n").joined(separator: " ")
+        // The parser knows which subcommand failed but tells only in its full text: "See 'untangle inspect --help' for more".
+        let pointer = Untangle.fullMessage(for: error).split(separator: "\n").last { $0.hasPrefix("  See '") }
+        let help = pointer.flatMap { $0.split(separator: "'").dropFirst().first } ?? "untangle --help"
+        return UsageError(message, hint: "see '\(help)'")
+    }
+
+    private static func report(_ diagnostic: any Diagnostic, json: Bool) {
+        StandardError.write(
+            json
+                ? DiagnosticRenderer.json(diagnostic).rendered(.compact) + "\n" : DiagnosticRenderer.text(diagnostic))
+    }
+
+    /// Whether errors are to be JSON, also when the arguments could not be parsed.
+    private static func wantsJSON(_ arguments: [String]) -> Bool {
+        arguments.prefix { $0 != "--" }.contains("--json")
+    }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Checkpoints
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Reads a checkpoint through and checks everything that can be checked.
+struct Verify: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check every rule of a checkpoint's format and every checksum.",
+        discussion: """
+            Ends with status 0 when all is well, 1 with a list of damaged tensors when stored data is damaged, and 3 when \
+            the description of the data breaks a rule, so that tensors cannot be told apart. safetensors has no \
+            checksums: there, rules and sizes are what can be checked.
+
+            Example:
+              untangle verify Fixtures/suites/tiny/test_digits.npz
+            """)
+
+    @Argument(help: "A file, a *.index.json, or a folder.")
+    var checkpoint: FilePath
+
+    @OptionGroup var input: InputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func run(in session: Session) throws -> ExitStatus {
+        let verification: Verification
+        do {
+            let reader = try CheckpointFormat.open(checkpoint, options: input.readOptions)
+            reader.warnings.forEach(session.warn)
+            verification = try reader.verify()
+        } catch let error as FormatError where error.category.isDamage {
+            // Damage in what had to be decoded to learn about the tensor at all.
+            verification = Verification(damage: [Damage(error, in: checkpoint)])
+        }
+        if session.json {
+            try session.print(json(of: verification))
+        } else {
+            try session.print(text(of: verification))
+        }
+        return verification.damage.isEmpty ? .done : .no
+    }
+
+    private func json(of verification: Verification) -> JSONOutput {
+        [
+            "ok": .bool(verification.damage.isEmpty),
+            "checked_bytes": .integer(verification.checkedByteCount),
+            "damage": .array(
+                verification.damage.map { damage in
+                    [
+                        "tensor": .optional(damage.tensor?.text),
+                        "file": .string(damage.file.string),
+                        "offset": .integer(damage.offset),
+                        "bytes": .integer(damage.byteCount),
+                        "reason": .string(damage.reason),
+                    ]
+                }),
+        ]
+    }
+
+    private func text(of verification: Verification) -> String {
+        let checked = "\(ByteSize(verification.checkedByteCount)) checked"
+        let name = checkpoint.string.escapingControlCharacters
+        guard !verification.damage.isEmpty else { return "\(name): ok, \(checked)\n" }
+        var table = Table([
+            .init("TENSOR"), .init("FILE"), .init("OFFSET", .right), .init("BYTES", .right), .init("DAMAGE"),
+        ])
+        for damage in verification.damage {
+            table.append([
+                damage.tensor?.description ?? "-", damage.file.string, damage.offset.grouped, damage.byteCount.grouped,
+                damage.reason,
+            ])
+        }
+        let count = verification.damage.count
+        return table.rendered() + "\(name): \(count) \(count == 1 ? "place" : "places") damaged, \(checked)\n"
+    }
+}
+
+extension Damage {
+    /// Damage that showed while a checkpoint was opened.
+    fileprivate init(_ error: FormatError, in checkpoint: FilePath) {
+        self.init(
+            tensor: error.tensor.map { TensorName($0) }, file: error.file.map { FilePath($0) } ?? checkpoint,
+            offset: error.byteOffset.flatMap { Int(exactly: $0) } ?? 0, byteCount: 0, reason: error.message)
+    }
+}

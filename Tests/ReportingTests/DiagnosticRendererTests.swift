@@ -1,0 +1,51 @@
+import Reporting
+import TensorCore
+import Testing
+
+private struct Fault: Diagnostic {
+    var code = "format.truncated"
+    var message = "tensor \"a\" ends at byte 200 but the file has 100"
+    var file: String?
+    var tensor: String?
+    var byteOffset: UInt64?
+    var hint: String?
+    var severity = DiagnosticSeverity.badInput
+}
+
+@Suite struct DiagnosticRendererTests {
+    @Test func printsThreeLines() {
+        let fault = Fault(file: "model.safetensors", tensor: "a", byteOffset: 7312, hint: "download it again")
+        #expect(
+            DiagnosticRenderer.text(fault) == """
+                error: tensor "a" ends at byte 200 but the file has 100
+                  in model.safetensors, tensor "a", at byte 7,312   [format.truncated]
+                  hint: download it again
+
+                """)
+    }
+
+    @Test func putsTheCodeOnTheFirstLineWhenThereIsNoPlace() {
+        #expect(
+            DiagnosticRenderer.text(Fault(code: "usage", message: "no input"))
+                == "error: no input   [usage]\n")
+    }
+
+    @Test func escapesWhatAStrangerWrote() {
+        let fault = Fault(message: "bad\nname", file: "a\u{1B}]0;x\u{7}", tensor: "t\u{9B}", hint: "x\ny")
+        #expect(
+            DiagnosticRenderer.text(fault) == """
+                error: bad\\u{A}name
+                  in a\\u{1B}]0;x\\u{7}, tensor "t\\u{9B}"   [format.truncated]
+                  hint: x\\u{A}y
+
+                """)
+    }
+
+    @Test func rendersEveryKeyAsJSON() {
+        let fault = Fault(message: "m", file: "f", byteOffset: 3)
+        #expect(
+            DiagnosticRenderer.json(fault).rendered(.compact)
+                == #"{"error":{"code":"format.truncated","message":"m","file":"f","tensor":null,"offset":3,"hint":null}}"#
+        )
+    }
+}

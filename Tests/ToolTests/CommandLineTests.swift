@@ -1,0 +1,129 @@
+import Checkpoints
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct CommandLineTests {
+    private static let commands = ["inspect", "convert", "verify", "diff"]
+    private let base = "Fixtures/suites/tiny/base.safetensors"
+
+    @Test func printsItsVersion() throws {
+        let outcome = try Tool().run("--version")
+        #expect(outcome.status == 0)
+        #expect(outcome.output == "0.1.0\n")
+    }
+
+    @Test(arguments: [[], ["--help"], ["help"], ["-h"]])
+    func printsHelp(arguments: [String]) throws {
+        let outcome = try Tool().run(arguments)
+        #expect(outcome.status == 0)
+        #expect(outcome.errors == "")
+        for command in Self.commands { #expect(outcome.output.contains("\n  \(command) ")) }
+    }
+
+    @Test(arguments: commands)
+    func printsHelpWithAnExampleThatWorks(command: String) throws {
+        let tool = try Tool()
+        let help = try tool.run(command, "--help")
+        #expect(help.status == 0)
+        #expect(try tool.run("help", command).output == help.output)
+        let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
+        let start = try #require(lines.firstIndex(of: "Example:"))
+        // A long example is wrapped by the help screen.
+        let example = lines[(start + 1)...].prefix { !$0.isEmpty }.joined(separator: " ")
+        #expect(example.contains("untangle \(command)"))
+        let outcome = try tool.shell(example)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(!outcome.output.isEmpty)
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"])
+    func printsCompletions(shell: String) throws {
+        let outcome = try Tool().run("--generate-completion-script", shell)
+        #expect(outcome.status == 0)
+        #expect(outcome.output.contains("untangle"))
+    }
+
+    @Test(arguments: [
+        ["frobnicate"], ["--frobnicate"], ["inspect"], ["inspect", "a", "b"], ["inspect", "a", "--sort", "colour"],
+        ["inspect", "a", "--threads", "0"], ["inspect", "a", "--memory", "lots"],
+        ["convert", "a", "b", "--dtype", "F33"],
+        ["convert", "a", "b", "--shard-size", "-1"], ["diff", "a", "b", "--tolerance", "-1"], ["diff", "a"],
+        ["verify", "a", "--npy-void", "F32"], ["inspect", ""],
+    ])
+    func refusesCommandLinesThatMakeNoSense(arguments: [String]) throws {
+        let outcome = try Tool().run(arguments)
+        #expect(outcome.status == 2)
+        #expect(outcome.output == "")
+        #expect(outcome.errors.hasPrefix("error: "))
+        #expect(outcome.errors.contains("   [usage]\n"))
+        let asJSON = try Tool().run(arguments + ["--json"])
+        #expect(asJSON.status == 2)
+        #expect(try asJSON.error()["code"].string == "usage")
+    }
+
+    @Test func namesTheCommandWhoseHelpHelps() throws {
+        let outcome = try Tool().run("inspect")
+        #expect(
+            outcome.errors == """
+                error: Missing expected argument '<checkpoint>'   [usage]
+                  hint: see 'untangle inspect --help'
+
+                """)
+    }
+
+    @Test func saysThatAFileIsMissing() throws {
+        for command in Self.commands {
+            let files = command == "diff" || command == "convert" ? ["missing.npz", "b.npz"] : ["missing.npz"]
+            let outcome = try Tool().run([command] + files + ["--json"])
+            #expect(outcome.status == 3)
+            #expect(try outcome.error()["code"].string == "io.not_found")
+            #expect(try outcome.error()["file"].string == "missing.npz")
+        }
+    }
+
+    @Test func endsQuietlyWhenThePipeBreaks() throws {
+        let tool = try Tool()
+        let outcome = try tool.shell(
+            "untangle inspect \(base) | true; echo ${PIPESTATUS[0]}; untangle diff \(base) "
+                + "Fixtures/suites/tiny/expert_digits.safetensors | true; echo ${PIPESTATUS[0]}")
+        #expect(outcome.errors == "")
+        // The status stays the answer of the command.
+        #expect(outcome.output == "0\n1\n")
+    }
+
+    @Test func reportsAFullDiskOnStandardOutput() throws {
+        let outcome = try Tool().shell("untangle inspect \(base) --json > /dev/full")
+        #expect(outcome.status == 4)
+        #expect(try outcome.error()["code"].string == "io.disk_full")
+    }
+
+    /// A name that would clear the screen or move the cursor is shown, not obeyed.
+    @Test func neverPrintsControlCharactersOfAFile() throws {
+        let tool = try Tool()
+        let header =
+            #"{"a\u001b[2J\nb":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"__metadata__":{"k\u0007":"v\u009b"}}"#
+        var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian, Array.init)
+        bytes += Array(header.utf8) + [7]
+        _ = try tool.folder.write(bytes, to: "odd\u{1B}.safetensors")
+        for arguments in [
+            ["inspect"], ["inspect", "--tree"], ["inspect", "--json"], ["verify"],
+            ["inspect", "--histogram", "x\u{1B}"],
+        ] {
+            let outcome = try tool.run(arguments + ["odd\u{1B}.safetensors"])
+            for text in [outcome.output, outcome.errors] {
+                #expect(
+                    !text.unicodeScalars.contains {
+                        $0 != "\n" && ($0.value < 0x20 || (0x7F...0x9F).contains($0.value))
+                    })
+            }
+        }
+    }
+
+    @Test func documentsEveryErrorCode() throws {
+        let page = Fixtures.folder.removingLastComponent().appending("docs/errors.md")
+        let text = try String(contentsOfFile: page.string, encoding: .utf8)
+        let codes = FormatCategory.allCases.map { "format.\($0.rawValue)" }
+        for code in codes { #expect(text.contains("| `\(code)` |"), "\(code)") }
+    }
+}

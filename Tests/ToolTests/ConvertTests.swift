@@ -1,0 +1,98 @@
+import Foundation
+import SystemPackage
+import Testing
+
+@Suite struct ConvertTests {
+    private let base = "Fixtures/suites/tiny/base.safetensors"
+
+    @Test func roundTripsThroughNumPyBitForBit() throws {
+        let tool = try Tool()
+        let outcome = try tool.run("convert", base, "base.npz")
+        #expect(outcome.status == 0)
+        #expect(outcome.errors == "")
+        #expect(outcome.output.hasPrefix("base.npz: 30 tensors written as npz, "))
+        #expect(try tool.run("diff", base, "base.npz").output == "equal: 30 tensors compared\n")
+        #expect(try tool.run("convert", "base.npz", "again.safetensors", "--quiet", "--no-sync").status == 0)
+        func digests(_ path: String) throws -> [String] {
+            try tool.run("inspect", "--checksum", "--json", path).json()["tensors"].items.map {
+                "\($0["name"]) \($0["sha256"])"
+            }
+            .sorted()
+        }
+        #expect(try digests("again.safetensors") == digests(base))
+    }
+
+    @Test func selectsRenamesAndCasts() throws {
+        let tool = try Tool()
+        let outcome = try tool.run(
+            "convert", base, "part.safetensors", "--only", "blocks.0.norm1.*", "--exclude", "*.bias", "--dtype", "bf16",
+            "--rename", "^blocks\\.(\\d+)=>layers.$1", "--rename", "norm1=>ln_1", "--metadata", "format=pt",
+            "--metadata",
+            "note=a=b", "--json")
+        let report = try outcome.json()
+        #expect(report.keys == ["output", "format", "files", "tensors", "bytes", "overflows"])
+        #expect(report["files"][0].string == "part.safetensors")
+        let document = try tool.run("inspect", "part.safetensors", "--json").json()
+        #expect(document["tensors"].items.map(\.["name"].string) == ["layers.0.ln_1.weight"])
+        #expect(document["tensors"][0]["dtype"].string == "BF16")
+        #expect(document["metadata"]["format"].string == "pt")
+        #expect(document["metadata"]["note"].string == "a=b")
+    }
+
+    @Test func refusesToReplaceAFileUnlessForced() throws {
+        let tool = try Tool()
+        try FileManager.default.copyItem(
+            atPath: tool.folder.file(base).string, toPath: tool.folder.file("a.safetensors").string)
+        let refused = try tool.run("convert", base, "a.safetensors", "--json")
+        #expect(refused.status == 4)
+        #expect(try refused.error()["code"].string == "io.exists")
+        #expect(try tool.run("diff", base, "a.safetensors").status == 0)
+        // The output is the input.
+        #expect(try tool.run("convert", "a.safetensors", "a.safetensors", "--force", "--only", "cls_token").status == 0)
+        #expect(try tool.run("inspect", "a.safetensors", "--json").json()["totals"]["tensors"].int == 1)
+        let left = try FileManager.default.contentsOfDirectory(atPath: tool.folder.path.string).sorted()
+        #expect(left == ["Fixtures", "a.safetensors"])
+    }
+
+    @Test func warnsAboutOverflow() throws {
+        let tool = try Tool()
+        // F32 [3]: 1e30, -1e30, 1.
+        let header = #"{"big":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#
+        var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian, Array.init) + Array(header.utf8)
+        for value: Float in [1e30, -1e30, 1] { bytes += withUnsafeBytes(of: value.bitPattern.littleEndian, Array.init) }
+        _ = try tool.folder.write(bytes, to: "big.safetensors")
+        let outcome = try tool.run("convert", "big.safetensors", "small.safetensors", "--dtype", "F16", "--json")
+        #expect(outcome.status == 0)
+        #expect(outcome.errors == "warning: 2 finite values of tensor \"big\" became infinite as F16\n")
+        let overflow = try outcome.json()["overflows"][0]
+        #expect(overflow["tensor"].string == "big" && overflow["count"].int == 2 && overflow["dtype"].string == "F16")
+        let stats = try tool.run("inspect", "small.safetensors", "--stats", "--json").json()["tensors"][0]["stats"]
+        #expect(stats["inf"].int == 2 && stats["max"].double == 1)
+    }
+
+    @Test func writesFoldersAndShards() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "model/").output.hasPrefix("model/model.safetensors: 30 tensors"))
+        #expect(try tool.run("diff", base, "model").status == 0)
+        #expect(try tool.run("convert", base, "sharded/", "--shard-size", "100KiB").status == 0)
+        let files = try tool.run("inspect", "sharded", "--json").json()["files"].items.compactMap(\.string)
+        #expect(files.count > 3)
+        #expect(try tool.run("diff", base, "sharded").status == 0)
+        #expect(try tool.run("verify", "sharded", "--json").json()["ok"].bool == true)
+    }
+
+    @Test(arguments: [
+        (["x.unknown"], "usage.output_format"), (["x.npz", "--shard-size", "1M"], "usage.shard_size"),
+        (["x.npz", "--dtype", "i32"], "usage.dtype"), (["x.npz", "--rename", "a"], "usage.rename"),
+        (["x.npz", "--metadata", "a"], "usage"), (["x.npz", "--only", "none"], "convert.nothing_selected"),
+        (["x.npz", "--rename", ".*=>same"], "convert.duplicate_name"), (["x.npy"], "format.tensor_count"),
+        (["no/folder/x.npz"], "io.not_found"),
+    ])
+    func saysWhatIsWrong(arguments: [String], code: String) throws {
+        let tool = try Tool()
+        let outcome = try tool.run(["convert", base] + arguments + ["--json"])
+        #expect(try outcome.error()["code"].string == code)
+        #expect(outcome.status == (code.hasPrefix("usage") ? 2 : 3))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: tool.folder.path.string) == ["Fixtures"])
+    }
+}

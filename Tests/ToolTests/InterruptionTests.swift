@@ -1,0 +1,40 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite struct InterruptionTests {
+    /// A conversion of 1 GiB is stopped as soon as its temporary file appears.
+    @Test(arguments: [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] as [(Int32, Int32)])
+    func removesUnfinishedOutputs(signal: Int32, status: Int32) throws {
+        let tool = try Tool()
+        try Self.writeSparseCheckpoint(byteCount: 1 << 30, to: tool.folder.file("large.safetensors").string)
+        let process = Process()
+        process.executableURL = Tool.binary
+        process.arguments = ["convert", "large.safetensors", "copy.safetensors", "--threads", "1", "--quiet"]
+        process.currentDirectoryURL = URL(fileURLWithPath: tool.folder.path.string)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        func files() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: tool.folder.path.string).sorted()
+        }
+        while process.isRunning, try !files().contains(where: { $0.hasPrefix(".copy.safetensors.tmp-") }) {
+            usleep(2000)
+        }
+        kill(process.processIdentifier, signal)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit)
+        #expect(process.terminationStatus == status)
+        #expect(try files() == ["Fixtures", "large.safetensors"])
+    }
+
+    /// One tensor of zeros that takes no space on the disk.
+    private static func writeSparseCheckpoint(byteCount: Int, to path: String) throws {
+        let header = #"{"zeros":{"dtype":"U8","shape":[\#(byteCount)],"data_offsets":[0,\#(byteCount)]}}"#
+        let start = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) } + Data(header.utf8)
+        try start.write(to: URL(fileURLWithPath: path))
+        let file = try #require(FileHandle(forWritingAtPath: path))
+        try file.truncate(atOffset: UInt64(start.count + byteCount))
+        try file.close()
+    }
+}
