@@ -12,7 +12,8 @@ extension BenchmarkCase {
         let count = try options.number("tensors", default: 1000)
         let path = folder.file("many.safetensors")
         let descriptors = try (0..<count).map {
-            try TensorDescriptor(name: TensorName("model.layers.\($0).mlp.up_proj.weight"), dtype: .bf16, shape: [8, 8])
+            try TensorDescriptor(
+                name: TensorName("model.layers.\($0).mlp.up_proj.weight"), dtype: .bf16, shape: [8, 8])
         }
         let writer = try CheckpointFormat.makeWriter(
             .safetensors, at: path, declaring: descriptors, options: WriteOptions(sync: false))

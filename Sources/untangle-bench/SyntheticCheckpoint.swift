@@ -66,7 +66,8 @@ final class SyntheticFolder {
 func copyAndFlush(_ source: FilePath, to target: FilePath) throws {
     let input = try FileDescriptor.open(source, .readOnly)
     defer { try? input.close() }
-    let output = try FileDescriptor.open(target, .writeOnly, options: [.create, .truncate], permissions: .ownerReadWrite)
+    let output = try FileDescriptor.open(
+        target, .writeOnly, options: [.create, .truncate], permissions: .ownerReadWrite)
     defer { try? output.close() }
     var buffer = [UInt8](repeating: 0, count: 1 << 20)
     while true {
