@@ -10,7 +10,8 @@ extension BenchmarkCase {
     /// teachers are cached.
     static let riStep = BenchmarkCase(
         name: "ri-step", question: "How long does a step of Resolving Interference take, beside plain matrix products?",
-        options: "[--suite Fixtures/suites/eight-tasks] [--threads N] [--steps 60] [--batch-size 64] [--shards 8] [--runs 5]"
+        options: "[--suite Fixtures/suites/eight-tasks] [--threads N] [--steps 60] [--batch-size 64] [--shards 8] "
+            + "[--runs 5]"
     ) { options in
         let suite = try Suite(FilePath(options.text("suite", default: "Fixtures/suites/eight-tasks")))
         let budget = try options.budget()
@@ -59,7 +60,9 @@ private struct Suite {
     let auxiliary: ImageSet
 
     init(_ folder: FilePath) throws {
-        let names = ["fashion_tops", "fashion_gear", "digits", "latin_lower", "greek", "cyrillic", "devanagari", "gratings"]
+        let names = [
+            "fashion_tops", "fashion_gear", "digits", "latin_lower", "greek", "cyrillic", "devanagari", "gratings",
+        ]
         let set = try ExpertSet(
             base: folder.appending("base.safetensors"),
             experts: names.map {
