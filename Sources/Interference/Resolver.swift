@@ -87,7 +87,6 @@ public struct Resolver: Sendable {
         let optimizer = AdamW(weightDecay: options.weightDecay)
         var batches = batches
         var trace: [ResolverStep] = []
-        trace.reserveCapacity(options.steps)
         for step in 0..<options.steps {
             let rows = batches.rows(step: step)
             let current = try record(

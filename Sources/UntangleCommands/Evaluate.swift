@@ -41,13 +41,16 @@ struct Evaluate: ToolCommand {
         if let name = head.map(\.name).first(where: { data.file(named: $0) == nil }) {
             throw UsageError("task \(name) has a head but no data", hint: "add --data \(name)=FILE")
         }
+        if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
+            throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
+        }
         let store = try TensorStore(opening: checkpoint)
         let backbone = try Backbone(of: store, config: config)
         let tasks = try data.map { data in
-            let task = try head.file(named: data.name).map {
-                TaskHead(name: data.name, head: try HeadFile.load($0, name: data.name))
-            }
-            return try backbone.taskData(data.file, task: task, name: data.name)
+            let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }
+            let measured = try backbone.taskData(data.file, task: task, name: data.name)
+            guard measured.labels != nil else { throw PipelineError.missingLabels(data.file) }
+            return measured
         }
         let accuracies = try evaluate(
             backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: session.budget)

@@ -59,6 +59,16 @@ struct InterferenceCommand: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
+        guard !data.isEmpty else {
+            throw UsageError("there is no data to measure on", hint: "add --data NAME=FILE for the tasks")
+        }
+        let names = experts.expert.map(\.name)
+        if matrix, let name = names.first(where: { data.file(named: $0) == nil }) {
+            throw UsageError(
+                "--matrix has a row for every task, and \(name) has no data", hint: "add --data \(name)=FILE")
+        }
+        try data.check("--data", among: names)
+        try experts.checkHeads(of: data.map(\.name))
         let set = try experts.expertSet(data: data)
         let stage = try MeasureStage(set, budget: session.budget)
         let result = try stage.measure(try mergedModel(of: set, session), distance: distance)

@@ -94,6 +94,7 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
+        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
         if target.hasSuffix("/") { try OutputFolder.make(FilePath(target)) }
         let (report, written) = try stage.write(
             to: FilePath(target), format: format ?? (target.hasSuffix("/") ? .safetensors : nil),
@@ -128,8 +129,10 @@ struct Merge: ToolCommand {
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
+        // A method without task vectors takes no base; one that is listed among the models is an expert like the others.
+        let needsBase = try MergeMethods.named(recipe.mergeMethod).info.needsBase
         let stage = try MergeStage(
-            method: recipe.mergeMethod, base: try recipe.baseModel.map(open),
+            method: recipe.mergeMethod, base: needsBase ? try recipe.baseModel.map(open) : nil,
             experts: try recipe.models.map { (name: $0.name, store: try open($0.path)) },
             parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
             outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)

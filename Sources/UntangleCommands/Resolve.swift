@@ -44,6 +44,12 @@ struct Resolve: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
+        try experts.checkHeads()
+        let names = experts.expert.map(\.name)
+        if let name = onlyExpert.first(where: { !names.contains($0) }) {
+            throw UsageError(
+                "--only-expert \(name) is no expert", hint: "the experts are \(names.joined(separator: ", "))")
+        }
         let options = writing.writeOptions()
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var stage = ResolveStage(

@@ -12,19 +12,57 @@ public struct Backbone: Sendable {
     /// - Parameters:
     ///   - base: the checkpoint whose `config.json` and tensors say what the architecture is.
     ///   - config: the configuration file; nil takes the one beside the checkpoint.
+    /// - Throws: `input.missing_config`, `input.bad_config`, also when the checkpoint has tensors in its blocks that the
+    ///   architecture would leave out; `FormatError` for JSON that is none.
     public init(of base: TensorStore, config: FilePath? = nil) throws {
         let config = try BackboneConfig(of: base, path: config)
-        network = try VisionTransformer(config.architecture)
+        do throws(NetworkError) { network = try VisionTransformer(config.architecture) } catch {
+            throw PipelineError(.badConfig, error.message, file: config.path, hint: error.hint)
+        }
         normalization = config.normalization
+        let layout = network.layout
+        if let stray = base.descriptors.first(where: { $0.name.text.hasPrefix("blocks.") && layout[$0.name] == nil }) {
+            throw PipelineError(
+                .badConfig,
+                "\(base.path.string) has the tensor \"\(stray.name)\", which the architecture of \(config.path.string) "
+                    + "does not have", file: config.path, tensor: stray.name,
+                hint:
+                    "check that config.json belongs to this checkpoint; layer scale and normed queries are not supported"
+            )
+        }
     }
 
     /// The parameters of a checkpoint as one flat vector in the order of `network.layout`.
     ///
-    /// - Throws: `input.missing_tensor`, `input.bad_shape`, `input.bad_dtype` with file and tensor.
+    /// - Throws: `input.missing_tensor`, `input.bad_shape`, `input.bad_dtype`, `input.bad_value` for NaN and infinity, with
+    ///   file and tensor.
     public func parameters(of checkpoint: TensorStore) throws -> [Float] {
+        try check(checkpoint)
+        try requireMemory(count: network.parameterCount, of: Float.self)
         var parameters = [Float](repeating: 0, count: network.parameterCount)
         for entry in network.layout.entries {
-            let (shape, values) = try checkpoint.floats(entry.name)
+            let values = try checkpoint.floats(entry.name).values
+            // Outputs of such a model mean nothing, and look as if they did.
+            if let index = values.firstIndex(where: { !$0.isFinite }) {
+                throw PipelineError(
+                    .badValue, "\"\(entry.name)\" has the value \(values[index]) at position \(index)",
+                    file: checkpoint.path, tensor: entry.name, hint: "see untangle inspect --stats")
+            }
+            parameters.replaceSubrange(entry.range, with: values)
+        }
+        return parameters
+    }
+
+    /// Compares names and shapes, before memory is taken for an architecture that may be far from the checkpoint's.
+    private func check(_ checkpoint: TensorStore) throws(PipelineError) {
+        guard checkpoint.index(of: "cls_token") != nil || checkpoint.index(of: "pos_embed") != nil else {
+            throw PipelineError(
+                .missingTensor, "\(checkpoint.path.string) has no tensor \"cls_token\"", file: checkpoint.path,
+                tensor: "cls_token",
+                hint: "backbones have timm's names, such as blocks.0.attn.qkv.weight; see untangle convert --rename")
+        }
+        for entry in network.layout.entries {
+            let shape = try checkpoint.required(entry.name).shape
             guard shape == entry.shape else {
                 throw PipelineError(
                     .badShape,
@@ -32,9 +70,7 @@ public struct Backbone: Sendable {
                         + "\(entry.shape)", file: checkpoint.path, tensor: entry.name,
                     hint: "check that config.json belongs to this checkpoint")
             }
-            parameters.replaceSubrange(entry.range, with: values)
         }
-        return parameters
     }
 
     /// Writes a copy of a checkpoint with new parameters: same tensors, same types. Tensors that the network does not have

@@ -8,6 +8,8 @@ import TensorCore
 /// Keys of Hugging Face and timm are read; what the file leaves out is taken from the tensors' shapes where they tell. Tensors
 /// must have timm's names.
 public struct BackboneConfig: Sendable {
+    /// The configuration file.
+    public let path: FilePath
     public let architecture: VisionTransformerConfig
     public let normalization: ImageNormalization
 
@@ -17,6 +19,7 @@ public struct BackboneConfig: Sendable {
     /// - Throws: `input.missing_config`, `input.bad_config`, `FormatError` for JSON that is none.
     public init(of checkpoint: TensorStore, path: FilePath? = nil) throws {
         let path = path ?? Self.defaultPath(for: checkpoint.path)
+        self.path = path
         guard fileExists(path) else {
             throw PipelineError(
                 .missingConfig, "there is no \(path.string) to say what architecture \(checkpoint.path.string) has",
@@ -51,8 +54,15 @@ public struct BackboneConfig: Sendable {
         var mlp = try keys.integerIfAny("intermediate_size") ?? shapes.mlpSize
         if mlp == nil, let ratio = try keys.numberIfAny("mlp_ratio") { mlp = Int((Double(width) * ratio).rounded()) }
         guard let mlp else { throw keys.missing("intermediate_size") }
+        let layers = try keys.integer("num_hidden_layers", "depth", else: shapes.layerCount)
+        if let found = shapes.layerCount, found != layers {
+            throw PipelineError(
+                .badConfig, "\(keys.file.string) says \(layers) layers, but the checkpoint has \(found)",
+                file: keys.file,
+                hint: "check that config.json belongs to this checkpoint")
+        }
         return VisionTransformerConfig(
-            hiddenSize: width, layerCount: try keys.integer("num_hidden_layers", "depth", else: shapes.layerCount),
+            hiddenSize: width, layerCount: layers,
             headCount: try keys.integer("num_attention_heads", "num_heads", else: nil), mlpSize: mlp, patchSize: patch,
             imageHeight: height, imageWidth: imageWidth,
             channels: try keys.integer("num_channels", "in_chans", else: shapes.channels),

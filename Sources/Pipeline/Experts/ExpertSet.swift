@@ -43,11 +43,7 @@ public struct ExpertSet: Sendable {
         self.base = base
         self.backbone = backbone
         experts = try files.map { files in
-            let task = try files.head.map { path in
-                let head = try HeadFile.load(path, name: files.name)
-                try backbone.network.check(head, name: files.name)
-                return TaskHead(name: files.name, head: head)
-            }
+            let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: try TensorStore(opening: files.checkpoint), task: task,
                 data: try files.data.map { try backbone.taskData($0, task: task, name: files.name) })
@@ -68,17 +64,43 @@ public struct ExpertSet: Sendable {
 }
 
 extension Backbone {
+    /// The head of a task, checked against this backbone's features.
+    ///
+    /// - Throws: `input.bad_shape` for a head of another width; what `HeadFile` throws.
+    public func taskHead(_ path: FilePath, name: String) throws -> TaskHead {
+        let head = try HeadFile.load(path, name: name)
+        do throws(NetworkError) { try network.check(head, name: name) } catch {
+            throw PipelineError(.badShape, error.message, file: path, tensor: "weight")
+        }
+        return TaskHead(name: name, head: head)
+    }
+
     /// The data of a task, normalised as this backbone takes it.
     ///
-    /// - Throws: `input.missing_head` when there is no head to measure under; what `ImageFile` throws.
+    /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
+    ///   has no class for; what `ImageFile` throws.
     public func taskData(_ path: FilePath, task: TaskHead?, name: String) throws -> TaskData {
         guard let task else { throw PipelineError.missingHead(of: name) }
         let file = try ImageFile(path, for: network.config, normalization: normalization)
+        let classes = 0..<task.head.classCount
+        if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
+            throw PipelineError(
+                .badValue,
+                "\"labels\" has the value \(labels[index]) at image \(index), but the head of \"\(name)\" has "
+                    + "\(classes.count) classes from 0", file: path, tensor: "labels")
+        }
         return try TaskData(task: task, inputs: file.images, labels: file.labels)
     }
 }
 
 extension PipelineError {
+    /// Data without labels, where an accuracy is asked for.
+    public static func missingLabels(_ file: FilePath) -> PipelineError {
+        PipelineError(
+            .missingTensor, "\(file.string) has no tensor \"labels\", and an accuracy needs them", file: file,
+            tensor: "labels")
+    }
+
     static func missingHead(of name: String) -> PipelineError {
         PipelineError(
             .missingHead, "task \"\(name)\" has no head",

@@ -24,6 +24,10 @@ public enum AuxiliarySource: Sendable, Hashable {
         case .file(let path):
             return try ImageFile(path, for: backbone.network.config, normalization: backbone.normalization).images
         case .noise(let count, let seed):
+            // The numbers are made in one buffer and handed over in another.
+            let (numbers, overflow) = count.multipliedReportingOverflow(
+                by: 2 * backbone.network.config.imageElementCount)
+            try requireMemory(count: overflow ? .max : numbers, of: Float.self)
             return try noiseImages(count: count, config: backbone.network.config, seed: seed, budget: budget)
         }
     }

@@ -9,7 +9,7 @@ public enum HeadFile {
     /// factor itself) and `normalize` (not 0: the feature is L2-normalised first, as CLIP does).
     ///
     /// - Parameter name: what errors call the head.
-    /// - Throws: `input.*` with file and tensor, `network.bad_head`, `FormatError`, `IOError`.
+    /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
     public static func load(_ path: FilePath, name: String) throws -> ClassificationHead {
         let store = try TensorStore(opening: path)
         let (shape, weight) = try store.floats("weight")
@@ -18,11 +18,22 @@ public enum HeadFile {
                 .badShape, "\"weight\" of a head has shape \(shape); [classes, width] is needed", file: path,
                 tensor: "weight")
         }
-        let bias = store.index(of: "bias") == nil ? nil : try store.floats("bias").values
-        return try ClassificationHead(
-            name: name, weight: weight, classCount: shape.dims[0], bias: bias,
-            logitScale: try scalar("logit_scale", in: store) ?? 1,
-            normalizesFeature: (try scalar("normalize", in: store) ?? 0) != 0)
+        let bias = store.index(of: "bias") == nil ? nil : try store.floats("bias")
+        guard bias == nil || bias?.shape == Shape([shape.dims[0]]) else {
+            throw PipelineError(
+                .badShape,
+                "\"bias\" has shape \(bias?.shape ?? Shape([])), but \"weight\" has shape \(shape): \(shape.dims[0]) classes",
+                file: path, tensor: "bias", hint: "the weight of a head is [classes, width]")
+        }
+        let scale = try scalar("logit_scale", in: store) ?? 1
+        let normalize = try scalar("normalize", in: store) ?? 0
+        do throws(NetworkError) {
+            return try ClassificationHead(
+                name: name, weight: weight, classCount: shape.dims[0], bias: bias?.values, logitScale: scale,
+                normalizesFeature: normalize != 0)
+        } catch {
+            throw PipelineError(.badValue, error.message, file: path, hint: error.hint)
+        }
     }
 
     private static func scalar(_ name: TensorName, in store: TensorStore) throws -> Float? {

@@ -25,21 +25,35 @@ public struct ImageFile: Sendable {
             throw PipelineError(
                 .badShape,
                 "\"images\" has shape \(images.shape) but the backbone takes [N, \(expected[0]), "
-                    + "\(expected[1]), \(expected[2])]", file: path, tensor: "images")
+                    + "\(expected[1]), \(expected[2])]", file: path, tensor: "images",
+                hint: dims.count == 4 && Array(dims[1...]) == [expected[1], expected[2], expected[0]]
+                    ? "channels come before height and width" : nil)
         }
         let values =
             images.dtype == .u8
             ? try Self.normalized(store, images, channels: backbone.channels, normalization)
-            : try store.floats("images").values
+            : try Self.finiteValues(of: store, perImage: expected.reduce(1, *))
         self.images = try ImageSet(
             values: values, count: dims[0], channels: expected[0], height: expected[1], width: expected[2])
         labels = try Self.labels(in: store, count: dims[0])
+    }
+
+    /// Floating-point images as they are. NaN would run through every layer and come out as a class.
+    private static func finiteValues(of store: TensorStore, perImage count: Int) throws -> [Float] {
+        let values = try store.floats("images").values
+        if let index = values.firstIndex(where: { !$0.isFinite }) {
+            throw PipelineError(
+                .badValue, "\"images\" has the value \(values[index]) in image \(index / count)", file: store.path,
+                tensor: "images")
+        }
+        return values
     }
 
     private static func normalized(
         _ store: TensorStore, _ images: TensorDescriptor, channels: Int, _ normalization: ImageNormalization
     ) throws -> [Float] {
         guard let bytes = try store.bytes(of: images.name) else { return [] }
+        try requireMemory(count: images.elementCount, of: Float.self)
         let tables = (0..<channels).map { normalization.table(channel: $0) }
         let plane = images.elementCount / images.shape.dims[0] / channels
         return bytes.withUnsafeBytes { raw in

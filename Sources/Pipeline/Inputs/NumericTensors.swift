@@ -15,8 +15,9 @@ extension TensorStore {
                 .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); F16, BF16, F32 or F64 is needed", file: path,
                 tensor: name)
         }
-        var values = [Float](repeating: 0, count: descriptor.elementCount)
         let bytes = try required(bytes: name)
+        try requireMemory(count: descriptor.elementCount, of: Float.self)
+        var values = [Float](repeating: 0, count: descriptor.elementCount)
         values.withUnsafeMutableBufferPointer { target in
             bytes.withUnsafeBytes { widen($0, descriptor.dtype, into: target) }
         }
@@ -29,6 +30,7 @@ extension TensorStore {
     func integers(_ name: TensorName) throws -> (shape: Shape, values: [Int]) {
         let descriptor = try required(name)
         let bytes = try required(bytes: name)
+        try requireMemory(count: descriptor.elementCount, of: Int.self)
         func load<T: FixedWidthInteger>(_ type: T.Type) throws -> [Int] {
             try bytes.withUnsafeBytes { raw in
                 try (0..<descriptor.elementCount).map { index in

@@ -17,6 +17,8 @@ public struct Recipe: Sendable {
     public var resolve: Resolve?
     /// Where the merged checkpoint goes.
     public var output: FilePath?
+    /// Whether the output was written with a slash at its end and becomes a folder.
+    public var outputIsFolder = false
     /// Where the report goes; its extension chooses HTML or JSON.
     public var report: FilePath?
     /// Keys that were ignored and other remarks.

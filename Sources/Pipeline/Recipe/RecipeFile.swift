@@ -17,7 +17,9 @@ public struct RecipeFile {
     /// - Throws: `RecipeError` with the line at fault, `IOError` when the file cannot be read.
     public static func load(_ path: FilePath, strict: Bool = false) throws -> Recipe {
         let bytes = try MappedFile(path).withUnsafeBytes { Array($0) }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
+        // Editors of some systems begin UTF-8 with a byte order mark, at which the parser would stop.
+        let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        guard let text = String(validating: bytes.dropFirst(bytes.starts(with: mark) ? 3 : 0), as: UTF8.self) else {
             throw RecipeError(.syntax, "the recipe is not valid UTF-8", file: path)
         }
         return try parse(text, path: path, strict: strict)
@@ -54,7 +56,7 @@ public struct RecipeFile {
         guard let method = try root.text("merge_method") else {
             throw RecipeError(.missingKey, "merge_method is missing", file: path, hint: "untangle merge --list-methods")
         }
-        var base = try root.path("base_model")
+        let base = try root.path("base_model")
         guard let nodes = try root.list("models"), !nodes.isEmpty else {
             throw RecipeError(.missingKey, "models is missing or empty", file: path, line: root.line(of: "models"))
         }
@@ -63,16 +65,19 @@ public struct RecipeFile {
         if (try? MergeMethods.named(method))?.info.needsBase ?? true {
             // mergekit's recipes often list the base among the models; there it is the base and no expert.
             listed.removeAll { $0.model.path == base }
-        } else if base != nil, !listed.contains(where: { $0.model.path == base }) {
+        } else if base != nil, !listed.contains(where: { $0.model.path == base }), root.node("resolve") == nil,
+            !listed.contains(where: { $0.model.data != nil })
+        {
             warnings.append("base_model has no effect under \(method)")
-            base = nil
         }
         try requireDistinctNames(listed)
+        let parameters = try parameters(of: root, models: listed, method: method)
+        let (output, report) = (try root.path("output"), try root.path("report"))
+        if let report, report == output { throw root.bad("report", "is the path of the output") }
         return Recipe(
-            path: path, mergeMethod: method, baseModel: base, models: listed.map(\.model),
-            parameters: try parameters(of: root, models: listed), outputDType: try outputDType(of: root),
-            resolve: try resolve(from: root), output: try root.path("output"), report: try root.path("report"),
-            warnings: warnings)
+            path: path, mergeMethod: method, baseModel: base, models: listed.map(\.model), parameters: parameters,
+            outputDType: try outputDType(of: root), resolve: try resolve(from: root), output: output,
+            outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report, warnings: warnings)
     }
 
     private func rootNode(of text: String) throws(RecipeError) -> Node {
@@ -141,39 +146,15 @@ public struct RecipeFile {
         }
     }
 
-    // MARK: - Method parameters
-
-    private func parameters(of root: YAMLSection, models: [ListedModel]) throws(RecipeError) -> MergeParameters {
+    private mutating func parameters(
+        of root: YAMLSection, models: [ListedModel], method: String
+    ) throws(RecipeError) -> MergeParameters {
+        var reader = RecipeParameters(method: (try? MergeMethods.named(method))?.info, file: path)
         var experts: [[String: ParameterValue]] = []
-        for model in models { experts.append(try values(in: model.parameters)) }
-        return MergeParameters(try values(in: root.section("parameters")), experts: experts)
-    }
-
-    private func values(in section: YAMLSection?) throws(RecipeError) -> [String: ParameterValue] {
-        var values: [String: ParameterValue] = [:]
-        for (key, _) in section?.keys ?? [] { values[key] = try value(of: key, in: section) }
-        return values
-    }
-
-    private func value(of key: String, in section: YAMLSection?) throws(RecipeError) -> ParameterValue? {
-        guard let section, let node = section.node(key), !node.isNull else { return nil }
-        if case .mapping = node { throw unsupportedSetting(key, in: section) }
-        if case .sequence(let sequence) = node {
-            var list: [ParameterValue] = []
-            for element in sequence {
-                guard let scalar = element.scalar else { throw unsupportedSetting(key, in: section) }
-                list.append(ParameterValue(parsing: scalar.string))
-            }
-            return .list(list)
-        }
-        guard let text = try section.text(key) else { return nil }
-        return ParameterValue(parsing: text)
-    }
-
-    private func unsupportedSetting(_ key: String, in section: YAMLSection) -> RecipeError {
-        RecipeError(
-            .unsupported, "filters and nested settings of \(key) are not supported by this version", file: path,
-            line: section.line(of: key), hint: "give one value")
+        let common = try reader.values(in: root.section("parameters"))
+        for model in models { experts.append(try reader.values(in: model.parameters)) }
+        warnings += reader.warnings
+        return MergeParameters(common, experts: experts)
     }
 
     // MARK: - Resolving
@@ -184,9 +165,14 @@ public struct RecipeFile {
     ]
 
     private func resolve(from root: YAMLSection) throws(RecipeError) -> Recipe.Resolve? {
-        guard let section = try root.section("resolve") else { return nil }
+        guard root.node("resolve") != nil else { return nil }
+        guard let section = try root.section("resolve") else {
+            throw RecipeError(
+                .missingKey, "resolve is empty", file: path, line: root.line(of: "resolve"),
+                hint: "auxiliary: FILE.npz, or auxiliary: noise")
+        }
         if let error = section.unknownKeys(known: Self.resolveKeys).first { throw error }
-        guard let auxiliary = try section.text("auxiliary") else {
+        guard let auxiliary = try section.path("auxiliary") else {
             throw RecipeError(
                 .missingKey, "resolve has no auxiliary inputs", file: path, line: section.line,
                 hint: "auxiliary: FILE.npz, or auxiliary: noise")
@@ -205,10 +191,12 @@ public struct RecipeFile {
         if let schedule = try section.choice("schedule", LearningRateSchedule.self) { options.schedule = schedule }
         let seed = UInt64(try section.integer("seed", in: 0...Int.max) ?? 0)
         if try section.flag("shuffle") ?? false { options.order = .shuffled(seed: seed) }
+        do throws(InterferenceError) { try options.validate() } catch {
+            throw RecipeError(.badValue, error.message, file: path, line: section.line, hint: error.hint)
+        }
         let count = try section.integer("auxiliary_count", in: 1...1_000_000_000) ?? AuxiliarySource.defaultNoiseCount
-        let source: AuxiliarySource =
-            auxiliary == "noise"
-            ? .noise(count: count, seed: seed) : .file(FilePath(auxiliary).relative(toFolderOf: path))
+        let isNoise = try section.text("auxiliary") == "noise"
+        let source: AuxiliarySource = isNoise ? .noise(count: count, seed: seed) : .file(auxiliary)
         return Recipe.Resolve(auxiliary: source, options: options, output: try section.path("output"))
     }
 }
@@ -220,7 +208,8 @@ extension YamlError {
         case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _),
             .reader(let problem, _, _, _), .writer(let problem), .emitter(let problem), .representer(let problem):
             problem
-        case .duplicatedKeysInMapping(let duplicates, _): "the key \"\(duplicates.first ?? "")\" appears twice"
+        case .duplicatedKeysInMapping(let duplicates, _):
+            "the key \"\(duplicates.first ?? "")\" appears twice in the mapping that begins here"
         default: "\(self)"
         }
     }

@@ -50,8 +50,12 @@ struct YAMLSection {
         return scalar.string
     }
 
+    /// A path, relative ones counted from the recipe's folder.
     func path(_ key: String) throws(RecipeError) -> FilePath? {
-        try text(key).map { FilePath($0).relative(toFolderOf: file) }
+        guard let text = try text(key) else { return nil }
+        // The system would take a path only up to a NUL.
+        guard !text.isEmpty, !text.unicodeScalars.contains("\0") else { throw bad(key, "must be a path") }
+        return FilePath(text).relative(toFolderOf: file)
     }
 
     func number(_ key: String) throws(RecipeError) -> Double? {

@@ -1,6 +1,7 @@
 import Checkpoints
 import Interference
 import Kernels
+import Merging
 import Reporting
 import SystemPackage
 import TensorCore
@@ -29,11 +30,14 @@ public struct RunPipeline: Sendable {
             return try mergeOnly(started, progress)
         }
         let set = try ExpertSet(base: try basePath(), experts: recipe.models.map(\.files))
+        let originals = set.experts.map { (name: $0.name, store: $0.store) }
+        // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
+        _ = try mergeStage(base: set.base, originals)
+        try checkOutputs()
         var report = RunReport(recipe: recipe)
         let adapted = try resolve(set, progress)
         report.adapted = adapted
 
-        let originals = set.experts.map { (name: $0.name, store: $0.store) }
         let sources = adapted.isEmpty ? originals : adapted.map { (name: $0.name, store: $0.store) }
         let final = try merge(
             base: set.base, sources, signature: try mergeSignature(set.base, sources), &report, progress)
@@ -59,7 +63,8 @@ public struct RunPipeline: Sendable {
 
     /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
     private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
-        let base = try recipe.baseModel.map { try TensorStore(opening: $0) }
+        let needsBase = try MergeMethods.named(recipe.mergeMethod).info.needsBase
+        let base = needsBase ? try recipe.baseModel.map { try TensorStore(opening: $0) } : nil
         let experts = try recipe.models.map { (name: $0.name, store: try TensorStore(opening: $0.path)) }
         var report = RunReport(recipe: recipe)
         guard recipe.output != nil else {
@@ -67,9 +72,25 @@ public struct RunPipeline: Sendable {
                 .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
                 hint: "say where the merged checkpoint goes with output:")
         }
+        try checkOutputs()
         _ = try merge(base: base, experts, signature: try mergeSignature(base, experts), &report, progress)
         report.duration = ContinuousClock.now - started
         return report
+    }
+
+    /// Finds out before the work what would keep its results from being written, and makes the folders.
+    private func checkOutputs() throws {
+        if let output = recipe.output {
+            try makeFolder(recipe.outputIsFolder ? output : output.removingLastComponent())
+            _ = try MergeStage.format(ofOutput: output)
+            if fileExists(output), !CheckpointFormat.isFolder(output), !write.force, !StageSignature.exists(at: output)
+            {
+                throw IOError(
+                    code: "io.exists", message: "\(output.string) exists already, and no run of a recipe made it",
+                    file: output.string, hint: "use --force to replace it")
+            }
+        }
+        if let report = recipe.report { try RunReport.checkReplaceable(report, options: write) }
     }
 
     private func basePath() throws(RecipeError) -> FilePath {
@@ -109,7 +130,6 @@ public struct RunPipeline: Sendable {
         if signature.matches(outputAt: output) {
             report.mergeWasDone = true
         } else {
-            try makeFolder(output.removingLastComponent())
             let (merge, written) = try stage.write(
                 to: output, signature: signature, options: write, progress: progress)
             report.warnings += merge.warnings

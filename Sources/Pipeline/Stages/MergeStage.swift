@@ -8,7 +8,7 @@ import TensorCore
 /// A merge, planned once, that goes to a file or stays in memory.
 public struct MergeStage: Sendable {
     public let plan: MergePlan
-    /// What the result inherits: metadata, and the format when nothing says otherwise.
+    /// Whose metadata the result inherits.
     private let model: TensorStore
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
@@ -27,8 +27,9 @@ public struct MergeStage: Sendable {
     /// Merges into a file.
     ///
     /// - Parameters:
-    ///   - format: nil goes by the extension, then by the base's format.
-    ///   - signature: written into the metadata, if there is one.
+    ///   - format: nil goes by the extension; a folder gets safetensors.
+    ///   - signature: written into the metadata, if there is one, or beside an output without metadata.
+    /// - Throws: `usage.output_format` when nothing tells the format; what merging and writing throw.
     public func write(
         to path: FilePath, format: FormatID? = nil, signature: StageSignature? = nil, options: WriteOptions,
         progress: any ProgressSink = SilentProgress()
@@ -36,11 +37,24 @@ public struct MergeStage: Sendable {
         var metadata = model.metadata
         metadata["untangle.merge_method"] = plan.method.name
         metadata[StageSignature.key] = signature?.text
+        let format = try format ?? Self.format(ofOutput: path)
         let writer = try CheckpointFormat.makeWriter(
-            format ?? CheckpointFormat.format(ofOutput: path) ?? model.reader.format, at: path, declaring: plan.outputs,
-            metadata: metadata, options: options)
+            format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
         let report = try execute(into: writer, title: "merging", progress)
-        return (report, try writer.finish())
+        let written = try writer.finish()
+        try signature?.note(written, format: format, options: options)
+        return (report, written)
+    }
+
+    /// The format that an output path asks for.
+    ///
+    /// - Throws: `usage.output_format` when it asks for none that we write.
+    public static func format(ofOutput path: FilePath) throws(ConversionError) -> FormatID {
+        if CheckpointFormat.isFolder(path) { return .safetensors }
+        if let format = CheckpointFormat.format(ofOutput: path) { return format }
+        throw .usage(
+            "output_format", "the name \(path.string.escapingControlCharacters) does not tell the output format",
+            hint: "end it in .safetensors or .npz, or in a slash for a folder")
     }
 
     /// Merges into memory, to measure the result without a file.

@@ -37,13 +37,15 @@ public struct ResolveStage: Sendable {
     /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
     ///   before stay where they were written.
     public func run(budget: ComputeBudget, progress: any ProgressSink = SilentProgress()) throws -> [AdaptedExpert] {
+        try options.validate()
         let tasks = try set.tasks()
         let chosen = try chosenExperts()
         for index in chosen { try checkName(set.experts[index].name) }
         if let output { try makeFolder(output) }
-        let signature = try skipsFinished || output != nil ? signature() : nil
+        let signature = try output == nil ? nil : signature()
         var adapted: [AdaptedExpert] = []
-        var remaining: [Int] = []
+        // Outputs are begun before the work: what cannot be written, or has no room on the disk, is found out early.
+        var remaining: [(index: Int, output: Output)] = []
         for index in chosen {
             let expert = set.experts[index]
             let ownSignature = try signature?.extended(by: expert.name)
@@ -51,13 +53,7 @@ public struct ResolveStage: Sendable {
                 adapted.append(
                     AdaptedExpert(name: expert.name, path: path, store: try TensorStore(opening: path), training: nil))
             } else {
-                // What cannot be written is found out before the work is done.
-                if let path = path(of: expert), !write.force, fileExists(path) {
-                    throw IOError(
-                        code: "io.exists", message: "\(path.string) exists already", file: path.string,
-                        hint: "use --force to replace it")
-                }
-                remaining.append(index)
+                remaining.append((index, try begin(expert, signature: ownSignature)))
             }
         }
         guard !remaining.isEmpty else { return adapted }
@@ -69,7 +65,7 @@ public struct ResolveStage: Sendable {
             auxiliary: images, options: options, budget: budget)
         progress.end()
         progress.begin("resolving", total: remaining.count * options.steps, unit: .items("steps"))
-        for index in remaining {
+        for (index, output) in remaining {
             let expert = set.experts[index]
             let started = ContinuousClock.now
             let resolved = try resolver.resolve(
@@ -80,8 +76,7 @@ public struct ResolveStage: Sendable {
                 return true
             }
             let duration = ContinuousClock.now - started
-            let store = try save(
-                resolved.parameters, expert: expert, signature: try signature?.extended(by: expert.name))
+            let store = try finish(output, resolved.parameters, of: expert)
             adapted.append(
                 AdaptedExpert(
                     name: expert.name, path: path(of: expert), store: store,
@@ -94,22 +89,23 @@ public struct ResolveStage: Sendable {
 
     private func chosenExperts() throws -> [Int] {
         guard let only else { return Array(set.experts.indices) }
-        return try only.map { name in
-            guard let index = set.experts.firstIndex(where: { $0.name == name }) else {
-                throw PipelineError(
-                    .badName, "there is no expert \"\(name)\"",
-                    hint: "the experts are \(set.experts.map(\.name).joined(separator: ", "))")
-            }
-            return index
+        let names = set.experts.map(\.name)
+        if let name = only.first(where: { !names.contains($0) }) {
+            throw PipelineError(
+                .badName, "there is no expert \"\(name)\"", hint: "the experts are \(names.joined(separator: ", "))")
         }
+        return names.indices.filter { only.contains(names[$0]) }
     }
 
     /// Names become file names here.
     private func checkName(_ name: String) throws(PipelineError) {
-        guard output == nil || FilePath.Component(name)?.kind == .regular, !name.hasPrefix(".") else {
+        guard output != nil else { return }
+        let component = FilePath.Component(name)
+        guard component?.kind == .regular, component?.string == name, !name.hasPrefix("."), name.utf8.count <= 200
+        else {
             throw PipelineError(
                 .badName, "the expert name \"\(name.escapingControlCharacters)\" cannot be a file name",
-                hint: "choose a name without slashes that does not begin with a dot")
+                hint: "choose a short name without slashes that does not begin with a dot")
         }
     }
 
@@ -117,20 +113,34 @@ public struct ResolveStage: Sendable {
         output?.appending("\(expert.name).\((format ?? expert.store.reader.format).rawValue)")
     }
 
-    private func save(_ parameters: [Float], expert: Expert, signature: StageSignature?) throws -> TensorStore {
+    /// Where one adapted expert goes.
+    private enum Output {
+        case memory(MemoryCheckpointWriter)
+        case file(any CheckpointWriter, FilePath, FormatID, StageSignature?)
+    }
+
+    private func begin(_ expert: Expert, signature: StageSignature?) throws -> Output {
         let descriptors = expert.store.descriptors
-        guard let path = path(of: expert) else {
-            let writer = try MemoryCheckpointWriter(declaring: descriptors)
+        guard let path = path(of: expert) else { return .memory(try MemoryCheckpointWriter(declaring: descriptors)) }
+        var metadata = expert.store.metadata
+        metadata[StageSignature.key] = signature?.text
+        let format = format ?? expert.store.reader.format
+        let writer = try CheckpointFormat.makeWriter(
+            format, at: path, declaring: descriptors, metadata: metadata, options: write)
+        return .file(writer, path, format, signature)
+    }
+
+    private func finish(_ output: Output, _ parameters: [Float], of expert: Expert) throws -> TensorStore {
+        switch output {
+        case .memory(let writer):
             try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return TensorStore(checkpoint)
+        case .file(let writer, let path, let format, let signature):
+            let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+            try signature?.note(written, format: format, options: write)
+            return try TensorStore(opening: path)
         }
-        var metadata = expert.store.metadata
-        if let signature { metadata[StageSignature.key] = signature.text }
-        let writer = try CheckpointFormat.makeWriter(
-            format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: metadata, options: write)
-        try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
-        return try TensorStore(opening: path)
     }
 
     /// Of everything but the name of the expert itself.

@@ -4,7 +4,7 @@ import TensorCore
 
 /// The digest of everything that determines what a stage produces: its settings and the contents of its inputs.
 ///
-/// A stage writes it into the metadata of its output, and a later run that finds an output with the signature it is about to
+/// A stage writes it into the metadata of its output, or beside an output that has none, and a later run that finds an output with the signature it is about to
 /// produce takes the stage as done.
 public struct StageSignature: Sendable, Hashable {
     /// 64 hexadecimal digits.
@@ -36,6 +36,34 @@ public struct StageSignature: Sendable, Hashable {
     /// Whether there is an output at a path that was made with this signature.
     func matches(outputAt path: FilePath) -> Bool {
         guard fileExists(path), let store = try? TensorStore(opening: path) else { return false }
-        return store.metadata[Self.key] == text
+        if store.reader.format == .safetensors { return store.metadata[Self.key] == text }
+        guard let file = store.reader.files.first, let line = try? line(for: file),
+            let note = try? MappedFile(Self.notePath(for: file))
+        else { return false }
+        return note.withUnsafeBytes { $0.elementsEqual(line.utf8) }
+    }
+
+    /// Whether the output at a path was made by a stage, whatever its inputs were.
+    static func exists(at path: FilePath) -> Bool {
+        guard let store = try? TensorStore(opening: path) else { return false }
+        return store.metadata[key] != nil || store.reader.files.contains { fileExists(notePath(for: $0)) }
+    }
+
+    /// Remembers the signature of a finished output whose format has no place for metadata, in a file beside it.
+    ///
+    /// The note also has the digest of the output, so that it says nothing about a file that was put in its place.
+    func note(_ written: WrittenCheckpoint, format: FormatID, options: WriteOptions) throws {
+        guard format != .safetensors, let file = written.files.first else { return }
+        let output = try AtomicOutput(
+            creating: Self.notePath(for: file), byteCount: nil, options: WriteOptions(force: true, sync: options.sync))
+        try output.write(Array(try line(for: file).utf8), at: 0)
+        try output.commit()
+    }
+
+    private static func notePath(for file: FilePath) -> FilePath { FilePath(file.string + ".signature") }
+
+    private func line(for file: FilePath) throws -> String {
+        let digest = try MappedFile(file).withUnsafeBytes { TensorDigest(of: $0) }
+        return "\(text) \(digest.hexadecimal)\n"
     }
 }

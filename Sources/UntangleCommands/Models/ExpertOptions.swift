@@ -21,6 +21,15 @@ struct ExpertOptions: ParsableArguments {
         help: ArgumentHelp("The backbone's configuration (default: config.json beside the base).", valueName: "file"))
     var config: FilePath?
 
+    /// - Throws: a usage error that names the first expert without a head.
+    ///
+    /// - Parameter names: the experts that need one; nil stands for all.
+    func checkHeads(of names: [String]? = nil) throws(UsageError) {
+        for name in names ?? expert.map(\.name) where head.file(named: name) == nil {
+            throw UsageError("expert \(name) has no head", hint: "add --head \(name)=FILE")
+        }
+    }
+
     /// Opens everything.
     ///
     /// - Parameter data: what each task is measured on.
