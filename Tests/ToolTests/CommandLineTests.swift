@@ -74,9 +74,14 @@ import Testing
     }
 
     @Test func saysThatAFileIsMissing() throws {
-        for command in Self.commands {
-            let files = command == "diff" || command == "convert" ? ["missing.npz", "b.npz"] : ["missing.npz"]
-            let outcome = try Tool().run([command] + files + ["--json"])
+        let commandLines = [
+            ["inspect", "missing.npz"], ["convert", "missing.npz", "b.npz"], ["verify", "missing.npz"],
+            ["diff", "missing.npz", "b.npz"], ["vectors", "--base", "missing.npz", base], ["run", "missing.npz"],
+            ["merge", "missing.npz", "b.npz"],
+            ["evaluate", "missing.npz", "--head", "a=b", "--data", "a=c"],
+        ]
+        for arguments in commandLines {
+            let outcome = try Tool().run(arguments + ["--json"])
             #expect(outcome.status == 3)
             #expect(try outcome.error()["code"].string == "io.not_found")
             #expect(try outcome.error()["file"].string == "missing.npz")

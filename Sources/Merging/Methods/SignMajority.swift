@@ -52,7 +52,8 @@ final class SignMajority: MergeSurvey {
                 var positive: UInt32 = 0
                 var negative: UInt32 = 0
                 for i in 0..<count {
-                    let votes = ~(sums[i].zeroBit | isAtLeast(sums[i].magnitudeKey, 0x7F80_0001)) & 1  // not zero, not NaN
+                    // not zero, not NaN
+                    let votes = ~(sums[i].zeroBit | isAtLeast(sums[i].magnitudeKey, 0x7F80_0001)) & 1
                     positive &+= votes & ~sums[i].signBit
                     negative &+= votes & sums[i].signBit
                 }
