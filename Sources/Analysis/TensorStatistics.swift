@@ -1,9 +1,11 @@
+import Kernels
+import Synchronization
 import TensorCore
 
 /// What the values of one tensor are like.
 ///
 /// NaN and infinities are counted and take no part in anything else: extremes, mean, deviation and norm are those of the finite
-/// elements. Sums are taken in F64 in the order of the elements, so that they depend on nothing else.
+/// elements. Sums are taken in F64 in a fixed order, so that they depend on the elements alone.
 public struct TensorStatistics: Sendable, Hashable {
     /// The extremes of the finite elements; NaN when there is none.
     public let minimum: Double
@@ -22,48 +24,121 @@ public struct TensorStatistics: Sendable, Hashable {
 
     /// Reads a tensor twice: deviations from the known mean keep digits that a single pass loses.
     ///
-    /// - Parameter bytes: little-endian elements, at any alignment.
+    /// - Parameters:
+    ///   - bytes: little-endian elements, at any alignment.
+    ///   - budget: chunks of the tensor are read in parallel; the result does not depend on how many at a time.
     /// - Returns: nil for complex and packed types, whose elements are not real numbers of whole bytes.
-    public init?(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) {
+    public init?(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, budget: ComputeBudget = ComputeBudget(threads: 1)) {
         guard hasRealElements(dtype) else { return nil }
-        var (count, zeroCount, nanCount, infinityCount) = (0, 0, 0, 0)
-        var (minimum, maximum, sum) = (Double.infinity, -Double.infinity, 0.0)
-        forEachBlock(of: bytes, dtype) { block in
-            for value in block {
-                if value.isFinite {
-                    count += 1
-                    if value == 0 { zeroCount += 1 }
-                    if value < minimum { minimum = value }
-                    if value > maximum { maximum = value }
-                    sum += value
-                } else if value.isNaN {
-                    nanCount += 1
-                } else {
-                    infinityCount += 1
-                }
-            }
+        let width = dtype.bitWidth / 8
+        let chunks = stride(from: 0, to: bytes.count / width * width, by: Self.chunkCount * width).map { start in
+            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + Self.chunkCount * width, bytes.count)])
         }
-        let mean = count == 0 ? .nan : sum / Double(count)
+        let total = Self.sum(chunks, budget) { Counts($0, dtype) }.reduce(into: Counts()) { $0.add($1) }
+        let mean = total.count == 0 ? .nan : total.sum / Double(total.count)
         // Squares of values far from 1 would overflow or vanish; a power of two scales without rounding.
-        let magnitude = max(abs(minimum), abs(maximum))
-        let isOrdinary = count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
+        let magnitude = max(abs(total.minimum), abs(total.maximum))
+        let isOrdinary = total.count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
         let scale = isOrdinary ? 1 : Double(sign: .plus, exponent: min(1000, -magnitude.exponent), significand: 1)
-        var (squares, deviations) = (0.0, 0.0)
+        let isFinite = total.nanCount + total.infinityCount == 0
+        let squares = Self.sum(chunks, budget) { Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite) }
+        minimum = total.count == 0 ? .nan : total.minimum
+        maximum = total.count == 0 ? .nan : total.maximum
+        self.mean = mean
+        let deviations = squares.reduce(0) { $0 + $1.deviations }
+        standardDeviation = total.count == 0 ? .nan : (deviations / Double(total.count)).squareRoot() / scale
+        norm = squares.reduce(0) { $0 + $1.squares }.squareRoot() / scale
+        zeroCount = total.zeroCount
+        nanCount = total.nanCount
+        infinityCount = total.infinityCount
+    }
+
+    /// Elements whose sums are taken together, whatever the number of threads.
+    private static let chunkCount = 1 << 20
+
+    /// Measures chunks in parallel; results come in their order.
+    private static func sum<Part: Sendable>(
+        _ chunks: [UnsafeRawBufferPointer], _ budget: ComputeBudget,
+        _ measure: @Sendable (UnsafeRawBufferPointer) -> Part
+    ) -> [Part] {
+        // Safety: the caller keeps the bytes alive and nobody writes them.
+        nonisolated(unsafe) let chunks = chunks
+        let parts = Mutex<[Part?]>(Array(repeating: nil, count: chunks.count))
+        parallelChunks(count: chunks.count, threads: budget.threads) { number in
+            let part = measure(chunks[number])
+            parts.withLock { $0[number] = part }
+        }
+        return parts.withLock { $0.compactMap { $0 } }
+    }
+}
+
+/// What the first pass finds in a chunk.
+private struct Counts: Sendable {
+    var count = 0
+    var zeroCount = 0
+    var nanCount = 0
+    var infinityCount = 0
+    var minimum = Double.infinity
+    var maximum = -Double.infinity
+    var sum = 0.0
+
+    init() {}
+
+    init(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) {
         forEachBlock(of: bytes, dtype) { block in
-            for value in block where value.isFinite {
-                let scaled = value * scale
-                let deviation = scaled - mean * scale
-                squares += scaled * scaled
-                deviations += deviation * deviation
+            if isFinite(block.baseAddress!, count: block.count) {
+                addFinite(block)
+            } else {
+                for value in block {
+                    if value.isNaN { nanCount += 1 } else if value.isInfinite { infinityCount += 1 }
+                }
+                let finite = block.filter(\.isFinite)
+                finite.withUnsafeBufferPointer { addFinite($0) }
             }
         }
-        self.minimum = count == 0 ? .nan : minimum
-        self.maximum = count == 0 ? .nan : maximum
-        self.mean = mean
-        standardDeviation = count == 0 ? .nan : (deviations / Double(count)).squareRoot() / scale
-        norm = squares.squareRoot() / scale
-        self.zeroCount = zeroCount
-        self.nanCount = nanCount
-        self.infinityCount = infinityCount
+    }
+
+    private mutating func addFinite(_ values: UnsafeBufferPointer<Double>) {
+        guard let first = values.baseAddress, values.count > 0 else { return }
+        let (low, high) = extremes(first, count: values.count)
+        var zeros: UInt32 = 0
+        for i in 0..<values.count { zeros &+= first[i].zeroBit }
+        count += values.count
+        minimum = min(minimum, low)
+        maximum = max(maximum, high)
+        sum += Kernels.sum(first, count: values.count)
+        zeroCount += Int(zeros)
+    }
+
+    mutating func add(_ other: Counts) {
+        count += other.count
+        zeroCount += other.zeroCount
+        nanCount += other.nanCount
+        infinityCount += other.infinityCount
+        minimum = min(minimum, other.minimum)
+        maximum = max(maximum, other.maximum)
+        sum += other.sum
+    }
+}
+
+/// What the second pass finds in a chunk.
+private struct Squares: Sendable {
+    var squares = 0.0
+    var deviations = 0.0
+
+    init(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, mean: Double, scale: Double, isFinite: Bool) {
+        forEachBlock(of: bytes, dtype) { block in
+            if isFinite {
+                add(block, mean: mean, scale: scale)
+            } else {
+                block.filter(\.isFinite).withUnsafeBufferPointer { add($0, mean: mean, scale: scale) }
+            }
+        }
+    }
+
+    private mutating func add(_ values: UnsafeBufferPointer<Double>, mean: Double, scale: Double) {
+        guard let first = values.baseAddress else { return }
+        squares += sumOfSquares(first, minus: 0, scale: scale, count: values.count)
+        deviations += sumOfSquares(first, minus: mean, scale: scale, count: values.count)
     }
 }

@@ -66,9 +66,10 @@ public struct Resolver: Sendable {
         bank = HeadBank(tasks.map(\.head))
         batches = AuxiliaryBatches(
             inputCount: auxiliary.count, batchSize: options.batchSize, order: options.order)
+        let shardCount = options.shardCount(parameterCount: transformer.parameterCount)
         teachers = try TeacherOutputs(
             transformer, base: base, bank: bank, auxiliary: auxiliary, batches: batches, steps: options.steps,
-            budget: budget)
+            chunkSize: (options.batchSize + shardCount - 1) / shardCount, budget: budget)
     }
 
     /// Adapts one expert.

@@ -13,10 +13,13 @@ struct TeacherOutputs: Sendable {
     let slots: [Int]
     /// The base under every head, `[rows, K]`.
     let base: FloatBuffer
+    /// The images computed at once: as many as a shard of the student takes, so that products of the same size give the
+    /// same bits and a student that equals its teacher is at distance 0.
+    private let chunkSize: Int
 
     init(
         _ transformer: VisionTransformer, base parameters: [Float], bank: HeadBank, auxiliary: ImageSet,
-        batches: AuxiliaryBatches, steps: Int, budget: ComputeBudget
+        batches: AuxiliaryBatches, steps: Int, chunkSize: Int, budget: ComputeBudget
     ) throws {
         var isUsed = [Bool](repeating: false, count: auxiliary.count)
         let (needed, overflow) = steps.multipliedReportingOverflow(by: batches.batchSize)
@@ -34,7 +37,8 @@ struct TeacherOutputs: Sendable {
         for (slot, row) in used.enumerated() { slots[row] = slot }
         self.slots = slots
         rows = used
-        base = try Self.logits(transformer, parameters, bank, auxiliary, rows, budget)
+        self.chunkSize = chunkSize
+        base = try Self.logits(transformer, parameters, bank, auxiliary, used, chunkSize, budget)
     }
 
     /// The outputs of an expert under one head, `[rows, classes]`.
@@ -42,14 +46,15 @@ struct TeacherOutputs: Sendable {
         of expert: [Float], under head: ClassificationHead, _ transformer: VisionTransformer, auxiliary: ImageSet,
         budget: ComputeBudget
     ) throws -> FloatBuffer {
-        try Self.logits(transformer, expert, HeadBank([head]), auxiliary, rows, budget)
+        try Self.logits(transformer, expert, HeadBank([head]), auxiliary, rows, chunkSize, budget)
     }
 
     private static func logits(
         _ transformer: VisionTransformer, _ parameters: [Float], _ bank: HeadBank, _ images: ImageSet, _ rows: [Int],
-        _ budget: ComputeBudget
+        _ chunkSize: Int, _ budget: ComputeBudget
     ) throws -> FloatBuffer {
-        let features = try transformer.features(parameters: parameters, images: images, rows: rows, budget: budget)
+        let features = try transformer.features(
+            parameters: parameters, images: images, rows: rows, chunkSize: chunkSize, budget: budget)
         let logits = bank.logits(features: features)
         let buffer = try FloatBuffer(count: logits.count)
         _ = buffer.values.update(from: logits)

@@ -128,7 +128,7 @@ private func narrowBlock(
     case .f16: return roundToF16(source, count: count, to: destination)
     case .f64:
         for i in 0..<count {
-            destination.storeBytes(of: Double(source[i]), toByteOffset: 8 * i, as: Double.self)
+            destination.storeBytes(of: Double(source[i]), toByteOffset: 8 &* i, as: Double.self)
         }
         return 0
     default:

@@ -5,12 +5,12 @@
 /// - Returns: how many finite values became infinite.
 @discardableResult
 func roundF64ToF32(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer) -> Int {
-    var overflowCount: UInt64 = 0
+    var overflowCount: UInt32 = 0
     for i in 0..<count {
-        let value = source.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)
+        let value = source.loadUnaligned(fromByteOffset: 8 &* i, as: Double.self)
         let rounded = Float(value)
-        destination.storeBytes(of: rounded, toByteOffset: 4 * i, as: Float.self)
-        overflowCount &+= abs(rounded) == .infinity && abs(value) != .infinity ? 1 : 0
+        destination.storeBytes(of: rounded, toByteOffset: 4 &* i, as: Float.self)
+        overflowCount &+= rounded.nonFiniteBit &- value.nonFiniteBit
     }
     return Int(overflowCount)
 }
@@ -23,7 +23,7 @@ func roundF64ToF32(_ source: UnsafeRawPointer, count: Int, to destination: Unsaf
 /// IEEE Transactions on Computers 57(4), 2008.
 func roundF64ToOdd(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMutablePointer<Float>) {
     for i in 0..<count {
-        let value = source.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)
+        let value = source.loadUnaligned(fromByteOffset: 8 &* i, as: Double.self)
         let nearest = Float(value)
         let back = abs(Double(nearest))
         let bits = nearest.bitPattern

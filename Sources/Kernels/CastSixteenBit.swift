@@ -1,12 +1,14 @@
 // Conversions of the 16-bit types in integer arithmetic.
 //
 // The standard library's `Float16` needs a library call per element on processors without F16C; these loops vectorise on
-// any of them. Every function takes `count` elements at addresses of any alignment and leaves bounds to its caller.
+// any of them. For that, arithmetic wraps, indices included, and counts are sums of bits: a check for overflow or a
+// conditional increment leaves a branch in the loop. Every function takes `count` elements at addresses of any alignment and
+// leaves bounds to its caller.
 
 /// BF16 is the upper half of F32.
 func widenBF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMutablePointer<Float>) {
     for i in 0..<count {
-        let bits = UInt32(source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
+        let bits = UInt32(source.loadUnaligned(fromByteOffset: 2 &* i, as: UInt16.self))
         destination[i] = Float(bitPattern: bits << 16)
     }
 }
@@ -16,7 +18,7 @@ func widenBF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMut
 func widenF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMutablePointer<Float>) {
     let rebias = Float(bitPattern: 0x7780_0000)  // 2^112
     for i in 0..<count {
-        let half = UInt32(source.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
+        let half = UInt32(source.loadUnaligned(fromByteOffset: 2 &* i, as: UInt16.self))
         let sign = (half & 0x8000) << 16
         let magnitude = half & 0x7FFF
         let moved = magnitude << 13
@@ -26,46 +28,69 @@ func widenF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMuta
     }
 }
 
-/// Rounds to nearest even; adding to a NaN could carry into infinity, so a NaN is cut off instead, and made quiet when
-/// its payload lies in the lost half.
+/// Rounds to nearest even.
 ///
 /// - Returns: how many finite values became infinite.
 func roundToBF16(_ source: UnsafePointer<Float>, count: Int, to destination: UnsafeMutableRawPointer) -> Int {
     var overflowCount: UInt32 = 0
-    for i in 0..<count {
-        let bits = source[i].bitPattern
-        let magnitude = bits & 0x7FFF_FFFF
-        let rounded = (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16
-        let cut = bits >> 16
-        let nan = cut & 0x7F == 0 ? cut | 0x40 : cut
-        destination.storeBytes(
-            of: UInt16(truncatingIfNeeded: magnitude > 0x7F80_0000 ? nan : rounded), toByteOffset: 2 * i,
-            as: UInt16.self)
-        overflowCount &+= magnitude < 0x7F80_0000 && magnitude >= 0x7F7F_8000 ? 1 : 0
+    if isFinite(source, count: count) {
+        for i in 0..<count {
+            let bits = source[i].bitPattern
+            let rounded = nearestBF16(bits)
+            destination.storeBytes(of: UInt16(truncatingIfNeeded: rounded), toByteOffset: 2 &* i, as: UInt16.self)
+            overflowCount &+= isAtLeast(bits & 0x7FFF_FFFF, 0x7F7F_8000)
+        }
+    } else {
+        for i in 0..<count {
+            let bits = source[i].bitPattern
+            let magnitude = bits & 0x7FFF_FFFF
+            // Adding to a NaN could carry into infinity, so it is cut off, and made quiet when its payload lies in the lost half.
+            let cut = bits >> 16
+            let nan = cut & 0x7F == 0 ? cut | 0x40 : cut
+            let rounded = magnitude > 0x7F80_0000 ? nan : nearestBF16(bits)
+            destination.storeBytes(of: UInt16(truncatingIfNeeded: rounded), toByteOffset: 2 &* i, as: UInt16.self)
+            overflowCount &+= isAtLeast(magnitude, 0x7F7F_8000) & ~isAtLeast(magnitude, 0x7F80_0000)
+        }
     }
     return Int(overflowCount)
 }
 
-/// Rounds to nearest even by integer addition for normal results, by a floating-point addition that aligns the mantissa
-/// for subnormal ones; the smallest value that rounds to infinity is 65,520.
+@inline(__always)
+private func nearestBF16(_ bits: UInt32) -> UInt32 { (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16 }
+
+/// Rounds to nearest even; the smallest value that rounds to infinity is 65,520.
 ///
 /// - Returns: how many finite values became infinite.
 func roundToF16(_ source: UnsafePointer<Float>, count: Int, to destination: UnsafeMutableRawPointer) -> Int {
-    let aligner = Float(bitPattern: 0x3F00_0000)  // 0.5: its last mantissa bit is worth 2^-24, F16's smallest subnormal
     var overflowCount: UInt32 = 0
-    for i in 0..<count {
-        let bits = source[i].bitPattern
-        let sign = (bits >> 16) & 0x8000
-        let magnitude = bits & 0x7FFF_FFFF
-        let normal = (magnitude &- 0x3800_0000 &+ 0xFFF &+ ((magnitude >> 13) & 1)) >> 13
-        let subnormal = (Float(bitPattern: magnitude) + aligner).bitPattern &- 0x3F00_0000
-        let payload = (magnitude >> 13) & 0x3FF
-        let nan = 0x7C00 | (payload == 0 ? 0x200 : payload)
-        let finite = magnitude < 0x3880_0000 ? subnormal : normal
-        let large = magnitude > 0x7F80_0000 ? nan : 0x7C00
-        let half = sign | (magnitude >= 0x477F_F000 ? large : finite)
-        destination.storeBytes(of: UInt16(truncatingIfNeeded: half), toByteOffset: 2 * i, as: UInt16.self)
-        overflowCount &+= magnitude < 0x7F80_0000 && magnitude >= 0x477F_F000 ? 1 : 0
+    if isFinite(source, count: count) {
+        for i in 0..<count {
+            let bits = source[i].bitPattern
+            let magnitude = bits & 0x7FFF_FFFF
+            let half = (bits >> 16) & 0x8000 | nearestF16(magnitude)
+            destination.storeBytes(of: UInt16(truncatingIfNeeded: half), toByteOffset: 2 &* i, as: UInt16.self)
+            overflowCount &+= isAtLeast(magnitude, 0x477F_F000)
+        }
+    } else {
+        for i in 0..<count {
+            let bits = source[i].bitPattern
+            let magnitude = bits & 0x7FFF_FFFF
+            let payload = (magnitude >> 13) & 0x3FF
+            let nan = 0x7C00 | (payload == 0 ? 0x200 : payload)
+            let half = (bits >> 16) & 0x8000 | (magnitude > 0x7F80_0000 ? nan : nearestF16(magnitude))
+            destination.storeBytes(of: UInt16(truncatingIfNeeded: half), toByteOffset: 2 &* i, as: UInt16.self)
+            overflowCount &+= isAtLeast(magnitude, 0x477F_F000) & ~isAtLeast(magnitude, 0x7F80_0000)
+        }
     }
     return Int(overflowCount)
+}
+
+/// Rounds by integer addition for normal results, by a floating-point addition that aligns the mantissa for subnormal ones.
+@inline(__always)
+private func nearestF16(_ magnitude: UInt32) -> UInt32 {
+    let aligner = Float(bitPattern: 0x3F00_0000)  // 0.5: its last mantissa bit is worth 2^-24, F16's smallest subnormal
+    let normal = (magnitude &- 0x3800_0000 &+ 0xFFF &+ ((magnitude >> 13) & 1)) >> 13
+    let subnormal = (Float(bitPattern: magnitude) + aligner).bitPattern &- 0x3F00_0000
+    let finite = magnitude < 0x3880_0000 ? subnormal : normal
+    return magnitude >= 0x477F_F000 ? 0x7C00 : finite
 }

@@ -30,7 +30,19 @@ public func divide<T: ElementwiseScalar>(_ x: UnsafeMutablePointer<T>, by diviso
 public func subtract<T: ElementwiseScalar>(
     _ base: UnsafePointer<T>, from x: UnsafeMutablePointer<T>, count: Int
 ) {
-    for i in 0..<count { x[i] = x[i] == base[i] ? 0 : x[i] - base[i] }
+    if isFinite(x, count: count) {
+        for i in 0..<count { x[i] = x[i] - base[i] }
+    } else {
+        for i in 0..<count { x[i] = x[i] == base[i] ? 0 : x[i] - base[i] }
+    }
+}
+
+/// Whether no number is NaN or infinite.
+@inlinable
+public func isFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) -> Bool {
+    var found: UInt32 = 0
+    for i in 0..<count { found |= x[i].nonFiniteBit }
+    return found == 0
 }
 
 /// Counts NaN and infinities, apart.
@@ -38,10 +50,7 @@ public func subtract<T: ElementwiseScalar>(
 /// - Cost: one pass when all is finite, as nearly always.
 @inlinable
 public func countNonFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) -> (nan: Int, infinite: Int) {
-    // A finite number minus itself is 0; infinities and NaN give NaN.
-    var suspects: UInt32 = 0
-    for i in 0..<count { suspects &+= x[i] - x[i] == 0 ? 0 : 1 }
-    guard suspects > 0 else { return (0, 0) }
+    if isFinite(x, count: count) { return (0, 0) }
     var nan = 0
     var infinite = 0
     for i in 0..<count {

@@ -13,6 +13,18 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
 
     /// Orders numbers by magnitude, compared in F32: the bits without the sign. NaN is larger than infinity.
     var magnitudeKey: UInt32 { get }
+
+    // Conditions as bits, 0 or 1. A condition on data that stays a branch keeps a loop scalar, and costs a misprediction for
+    // every other random number; sums and masks of bits vectorise.
+
+    /// 1 for NaN and infinities.
+    var nonFiniteBit: UInt32 { get }
+    /// 1 for zero of either sign.
+    var zeroBit: UInt32 { get }
+    /// 1 when the sign is minus.
+    var signBit: UInt32 { get }
+    /// The number where the bit is 1, plus zero where it is 0.
+    func masked(by bit: UInt32) -> Self
 }
 
 extension Float: ElementwiseScalar {
@@ -29,6 +41,13 @@ extension Float: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { bitPattern & 0x7FFF_FFFF }
+
+    // The exponent of all ones carries into the sign's place.
+    @inlinable public var nonFiniteBit: UInt32 { ((bitPattern & 0x7F80_0000) &+ 0x0080_0000) >> 31 }
+    // Of magnitudes only zero, less 1, has the upper bit.
+    @inlinable public var zeroBit: UInt32 { ((bitPattern & 0x7FFF_FFFF) &- 1) >> 31 }
+    @inlinable public var signBit: UInt32 { bitPattern >> 31 }
+    @inlinable public func masked(by bit: UInt32) -> Float { Float(bitPattern: bitPattern & (0 &- bit)) }
 }
 
 extension Double: ElementwiseScalar {
@@ -45,4 +64,15 @@ extension Double: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { Float(self).bitPattern & 0x7FFF_FFFF }
+
+    @inlinable public var nonFiniteBit: UInt32 {
+        UInt32(truncatingIfNeeded: ((bitPattern & 0x7FF0_0000_0000_0000) &+ 0x0010_0000_0000_0000) >> 63)
+    }
+    @inlinable public var zeroBit: UInt32 { UInt32(truncatingIfNeeded: ((bitPattern & ~(1 << 63)) &- 1) >> 63) }
+    @inlinable public var signBit: UInt32 { UInt32(truncatingIfNeeded: bitPattern >> 63) }
+    @inlinable public func masked(by bit: UInt32) -> Double { Double(bitPattern: bitPattern & (0 &- UInt64(bit))) }
 }
+
+/// 1 when `key >= low`, else 0, of magnitude keys: the sign of their difference.
+@inlinable @inline(__always)
+public func isAtLeast(_ key: UInt32, _ low: UInt32) -> UInt32 { ~(key &- low) >> 31 }

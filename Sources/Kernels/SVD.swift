@@ -107,12 +107,10 @@ public func multiplyScaled(
             for k in 0..<inner { values[row * leftStride + k] *= weights[k] }
         }
     }
-    guard let m = Int32(exactly: rows), let n = Int32(exactly: columns), let k = Int32(exactly: inner),
-        let stride = Int32(exactly: leftStride)
-    else { throw .tooLarge }
-    cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, left.pointer, stride, right.pointer, n, 0,
-        result.pointer, n)
+    guard max(rows, columns, leftStride) <= largestMatrixDimension else { throw .tooLarge }
+    multiply(
+        rows, columns, inner, .rows(left.pointer, stride: leftStride), .rows(right.pointer, stride: columns),
+        into: result.pointer, stride: columns)
 }
 
 /// Below this a singular value is rounding noise: the rule of NumPy's and MATLAB's `matrix_rank`, with F32's epsilon.

@@ -43,6 +43,11 @@ public struct MagnitudeSelection: Sendable {
         for bin in 0..<Self.binCount { counts[bin] &+= UInt64(partial[bin]) }
     }
 
+    /// Adds a pass's counts of some of the values, when they may exceed 32 bits.
+    public mutating func absorb(_ partial: [UInt64]) {
+        for bin in 0..<Self.binCount { counts[bin] &+= partial[bin] }
+    }
+
     /// Ends a pass, the first or the second.
     public mutating func finishPass() {
         var larger = largerCount

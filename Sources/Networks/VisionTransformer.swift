@@ -30,19 +30,23 @@ public struct VisionTransformer: Sendable {
     public func features(
         parameters: [Float], images: ImageSet, budget: ComputeBudget
     ) throws(NetworkError) -> [Float] {
-        try features(parameters: parameters, images: images, rows: Array(0..<images.count), budget: budget)
+        try features(
+            parameters: parameters, images: images, rows: Array(0..<images.count),
+            chunkSize: max(1, min(32, 2048 / config.tokenCount)), budget: budget)
     }
 
-    /// The features of chosen images of a set, in the order of `rows`.
+    /// The features of chosen images of a set, in the order of `rows`, computed `chunkSize` at a time.
+    ///
+    /// The last bits of a feature depend on the chunk's size, because OpenBLAS adds up in another order for matrices of
+    /// another size.
     ///
     /// - Precondition: every row lies inside the set.
-    public func features(
-        parameters: [Float], images: ImageSet, rows: [Int], budget: ComputeBudget
+    package func features(
+        parameters: [Float], images: ImageSet, rows: [Int], chunkSize: Int, budget: ComputeBudget
     ) throws(NetworkError) -> [Float] {
         try check(parameters: parameters)
         try check(images)
         precondition(rows.allSatisfy { 0..<images.count ~= $0 }, "a row lies outside of the set")
-        let chunkSize = max(1, min(32, 2048 / config.tokenCount))
         let chunkCount = (rows.count + chunkSize - 1) / chunkSize
         let workerCount = max(1, min(budget.threads, chunkCount))
         let width = config.featureSize

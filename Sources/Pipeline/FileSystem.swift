@@ -27,7 +27,7 @@ func requireMemory<T>(count: Int, of type: T.Type) throws(IOError) {
 /// Makes a folder and those above it, where they are missing.
 ///
 /// - Throws: `IOError` that names the folder.
-func makeFolder(_ path: FilePath) throws(IOError) {
+public func makeFolder(_ path: FilePath) throws(IOError) {
     guard !path.isEmpty else { return }
     if fileExists(path) {
         var status = stat()

@@ -15,7 +15,8 @@ struct Convert: ToolCommand {
             ends in / or is a folder is written as model.safetensors inside it.
 
             Example:
-              untangle convert Fixtures/suites/tiny/base.safetensors base.npz --only 'blocks.0.*' --dtype f16
+              untangle convert Fixtures/suites/tiny/base.safetensors base.npz \\
+                --only 'blocks.0.*' --dtype f16
             """)
 
     @Argument(help: "A file, a *.index.json, or a folder.")
@@ -67,7 +68,7 @@ struct Convert: ToolCommand {
         let store = try TensorStore(opening: input, options: reading.readOptions)
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
-        if isFolder { try OutputFolder.make(path) }
+        if isFolder { try makeFolder(path) }
 
         let threads = session.workers(decoding: plan.items.map(\.sourceIndex), of: store.reader)
         let progress = session.progress

@@ -15,8 +15,8 @@ struct Diff: ToolCommand {
             values.
 
             Example:
-              untangle diff Fixtures/suites/tiny/base.safetensors Fixtures/suites/tiny/expert_digits.safetensors \
-            --exit-zero
+              untangle diff Fixtures/suites/tiny/base.safetensors \\
+                Fixtures/suites/tiny/expert_digits.safetensors --exit-zero
             """)
 
     @Argument(help: "A file, a *.index.json, or a folder.")

@@ -13,8 +13,9 @@ struct Evaluate: ToolCommand {
         abstract: "Measure the accuracy of a backbone under task heads.",
         discussion: """
             Example:
-              untangle evaluate Fixtures/suites/tiny/expert_digits.safetensors \
-            --head digits=Fixtures/suites/tiny/heads_digits.safetensors --data digits=Fixtures/suites/tiny/test_digits.npz
+              untangle evaluate Fixtures/suites/tiny/expert_digits.safetensors \\
+                --head digits=Fixtures/suites/tiny/heads_digits.safetensors \\
+                --data digits=Fixtures/suites/tiny/test_digits.npz
             """)
 
     @Argument(help: "The backbone.")

@@ -19,14 +19,14 @@ struct InterferenceCommand: ToolCommand {
             Labels are not needed; where there are some, accuracies are shown.
 
             Example:
-              untangle interference --base Fixtures/suites/tiny/base.safetensors \
-            --expert digits=Fixtures/suites/tiny/expert_digits.safetensors \
-            --expert latin=Fixtures/suites/tiny/expert_latin_lower.safetensors \
-            --head digits=Fixtures/suites/tiny/heads_digits.safetensors \
-            --head latin=Fixtures/suites/tiny/heads_latin_lower.safetensors \
-            --data digits=Fixtures/suites/tiny/test_digits.npz \
-            --data latin=Fixtures/suites/tiny/test_latin_lower.npz \
-            --method task_arithmetic --set lambda=0.5 --matrix
+              untangle interference --base Fixtures/suites/tiny/base.safetensors \\
+                --expert digits=Fixtures/suites/tiny/expert_digits.safetensors \\
+                --expert latin=Fixtures/suites/tiny/expert_latin_lower.safetensors \\
+                --head digits=Fixtures/suites/tiny/heads_digits.safetensors \\
+                --head latin=Fixtures/suites/tiny/heads_latin_lower.safetensors \\
+                --data digits=Fixtures/suites/tiny/test_digits.npz \\
+                --data latin=Fixtures/suites/tiny/test_latin_lower.npz \\
+                --method task_arithmetic --set lambda=0.5 --matrix
             """)
 
     @OptionGroup var experts: ExpertOptions

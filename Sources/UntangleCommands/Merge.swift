@@ -21,9 +21,11 @@ struct Merge: ToolCommand {
             weight=... says otherwise.
 
             Example:
-              untangle merge --method ties --set density=0.2 --base Fixtures/suites/tiny/base.safetensors \
-            Fixtures/suites/tiny/expert_digits.safetensors Fixtures/suites/tiny/expert_latin_lower.safetensors \
-            --output merged.safetensors
+              untangle merge --method ties --set density=0.2 \\
+                --base Fixtures/suites/tiny/base.safetensors \\
+                Fixtures/suites/tiny/expert_digits.safetensors \\
+                Fixtures/suites/tiny/expert_latin_lower.safetensors \\
+                --output merged.safetensors
             """)
 
     @Argument(help: "A recipe and the output; or, with --method, the experts.")
@@ -95,7 +97,7 @@ struct Merge: ToolCommand {
         }
         guard let target else { throw UsageError("there is no output") }
         if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
-        if target.hasSuffix("/") { try OutputFolder.make(FilePath(target)) }
+        if target.hasSuffix("/") { try makeFolder(FilePath(target)) }
         let (report, written) = try stage.write(
             to: FilePath(target), format: format ?? (target.hasSuffix("/") ? .safetensors : nil),
             options: writing.writeOptions(), progress: session.progress)

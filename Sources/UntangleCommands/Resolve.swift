@@ -15,12 +15,12 @@ struct Resolve: ToolCommand {
             checkpoint per expert, in the format and types of the original.
 
             Example:
-              untangle resolve --base Fixtures/suites/tiny/base.safetensors \
-            --expert digits=Fixtures/suites/tiny/expert_digits.safetensors \
-            --expert latin=Fixtures/suites/tiny/expert_latin_lower.safetensors \
-            --head digits=Fixtures/suites/tiny/heads_digits.safetensors \
-            --head latin=Fixtures/suites/tiny/heads_latin_lower.safetensors \
-            --auxiliary Fixtures/suites/tiny/aux_mixed.npz --output out/resolved
+              untangle resolve --base Fixtures/suites/tiny/base.safetensors \\
+                --expert digits=Fixtures/suites/tiny/expert_digits.safetensors \\
+                --expert latin=Fixtures/suites/tiny/expert_latin_lower.safetensors \\
+                --head digits=Fixtures/suites/tiny/heads_digits.safetensors \\
+                --head latin=Fixtures/suites/tiny/heads_latin_lower.safetensors \\
+                --auxiliary Fixtures/suites/tiny/aux_mixed.npz --output out/resolved
             """)
 
     @OptionGroup var experts: ExpertOptions

@@ -14,7 +14,8 @@ struct Untangle: ParsableCommand {
             """,
         version: ToolVersion.current,
         subcommands: [
-            Inspect.self, Convert.self, Verify.self, Diff.self, InterferenceCommand.self, Resolve.self, Merge.self,
+            Inspect.self, Convert.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self, Resolve.self,
+            Merge.self,
             Evaluate.self, Run.self,
         ])
 }

@@ -12,17 +12,24 @@ struct BenchmarkCase: Sendable {
 
 /// The cases and their command line.
 enum Benchmarks {
-    static let cases: [BenchmarkCase] = [.riStep]
+    static let cases: [BenchmarkCase] = [.riStep, .open, .convert, .merge]
 
+    /// Runs one case, or all with their defaults when no name is given.
+    ///
     /// - Returns: the exit status.
     static func run(_ arguments: [String]) -> Int32 {
-        guard let name = arguments.first, let benchmark = cases.first(where: { $0.name == name }) else {
-            print("usage: untangle-bench CASE [--threads N] [options]")
+        let chosen = arguments.isEmpty ? cases : cases.filter { $0.name == arguments[0] }
+        guard !chosen.isEmpty else {
+            print("usage: untangle-bench [CASE [--threads N] [options]]")
             for benchmark in cases { print("  \(benchmark.name) \(benchmark.options)\n      \(benchmark.question)") }
             return 2
         }
         do {
-            try benchmark.run(try BenchmarkOptions(Array(arguments.dropFirst())))
+            let options = try BenchmarkOptions(Array(arguments.dropFirst()))
+            for benchmark in chosen {
+                print("\(benchmark.name): \(benchmark.question)")
+                try benchmark.run(options)
+            }
             return 0
         } catch {
             print("error: \(error)")
@@ -44,10 +51,7 @@ struct BenchmarkOptions: Sendable {
         }
     }
 
-    func text(_ name: String) throws -> String {
-        guard let value = values[name] else { throw BenchmarkUsage(message: "--\(name) is missing") }
-        return value
-    }
+    func text(_ name: String, default fallback: String) -> String { values[name] ?? fallback }
 
     func number(_ name: String, default fallback: Int) throws -> Int {
         guard let text = values[name] else { return fallback }

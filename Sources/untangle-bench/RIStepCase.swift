@@ -1,6 +1,8 @@
 import Interference
 import Kernels
 import Networks
+import Pipeline
+import SystemPackage
 import TensorCore
 
 extension BenchmarkCase {
@@ -8,9 +10,10 @@ extension BenchmarkCase {
     /// teachers are cached.
     static let riStep = BenchmarkCase(
         name: "ri-step", question: "How long does a step of Resolving Interference take, beside plain matrix products?",
-        options: "--suite DIR [--threads N] [--steps 60] [--batch-size 64] [--shards 8] [--runs 5]"
+        options:
+            "[--suite Fixtures/suites/eight-tasks] [--threads N] [--steps 60] [--batch-size 64] [--shards 8] [--runs 5]"
     ) { options in
-        let suite = try SuiteFolder(options.text("suite"))
+        let suite = try Suite(FilePath(options.text("suite", default: "Fixtures/suites/eight-tasks")))
         let budget = try options.budget()
         let steps = try options.number("steps", default: 60)
         let batchSize = try options.number("batch-size", default: 64)
@@ -19,7 +22,7 @@ extension BenchmarkCase {
         let resolver = try Resolver(
             transformer: suite.transformer, base: suite.base, tasks: suite.tasks, auxiliary: suite.auxiliary,
             options: ResolverOptions(steps: steps, batchSize: batchSize, shardCount: shards), budget: budget)
-        let expert = try suite.expert(0)
+        let expert = suite.expert
         var loss = 0.0
         // A run has a warm end: the first step's clock starts when the teachers are done.
         let series = try Series(runs: runs) {
@@ -44,6 +47,36 @@ extension BenchmarkCase {
         }
         let ceiling = try productCeiling(budget)
         print("ceiling: \(fixed(ceiling * 1e-9, 1)) GFLOP/s, \(budget.threads) products of 512 x 512 x 512 at once")
+    }
+}
+
+/// What the step needs of a suite of `Fixtures/suites`.
+private struct Suite {
+    let transformer: VisionTransformer
+    let tasks: [TaskHead]
+    let base: [Float]
+    /// The first task's.
+    let expert: [Float]
+    let auxiliary: ImageSet
+
+    init(_ folder: FilePath) throws {
+        let names = [
+            "fashion_tops", "fashion_gear", "digits", "latin_lower", "greek", "cyrillic", "devanagari", "gratings",
+        ]
+        let set = try ExpertSet(
+            base: folder.appending("base.safetensors"),
+            experts: names.map {
+                ExpertFiles(
+                    name: $0, checkpoint: folder.appending("expert_\($0).safetensors"),
+                    head: folder.appending("heads_\($0).safetensors"))
+            })
+        transformer = set.backbone.network
+        tasks = set.experts.compactMap(\.task)
+        base = try set.backbone.parameters(of: set.base)
+        expert = try set.backbone.parameters(of: set.experts[0].store)
+        auxiliary = try ImageFile(
+            folder.appending("aux_mixed.npz"), for: transformer.config, normalization: set.backbone.normalization
+        ).images
     }
 }
 

@@ -4,7 +4,9 @@ import TestSupport
 import Testing
 
 @Suite struct CommandLineTests {
-    private static let commands = ["inspect", "convert", "verify", "diff"]
+    private static let commands = [
+        "inspect", "convert", "verify", "diff", "vectors", "interference", "resolve", "merge", "evaluate", "run",
+    ]
     private let base = "Fixtures/suites/tiny/base.safetensors"
 
     @Test func printsItsVersion() throws {
@@ -29,8 +31,7 @@ import Testing
         #expect(try tool.run("help", command).output == help.output)
         let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
         let start = try #require(lines.firstIndex(of: "Example:"))
-        // A long example is wrapped by the help screen.
-        let example = lines[(start + 1)...].prefix { !$0.isEmpty }.joined(separator: " ")
+        let example = lines[(start + 1)...].prefix { !$0.isEmpty }.joined(separator: "\n")
         #expect(example.contains("untangle \(command)"))
         let outcome = try tool.shell(example)
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -73,9 +74,14 @@ import Testing
     }
 
     @Test func saysThatAFileIsMissing() throws {
-        for command in Self.commands {
-            let files = command == "diff" || command == "convert" ? ["missing.npz", "b.npz"] : ["missing.npz"]
-            let outcome = try Tool().run([command] + files + ["--json"])
+        let commandLines = [
+            ["inspect", "missing.npz"], ["convert", "missing.npz", "b.npz"], ["verify", "missing.npz"],
+            ["diff", "missing.npz", "b.npz"], ["vectors", "--base", "missing.npz", base], ["run", "missing.npz"],
+            ["merge", "missing.npz", "b.npz"],
+            ["evaluate", "missing.npz", "--head", "a=b", "--data", "a=c"],
+        ]
+        for arguments in commandLines {
+            let outcome = try Tool().run(arguments + ["--json"])
             #expect(outcome.status == 3)
             #expect(try outcome.error()["code"].string == "io.not_found")
             #expect(try outcome.error()["file"].string == "missing.npz")

@@ -85,7 +85,7 @@ import Testing
         (["x.unknown"], "usage.output_format"), (["x.npz", "--shard-size", "1M"], "usage.shard_size"),
         (["x.npz", "--dtype", "i32"], "usage.dtype"), (["x.npz", "--rename", "a"], "usage.rename"),
         (["x.npz", "--metadata", "a"], "usage"), (["x.npz", "--only", "none"], "convert.nothing_selected"),
-        (["x.npz", "--rename", ".*=>same"], "convert.duplicate_name"), (["x.npy"], "format.bad_shape"),
+        (["x.npz", "--rename", ".*=>same"], "convert.duplicate_name"), (["x.npy"], "format.tensor_count"),
         (["no/folder/x.npz"], "io.not_found"),
     ])
     func saysWhatIsWrong(arguments: [String], code: String) throws {

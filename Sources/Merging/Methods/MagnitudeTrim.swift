@@ -121,8 +121,9 @@ final class MagnitudeTrim: MergeSurvey {
         guard let key = state.withLock({ $0.search[expert] == nil ? nil : $0.cuts[expert].key }) else { return }
         var equal = 0
         reader.forEachBlock(of: expert) { _, count, values in
+            // The difference of two keys is below 2^31, so only zero minus 1 has the upper bit.
             var blockEqual: UInt32 = 0
-            for i in 0..<count { blockEqual &+= values[i].magnitudeKey == key ? 1 : 0 }
+            for i in 0..<count { blockEqual &+= ((values[i].magnitudeKey ^ key) &- 1) >> 31 }
             equal += Int(blockEqual)
         }
         state.withLock { $0.equalCounts[expert][reader.chunk.number] = equal }
@@ -165,12 +166,20 @@ final class MagnitudeTrim: MergeSurvey {
             if cut.isKeepingAll {
                 for i in 0..<block.count { vote[i] = weight * vote[i] }
             } else {
-                for i in 0..<keptEqualCount { vote[i] = vote[i].magnitudeKey >= cut.key ? weight * vote[i] : 0 }
-                for i in keptEqualCount..<block.count {
-                    vote[i] = vote[i].magnitudeKey > cut.key ? weight * vote[i] : 0
-                }
+                keep(vote, from: cut.key, weight: weight, in: 0..<keptEqualCount)
+                keep(vote, from: cut.key + 1, weight: weight, in: keptEqualCount..<block.count)
             }
         }
+    }
+}
+
+/// Multiplies by the weight what reaches a magnitude, and clears the rest.
+@inline(__always)
+private func keep<T: ElementwiseScalar>(_ x: UnsafeMutablePointer<T>, from key: UInt32, weight: T, in range: Range<Int>)
+{
+    for i in range {
+        let stays = isAtLeast(x[i].magnitudeKey, key)
+        x[i] = (weight * x[i]).masked(by: stays)
     }
 }
 

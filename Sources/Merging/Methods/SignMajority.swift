@@ -48,11 +48,14 @@ final class SignMajority: MergeSurvey {
                 let votes = weights.indices.map { block.row($0) }
                 trim.readVotes(of: block, base: base, weights: weights, into: votes)
                 addUp(votes, into: block.result, count: count)
+                let sums = block.result
                 var positive: UInt32 = 0
                 var negative: UInt32 = 0
                 for i in 0..<count {
-                    positive &+= block.result[i] > 0 ? 1 : 0
-                    negative &+= block.result[i] < 0 ? 1 : 0
+                    // not zero, not NaN
+                    let votes = ~(sums[i].zeroBit | isAtLeast(sums[i].magnitudeKey, 0x7F80_0001)) & 1
+                    positive &+= votes & ~sums[i].signBit
+                    negative &+= votes & sums[i].signBit
                 }
                 chunkBalance += Int(positive) - Int(negative)
             }

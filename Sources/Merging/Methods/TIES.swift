@@ -99,7 +99,7 @@ struct SignElection: ElementwiseRule {
     let majority: SignMajority?
     let survey: (any MergeSurvey)?
 
-    func scratchRowCount(expertCount: Int) -> Int { expertCount + 4 }
+    func scratchRowCount(expertCount: Int) -> Int { expertCount + 3 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
 
@@ -113,28 +113,42 @@ struct SignElection: ElementwiseRule {
         block.readBase(into: base)
         trim.readVotes(of: block, base: base, weights: weights, into: votes)
         addUp(votes, into: sum, count: count)
-
-        let zeroIsPositive = majority?.isPositive ?? true
-        block.result.update(repeating: 0, count: count)
+        let result = block.result
+        let zeroSign: UInt32 = majority?.isPositive ?? true ? 0 : 1
+        result.update(repeating: 0, count: count)
         divisor.update(repeating: 0, count: count)
         for expert in weights.indices {
-            let vote = votes[expert]
-            let weight = T(weights[expert])
-            for i in 0..<count {
-                let isPositive = sum[i] > 0 || (sum[i] == 0 && zeroIsPositive)
-                let agrees = isPositive ? vote[i] > 0 : vote[i] < 0
-                block.result[i] += agrees ? vote[i] : 0
-                divisor[i] += agrees ? weight : 0
-            }
+            addAgreeing(
+                votes[expert], sum: sum, zeroSign: zeroSign, weight: T(weights[expert]), to: result, divisor,
+                count: count)
         }
         if normalize {
-            for i in 0..<count { block.result[i] /= abs(divisor[i]) < 1e-8 ? 1 : divisor[i] }
+            for i in 0..<count { result[i] = result[i] / (abs(divisor[i]) < 1e-8 ? 1 : divisor[i]) }
         }
         let lambda = T(lambda)
-        for i in 0..<count {
+        if isFinite(sum, count: count) {
+            for i in 0..<count { result[i] = base[i] + lambda * result[i] }
+        } else {
             // NaN has no sign and would be lost in the election.
-            block.result[i] = sum[i] == sum[i] ? base[i] + lambda * block.result[i] : sum[i]
+            for i in 0..<count { result[i] = sum[i].isNaN ? sum[i] : base[i] + lambda * result[i] }
         }
+    }
+}
+
+/// Adds to the result what has the sign of the sum, and its weight to the divisor.
+///
+/// - Parameter zeroSign: the sign bit that a sum of zero elects.
+@inline(__always)
+private func addAgreeing<T: ElementwiseScalar>(
+    _ vote: UnsafePointer<T>, sum: UnsafePointer<T>, zeroSign: UInt32, weight: T, to result: UnsafeMutablePointer<T>,
+    _ divisor: UnsafeMutablePointer<T>, count: Int
+) {
+    for i in 0..<count {
+        let isZero = sum[i].zeroBit
+        let elected = sum[i].signBit & ~isZero | zeroSign & isZero
+        let agrees = ~(vote[i].signBit ^ elected | vote[i].zeroBit) & 1
+        result[i] = result[i] + vote[i].masked(by: agrees)
+        divisor[i] = divisor[i] + weight.masked(by: agrees)
     }
 }
 

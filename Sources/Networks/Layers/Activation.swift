@@ -29,16 +29,16 @@ package func activationForward(
         for i in 0..<N {
             let v = x[i]
             let square = v * v
-            let gate = logistic(1.595_769_1 * v * (1 + 0.044_715 * square))
+            let (gate, rest) = logistic(1.595_769_1 * v * (1 + 0.044_715 * square))
             let inner = 1.595_769_1 * (1 + 0.134_145 * square)
-            slope[i] = gate + v * gate * (1 - gate) * inner
+            slope[i] = gate + v * gate * rest * inner
             x[i] = v * gate
         }
     case .quickGELU:
         for i in 0..<N {
             let v = x[i]
-            let gate = logistic(1.702 * v)
-            slope[i] = gate + 1.702 * v * gate * (1 - gate)
+            let (gate, rest) = logistic(1.702 * v)
+            slope[i] = gate + 1.702 * v * gate * rest
             x[i] = v * gate
         }
     }

@@ -5,7 +5,7 @@ extension RunReport {
     /// The report as a table for people, followed by what was written.
     public var text: String {
         var text = ""
-        if !tasks.isEmpty { text += table + "\n" }
+        if !tasks.isEmpty { text += table.rendered() + "\n" }
         let resolved = recipe.resolve.map { " after \($0.options.steps.grouped) steps of RI per expert" } ?? ""
         text += "\(recipe.mergeMethod) of \(recipe.models.count) experts\(resolved), \(duration.readable)\n"
         if let folder = adapted.first?.path?.removingLastComponent() {
@@ -19,28 +19,20 @@ extension RunReport {
         return text
     }
 
-    private var table: String {
-        var table = Table([Table.Column("task")] + titles.dropFirst().map { Table.Column($0, .right) })
-        for row in cells { table.append(row) }
-        return table.rendered()
-    }
-
-    /// The titles of the columns; those about RI are missing when nothing was resolved.
-    var titles: [String] {
-        mergedResolved == nil
-            ? ["task", "base", "expert", "merged", "interference"]
-            : ["task", "base", "expert", "merged", "merged + RI", "interference", "with RI"]
-    }
-
-    /// The rows of the table as texts, the last of them with means and totals.
-    var cells: [[String]] {
-        (rows + [summary]).map { row in
-            let accuracies = [row.base, row.expert, row.merged].map(percent)
-            return mergedResolved == nil
-                ? [row.name] + accuracies + [number(row.interference)]
-                : [row.name] + accuracies + [percent(row.mergedResolved), number(row.interference)]
-                    + [number(row.interferenceResolved)]
+    /// A row for every task, and one of means and totals; the columns about RI are missing when nothing was resolved.
+    var table: Table {
+        let hasResolved = mergedResolved != nil
+        let titles =
+            ["base", "expert", "merged"] + (hasResolved ? ["merged + RI"] : []) + ["interference"]
+            + (hasResolved ? ["with RI"] : [])
+        var table = Table([Table.Column("task")] + titles.map { Table.Column($0, .right) })
+        for row in rows + [summary] {
+            table.append(
+                [row.name, percent(row.base), percent(row.expert), percent(row.merged)]
+                    + (hasResolved ? [percent(row.mergedResolved)] : []) + [number(row.interference)]
+                    + (hasResolved ? [number(row.interferenceResolved)] : []))
         }
+        return table
     }
 
     private func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }

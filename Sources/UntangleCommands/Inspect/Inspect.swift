@@ -13,7 +13,8 @@ struct Inspect: ToolCommand {
             Without --stats, --checksum and --histogram only the description of the tensors is read, not their data.
 
             Example:
-              untangle inspect Fixtures/suites/tiny/base.safetensors --only 'blocks.*.weight' --stats
+              untangle inspect Fixtures/suites/tiny/base.safetensors \\
+                --only 'blocks.*.weight' --stats
             """)
 
     @Argument(help: "A file, a *.index.json, or a folder.")

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// The results of numbered pieces of work that several threads do; after a failure the rest is not begun.
-final class FirstFailure<Result: Sendable>: Sendable {
+package final class FirstFailure<Result: Sendable>: Sendable {
     private let state: Mutex<State>
 
     private struct State {
@@ -9,9 +9,9 @@ final class FirstFailure<Result: Sendable>: Sendable {
         var failure: (place: Int, error: any Error)?
     }
 
-    init(count: Int) { state = Mutex(State(results: Array(repeating: nil, count: count))) }
+    package init(count: Int) { state = Mutex(State(results: Array(repeating: nil, count: count))) }
 
-    func run(_ place: Int, _ work: () throws -> Result) {
+    package func run(_ place: Int, _ work: () throws -> Result) {
         guard state.withLock({ $0.failure == nil }) else { return }
         do {
             let result = try work()
@@ -26,7 +26,7 @@ final class FirstFailure<Result: Sendable>: Sendable {
     /// The results in order.
     ///
     /// - Throws: of the failures that occurred, the one of the lowest number.
-    func results() throws -> [Result] {
+    package func results() throws -> [Result] {
         try state.withLock { state in
             if let failure = state.failure { throw failure.error }
             return state.results.compactMap { $0 }

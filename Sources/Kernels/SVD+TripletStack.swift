@@ -1,19 +1,18 @@
-import Kernels
 import TensorCore
 
 /// The leading singular triplets of several matrices of one shape, one after the other.
-struct TripletStack {
-    private(set) var singularValues: [Float] = []
+package struct TripletStack {
+    package private(set) var singularValues: [Float] = []
     /// `[count, columns]`, with room for more.
-    let vt: FloatBuffer
+    package let vt: FloatBuffer
     /// Left vectors as rows, `[count, rows]`, so that a matrix that adds few of them leaves no gap.
-    private let ut: FloatBuffer
+    package let ut: FloatBuffer
     private let rows: Int
     private let columns: Int
 
-    var count: Int { singularValues.count }
+    package var count: Int { singularValues.count }
 
-    init(rows: Int, columns: Int, capacity: Int) throws(IOError) {
+    package init(rows: Int, columns: Int, capacity: Int) throws(IOError) {
         self.rows = rows
         self.columns = columns
         ut = try FloatBuffer(count: capacity * rows)
@@ -21,7 +20,7 @@ struct TripletStack {
     }
 
     /// Appends the first triplets of a decomposition.
-    mutating func append(_ factors: SingularValueDecomposition, count added: Int) {
+    package mutating func append(_ factors: SingularValueDecomposition, count added: Int) {
         let left = ut.pointer + count * rows
         let source = factors.u.pointer
         for k in 0..<added {
@@ -32,7 +31,7 @@ struct TripletStack {
     }
 
     /// The left vectors as columns, `[rows, count]`.
-    func leftVectors() throws(IOError) -> FloatBuffer {
+    package func leftVectors() throws(IOError) -> FloatBuffer {
         let u = try FloatBuffer(count: rows * count)
         for row in 0..<rows {
             for k in 0..<count { u.pointer[row * count + k] = ut.pointer[k * rows + row] }

@@ -1,0 +1,186 @@
+import Checkpoints
+import Kernels
+import TensorCore
+
+/// The differences between experts and the base that they were trained from.
+///
+/// Only tensors of F16, BF16, F32 and F64 have a task vector. It is held in F32; from F64 it is taken in F64 and rounded.
+public struct TaskVectorSet: Sendable {
+    /// The tensors that have a task vector, as in the base.
+    public let tensors: [TensorDescriptor]
+    public let names: [String]
+    let base: TensorStore
+    let experts: [TensorStore]
+
+    /// Checks that every expert has the base's tensors in their shapes.
+    ///
+    /// - Throws: `AnalysisError` `analysis.incompatible` with all differences at once.
+    public init(
+        base: TensorStore, experts: [(name: String, store: TensorStore)], selection: TensorSelection = TensorSelection()
+    ) throws(AnalysisError) {
+        var differences: [String] = []
+        tensors = base.descriptors.filter { selection.contains($0.name) && $0.dtype.isComputable }
+        for (name, store) in experts {
+            for tensor in tensors {
+                guard let other = store.descriptor(named: tensor.name) else {
+                    differences.append("tensor \"\(tensor.name)\" is in the base, not in \(name)")
+                    continue
+                }
+                if other.shape != tensor.shape {
+                    differences.append(
+                        "tensor \"\(tensor.name)\" has shape \(tensor.shape) in the base, \(other.shape) in \(name)")
+                } else if !other.dtype.isComputable {
+                    differences.append(
+                        "tensor \"\(tensor.name)\" has type \(tensor.dtype.rawValue) in the base, \(other.dtype.rawValue) in \(name)"
+                    )
+                }
+            }
+            for other in store.descriptors where selection.contains(other.name) {
+                if base.index(of: other.name) == nil {
+                    differences.append("tensor \"\(other.name)\" is in \(name), not in the base")
+                }
+            }
+        }
+        guard differences.isEmpty else {
+            let shown = differences.prefix(20).joined(separator: "\n  ")
+            let rest = differences.count > 20 ? "\n  and \(differences.count - 20) more" : ""
+            throw AnalysisError(
+                .incompatible, "the models do not fit together\n  \(shown)\(rest)",
+                hint: "leave tensors out with --exclude, or check that all experts come from this base")
+        }
+        self.base = base
+        self.experts = experts.map(\.store)
+        names = experts.map(\.name)
+    }
+
+    /// - Precondition: the experts have the tensors.
+    init(tensors: [TensorDescriptor], names: [String], base: TensorStore, experts: [TensorStore]) {
+        self.tensors = tensors
+        self.names = names
+        self.base = base
+        self.experts = experts
+    }
+
+    /// All parameters that have a task vector.
+    public var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
+
+    /// The bytes of one tensor in the base and every expert.
+    func load(_ tensor: Int) throws -> LoadedTaskVector {
+        let name = tensors[tensor].name
+        return LoadedTaskVector(
+            tensor: tensor, elementCount: tensors[tensor].elementCount,
+            base: try Self.bytes(of: name, in: base), experts: try experts.map { try Self.bytes(of: name, in: $0) })
+    }
+
+    private static func bytes(of name: TensorName, in store: TensorStore) throws -> (TensorBytes, DType) {
+        guard let place = store.index(of: name) else { preconditionFailure("checked when the set was made") }
+        return (try store.reader.bytes(of: place), store.descriptors[place].dtype)
+    }
+
+    /// Memory that `load` takes for tensors that are not mapped.
+    private func decodedByteCount(_ tensor: Int) -> Int {
+        ([base] + experts).reduce(0) { sum, store in
+            guard let place = store.index(of: tensors[tensor].name), !store.reader.isMapped(place) else { return sum }
+            return sum + store.descriptors[place].byteCount
+        }
+    }
+
+    /// Works on all chunks of all tensors in parallel; results come in the order of tensors and chunks.
+    func mapChunks<R: Sendable>(
+        threads: Int, _ body: @Sendable (LoadedTaskVector, Range<Int>) throws -> R
+    ) throws -> [(tensor: Int, result: R)] {
+        var results: [(tensor: Int, result: R)] = []
+        var next = 0
+        while next < tensors.count {
+            var batch: [LoadedTaskVector] = []
+            var decoded = 0
+            repeat {
+                decoded += decodedByteCount(next)
+                batch.append(try load(next))
+                next += 1
+            } while next < tensors.count && decoded + decodedByteCount(next) <= Self.batchByteCount
+            let loaded = batch
+            let chunks = loaded.indices.flatMap { place in loaded[place].chunks.map { (place, $0) } }
+            let done = FirstFailure<R>(count: chunks.count)
+            parallelChunks(count: chunks.count, threads: threads) { number in
+                done.run(number) { try body(loaded[chunks[number].0], chunks[number].1) }
+            }
+            results += zip(chunks, try done.results()).map { (tensor: loaded[$0.0].tensor, result: $1) }
+        }
+        return results
+    }
+
+    /// Decoded tensors that are held at a time, unless one alone is larger.
+    private static let batchByteCount = 256 << 20
+}
+
+/// One tensor of the base and of every expert, in memory or mapped.
+struct LoadedTaskVector: Sendable {
+    let tensor: Int
+    let elementCount: Int
+    let base: (bytes: TensorBytes, dtype: DType)
+    let experts: [(bytes: TensorBytes, dtype: DType)]
+
+    /// Elements that are worked on at a time: a row of them is 16 KiB.
+    static let blockCapacity = 4096
+
+    /// Runs of elements whose borders depend on the tensor alone.
+    var chunks: [Range<Int>] {
+        stride(from: 0, to: elementCount, by: 1 << 20).map { $0..<min($0 + 1 << 20, elementCount) }
+    }
+
+    /// Reads the base, in F32.
+    func readBase(_ range: Range<Int>, into values: UnsafeMutablePointer<Float>) {
+        Self.read(base, range, into: values)
+    }
+
+    /// Reads the task vector of an expert, θ_i − θ₀.
+    ///
+    /// - Precondition: the range has at most `blockCapacity` elements.
+    func readTaskVector(of expert: Int, _ range: Range<Int>, into values: UnsafeMutablePointer<Float>) {
+        if base.dtype == .f64 || experts[expert].dtype == .f64 {
+            withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * range.count) { memory in
+                let wide = memory.baseAddress!
+                readDifference(of: expert, range, into: wide, baseValues: wide + range.count)
+                for i in 0..<range.count { values[i] = Float(wide[i]) }
+            }
+        } else {
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: range.count) { memory in
+                readDifference(of: expert, range, into: values, baseValues: memory.baseAddress!)
+            }
+        }
+    }
+
+    private func readDifference<T: ElementwiseScalar>(
+        of expert: Int, _ range: Range<Int>, into values: UnsafeMutablePointer<T>, baseValues: UnsafeMutablePointer<T>
+    ) {
+        Self.read(experts[expert], range, into: values)
+        Self.read(base, range, into: baseValues)
+        subtract(baseValues, from: values, count: range.count)
+    }
+
+    private static func read<T: ElementwiseScalar>(
+        _ source: (bytes: TensorBytes, dtype: DType), _ range: Range<Int>, into values: UnsafeMutablePointer<T>
+    ) {
+        let width = source.dtype.bitWidth / 8
+        source.bytes.withUnsafeBytes { bytes in
+            T.read(
+                UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * width..<range.upperBound * width]),
+                source.dtype, into: UnsafeMutableBufferPointer(start: values, count: range.count))
+        }
+    }
+
+    /// Calls `body` with the task vector of an expert, block by block.
+    func forEachBlock(
+        of expert: Int, _ range: Range<Int>,
+        _ body: (_ start: Int, _ count: Int, _ values: UnsafeMutablePointer<Float>) throws -> Void
+    ) rethrows {
+        try withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.blockCapacity) { memory in
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.blockCapacity) {
+                let end = min(start + Self.blockCapacity, range.upperBound)
+                readTaskVector(of: expert, start..<end, into: memory.baseAddress!)
+                try body(start, end - start, memory.baseAddress!)
+            }
+        }
+    }
+}

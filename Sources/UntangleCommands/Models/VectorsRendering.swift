@@ -1,0 +1,158 @@
+import Analysis
+import Reporting
+import TensorCore
+
+/// Task-vector statistics as tables and as JSON.
+struct VectorsRendering {
+    let statistics: TaskVectorStatistics
+    let spectra: [TaskVectorSpectra]
+    let level: TaskVectorStatistics.Level
+
+    private var names: [String] { statistics.experts }
+
+    // MARK: - Tables
+
+    var tables: [Table] {
+        var tables = [experts]
+        if !statistics.model.pairs.isEmpty { tables.append(pairs) }
+        if level != .model { tables.append(groups) }
+        if !spectra.isEmpty { tables += [spectrum] + (names.count > 1 ? [subspaces] : []) }
+        return tables
+    }
+
+    private var experts: Table {
+        var table = Table([
+            .init("expert"), .init("norm", .right), .init("relative", .right), .init("unchanged", .right),
+            .init("largest tensors"),
+        ])
+        for (place, name) in names.enumerated() {
+            let expert = statistics.model.experts[place]
+            let largest = statistics.largest[place].prefix(3).map { "\($0.tensor) \($0.norm.short(3))" }
+            table.append([
+                name, expert.norm.short(), text(expert.relativeNorm), percent(expert.unchanged),
+                largest.joined(separator: ", "),
+            ])
+        }
+        return table
+    }
+
+    private var pairs: Table {
+        var table = Table([
+            .init("pair"), .init("cosine", .right), .init("sign conflict", .right), .init("top overlap", .right),
+        ])
+        for pair in statistics.model.pairs {
+            table.append([
+                "\(names[pair.a]) / \(names[pair.b])", pair.cosine?.decimals(4) ?? "-", percent(pair.signConflict),
+                percent(pair.topOverlap),
+            ])
+        }
+        return table
+    }
+
+    /// A row for every tensor or layer: the norm of each expert, and the means over pairs.
+    private var groups: Table {
+        let hasPairs = !statistics.model.pairs.isEmpty
+        var table = Table(
+            [.init(level.rawValue)] + names.map { .init("norm \($0)", .right) }
+                + (hasPairs ? [.init("mean cosine", .right), .init("mean conflict", .right)] : []))
+        for group in statistics.groups {
+            table.append(
+                [group.name] + group.experts.map { $0.norm.short() }
+                    + (hasPairs
+                        ? [
+                            mean(group.pairs.compactMap(\.cosine))?.decimals(4) ?? "-",
+                            percent(mean(group.pairs.compactMap(\.signConflict))),
+                        ] : []))
+        }
+        return table
+    }
+
+    private var spectrum: Table {
+        var table = Table([
+            .init("matrix"), .init("expert"), .init("largest", .right), .init("rank", .right),
+            .init("stable rank", .right), .init("effective rank", .right), .init("top energy", .right),
+        ])
+        for matrix in spectra {
+            for (name, expert) in zip(names, matrix.experts) {
+                table.append([
+                    matrix.tensor.description, name, expert.singularValues.first.map { Double($0).short() } ?? "-",
+                    expert.numericalRank.grouped, text(expert.stableRank), text(expert.effectiveRank),
+                    percent(expert.topEnergy),
+                ])
+            }
+        }
+        return table
+    }
+
+    private var subspaces: Table {
+        var table = Table([.init("matrix"), .init("singular interference", .right), .init("mean alignment", .right)])
+        for matrix in spectra {
+            table.append([
+                matrix.tensor.description, text(matrix.interference), text(mean(matrix.alignments.compactMap(\.value))),
+            ])
+        }
+        return table
+    }
+
+    private func text(_ value: Double?) -> String { value?.short() ?? "-" }
+    private func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }
+    private func mean(_ values: [Double]) -> Double? {
+        values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+    }
+
+    // MARK: - JSON
+
+    func json(base: String) -> JSONOutput {
+        [
+            "base": .string(base),
+            "experts": .array(zip(names, statistics.model.experts).map(json)),
+            "pairs": .array(statistics.model.pairs.map(json)),
+            "tensors": .array(statistics.groups.map(json)),
+        ]
+    }
+
+    private func json(name: String, expert: TaskVectorGroup.Expert) -> JSONOutput {
+        [
+            "name": .string(name), "norm": .number(expert.norm), "relative_norm": number(expert.relativeNorm),
+            "unchanged": number(expert.unchanged),
+        ]
+    }
+
+    private func json(of pair: TaskVectorGroup.Pair) -> JSONOutput {
+        [
+            "a": .string(names[pair.a]), "b": .string(names[pair.b]), "cosine": number(pair.cosine),
+            "sign_conflict": number(pair.signConflict), "topk_overlap": number(pair.topOverlap),
+        ]
+    }
+
+    private func json(of group: TaskVectorGroup) -> JSONOutput {
+        let matrix = level == .tensor ? spectra.first { $0.tensor.description == group.name } : nil
+        return
+            ([
+                "name": .string(group.name), "parameters": .integer(group.parameterCount),
+                "experts": .array(zip(names, group.experts).map(json)),
+                "pairs": .array(group.pairs.map(json)),
+            ] as JSONOutput).adding("spectrum", matrix.map(json))
+    }
+
+    private func json(of matrix: TaskVectorSpectra) -> JSONOutput {
+        [
+            "experts": .array(
+                zip(names, matrix.experts).map { name, expert -> JSONOutput in
+                    [
+                        "name": .string(name), "rank": .integer(expert.numericalRank),
+                        "stable_rank": number(expert.stableRank), "effective_rank": number(expert.effectiveRank),
+                        "top_energy": number(expert.topEnergy),
+                        "singular_values": .array(expert.singularValues.map { .number(Double($0)) }),
+                    ]
+                }),
+            "singular_interference": number(matrix.interference),
+            "alignments": .array(
+                matrix.alignments.map { pair -> JSONOutput in
+                    ["a": .string(names[pair.a]), "b": .string(names[pair.b]), "value": number(pair.value)]
+                }),
+        ]
+    }
+
+    private func number(_ value: Double?) -> JSONOutput { value.map(JSONOutput.number) ?? .null }
+}

@@ -1,0 +1,117 @@
+import Analysis
+import ArgumentParser
+import Checkpoints
+import Kernels
+import Pipeline
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// Measures task vectors: how far experts moved from their base, and how much their movements agree.
+struct Vectors: ToolCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure task vectors (expert minus base) and how they agree.",
+        discussion: """
+            Per expert: the norm of its task vector, the norm relative to the base's, the share of entries that did not \
+            move. Per pair: the cosine, the share of conflicting signs among entries that both moved, and the overlap of \
+            the largest entries. --spectrum adds the singular values of every matrix, and between experts the singular \
+            task interference and the alignment of subspaces.
+
+            Example:
+              untangle vectors --base Fixtures/suites/tiny/base.safetensors \\
+                Fixtures/suites/tiny/expert_digits.safetensors \\
+                Fixtures/suites/tiny/expert_latin_lower.safetensors --per layer
+            """)
+
+    @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
+    var base: FilePath
+
+    @Argument(help: "The experts.")
+    var experts: [FilePath]
+
+    @Option(help: "Gather statistics per tensor, layer or model (default: model; tensor with --json).")
+    var per: TaskVectorStatistics.Level?
+
+    @Flag(help: "Decompose every matrix.")
+    var spectrum = false
+
+    @Option(help: ArgumentHelp("How many singular values count for the energy of --spectrum.", valueName: "k"))
+    var energyRank = 8
+
+    @Option(help: ArgumentHelp("The share of entries, in percent, that count as the largest.", valueName: "percent"))
+    var top = 1.0
+
+    @Option(help: ArgumentHelp("Write the task vectors into this folder, as F32 safetensors.", valueName: "dir"))
+    var save: FilePath?
+
+    @Option(help: ArgumentHelp("Write the tables as a page of HTML.", valueName: "file"))
+    var report: FilePath?
+
+    @OptionGroup var selection: SelectionOptions
+    @OptionGroup var reading: InputOptions
+    @OptionGroup var writing: OutputOptions
+    @OptionGroup var shared: SharedOptions
+
+    func validate() throws {
+        guard top > 0, top <= 100 else { throw ValidationError("--top must lie between 0 and 100") }
+        guard energyRank > 0 else { throw ValidationError("--energy-rank must be at least 1") }
+    }
+
+    func run(in session: Session) throws -> ExitStatus {
+        let names = Self.names(of: experts)
+        let set = try TaskVectorSet(
+            base: try TensorStore(opening: base, options: reading.readOptions),
+            experts: try zip(names, experts).map {
+                (name: $0, store: try TensorStore(opening: $1, options: reading.readOptions))
+            }, selection: selection.selection)
+        let level = per ?? (session.json ? .tensor : .model)
+        session.progress.begin("comparing", total: nil, unit: .items("tensors"))
+        let statistics = try TaskVectorStatistics(set, level: level, topShare: top / 100, budget: session.budget)
+        var spectra: [TaskVectorSpectra] = []
+        if spectrum {
+            session.progress.begin("decomposing", total: set.matrices.count, unit: .items("matrices"))
+            spectra = try set.spectra(
+                energyRank: energyRank, budget: session.budget, memory: session.memoryByteCount
+            ) { [progress = session.progress] _ in progress.advance(by: 1) }
+        }
+        session.progress.end()
+        if let save { try saveVectors(of: set, in: save, session) }
+        let rendering = VectorsRendering(statistics: statistics, spectra: spectra, level: level)
+        if let report {
+            let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
+            let output = try AtomicOutput(creating: report, byteCount: nil, options: writing.writeOptions())
+            try output.write(Array(page.rendered().utf8), at: 0)
+            try output.commit()
+        }
+        if session.json {
+            try session.print(rendering.json(base: base.string))
+        } else {
+            try session.print(rendering.tables.map { $0.rendered() }.joined(separator: "\n"))
+        }
+        return .done
+    }
+
+    private func saveVectors(of set: TaskVectorSet, in folder: FilePath, _ session: Session) throws {
+        try makeFolder(folder)
+        for (place, name) in set.names.enumerated() {
+            let writer = try CheckpointFormat.makeWriter(
+                .safetensors, at: folder.appending("\(name).safetensors"), declaring: try set.outputs(),
+                options: writing.writeOptions())
+            try set.write(expert: place, into: writer, budget: session.budget)
+            _ = try writer.finish()
+        }
+    }
+
+    /// File stems, with numbers where two are the same.
+    private static func names(of paths: [FilePath]) -> [String] {
+        var counts: [String: Int] = [:]
+        return paths.map { path in
+            let stem = path.stem ?? path.string
+            counts[stem, default: 0] += 1
+            let count = counts[stem] ?? 1
+            return count == 1 ? stem : "\(stem)-\(count)"
+        }
+    }
+}
+
+extension TaskVectorStatistics.Level: ExpressibleByArgument {}

@@ -1,0 +1,177 @@
+import Analysis
+import Checkpoints
+import Kernels
+import TensorCore
+import Testing
+
+@Suite("task vectors") struct TaskVectorTests {
+    func set(_ base: TensorStore, _ experts: TensorStore...) throws -> TaskVectorSet {
+        try TaskVectorSet(base: base, experts: experts.enumerated().map { (name: "expert \($0 + 1)", store: $1) })
+    }
+
+    func parity() throws -> TaskVectorSet {
+        try TaskVectorSet(
+            base: fixture("inputs/generic_float32/base"),
+            experts: (1...3).map { (name: "ft\($0)", store: try fixture("inputs/generic_float32/ft\($0)")) })
+    }
+
+    func numbers(_ group: TaskVectorGroup) -> [Double?] {
+        group.experts.map(\.norm) + group.experts.map(\.relativeNorm) + group.experts.map(\.unchanged)
+            + group.pairs.map(\.cosine) + group.pairs.map(\.signConflict) + group.pairs.map(\.topOverlap)
+    }
+
+    @Test("NumPy's statistics over the model, by tensor and by layer")
+    func golden() throws {
+        let set = try parity()
+        let lines = try goldenLines("task_vectors.txt").filter { $0[0] == "entries" }
+        let byTensor = try TaskVectorStatistics(set, level: .tensor)
+        let byLayer = try TaskVectorStatistics(set, level: .layer)
+        var groups = Dictionary((byTensor.groups + byLayer.groups).map { ($0.name, $0) }) { $1 }
+        groups["model"] = byTensor.model
+        for words in lines {
+            let group = try #require(groups[words[1]])
+            expectEqual(numbers(group), Array(words[2...]), tolerance: 1e-6, words[1])
+        }
+        #expect(lines.count == byTensor.groups.count + 2)
+        #expect(byLayer.model == byTensor.model)
+        let layer = try #require(byLayer.groups.first { $0.name == "visual.transformer.resblocks.1" })
+        #expect(layer.tensorCount == 10)
+        #expect(try TaskVectorStatistics(set, level: .model).groups.isEmpty)
+        // The largest tensors are those whose norms are largest.
+        let norms = zip(set.tensors, byTensor.groups).map { ($1.experts[0].norm, $0.name) }.sorted { $0.0 > $1.0 }
+        #expect(byTensor.largest[0].map(\.tensor) == norms.prefix(5).map(\.1))
+    }
+
+    @Test("threads change no bit")
+    func determinism() throws {
+        let set = try parity()
+        let one = try TaskVectorStatistics(set, budget: ComputeBudget(threads: 1))
+        for threads in [2, 5] {
+            #expect(try TaskVectorStatistics(set, budget: ComputeBudget(threads: threads)) == one)
+        }
+        let spectra = try set.spectra(budget: ComputeBudget(threads: 1))
+        #expect(try set.spectra(budget: ComputeBudget(threads: 5), memory: 1) == spectra)
+    }
+
+    @Test("NumPy's spectra, interference and alignment in F64")
+    func spectra() throws {
+        let set = try parity()
+        let found = try set.spectra()
+        let lines = try goldenLines("task_vectors.txt").filter { $0[0] == "spectra" }
+        #expect(found.count == lines.count + 1 && found.count == set.matrices.count)
+        for words in lines {
+            let matrix = try #require(found.first { $0.tensor.text == words[1] })
+            let numbers =
+                matrix.experts.map(\.stableRank) + matrix.experts.map(\.effectiveRank) + matrix.experts.map(\.topEnergy)
+                + [matrix.interference] + matrix.alignments.map(\.value)
+            expectEqual(numbers, Array(words[2...]), tolerance: 2e-5, words[1])
+        }
+        // Directions of rounding noise are left out: the changes of this one have rank 2.
+        let lowRank = try #require(found.first { $0.tensor == "lowrank.weight" })
+        #expect(lowRank.experts.map(\.numericalRank) == [2, 2, 2])
+    }
+
+    @Test("spectra worked out by hand")
+    func spectraByHand() throws {
+        // τ_1 = diag(3, 1), τ_2 has the same vectors, the strongest exchanged: diag(1, 2).
+        let base = try makeModel([("w", [2, 2], [0, 0, 0, 0])])
+        let spectra = try set(
+            base, makeModel([("w", [2, 2], [3, 0, 0, 1])]), makeModel([("w", [2, 2], [1, 0, 0, 2])]),
+            makeModel([("w", [2, 2], [3, 0, 0, 1])])
+        ).spectra(energyRank: 1)
+        let matrix = try #require(spectra.first)
+        #expect(matrix.experts[0].singularValues == [3, 1])
+        #expect(abs(try #require(matrix.experts[0].stableRank) - 10.0 / 9) < 1e-6)
+        #expect(abs(try #require(matrix.experts[0].topEnergy) - 0.9) < 1e-6)
+        // exp(-(0.9 ln 0.9 + 0.1 ln 0.1))
+        #expect(abs(try #require(matrix.experts[0].effectiveRank) - 1.384145) < 1e-5)
+        // k = 1: strongest left vectors e1, e2, e1.
+        #expect(
+            matrix.alignments.map { $0.value.map { abs($0.rounded() - $0) < 1e-6 ? $0.rounded() : $0 } } == [0, 1, 0])
+        // UᵀU − I has ones where vectors 1 and 3 meet; (UᵀU − I) S (VᵀV − I) = diag(3, 0, 3).
+        #expect(abs(try #require(matrix.interference) - 6) < 1e-5)
+    }
+
+    @Test("conflicts, overlap and shares worked out by hand")
+    func byHand() throws {
+        let base = try makeModel([("a", [6], [1, 1, 1, 1, 1, 1]), ("b", [2], [0, 0])])
+        let one = try makeModel([("a", [6], [2, 0, 1, 5, 1, 1.5]), ("b", [2], [0, 0])])
+        let two = try makeModel([("a", [6], [0, 0, 2, 4, 1, 1]), ("b", [2], [0, -3])])
+        // τ_1 = [1, -1, 0, 4, 0, 0.5 | 0, 0], τ_2 = [-1, -1, 1, 3, 0, 0 | 0, -3]
+        let found = try TaskVectorStatistics(set(base, one, two), topShare: 0.25)
+        #expect(found.model.experts.map(\.unchanged) == [0.5, 3.0 / 8])
+        let pair = try #require(found.model.pairs.first)
+        #expect(abs(try #require(pair.cosine) - 12 / (18.25 * 21).squareRoot()) < 1e-12)
+        // Both moved three entries, one of them apart.
+        #expect(pair.signConflict == 1.0 / 3)
+        // Two of eight are the largest: magnitudes from 1 on, three entries, for expert 1; from 3 on, two, for expert 2.
+        #expect(pair.topOverlap == 0.5)
+        #expect(found.groups[1].experts[0].relativeNorm == nil)
+        #expect(found.groups[1].pairs[0].cosine == nil && found.groups[1].pairs[0].topOverlap == nil)
+        #expect(found.largest[1].map(\.tensor) == ["a", "b"])
+        #expect(found.largest[1].map(\.norm) == [Double(12).squareRoot(), 3])
+    }
+
+    @Test("experts that are the base, or one another")
+    func trivial() throws {
+        let base = try makeModel([("w", [2, 2], [1, 2, 3, 4])])
+        let other = try makeModel([("w", [2, 2], [2, 2, 1, 4])])
+        let still = try TaskVectorStatistics(set(base, base, other))
+        let unmoved = still.model.experts[0]
+        #expect((unmoved.norm, unmoved.relativeNorm, unmoved.unchanged) == (0, 0, 1))
+        #expect(still.model.pairs[0].cosine == nil && still.model.pairs[0].signConflict == nil)
+        let same = try TaskVectorStatistics(set(base, other, other), topShare: 0.5)
+        let pair = same.model.pairs[0]
+        #expect((pair.a, pair.b, pair.cosine, pair.signConflict, pair.topOverlap) == (0, 1, 1, 0, 1))
+        let spectrum = try #require(try set(base, base, other).spectra().first)
+        #expect(spectrum.experts[0].stableRank == nil && spectrum.alignments[0].value == nil)
+    }
+
+    @Test("layers end with the first number of a name")
+    func layers() {
+        let cases: [(TensorName, String)] = [
+            ("blocks.3.attn.qkv.weight", "blocks.3"), ("a.b.0.c.1.weight", "a.b.0"), ("head.weight", "head"),
+            ("pos_embed", "pos_embed"), ("layer4.0.conv", "layer4.0"), ("0.weight", "0"), ("a..3.x", "a..3"), ("", ""),
+        ]
+        for (name, layer) in cases { #expect(name.layer == layer) }
+    }
+
+    @Test("what does not fit together is named at once")
+    func incompatible() throws {
+        let base = try makeModel([("a", [2], [0, 0]), ("b", [1], [0])])
+        let other = try makeModel([("a", [1], [0]), ("c", [1], [0])])
+        let error = try #require(throws: AnalysisError.self) { try set(base, other) }
+        #expect(error.code == "analysis.incompatible")
+        for part in ["\"a\" has shape [2] in the base, [1]", "\"b\" is in the base, not in", "\"c\" is in expert 1"] {
+            #expect(error.message.contains(part))
+        }
+        let bad = try #require(throws: AnalysisError.self) { try TaskVectorStatistics(set(base, base), topShare: 0) }
+        #expect(bad.code == "analysis.bad_option")
+        let spoilt = try makeModel([("w", [1, 1], [.nan])])
+        let notFinite = try #require(throws: AnalysisError.self) {
+            try set(makeModel([("w", [1, 1], [0])]), spoilt).spectra()
+        }
+        #expect(notFinite.code == "analysis.not_finite" && notFinite.tensor == "w")
+    }
+
+    @Test("a written task vector is the difference in F32, and base plus it is the expert")
+    func writing() throws {
+        let set = try parity()
+        let base = try fixture("inputs/generic_float32/base")
+        let expert = try fixture("inputs/generic_float32/ft2")
+        let writer = try MemoryCheckpointWriter(declaring: set.outputs())
+        try set.write(expert: 1, into: writer)
+        _ = try writer.finish()
+        let written = TensorStore(try #require(writer.checkpoint))
+        #expect(written.descriptors.count == base.descriptors.count - 1)
+        func floats(_ store: TensorStore, _ name: TensorName) throws -> [Float] {
+            try #require(try store.bytes(of: name)).withUnsafeBytes { bytes in
+                (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+            }
+        }
+        for descriptor in written.descriptors {
+            let (a, b) = (try floats(expert, descriptor.name), try floats(base, descriptor.name))
+            #expect(try floats(written, descriptor.name) == zip(a, b).map { $0 - $1 })
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+import Interference
+import Testing
+
+@Suite("distances") struct DistanceTests {
+    let teacher: [Float] = [0.5, -1, 2, 0.25, 1.75]
+    let student: [Float] = [1.5, 0.125, -0.5, 0.75, -2]
+
+    func value(
+        _ distance: Distance, student: [Float], gradient: UnsafeMutablePointer<Float>? = nil, scale: Double = 1
+    ) -> Double {
+        teacher.withUnsafeBufferPointer { teacher in
+            student.withUnsafeBufferPointer { student in
+                guard let t = teacher.baseAddress, let s = student.baseAddress else { return .nan }
+                return distance.value(teacher: t, student: s, K: student.count, gradient: gradient, scale: scale)
+            }
+        }
+    }
+
+    @Test("values as the definitions have them")
+    func values() {
+        func softmax(_ x: [Float]) -> [Double] {
+            let e = x.map { exp(Double($0)) }
+            return e.map { $0 / e.reduce(0, +) }
+        }
+        let (p, q) = (softmax(teacher), softmax(student))
+        func divergence(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) } }
+        #expect(abs(value(.kl, student: student) - divergence(p, q)) < 1e-12)
+        #expect(abs(value(.reverseKL, student: student) - divergence(q, p)) < 1e-12)
+        // The teacher's largest logit is the third.
+        #expect(abs(value(.crossEntropy, student: student) + log(q[2])) < 1e-12)
+        // (1 + 1.265625 + 6.25 + 0.25 + 14.0625) / 5
+        #expect(abs(value(.mse, student: student) - 4.565_625) < 1e-12)
+        for distance in Distance.allCases where distance != .crossEntropy {
+            #expect(value(distance, student: teacher) == 0)
+        }
+    }
+
+    @Test("gradients against central differences", arguments: Distance.allCases)
+    func gradients(_ distance: Distance) {
+        var gradient = [Float](repeating: .nan, count: 5)
+        _ = gradient.withUnsafeMutableBufferPointer {
+            value(distance, student: student, gradient: $0.baseAddress, scale: 0.75)
+        }
+        for k in student.indices {
+            // Steps of a power of two are exact in single precision.
+            let step: Float = 0x1p-10
+            var (up, down) = (student, student)
+            up[k] += step
+            down[k] -= step
+            let difference = (value(distance, student: up) - value(distance, student: down)) / (2 * Double(step))
+            #expect(abs(Double(gradient[k]) - 0.75 * difference) < 1e-6)
+        }
+    }
+
+    @Test("large logits stay finite")
+    func extremes() {
+        #expect(value(.kl, student: [3e4, -3e4, 0, 1, 2]).isFinite)
+        #expect(value(.reverseKL, student: [3e4, -3e4, 0, 1, 2]).isFinite)
+    }
+}

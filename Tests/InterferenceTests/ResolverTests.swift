@@ -1,0 +1,133 @@
+import Interference
+import Kernels
+import Networks
+import TestSupport
+import Testing
+
+@Suite("resolver") struct ResolverTests {
+    let suite: Suite
+
+    init() throws { suite = try Suite("tiny") }
+
+    func run(
+        threads: Int, options: ResolverOptions, tasks: [TaskHead]? = nil,
+        progress: (ResolverStep) -> Bool = { _ in true }
+    ) throws -> ResolvedExpert {
+        let tasks = tasks ?? suite.heads
+        let resolver = try Resolver(
+            transformer: suite.transformer, base: suite.base, tasks: tasks,
+            auxiliary: try suite.images("aux_mixed.npz", limit: 100), options: options,
+            budget: ComputeBudget(threads: threads))
+        let own = tasks.firstIndex { $0.name == "digits" } ?? 0
+        return try resolver.resolve(expert: try suite.expert("digits"), task: own, progress: progress)
+    }
+
+    @Test("one, two and five threads give the same bits")
+    func threadCount() throws {
+        // 27 images do not fill eight shards evenly, and 100 inputs make the batches wrap.
+        let options = ResolverOptions(steps: 6, batchSize: 27, order: .shuffled(seed: 3))
+        let one = try run(threads: 1, options: options)
+        for threads in [2, 5] {
+            let other = try run(threads: threads, options: options)
+            #expect(other.parameters.map(\.bitPattern) == one.parameters.map(\.bitPattern))
+            #expect(other.trace == one.trace)
+        }
+    }
+
+    @Test("a batch smaller than the number of shards")
+    func smallBatch() throws {
+        let few = try run(threads: 2, options: ResolverOptions(steps: 3, batchSize: 3))
+        let single = try run(threads: 2, options: ResolverOptions(steps: 3, batchSize: 3, shardCount: 1))
+        for (a, b) in zip(few.trace, single.trace) { #expect(abs(a.loss - b.loss) < 1e-4 * b.loss) }
+    }
+
+    @Test("one task has no interference term")
+    func singleTask() throws {
+        let digits = suite.heads.filter { $0.name == "digits" }
+        let result = try run(
+            threads: 2, options: ResolverOptions(steps: 3, batchSize: 16, weightDecay: 0), tasks: digits)
+        #expect(result.trace.allSatisfy { $0.interference == 0 })
+        // The head's product over all teachers rounds differently from that over a shard.
+        #expect(abs(result.trace[0].loss) < 1e-12)
+        #expect(result.trace.count == 3)
+    }
+
+    @Test("the loss falls, under every distance", arguments: Distance.allCases)
+    func distances(_ distance: Distance) throws {
+        let options = ResolverOptions(steps: 15, batchSize: 50, distance: distance, schedule: .cosine)
+        let trace = try run(threads: 2, options: options).trace
+        #expect(trace[14].loss < trace[0].loss)
+    }
+
+    @Test("a callback that answers false stops the run")
+    func cancellation() throws {
+        let result = try run(threads: 1, options: ResolverOptions(steps: 9, batchSize: 8)) { $0.step < 2 }
+        #expect(result.isCancelled && result.trace.map(\.step) == [0, 1, 2])
+        let whole = try run(threads: 1, options: ResolverOptions(steps: 2, batchSize: 8))
+        #expect(!whole.isCancelled)
+    }
+
+    @Test("a loss that is no number is an error that names the step")
+    func divergence() throws {
+        var base = suite.base
+        base[base.count - 1] = .nan
+        let resolver = try Resolver(
+            transformer: suite.transformer, base: base, tasks: suite.heads,
+            auxiliary: try suite.images("aux_mixed.npz", limit: 10), options: ResolverOptions(steps: 2, batchSize: 4),
+            budget: ComputeBudget(threads: 1))
+        let error = #expect(throws: InterferenceError.self) {
+            try resolver.resolve(expert: try suite.expert("digits"), task: 1)
+        }
+        #expect(error?.code == "interference.diverged" && error?.message.contains("step 1 of 2") == true)
+    }
+
+    @Test(
+        "options out of range",
+        arguments: [
+            ResolverOptions(steps: 0), ResolverOptions(batchSize: 0), ResolverOptions(batchSize: .max),
+            ResolverOptions(learningRate: 0), ResolverOptions(learningRate: .nan), ResolverOptions(weightDecay: -1),
+            ResolverOptions(alpha: .infinity), ResolverOptions(shardCount: 0),
+        ])
+    func badOptions(_ options: ResolverOptions) {
+        let error = #expect(throws: InterferenceError.self) { try options.validate() }
+        #expect(error?.code == "interference.bad_option")
+    }
+}
+
+@Suite("auxiliary batches") struct AuxiliaryBatchesTests {
+    @Test("sequential batches wrap")
+    func sequential() {
+        var batches = AuxiliaryBatches(inputCount: 5, batchSize: 3, order: .sequential)
+        #expect((0..<4).map { batches.rows(step: $0) } == [[0, 1, 2], [3, 4, 0], [1, 2, 3], [4, 0, 1]])
+    }
+
+    @Test("shuffled batches visit every input once a pass, in orders that differ and repeat with the seed")
+    func shuffled() {
+        func passes(_ seed: UInt64) -> [[Int]] {
+            var batches = AuxiliaryBatches(inputCount: 7, batchSize: 3, order: .shuffled(seed: seed))
+            let rows = (0..<7).flatMap { batches.rows(step: $0) }
+            return (0..<3).map { Array(rows[7 * $0..<7 * ($0 + 1)]) }
+        }
+        for pass in passes(1) { #expect(pass.sorted() == Array(0..<7)) }
+        #expect(Set(passes(1)).count == 3)
+        #expect(passes(1) == passes(1) && passes(1) != passes(2))
+    }
+
+    @Test("noise is standard normal and does not depend on threads")
+    func noise() throws {
+        let config = VisionTransformerConfig(
+            hiddenSize: 4, layerCount: 1, headCount: 1, mlpSize: 4, patchSize: 3, imageHeight: 9, imageWidth: 9,
+            channels: 3)
+        let noise = try noiseImages(count: 501, config: config, seed: 1, budget: ComputeBudget(threads: 1))
+        let again = try noiseImages(count: 501, config: config, seed: 1, budget: ComputeBudget(threads: 5))
+        #expect(noise.values == again.values && noise.count == 501)
+        // 121,743 numbers: a standard error of 0.003 for the mean, 0.004 for the variance.
+        let n = Double(noise.values.count)
+        let mean = noise.values.reduce(0.0) { $0 + Double($1) } / n
+        let moments = noise.values.reduce(into: (0.0, 0.0)) {
+            $0.0 += Double($1) * Double($1)
+            $0.1 += Double($1) * Double($1) * Double($1) * Double($1)
+        }
+        #expect(abs(mean) < 0.012 && abs(moments.0 / n - 1) < 0.016 && abs(moments.1 / n - 3) < 0.12)
+    }
+}

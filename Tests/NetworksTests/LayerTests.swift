@@ -1,0 +1,201 @@
+import Kernels
+import Networks
+import TensorCore
+import TestSupport
+import Testing
+
+/// Every backward pass against central differences of its forward pass, on unequal dimensions.
+///
+/// The loss is a fixed random weighting of the outputs, summed in double precision. A step of 1/64 keeps the rounding of
+/// single precision near 1e-5 and the third-order error below it for the gently scaled inputs used here.
+@Suite("layers against central differences") struct LayerTests {
+    typealias Pointer = UnsafeMutablePointer<Float>
+
+    static func random(_ count: Int, _ stream: UInt64) -> [Float] {
+        let generator = CounterGenerator(seed: 11, stream: stream)
+        return (0..<count).map { Float(generator.normalPair(UInt64($0)).0) * 0.5 }
+    }
+
+    /// Copies arrays into buffers and hands out their addresses.
+    static func withBuffers<R>(_ arrays: [[Float]], _ body: ([Pointer]) -> R) throws -> R {
+        let buffers = try arrays.map { array in
+            let buffer = try FloatBuffer(count: array.count)
+            _ = buffer.values.update(from: array)
+            return buffer
+        }
+        return withExtendedLifetime(buffers) { body(buffers.map(\.pointer)) }
+    }
+
+    /// Compares analytic with numeric gradients of all inputs.
+    ///
+    /// - Parameters:
+    ///   - forward: reads the inputs and fills the output.
+    ///   - backward: given inputs, output gradient and gradient buffers full of NaN (zeros where named in `adds`).
+    static func check(
+        inputs: [[Float]], outputCount: Int, adds: Set<Int> = [], forward: ([Pointer], Pointer) -> Void,
+        backward: ([Pointer], Pointer, [Pointer]) -> Void, location: SourceLocation = #_sourceLocation
+    ) throws {
+        let weights = random(outputCount, 99)
+        func loss(_ inputs: [[Float]]) throws -> Double {
+            try withBuffers(inputs + [[Float](repeating: 0, count: outputCount)]) { all in
+                forward(Array(all.dropLast()), all[inputs.count])
+                return (0..<outputCount).reduce(0) { $0 + Double(all[inputs.count][$1]) * Double(weights[$1]) }
+            }
+        }
+        let blanks = inputs.enumerated().map { [Float](repeating: adds.contains($0) ? 0 : .nan, count: $1.count) }
+        let gradients = try withBuffers(inputs + blanks + [weights, [Float](repeating: 0, count: outputCount)]) { all in
+            let given = Array(all[..<inputs.count])
+            forward(given, all[2 * inputs.count + 1])
+            backward(given, all[2 * inputs.count], Array(all[inputs.count..<2 * inputs.count]))
+            return inputs.indices.map { index in
+                Array(UnsafeBufferPointer(start: all[inputs.count + index], count: inputs[index].count))
+            }
+        }
+        let step: Float = 0x1p-6
+        for (index, input) in inputs.enumerated() {
+            for element in input.indices {
+                var (up, down) = (inputs, inputs)
+                up[index][element] += step
+                down[index][element] -= step
+                let difference =
+                    (try loss(up) - loss(down)) / (Double(up[index][element]) - Double(down[index][element]))
+                let gradient = Double(gradients[index][element])
+                #expect(
+                    abs(gradient - difference) < 2e-3 * max(1, abs(difference)), "input \(index), element \(element)",
+                    sourceLocation: location)
+            }
+        }
+    }
+
+    @Test("linear, with and without bias, over strided rows")
+    func linear() throws {
+        let (R, C, O, stride) = (6, 5, 4, 7)
+        // The gap between rows is never read: its gradient stays as it was, zero.
+        try Self.check(
+            inputs: [Self.random(R * stride, 1), Self.random(O * C, 2), Self.random(O, 3)], outputCount: R * O,
+            adds: [0],
+            forward: {
+                linearForward($1, outStride: O, $0[0], xStride: stride, weight: $0[1], bias: $0[2], R: R, C: C, O: O)
+            },
+            backward: {
+                linearBackward(
+                    dx: $2[0], dWeight: $2[1], dBias: $2[2], $1, outStride: O, $0[0], xStride: stride, weight: $0[1],
+                    R: R, C: C, O: O)
+            })
+        try Self.check(
+            inputs: [Self.random(R * C, 1), Self.random(O * C, 2)], outputCount: R * O,
+            forward: { linearForward($1, outStride: O, $0[0], xStride: C, weight: $0[1], bias: nil, R: R, C: C, O: O) },
+            backward: {
+                linearBackward(
+                    dx: $2[0], dWeight: $2[1], dBias: nil, $1, outStride: O, $0[0], xStride: C, weight: $0[1], R: R,
+                    C: C,
+                    O: O)
+            })
+    }
+
+    @Test("layer norm, over widths with and without whole lanes", arguments: [5, 16, 19])
+    func layerNorm(_ C: Int) throws {
+        let R = 6
+        try Self.withBuffers([[Float](repeating: 0, count: R), [Float](repeating: 0, count: R), Self.random(C, 0)]) {
+            let (mean, rstd, scratch) = ($0[0], $0[1], $0[2])
+            return Result {
+                try Self.check(
+                    inputs: [Self.random(R * C, 1), Self.random(C, 2), Self.random(C, 3)], outputCount: R * C,
+                    adds: [0],
+                    forward: {
+                        layerNormForward(
+                            $1, mean: mean, rstd: rstd, $0[0], xStride: C, weight: $0[1], bias: $0[2], R: R, C: C,
+                            eps: 1e-5)
+                    },
+                    backward: {
+                        layerNormBackward(
+                            dx: $2[0], dWeight: $2[1], dBias: $2[2], $1, $0[0], xStride: C, mean: mean, rstd: rstd,
+                            weight: $0[1], R: R, C: C, scratch: scratch)
+                    })
+            }
+        }.get()
+    }
+
+    @Test("attention with its input projection, for all queries and for the class token's alone", arguments: [3, 1])
+    func attention(_ R: Int) throws {
+        let (B, T, C, H) = (2, 3, 10, 2)
+        let sizes = AttentionSizes(B: B, T: T, R: R, C: C, H: H)
+        func zeros(_ count: Int) -> [Float] { [Float](repeating: 0, count: count) }
+        let room = [zeros(B * T * 3 * C), zeros(B * H * R * T), zeros(B * T * 3 * C), zeros(R * T)]
+        try Self.withBuffers(room) { room in
+            Result {
+                try Self.check(
+                    inputs: [Self.random(B * T * C, 1), Self.random(3 * C * C, 2), Self.random(3 * C, 3)],
+                    outputCount: B * R * C,
+                    forward: {
+                        qkvForward(room[0], $0[0], weight: $0[1], bias: $0[2], sizes)
+                        attentionForward($1, probabilities: room[1], room[0], sizes)
+                    },
+                    backward: {
+                        attentionBackward(
+                            dQKV: room[2], $1, room[0], probabilities: room[1], scratch: room[3], sizes)
+                        qkvBackward(
+                            dx: $2[0], dWeight: $2[1], dBias: $2[2], room[2], $0[0], weight: $0[1], sizes)
+                    })
+            }
+        }.get()
+    }
+
+    @Test("patch embedding with class token and positions")
+    func patchEmbedding() throws {
+        let sizes = PatchSizes(B: 2, C: 3, h: 4, w: 6, P: 2)
+        let (O, K, T) = (5, sizes.K, sizes.T)
+        try Self.withBuffers([Self.random(2 * 3 * 4 * 6, 9), [Float](repeating: .nan, count: 2 * T * K)]) { room in
+            gatherPatches(room[1], images: room[0], rows: [1, 0], sizes)
+            return Result {
+                try Self.check(
+                    inputs: [Self.random(O * K, 1), Self.random(O, 2), Self.random(O, 3), Self.random(T * O, 4)],
+                    outputCount: 2 * T * O,
+                    forward: {
+                        patchEmbeddingForward(
+                            $1, patches: room[1], weight: $0[0], bias: $0[1], cls: $0[2], position: $0[3], sizes, O: O)
+                    },
+                    backward: {
+                        patchEmbeddingBackward(
+                            dWeight: $2[0], dBias: $2[1], dCls: $2[2], dPosition: $2[3], $1, patches: room[1], sizes,
+                            O: O)
+                    })
+            }
+        }.get()
+    }
+
+    @Test("mean pooling")
+    func meanPooling() throws {
+        try Self.check(
+            inputs: [Self.random(2 * 3 * 5, 1)], outputCount: 2 * 5,
+            forward: { meanPoolingForward($1, $0[0], B: 2, T: 3, C: 5) },
+            backward: { meanPoolingBackward(dx: $2[0], $1, B: 2, T: 3, C: 5) })
+    }
+
+    @Test("heads of both kinds side by side")
+    func heads() throws {
+        let (B, C, K) = (2, 5, 7)
+        let bank = HeadBank([
+            try ClassificationHead(name: "plain", weight: Self.random(3 * C, 1), classCount: 3, bias: [1, 2, 3]),
+            try ClassificationHead(
+                name: "cosine", weight: Self.random(4 * C, 2), classCount: 4, bias: [1, 0, 2, 0], logitScale: 3,
+                normalizesFeature: true),
+        ])
+        let zeros = [[Float](repeating: 0, count: B), [Float](repeating: 0, count: B * K)]
+        try Self.withBuffers(zeros) { room in
+            Result {
+                try Self.check(
+                    inputs: [Self.random(B * C, 3).map { 2 * $0 }], outputCount: B * K,
+                    forward: {
+                        bank.forward($1, inverseNorms: room[0], features: $0[0], B: B)
+                        room[1].update(from: $1, count: B * K)
+                    },
+                    backward: {
+                        bank.backward(
+                            dFeatures: $2[0], dLogits: $1, logits: room[1], features: $0[0], inverseNorms: room[0],
+                            B: B)
+                    })
+            }
+        }.get()
+    }
+}

@@ -1,0 +1,100 @@
+import Kernels
+import Networks
+import TestSupport
+import Testing
+
+@Suite("architecture and inputs are checked") struct ValidationTests {
+    static let valid = VisionTransformerConfig(
+        hiddenSize: 6, layerCount: 1, headCount: 2, mlpSize: 5, patchSize: 2, imageHeight: 4, imageWidth: 6,
+        channels: 3)
+
+    struct Change: Sendable {
+        let words: String
+        let apply: @Sendable (inout VisionTransformerConfig) -> Void
+    }
+
+    static let changes = [
+        Change(words: "hidden_size is 0") { $0.hiddenSize = 0 },
+        Change(words: "hidden_size 6 is not a multiple of num_attention_heads 4") { $0.headCount = 4 },
+        Change(words: "num_hidden_layers is -1") { $0.layerCount = -1 },
+        Change(words: "image height 5 is not a multiple of patch_size 2") { $0.imageHeight = 5 },
+        Change(words: "image width 7 is not a multiple of patch_size 2") { $0.imageWidth = 7 },
+        Change(words: "patch_size is 0") { $0.patchSize = 0 },
+        Change(words: "layer_norm_eps is 0.0") { $0.layerNormEps = 0 },
+        Change(words: "num_channels is 9223372036854775807") { $0.channels = .max },
+        Change(words: "one image needs") {
+            $0.imageHeight = 1 << 20
+            $0.imageWidth = 1 << 20
+        },
+        Change(words: "the model would have") {
+            $0.hiddenSize = 1 << 18
+            $0.layerCount = 1 << 18
+        },
+        Change(words: "projection size is 0") { $0.projectionSize = 0 },
+    ]
+
+    @Test("an architecture that contradicts itself", arguments: changes)
+    func config(_ change: Change) {
+        var config = Self.valid
+        change.apply(&config)
+        let error = #expect(throws: NetworkError.self) { try VisionTransformer(config) }
+        #expect(error?.code == "network.bad_config")
+        #expect(error?.message.contains(change.words) == true, "\(error?.message ?? "")")
+    }
+
+    @Test("vectors, images and heads of another size")
+    func inputs() throws {
+        let model = try VisionTransformer(Self.valid)
+        let images = try ImageSet(values: [Float](repeating: 0, count: 144), count: 2, channels: 3, height: 4, width: 6)
+        let turned = try ImageSet(values: images.values, count: 2, channels: 3, height: 6, width: 4)
+        let parameters = [Float](repeating: 0, count: model.parameterCount)
+        let budget = ComputeBudget(threads: 1)
+        #expect(try model.features(parameters: parameters, images: images, budget: budget).count == 12)
+        func code(_ body: () throws -> Void) -> String? { #expect(throws: NetworkError.self) { try body() }?.code }
+        #expect(
+            code { _ = try model.features(parameters: [1], images: images, budget: budget) }
+                == "network.parameter_count")
+        #expect(
+            code { _ = try model.features(parameters: parameters, images: turned, budget: budget) }
+                == "network.bad_images")
+        #expect(
+            code { _ = try ImageSet(values: [0], count: 1, channels: 1, height: 1, width: 2) } == "network.bad_images")
+        #expect(
+            code { _ = try ImageSet(values: [], count: 0, channels: 1, height: 1, width: 2) } == "network.bad_images")
+        #expect(
+            code { _ = try ImageSet(values: [0], count: .max, channels: 2, height: 1, width: 1) }
+                == "network.bad_images")
+        let head = try ClassificationHead(name: "h", weight: [0, 0, 0, 0], classCount: 2)
+        #expect(code { try model.check(head, name: "h") } == "network.bad_head")
+        #expect(code { _ = try ClassificationHead(name: "h", weight: [1, 2, 3], classCount: 2) } == "network.bad_head")
+        #expect(
+            code { _ = try ClassificationHead(name: "h", weight: [1, 2], classCount: 2, bias: [1]) }
+                == "network.bad_head")
+        #expect(
+            code { _ = try ClassificationHead(name: "h", weight: [1, .nan], classCount: 2) } == "network.bad_head")
+    }
+
+    @Test("a batch that no memory holds")
+    func memory() throws {
+        let model = try VisionTransformer(Self.valid)
+        let error = #expect(throws: NetworkError.self) {
+            try TransformerWorkspace(model, capacity: .max / 2, purpose: .training)
+        }
+        #expect(error?.code == "network.memory")
+    }
+
+    @Test("the layout lists timm's tensors without gaps")
+    func layout() throws {
+        let layout = try VisionTransformer(Self.valid).layout
+        var end = 0
+        for entry in layout.entries {
+            #expect(entry.range.lowerBound == end)
+            #expect(try entry.shape.elementCount() == entry.range.count)
+            end = entry.range.upperBound
+        }
+        #expect(end == layout.count)
+        #expect(layout["blocks.0.attn.qkv.weight"]?.shape == [18, 6])
+        #expect(layout["pos_embed"]?.shape == [1, 7, 6])
+        #expect(layout["head.weight"] == nil)
+    }
+}
