@@ -30,7 +30,8 @@ import Testing
                 "input.missing_tensor"
             ),
             (
-                TinySuite.heads(["digits"]) + ["--data", "digits=\(TinySuite.folder)/test_latin_lower.npz"], 3,
+                // A head of five classes for labels up to nine.
+                ["--head", "digits=\(TinySuite.folder)/heads_fashion_tops.safetensors"] + TinySuite.data(["digits"]), 3,
                 "input.bad_value"
             ),
             (
