@@ -54,8 +54,8 @@ let package = Package(
         .target(
             name: "UntangleCommands",
             dependencies: [
-                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Pipeline", "Reporting", filePaths,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Pipeline",
+                "Reporting", filePaths, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
         .executableTarget(

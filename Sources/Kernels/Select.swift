@@ -11,7 +11,8 @@ public struct MagnitudeSelection: Sendable {
 
     /// Which of the magnitudes is looked for; 1 is the largest.
     public let rank: Int
-    private var counts = [UInt64](repeating: 0, count: binCount)
+    /// Made when the first values come, so that a selection that waits takes no room.
+    private var counts: [UInt64] = []
     private var upper: UInt32?
     /// Values whose upper bits are larger than those of the k-th largest.
     private var largerCount = 0
@@ -40,16 +41,23 @@ public struct MagnitudeSelection: Sendable {
 
     /// Adds a pass's counts of some of the values.
     public mutating func absorb(_ partial: UnsafePointer<UInt32>) {
+        makeRoom()
         for bin in 0..<Self.binCount { counts[bin] &+= UInt64(partial[bin]) }
     }
 
     /// Adds a pass's counts of some of the values, when they may exceed 32 bits.
     public mutating func absorb(_ partial: [UInt64]) {
+        makeRoom()
         for bin in 0..<Self.binCount { counts[bin] &+= partial[bin] }
+    }
+
+    private mutating func makeRoom() {
+        if counts.isEmpty { counts = [UInt64](repeating: 0, count: Self.binCount) }
     }
 
     /// Ends a pass, the first or the second.
     public mutating func finishPass() {
+        makeRoom()
         var larger = largerCount
         var bin = Self.binCount - 1
         while bin > 0, larger + Int(counts[bin]) < rank {

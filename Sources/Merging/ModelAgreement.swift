@@ -73,12 +73,18 @@ struct ModelAgreement {
     }
 
     private static func mismatch(_ differences: [String]) -> MergeError {
-        let shown = differences.prefix(20).joined(separator: "\n  ")
-        let rest = differences.count > 20 ? "\n  and \(differences.count - 20) more" : ""
+        let places = differences.count == 1 ? "place" : "places"
         return MergeError(
             .incompatible,
-            "the models do not fit together in \(differences.count) \(differences.count == 1 ? "place" : "places")\n  \(shown)\(rest)",
+            "the models do not fit together in \(differences.count) \(places): \(Self.summary(of: differences))",
             hint: "leave tensors out with --exclude, or check that all models come from one base")
+    }
+
+    /// The first few differences: an error is a line that people read, not a list of every tensor of two models.
+    private static func summary(of differences: [String]) -> String {
+        let shown = 8
+        let rest = differences.count > shown ? "; and \(differences.count - shown) more" : ""
+        return differences.prefix(shown).joined(separator: "; ") + rest
     }
 
     /// Tensors without arithmetic are copied, which is right only when all models hold the same bytes.
@@ -101,10 +107,9 @@ struct ModelAgreement {
             }
         }
         guard !differences.isEmpty else { return }
-        let shown = differences.prefix(20).joined(separator: "\n  ")
-        let rest = differences.count > 20 ? "\n  and \(differences.count - 20) more" : ""
         throw MergeError(
-            .differentBuffers, "tensors that cannot be averaged must be the same in all models\n  \(shown)\(rest)",
+            .differentBuffers,
+            "tensors that cannot be averaged must be the same in all models: \(Self.summary(of: differences))",
             hint: "leave them out with --exclude; quantised weights must be converted to BF16 or F32 first")
     }
 }

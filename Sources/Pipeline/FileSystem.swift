@@ -3,7 +3,7 @@ import SystemPackage
 import TensorCore
 
 /// Whether there is anything at a path.
-func fileExists(_ path: FilePath) -> Bool {
+public func fileExists(_ path: FilePath) -> Bool {
     var status = stat()
     return stat(path.string, &status) == 0
 }

@@ -35,7 +35,13 @@ extension Double {
     }
 
     /// Plain notation with a fixed number of decimals, so that a column lines up: `78.1`.
-    public func decimals(_ count: Int) -> String { isNaN ? "nan" : Self.print("%.*f", Int32(count), self) }
+    public func decimals(_ count: Int) -> String {
+        guard !isNaN else { return "nan" }
+        let text = Self.print("%.*f", Int32(count), self)
+        // Rounding noise below zero is no reason for a sign.
+        return text.hasPrefix("-") && !text.contains { ("1"..."9").contains($0) || $0 == "i" }
+            ? String(text.dropFirst()) : text
+    }
 
     private static func print(_ format: String, _ precision: Int32, _ value: Double) -> String {
         // The widest text is %f of a large number: 309 digits, a sign and the decimals.

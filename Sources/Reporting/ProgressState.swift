@@ -23,15 +23,16 @@ package struct ProgressState: Sendable {
     ///
     /// - Parameter columns: how wide the terminal is; the line is cut to fit, so that it never wraps.
     package func bar(elapsed: Duration, columns: Int) -> String {
-        let barWidth = 24
-        var parts = [title.escapingControlCharacters]
-        if let fraction {
-            let filled = Int(fraction * Double(barWidth))
-            let gauge = String(repeating: "#", count: filled) + String(repeating: ".", count: barWidth - filled)
-            parts.append("[\(gauge)]")
-        }
-        parts += facts(elapsed: elapsed)
-        return Self.cut(parts.joined(separator: "  "), to: columns - 1)
+        let title = title.escapingControlCharacters
+        let facts = facts(elapsed: elapsed)
+        guard let fraction else { return Self.cut(([title] + facts).joined(separator: "  "), to: columns - 1) }
+        // The bar gives way to what is written beside it.
+        let written = ([title] + facts).reduce(0) { $0 + $1.displayWidth + 2 }
+        let barWidth = min(24, columns - 1 - written - 2)
+        guard barWidth >= 4 else { return Self.cut(([title] + facts).joined(separator: "  "), to: columns - 1) }
+        let filled = Int(fraction * Double(barWidth))
+        let gauge = String(repeating: "#", count: filled) + String(repeating: ".", count: barWidth - filled)
+        return Self.cut(([title, "[\(gauge)]"] + facts).joined(separator: "  "), to: columns - 1)
     }
 
     /// One line of plain text for a log file.

@@ -15,7 +15,7 @@ public final class MappedFile: Sendable {
     public init(_ path: FilePath) throws(IOError) {
         self.path = path
         let descriptor: FileDescriptor
-        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) } catch {
+        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) } catch {
             throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
         }
         defer { try? descriptor.close() }

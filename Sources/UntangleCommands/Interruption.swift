@@ -3,30 +3,48 @@ import Glibc
 
 /// Ends the process cleanly when it is told to stop.
 ///
-/// A thread of its own waits for the signals, because almost nothing may be called inside a signal handler.
+/// The handler may run on any thread, also on those that OpenBLAS starts before `main`, and almost nothing may be called inside it: it
+/// writes the number of the signal into a pipe, at whose other end a thread of its own waits.
 enum Interruption {
-    /// Starts watching. Called before any other thread exists, because threads inherit the set of blocked signals.
+    /// Safety: written once, before the handlers are installed.
+    private nonisolated(unsafe) static var writeEnd: Int32 = -1
+
+    /// Starts watching.
     static func watch() {
         // A broken pipe is then an error of `write`, which `StandardOutput` knows how to take.
         signal(SIGPIPE, SIG_IGN)
-        var watched = sigset_t()
-        sigemptyset(&watched)
-        // Signals that the parent chose to ignore (nohup, background jobs) stay ignored.
-        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { sigaddset(&watched, number) }
-        pthread_sigmask(SIG_BLOCK, &watched, nil)
+        var ends: [Int32] = [-1, -1]
+        // Without the pipe or the thread the signals keep their usual effect.
+        guard pipe(&ends) == 0 else { return }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        writeEnd = ends[1]
         var thread = pthread_t()
-        let argument = UnsafeMutablePointer<sigset_t>.allocate(capacity: 1)
-        argument.initialize(to: watched)
+        let readEnd = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+        readEnd.initialize(to: ends[0])
         let failure = pthread_create(
             &thread, nil,
             { argument in
-                // Safety: the set was allocated for this thread, which lives as long as the process.
-                var number: Int32 = 0
-                while sigwait(argument!.assumingMemoryBound(to: sigset_t.self), &number) != 0 {}
-                Interruption.stop(number)
-            }, argument)
-        // Without the thread the signals must keep their usual effect.
-        if failure != 0 { pthread_sigmask(SIG_UNBLOCK, &watched, nil) }
+                // Safety: allocated for this thread, which lives as long as the process.
+                let readEnd = argument!.assumingMemoryBound(to: Int32.self).pointee
+                var number: UInt8 = 0
+                while read(readEnd, &number, 1) != 1 {}
+                Interruption.stop(Int32(number))
+            }, readEnd)
+        guard failure == 0 else { return }
+        var watched = sigset_t()
+        sigemptyset(&watched)
+        // Signals that the parent chose to ignore (nohup, background jobs) stay ignored.
+        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
+            sigaddset(&watched, number)
+            signal(number) { number in
+                let saved = errno
+                var byte = UInt8(truncatingIfNeeded: number)
+                _ = write(Interruption.writeEnd, &byte, 1)
+                errno = saved
+            }
+        }
+        // A parent that waits for signals in its own way may have handed down that they are blocked.
+        pthread_sigmask(SIG_UNBLOCK, &watched, nil)
     }
 
     private static func isIgnored(_ number: Int32) -> Bool {

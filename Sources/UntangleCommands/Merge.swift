@@ -66,7 +66,9 @@ struct Merge: ToolCommand {
         guard !listMethods else { return }
         if method != nil {
             guard !inputs.isEmpty else { throw ValidationError("--method needs experts to merge") }
-            guard output != nil || dryRun else { throw ValidationError("--method needs --output PATH") }
+            guard output != nil || dryRun else {
+                throw ValidationError("--method takes experts and needs --output PATH; a recipe goes without --method")
+            }
         } else {
             guard inputs.count == 2 || (inputs.count == 1 && (dryRun || output != nil)) else {
                 throw ValidationError("give a recipe and an output, or --method METHOD with experts and --output PATH")
@@ -89,7 +91,7 @@ struct Merge: ToolCommand {
         let (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
         if dryRun {
             if session.json {
-                try session.print(stage.plan.json)
+                try session.print(stage.plan.json(after: session.warnings))
             } else {
                 try session.print(stage.plan.text)
             }
@@ -104,7 +106,8 @@ struct Merge: ToolCommand {
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
         if session.json {
-            try session.print(json(of: stage.plan, report, written, target: target, duration: duration))
+            try session.print(
+                json(of: stage.plan, report, written, target: target, duration: duration, warnings: session.warnings))
         } else {
             let summary = stage.plan.summary
             try session.print(
@@ -146,7 +149,8 @@ struct Merge: ToolCommand {
     }
 
     private func json(
-        of plan: MergePlan, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration
+        of plan: MergePlan, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
+        warnings: [String]
     ) -> JSONOutput {
         [
             "output": .string(target),
@@ -159,7 +163,7 @@ struct Merge: ToolCommand {
             "overflows": .integer(report.overflowCount),
             "nan": .integer(report.nanCount),
             "inf": .integer(report.infinityCount),
-            "warnings": .strings(report.warnings),
+            "warnings": .strings(warnings),
             "seconds": .number(duration.seconds),
         ]
     }

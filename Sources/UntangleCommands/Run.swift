@@ -9,8 +9,8 @@ struct Run: ToolCommand {
         abstract: "Resolve, merge, measure and write, as one recipe says.",
         discussion: """
             Prints a table: for each task the accuracy of base, expert, merged model without and with Resolving \
-            Interference, and the interference before and after. Stages that an earlier run has finished with the same \
-            inputs and settings are skipped.
+            Interference, and the interference before and after. Resolving and merging are skipped where an earlier run \
+            has done them with the same inputs and settings; --force does them again.
 
             Example:
               untangle run Fixtures/demo.yaml
@@ -33,7 +33,10 @@ struct Run: ToolCommand {
         let report = try pipeline.run(progress: session.progress)
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
-        if let path = recipe.report { try report.write(to: path, options: writing.writeOptions()) }
+        // A run that had nothing left to do knows less than the report of the run that did it.
+        if let path = recipe.report, report.didWork || !fileExists(path) {
+            try report.write(to: path, options: writing.writeOptions())
+        }
         if session.json { try session.print(report.json) } else { try session.print(report.text) }
         return .done
     }

@@ -44,5 +44,11 @@ final class Session {
     func print(_ document: JSONOutput) throws { try output.write(document.rendered() + "\n") }
 
     /// Tells on standard error what the user should know although the work goes on.
-    func warn(_ message: String) { progress.print("warning: \(message.escapingControlCharacters)\n") }
+    func warn(_ message: String) {
+        warnings.append(message)
+        progress.print("warning: \(message.escapingControlCharacters)\n")
+    }
+
+    /// What was warned of so far, for results in JSON that tell it, too.
+    private(set) var warnings: [String] = []
 }

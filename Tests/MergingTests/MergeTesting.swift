@@ -90,7 +90,8 @@ func differences(_ a: TensorStore, _ b: TensorStore, plus base: TensorStore? = n
         #expect(x.count == y.count)
         result[descriptor.name] =
             zip(x, y).enumerated().map { i, pair in
-                abs(pair.0 - pair.1 - (origin?[i] ?? 0))
+                let difference = abs(pair.0 - pair.1 - (origin?[i] ?? 0))
+                return difference.isNaN ? .infinity : difference
             }.max() ?? 0
     }
     return result

@@ -72,8 +72,8 @@ private final class Stage: Sendable {
         progress.advance(by: 5)
         progress.print("warning: x\n")
         progress.end()
-        // The bar is cut to one column less than the terminal has, so that it never wraps.
-        #expect(stage.written == ["\r\u{1B}[Kcopying  [#", "\r\u{1B}[K", "warning: x\n"])
+        // The line is cut to one column less than the terminal has, so that it never wraps, and facts go before the bar.
+        #expect(stage.written == ["\r\u{1B}[Kcopying  50", "\r\u{1B}[K", "warning: x\n"])
     }
 
     @Test func countsFromSeveralThreads() async {

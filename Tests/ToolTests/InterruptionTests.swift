@@ -28,6 +28,33 @@ import Testing
         #expect(try files() == ["Fixtures", "large.safetensors"])
     }
 
+    /// Training keeps all threads busy, those of the matrix library among them, which the signal may reach first.
+    @Test func stopsTraining() throws {
+        let tool = try Tool()
+        let suite = "Fixtures/suites/tiny"
+        let process = Process()
+        process.executableURL = Tool.binary
+        process.arguments = [
+            "resolve", "--base", "\(suite)/base.safetensors", "--expert", "digits=\(suite)/expert_digits.safetensors",
+            "--head", "digits=\(suite)/heads_digits.safetensors", "--auxiliary", "noise", "--steps", "1000000",
+            "--output", "adapted", "--quiet",
+        ]
+        process.currentDirectoryURL = URL(fileURLWithPath: tool.folder.path.string)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        func files() -> [String] {
+            (try? FileManager.default.contentsOfDirectory(atPath: tool.folder.file("adapted").string)) ?? []
+        }
+        while process.isRunning, files().isEmpty { usleep(2000) }
+        usleep(200_000)
+        kill(process.processIdentifier, SIGINT)
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit)
+        #expect(process.terminationStatus == 130)
+        #expect(files() == [])
+    }
+
     /// One tensor of zeros that takes no space on the disk.
     private static func writeSparseCheckpoint(byteCount: Int, to path: String) throws {
         let header = #"{"zeros":{"dtype":"U8","shape":[\#(byteCount)],"data_offsets":[0,\#(byteCount)]}}"#

@@ -32,8 +32,12 @@ import Testing
         let outcome = try tool.shell("cd work/here && untangle run ../recipe.yaml --quiet --no-sync --json")
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(try tool.names(in: "work/here") == [])
-        #expect(try tool.names(in: "work/out") == ["m.resolved", "m.safetensors", "r.json"])
-        #expect(try tool.names(in: "work/out/m.resolved") == ["digits.safetensors", "latin_lower.safetensors"])
+        #expect(try tool.names(in: "work/out") == ["m.resolved", "m.safetensors", "m.safetensors.signature", "r.json"])
+        #expect(
+            try tool.names(in: "work/out/m.resolved") == [
+                "digits.safetensors", "digits.safetensors.signature", "latin_lower.safetensors",
+                "latin_lower.safetensors.signature",
+            ])
         let document = try outcome.json()
         #expect(document["skipped"].items.isEmpty)
         #expect(document["tasks"].items.map { $0["name"].string } == ["digits", "latin_lower"])

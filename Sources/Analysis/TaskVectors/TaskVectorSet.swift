@@ -42,10 +42,10 @@ public struct TaskVectorSet: Sendable {
             }
         }
         guard differences.isEmpty else {
-            let shown = differences.prefix(20).joined(separator: "\n  ")
-            let rest = differences.count > 20 ? "\n  and \(differences.count - 20) more" : ""
+            let shown = differences.prefix(3).joined(separator: "; ")
+            let rest = differences.count > 3 ? "; and \(differences.count - 3) more" : ""
             throw AnalysisError(
-                .incompatible, "the models do not fit together\n  \(shown)\(rest)",
+                .incompatible, "the models do not fit together: \(shown)\(rest)",
                 hint: "leave tensors out with --exclude, or check that all experts come from this base")
         }
         self.base = base

@@ -47,7 +47,7 @@ public final class NpyReader: CheckpointReader {
     /// Reads the file to its end, which is all that can be checked: the format has no checksum.
     public func verify() throws -> Verification {
         let descriptor: FileDescriptor
-        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec]) } catch {
+        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) } catch {
             throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
         }
         defer { try? descriptor.close() }

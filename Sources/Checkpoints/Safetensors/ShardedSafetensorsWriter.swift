@@ -98,6 +98,8 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.write(indexText, at: 0)
         for shard in shards { try shard.flush() }
         try index.flush()
+        // Until the new index stands there is no checkpoint, rather than an old index over new shards.
+        unlink(index.path.string)
         var files: [FilePath] = []
         var byteCount = indexText.count
         for shard in shards {

@@ -52,12 +52,15 @@ public struct BackboneConfig: Sendable {
         let size = try keys.imageSize() ?? shapes.imageSize(patch: patch).map { ($0, $0) }
         guard let (height, imageWidth) = size else { throw keys.missing("image_size") }
         var mlp = try keys.integerIfAny("intermediate_size") ?? shapes.mlpSize
-        if mlp == nil, let ratio = try keys.numberIfAny("mlp_ratio") { mlp = Int((Double(width) * ratio).rounded()) }
+        if mlp == nil, let ratio = try keys.numberIfAny("mlp_ratio") {
+            mlp = Int(exactly: (Double(width) * ratio).rounded())
+        }
         guard let mlp else { throw keys.missing("intermediate_size") }
         let layers = try keys.integer("num_hidden_layers", "depth", else: shapes.layerCount)
-        if let found = shapes.layerCount, found != layers {
+        if shapes.layerCount ?? 0 != layers {
             throw PipelineError(
-                .badConfig, "\(keys.file.string) says \(layers) layers, but the checkpoint has \(found)",
+                .badConfig,
+                "\(keys.file.string) says \(layers) layers, but the checkpoint has \(shapes.layerCount ?? 0) of timm's names",
                 file: keys.file,
                 hint: "check that config.json belongs to this checkpoint")
         }

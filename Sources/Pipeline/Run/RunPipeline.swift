@@ -8,7 +8,8 @@ import TensorCore
 
 /// Carries out a recipe: resolve, merge, measure, write.
 ///
-/// A stage whose output carries the signature of the inputs and settings it would be made from is taken as done.
+/// A stage whose output was made from the same inputs and settings by an earlier run is taken as done, unless outputs are to be
+/// replaced (`write.force`).
 public struct RunPipeline: Sendable {
     public let recipe: Recipe
     public var write: WriteOptions
@@ -55,6 +56,11 @@ public struct RunPipeline: Sendable {
             report.mergedResolved = merged
             report.merged = try stage.measure(
                 try mergeStage(base: set.base, originals).merged(progress: progress).store)
+        }
+        if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
+            report.warnings.append(
+                "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
+                    + "auxiliary inputs")
         }
         progress.end()
         report.duration = ContinuousClock.now - started
@@ -106,8 +112,16 @@ public struct RunPipeline: Sendable {
         var stage = ResolveStage(
             set, auxiliary: resolve.auxiliary, options: resolve.options,
             output: resolve.output ?? recipe.output.map { $0.withSuffix(".resolved") }, write: write)
-        stage.skipsFinished = true
-        return try stage.run(budget: budget, progress: progress)
+        stage.notesSignatures = true
+        stage.skipsFinished = !write.force
+        return try stage.run(budget: budget, progress: progress) {
+            // Experts that change make another merge: one that cannot be written is refused before they are trained.
+            if let output = recipe.output, fileExists(output), !CheckpointFormat.isFolder(output), !write.force {
+                throw IOError(
+                    code: "io.exists", message: "\(output.string) was made with other settings or inputs",
+                    file: output.string, hint: "use --force to make it again")
+            }
+        }
     }
 
     private func mergeStage(base: TensorStore?, _ experts: [(name: String, store: TensorStore)]) throws -> MergeStage {
@@ -127,7 +141,7 @@ public struct RunPipeline: Sendable {
             report.warnings += merge.warnings
             return store
         }
-        if signature.matches(outputAt: output) {
+        if !write.force, signature.matches(outputAt: output) {
             report.mergeWasDone = true
         } else {
             let (merge, written) = try stage.write(

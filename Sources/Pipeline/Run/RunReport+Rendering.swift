@@ -61,6 +61,9 @@ extension RunReport {
         ]
     }
 
+    /// Whether anything was adapted or merged, rather than found as an earlier run had left it.
+    public var didWork: Bool { adapted.contains { $0.training != nil } || !mergeWasDone }
+
     private var skippedStages: [String] {
         let isResolved = !adapted.isEmpty && adapted.allSatisfy { $0.training == nil }
         return (isResolved ? ["resolve"] : []) + (mergeWasDone ? ["merge"] : [])

@@ -36,13 +36,12 @@ public struct MergeStage: Sendable {
     ) throws -> (report: MergeReport, written: WrittenCheckpoint) {
         var metadata = model.metadata
         metadata["untangle.merge_method"] = plan.method.name
-        metadata[StageSignature.key] = signature?.text
         let format = try format ?? Self.format(ofOutput: path)
         let writer = try CheckpointFormat.makeWriter(
             format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
         let report = try execute(into: writer, title: "merging", progress)
         let written = try writer.finish()
-        try signature?.note(written, format: format, options: options)
+        try signature?.note(written, options: options)
         return (report, written)
     }
 

@@ -18,7 +18,9 @@ public struct ResolveStage: Sendable {
     /// The experts to adapt; nil adapts all. The heads of the others still count.
     public var only: [String]?
     public var write: WriteOptions
-    /// Takes experts as done whose output in the folder carries the signature that they would get.
+    /// Notes beside each output what it was made from; see `StageSignature`.
+    public var notesSignatures = false
+    /// Takes experts as done whose output in the folder has a note of the signature that they would get.
     public var skipsFinished = false
 
     public init(
@@ -36,13 +38,17 @@ public struct ResolveStage: Sendable {
     ///
     /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
     ///   before stay where they were written.
-    public func run(budget: ComputeBudget, progress: any ProgressSink = SilentProgress()) throws -> [AdaptedExpert] {
+    ///
+    /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
+    public func run(
+        budget: ComputeBudget, progress: any ProgressSink = SilentProgress(), willWork: () throws -> Void = {}
+    ) throws -> [AdaptedExpert] {
         try options.validate()
         let tasks = try set.tasks()
         let chosen = try chosenExperts()
         for index in chosen { try checkName(set.experts[index].name) }
         if let output { try makeFolder(output) }
-        let signature = try output == nil ? nil : signature()
+        let signature = try notesSignatures && output != nil ? signature() : nil
         var adapted: [AdaptedExpert] = []
         // Outputs are begun before the work: what cannot be written, or has no room on the disk, is found out early.
         var remaining: [(index: Int, output: Output)] = []
@@ -57,6 +63,7 @@ public struct ResolveStage: Sendable {
             }
         }
         guard !remaining.isEmpty else { return adapted }
+        try willWork()
 
         progress.begin("teachers", total: nil, unit: .items("images"))
         let images = try auxiliary.images(for: set.backbone, budget: budget)
@@ -116,18 +123,16 @@ public struct ResolveStage: Sendable {
     /// Where one adapted expert goes.
     private enum Output {
         case memory(MemoryCheckpointWriter)
-        case file(any CheckpointWriter, FilePath, FormatID, StageSignature?)
+        case file(any CheckpointWriter, FilePath, StageSignature?)
     }
 
     private func begin(_ expert: Expert, signature: StageSignature?) throws -> Output {
         let descriptors = expert.store.descriptors
         guard let path = path(of: expert) else { return .memory(try MemoryCheckpointWriter(declaring: descriptors)) }
-        var metadata = expert.store.metadata
-        metadata[StageSignature.key] = signature?.text
-        let format = format ?? expert.store.reader.format
         let writer = try CheckpointFormat.makeWriter(
-            format, at: path, declaring: descriptors, metadata: metadata, options: write)
-        return .file(writer, path, format, signature)
+            format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: expert.store.metadata,
+            options: write)
+        return .file(writer, path, signature)
     }
 
     private func finish(_ output: Output, _ parameters: [Float], of expert: Expert) throws -> TensorStore {
@@ -136,9 +141,9 @@ public struct ResolveStage: Sendable {
             try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return TensorStore(checkpoint)
-        case .file(let writer, let path, let format, let signature):
+        case .file(let writer, let path, let signature):
             let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
-            try signature?.note(written, format: format, options: write)
+            try signature?.note(written, options: write)
             return try TensorStore(opening: path)
         }
     }

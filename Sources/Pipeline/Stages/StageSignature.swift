@@ -4,14 +4,11 @@ import TensorCore
 
 /// The digest of everything that determines what a stage produces: its settings and the contents of its inputs.
 ///
-/// A stage writes it into the metadata of its output, or beside an output that has none, and a later run that finds an output with the signature it is about to
-/// produce takes the stage as done.
+/// A run notes it, with the digest of the output, in a file beside each output. A later run that finds the signature it is about
+/// to produce, and the output unharmed, takes the stage as done.
 public struct StageSignature: Sendable, Hashable {
     /// 64 hexadecimal digits.
     public let text: String
-
-    /// The metadata key that carries a signature.
-    static let key = "untangle.signature"
 
     /// - Parameters:
     ///   - settings: a text that differs whenever the stage would compute something else.
@@ -35,9 +32,8 @@ public struct StageSignature: Sendable, Hashable {
 
     /// Whether there is an output at a path that was made with this signature.
     func matches(outputAt path: FilePath) -> Bool {
-        guard fileExists(path), let store = try? TensorStore(opening: path) else { return false }
-        if store.reader.format == .safetensors { return store.metadata[Self.key] == text }
-        guard let file = store.reader.files.first, let line = try? line(for: file),
+        guard fileExists(path), let store = try? TensorStore(opening: path),
+            let file = store.reader.files.first, let line = try? line(for: file),
             let note = try? MappedFile(Self.notePath(for: file))
         else { return false }
         return note.withUnsafeBytes { $0.elementsEqual(line.utf8) }
@@ -46,14 +42,14 @@ public struct StageSignature: Sendable, Hashable {
     /// Whether the output at a path was made by a stage, whatever its inputs were.
     static func exists(at path: FilePath) -> Bool {
         guard let store = try? TensorStore(opening: path) else { return false }
-        return store.metadata[key] != nil || store.reader.files.contains { fileExists(notePath(for: $0)) }
+        return store.reader.files.contains { fileExists(notePath(for: $0)) }
     }
 
-    /// Remembers the signature of a finished output whose format has no place for metadata, in a file beside it.
+    /// Remembers the signature of a finished output in a file beside it.
     ///
-    /// The note also has the digest of the output, so that it says nothing about a file that was put in its place.
-    func note(_ written: WrittenCheckpoint, format: FormatID, options: WriteOptions) throws {
-        guard format != .safetensors, let file = written.files.first else { return }
+    /// The note also has the digest of the output, so that it says nothing about a file that was damaged or put in its place.
+    func note(_ written: WrittenCheckpoint, options: WriteOptions) throws {
+        guard let file = written.files.first else { return }
         let output = try AtomicOutput(
             creating: Self.notePath(for: file), byteCount: nil, options: WriteOptions(force: true, sync: options.sync))
         try output.write(Array(try line(for: file).utf8), at: 0)

@@ -19,7 +19,8 @@ extension MergePlan {
         return table.rendered() + summary.warnings.map { "warning: \($0)\n" }.joined()
     }
 
-    var json: JSONOutput {
+    /// - Parameter warnings: what was warned of before the plan was made.
+    func json(after warnings: [String]) -> JSONOutput {
         [
             "method": .string(method.name),
             "tensors": [
@@ -32,7 +33,7 @@ extension MergePlan {
             "output_bytes": .integer(summary.outputByteCount),
             "memory_bytes": .integer(summary.workingByteCount),
             "threads": .integer(summary.threads),
-            "warnings": .strings(summary.warnings),
+            "warnings": .strings(warnings + summary.warnings),
         ]
     }
 }
