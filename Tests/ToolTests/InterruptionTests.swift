@@ -36,7 +36,7 @@ import Testing
         process.executableURL = Tool.binary
         process.arguments = [
             "resolve", "--base", "\(suite)/base.safetensors", "--expert", "digits=\(suite)/expert_digits.safetensors",
-            "--head", "digits=\(suite)/heads_digits.safetensors", "--auxiliary", "noise", "--steps", "1000000",
+            "--head", "digits=\(suite)/heads_digits.safetensors", "--auxiliary", "noise", "--steps", "20000",
             "--output", "adapted", "--quiet",
         ]
         process.currentDirectoryURL = URL(fileURLWithPath: tool.folder.path.string)
