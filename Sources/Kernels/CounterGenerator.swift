@@ -6,7 +6,7 @@ import Glibc
 ///
 /// - Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators".
 public struct CounterGenerator: Sendable, Hashable {
-    private let origin: UInt64
+    @usableFromInline let origin: UInt64
 
     /// - Parameters:
     ///   - seed: what the user chose.
@@ -16,9 +16,11 @@ public struct CounterGenerator: Sendable, Hashable {
     }
 
     /// 64 uniform bits.
+    @inlinable
     public func bits(_ counter: UInt64) -> UInt64 { Self.mix(origin &+ (counter &+ 1) &* Self.increment) }
 
     /// A uniform number in (0, 1), never an end.
+    @inlinable
     public func uniform(_ counter: UInt64) -> Double { (Double(bits(counter) >> 11) + 0.5) * 0x1p-53 }
 
     /// A uniform whole number below `bound`, by the high half of a 128-bit product (bias below `bound` / 2^64).
@@ -33,9 +35,10 @@ public struct CounterGenerator: Sendable, Hashable {
         return (radius * cos(angle), radius * sin(angle))
     }
 
-    private static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
+    @usableFromInline static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-    private static func mix(_ value: UInt64) -> UInt64 {
+    @inlinable
+    static func mix(_ value: UInt64) -> UInt64 {
         var z = value
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB

@@ -11,8 +11,8 @@ public struct MergeError: Diagnostic, Hashable {
     public var code: String { "merge.\(reason.rawValue)" }
     public var severity: DiagnosticSeverity {
         switch reason {
-        case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts: .usage
-        case .incompatible, .differentBuffers, .unsupportedDtype, .notFinite, .notConverged: .badInput
+        case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts: .usage
+        case .incompatible, .differentBuffers, .unsupportedDtype, .statistics, .notFinite, .notConverged: .badInput
         case .memory: .resources
         }
     }
@@ -24,11 +24,14 @@ public struct MergeError: Diagnostic, Hashable {
         case badParameter = "bad_parameter"
         case missingBase = "missing_base"
         case tooFewExperts = "too_few_experts"
+        case tooManyExperts = "too_many_experts"
         /// Names, shapes or dtypes of the models do not fit together.
         case incompatible
         /// Tensors that carry no arithmetic, such as integers, differ.
         case differentBuffers = "different_buffers"
         case unsupportedDtype = "unsupported_dtype"
+        /// Statistics of the experts' data are missing or do not fit the models.
+        case statistics
         /// One tensor of a matrix method needs more than the memory allowed.
         case memory
         /// A matrix that is to be decomposed holds NaN or infinity.

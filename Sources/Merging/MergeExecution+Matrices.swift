@@ -34,11 +34,16 @@ extension MergeExecution {
             } catch let error as DecompositionError {
                 throw MergeError(error, tensor: tensor.output)
             }
-            if tensor.needsDouble {
-                try write(base, plus: taskVector, to: tensor, in: Double.self)
-            } else {
-                try write(base, plus: taskVector, to: tensor, in: Float.self)
-            }
+            try write(base, plus: taskVector, to: tensor)
+        }
+    }
+
+    /// Writes the base plus a merged task vector.
+    func write(_ base: MergeSource, plus taskVector: FloatMatrix, to tensor: PlannedTensor) throws {
+        if tensor.needsDouble {
+            try write(base, plus: taskVector, to: tensor, in: Double.self)
+        } else {
+            try write(base, plus: taskVector, to: tensor, in: Float.self)
         }
     }
 

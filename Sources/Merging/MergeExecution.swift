@@ -41,6 +41,7 @@ struct MergeExecution: Sendable {
         }
         for group in groups { try merge(group) }
         try mergeMatrices()
+        try mergeGroups()
     }
 
     private func merge(_ group: TensorGroup) throws {
@@ -66,6 +67,7 @@ struct MergeExecution: Sendable {
                 try merge(chunk, of: tensor.planned, in: Float.self) { rule.merge($0) }
             }
         }
+        for tensor in tensors { tensor.planned.elementwiseRule?.survey?.release() }
     }
 
     /// Merges a chunk block by block and writes it piece by piece.

@@ -19,7 +19,38 @@ public struct MethodInfo: Sendable, Hashable {
     /// Authors, year and arXiv number.
     public let paper: String
     public let needsBase: Bool
+    /// Whether a base that is given takes part, even where the method does without.
+    public let usesBase: Bool
+    /// How many experts the method merges.
+    public let expertCounts: ClosedRange<Int>
     public let parameters: [ParameterSpec]
+
+    /// - Parameter usesBase: nil when only a method that needs a base uses one.
+    init(
+        name: String, summary: String, paper: String, needsBase: Bool, usesBase: Bool? = nil,
+        expertCounts: ClosedRange<Int> = 1...Int.max, parameters: [ParameterSpec]
+    ) {
+        self.name = name
+        self.summary = summary
+        self.paper = paper
+        self.needsBase = needsBase
+        self.usesBase = usesBase ?? needsBase
+        self.expertCounts = expertCounts
+        self.parameters = parameters
+    }
+
+    /// - Throws: `merge.too_few_experts`, `merge.too_many_experts`.
+    func check(expertCount: Int) throws(MergeError) {
+        guard !expertCounts.contains(expertCount) else { return }
+        let (least, most) = (expertCounts.lowerBound, expertCounts.upperBound)
+        let wanted =
+            least == most ? "exactly \(least)" : expertCount < least ? "at least \(least)" : "at most \(most)"
+        let base = needsBase ? " beside the base" : ""
+        throw MergeError(
+            expertCount < least ? .tooFewExperts : .tooManyExperts,
+            "method \"\(name)\" merges \(wanted) \(least == 1 && most == 1 ? "expert" : "experts")\(base), "
+                + "but \(expertCount) \(expertCount == 1 ? "is" : "are") given")
+    }
 }
 
 /// How the tensors of a merge are merged.
@@ -28,10 +59,13 @@ public struct MergeAssignment: Sendable {
     let rules: [MergeRule]
     /// What has to be known about all tensors together before the first is merged.
     let survey: (any MergeSurvey)?
+    /// What merges the tensors whose rule is `grouped`.
+    let grouped: (any GroupedMerge)?
 
-    init(rules: [MergeRule], survey: (any MergeSurvey)? = nil) {
+    init(rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil) {
         self.rules = rules
         self.survey = survey
+        self.grouped = grouped
     }
 }
 
@@ -39,6 +73,8 @@ public struct MergeAssignment: Sendable {
 enum MergeRule: Sendable {
     case elementwise(any ElementwiseRule)
     case matrix(any MatrixRule)
+    /// With the other tensors of a group, in their order.
+    case grouped(Int)
 }
 
 /// A rule in which an element of the result depends on the same element of the inputs, and on what a survey found out.
@@ -67,6 +103,12 @@ protocol MergeSurvey: Sendable {
     func observe(_ chunk: MergeChunk, pass: Int)
     /// Called when every chunk was observed.
     func finish(pass: Int)
+    /// Called when the survey's tensor is merged, to give up what it holds; surveys of the whole model are not told.
+    func release()
+}
+
+extension MergeSurvey {
+    func release() {}
 }
 
 /// A rule that needs a whole matrix: it turns the task vectors of all experts into one.

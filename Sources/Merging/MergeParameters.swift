@@ -71,19 +71,30 @@ public struct MergeArguments: Sendable {
         }
     }
 
-    private init(_ other: MergeArguments, tensor: TensorName) {
-        specs = other.specs
-        parameters = other.parameters
-        expertCount = other.expertCount
+    private init(specs: [ParameterSpec], parameters: MergeParameters, expertCount: Int, tensor: TensorName?) {
+        self.specs = specs
+        self.parameters = parameters
+        self.expertCount = expertCount
         self.tensor = tensor
     }
 
     /// The arguments as they hold for one tensor, checked again if they depend on it.
     func forTensor(_ name: TensorName) throws(MergeError) -> MergeArguments {
         guard parameters.overrides != nil else { return self }
-        let arguments = MergeArguments(self, tensor: name)
+        let arguments = MergeArguments(specs: specs, parameters: parameters, expertCount: expertCount, tensor: name)
         for spec in specs { try arguments.check(spec) }
         return arguments
+    }
+
+    /// The arguments with another number for every tensor, which was checked already.
+    func replacing(_ name: String, byTensor numbers: [TensorName: Double]) -> MergeArguments {
+        var replaced = parameters
+        let overrides = parameters.overrides
+        replaced.overrides = { parameter, expert, tensor in
+            if parameter == name, let number = numbers[tensor] { return .number(number) }
+            return overrides?(parameter, expert, tensor)
+        }
+        return MergeArguments(specs: specs, parameters: replaced, expertCount: expertCount, tensor: tensor)
     }
 
     private func check(_ spec: ParameterSpec) throws(MergeError) {
@@ -135,6 +146,17 @@ public struct MergeArguments: Sendable {
             numbers.append(number)
         }
         return numbers
+    }
+
+    /// One text for each expert.
+    func texts(_ name: String) throws(MergeError) -> [String] {
+        let spec = spec(name)
+        var texts: [String] = []
+        for expert in 0..<expertCount {
+            guard case .text(let text) = try value(spec, expert: expert) else { preconditionFailure() }
+            texts.append(text)
+        }
+        return texts
     }
 
     func flag(_ name: String) throws(MergeError) -> Bool {

@@ -13,6 +13,7 @@ public struct MergePlan: Sendable {
 
     let tensors: [PlannedTensor]
     let survey: (any MergeSurvey)?
+    let grouped: (any GroupedMerge)?
     /// The base first, if there is one, then the experts.
     let models: [MergeModel]
     let hasBase: Bool
@@ -40,6 +41,7 @@ public struct MergePlan: Sendable {
                 .missingBase, "method \"\(method.info.name)\" works on task vectors and needs a base",
                 hint: "name it with --base, or base_model in a recipe")
         }
+        try method.info.check(expertCount: experts.count)
         if let outputDType, !outputDType.isComputable {
             throw MergeError(
                 .unsupportedDtype, "the result cannot be \(outputDType.rawValue)", hint: "choose F16, BF16, F32 or F64")
@@ -59,7 +61,8 @@ public struct MergePlan: Sendable {
             let rule = tensor.dtypes[0].isComputable ? rules.next() : nil
             tensors.append(
                 try PlannedTensor(
-                    number: tensors.count, tensor, rule: rule, outputDType: outputDType, hasBase: base != nil))
+                    number: tensors.count, tensor, rule: rule, grouped: assignment.grouped, outputDType: outputDType,
+                    hasBase: base != nil))
         }
         self.method = method.info
         self.models = models
@@ -67,11 +70,12 @@ public struct MergePlan: Sendable {
         self.budget = budget
         self.memory = memory ?? Int.max
         survey = assignment.survey
+        grouped = assignment.grouped
         hasBase = base != nil
         outputs = tensors.map(\.output)
         summary = try MergeSummary(
-            tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
-            warnings: agreement.warnings)
+            tensors: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads,
+            memory: self.memory, warnings: agreement.warnings)
     }
 }
 
@@ -97,10 +101,12 @@ struct PlannedTensor: Sendable {
         case copy
         case elementwise(any ElementwiseRule)
         case matrix(any MatrixRule, workingByteCount: Int)
+        case grouped(Int, workingByteCount: Int)
     }
 
     init(
-        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, outputDType: DType?, hasBase: Bool
+        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, grouped: (any GroupedMerge)?, outputDType: DType?,
+        hasBase: Bool
     ) throws {
         self.number = number
         indices = tensor.indices
@@ -121,9 +127,13 @@ struct PlannedTensor: Sendable {
                     rows: rows, columns: columns, expertCount: indices.count - (hasBase ? 1 : 0))
                 work = .matrix(rule, workingByteCount: bytes + 4 * rows * columns)
             } catch is DecompositionError {
-                throw MergeError(
-                    .memory, "tensor \"\(descriptor.name)\" \(descriptor.shape) is too large to decompose",
-                    tensor: descriptor.name, hint: "list it in matrix_exclude")
+                throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
+            }
+        case .grouped(let group):
+            do {
+                work = .grouped(group, workingByteCount: try grouped?.workingByteCount(group: group) ?? 0)
+            } catch is DecompositionError {
+                throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
             }
         }
         output = try TensorDescriptor(

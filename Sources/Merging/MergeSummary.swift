@@ -21,12 +21,14 @@ public struct MergeSummary: Sendable, Hashable {
     public let warnings: [String]
 
     init(
-        tensors: [PlannedTensor], survey: (any MergeSurvey)?, threads: Int, memory: Int, warnings: [String]
+        tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, memory: Int,
+        warnings: [String]
     ) throws(MergeError) {
         var (elementwise, matrix, copied, parameters) = (0, 0, 0, 0)
         var (passes, progress, scratchRows) = (0, 0, 0)
         var matrixBytes: [Int] = []
         let modelPasses = survey?.passCount ?? 0
+        let heldBytes = grouped?.heldByteCount ?? 0
         for tensor in tensors {
             switch tensor.work {
             case .copy:
@@ -39,17 +41,22 @@ public struct MergeSummary: Sendable, Hashable {
                 passes = max(passes, own)
                 progress += (1 + own) * tensor.output.byteCount
                 scratchRows = max(scratchRows, 1 + rule.scratchRowCount(expertCount: tensor.indices.count))
-            case .matrix(_, let bytes):
+            case .matrix(_, let bytes), .grouped(_, let bytes):
                 matrix += 1
+                if case .grouped = tensor.work {
+                    // Studied, then merged.
+                    passes = max(passes, 1)
+                    progress += tensor.output.byteCount
+                }
                 progress += tensor.output.byteCount
-                let need = bytes + tensor.decodedByteCount
+                let need = bytes + heldBytes + tensor.decodedByteCount
                 guard need <= memory else {
                     throw MergeError(
                         .memory,
                         "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(need) bytes of working memory, "
                             + "but \(memory) are allowed", tensor: tensor.output.name, hint: "raise --memory")
                 }
-                matrixBytes.append(need)
+                matrixBytes.append(need - heldBytes)
             }
             parameters += tensor.output.elementCount
         }
@@ -66,7 +73,7 @@ public struct MergeSummary: Sendable, Hashable {
         let groups = TensorGroup.split(tensors.filter(\.isElementwise), limit: TensorGroup.limit(memory: memory))
         let groupBytes = groups.map(\.byteCount).max() ?? 0
         let scratch = threads * (scratchRows * mergeBlockCapacity * 8 + MergeExecution.pieceCapacity * 8)
-        let largest = matrixBytes.sorted(by: >).prefix(threads).reduce(0, +)
+        let largest = matrixBytes.sorted(by: >).prefix(threads).reduce(heldBytes, +)
         workingByteCount = max(groupBytes + (survey?.byteCount ?? 0) + scratch, min(memory, largest))
     }
 }

@@ -3,7 +3,13 @@ import TensorCore
 /// The merge methods by name.
 public enum MergeMethods {
     /// In the order in which they are listed to people.
-    public static let all: [any MergeMethod] = [Linear(), Average(), TaskArithmetic(), TIES(), TSVM(), IsoC()]
+    public static let all: [any MergeMethod] = plain.map(LayerScaling.wrap)
+
+    private static let plain: [any MergeMethod] = [
+        Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), Passthrough(), TaskArithmetic(),
+        ConsensusTA(), ModelStock(), TIES(), DARE.linear, DARE.ties, DELLA.linear, DELLA.ties,
+        Breadcrumbs.linear, Breadcrumbs.ties, SCE(), TSVM(), IsoC(), IsoCTS(), KnOTS(), WUDI(), Fisher(), RegMean(),
+    ]
 
     /// - Throws: `merge.unknown_method` with the nearest name.
     public static func named(_ name: String) throws(MergeError) -> any MergeMethod {

@@ -17,6 +17,8 @@ public struct ParameterSpec: Sendable, Hashable {
         case choice([String])
         /// Shell patterns of tensor names.
         case patterns
+        /// A file or folder; relative to the working directory, so a recipe makes it absolute first.
+        case path
     }
 
     init(
@@ -41,6 +43,7 @@ public struct ParameterSpec: Sendable, Hashable {
         case (.flag, .number(0)): return .flag(false)
         case (.flag, .number(1)): return .flag(true)
         case (.choice(let choices), .text(let text)) where choices.contains(text): return value
+        case (.path, .text): return value
         case (.patterns, .text): return .list([value])
         case (.patterns, .list(let values)):
             for case let element in values {
@@ -55,7 +58,9 @@ public struct ParameterSpec: Sendable, Hashable {
     public var expectation: String {
         switch kind {
         case .number:
-            if let range {
+            if let range, range.upperBound >= 0x1p53 {
+                "a number of at least \(brief(range.lowerBound))"
+            } else if let range {
                 "a number from \(brief(range.lowerBound)) to \(brief(range.upperBound))"
             } else {
                 "a number"
@@ -63,6 +68,7 @@ public struct ParameterSpec: Sendable, Hashable {
         case .flag: "true or false"
         case .choice(let choices): choices.joined(separator: " or ")
         case .patterns: "tensor name patterns"
+        case .path: "a path"
         }
     }
 
@@ -106,5 +112,5 @@ public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
 
 /// A number without the fraction that it does not have.
 func brief(_ number: Double) -> String {
-    if let whole = Int(exactly: number), abs(whole) < 1_000_000 { String(whole) } else { "\(number)" }
+    if let whole = Int(exactly: number), abs(whole) < 1 << 53 { String(whole) } else { "\(number)" }
 }

@@ -34,16 +34,30 @@ struct MatrixSelection {
     {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let lambda = try arguments.forTensor(tensor.name).number("lambda")
-            let isExcluded = exclude.contains { TensorSelection.matches(tensor.name, pattern: $0) }
-            if tensor.shape.isMatrix, tensor.elementCount > 0, !isExcluded {
-                rules.append(.matrix(makeRule(lambda)))
+            if tensor.shape.isMatrix, tensor.elementCount > 0, !isExcluded(tensor) {
+                rules.append(.matrix(makeRule(try arguments.forTensor(tensor.name).number("lambda"))))
             } else {
-                let weights = Array(repeating: rest == .average ? 1.0 : 0.0, count: arguments.expertCount)
-                rules.append(
-                    .elementwise(TaskVectorSum(weights: weights, divisor: Double(weights.count), lambda: lambda)))
+                rules.append(try rest(for: tensor))
             }
         }
         return MergeAssignment(rules: rules)
+    }
+
+    /// Whether a pattern of `matrix_exclude` matches.
+    func isExcluded(_ tensor: TensorDescriptor) -> Bool {
+        exclude.contains { TensorSelection.matches(tensor.name, pattern: $0) }
+    }
+
+    /// What becomes of a tensor that is no matrix.
+    func rest(for tensor: TensorDescriptor) throws(MergeError) -> MergeRule {
+        let lambda = try arguments.forTensor(tensor.name).number("lambda")
+        return Self.mean(lambda: rest == .average ? lambda : 0, expertCount: arguments.expertCount)
+    }
+
+    /// θ₀ + λ times the mean task vector.
+    static func mean(lambda: Double, expertCount: Int) -> MergeRule {
+        .elementwise(
+            TaskVectorSum(
+                weights: Array(repeating: 1, count: expertCount), divisor: Double(expertCount), lambda: lambda))
     }
 }

@@ -62,7 +62,7 @@ public struct RecipeFile {
         }
         var listed: [ListedModel] = []
         for node in nodes { listed.append(try model(from: node)) }
-        if (try? MergeMethods.named(method))?.info.needsBase ?? true {
+        if (try? MergeMethods.named(method))?.info.usesBase ?? true {
             // mergekit's recipes often list the base among the models; there it is the base and no expert.
             listed.removeAll { $0.model.path == base }
         } else if base != nil, !listed.contains(where: { $0.model.path == base }), root.node("resolve") == nil,

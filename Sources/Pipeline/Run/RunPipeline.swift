@@ -69,8 +69,8 @@ public struct RunPipeline: Sendable {
 
     /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
     private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
-        let needsBase = try MergeMethods.named(recipe.mergeMethod).info.needsBase
-        let base = needsBase ? try recipe.baseModel.map { try TensorStore(opening: $0) } : nil
+        let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
+        let base = usesBase ? try recipe.baseModel.map { try TensorStore(opening: $0) } : nil
         let experts = try recipe.models.map { (name: $0.name, store: try TensorStore(opening: $0.path)) }
         var report = RunReport(recipe: recipe)
         guard recipe.output != nil else {

@@ -1,0 +1,100 @@
+import Kernels
+import Synchronization
+import TensorCore
+
+/// A way to merge tensors that belong together, such as a weight and its bias, after all groups have been seen.
+///
+/// Groups are studied side by side, then `finish` is called, then they are merged side by side.
+protocol GroupedMerge: Sendable {
+    /// Bytes that stay in use from the study of the first group until the merge of the last.
+    var heldByteCount: Int { get }
+
+    /// Bytes that work on one group takes.
+    func workingByteCount(group: Int) throws -> Int
+
+    /// - Parameter members: every tensor of the group, with its first dimension as rows and all others as columns.
+    /// - Throws: `DecompositionError`, `IOError` `io.memory`.
+    func study(_ members: [MatrixInputs], group: Int) throws
+
+    /// Called when every group was studied.
+    func finish()
+
+    /// Makes the merged task vectors of a group.
+    ///
+    /// - Returns: what the user should know.
+    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> String?
+}
+
+extension MergeExecution {
+    /// Studies and merges what is merged in groups, as many groups at a time as the memory allows.
+    func mergeGroups() throws {
+        guard let grouped = plan.grouped else { return }
+        var groups: [Int: [PlannedTensor]] = [:]
+        for tensor in plan.tensors {
+            if case .grouped(let group, _) = tensor.work { groups[group, default: []].append(tensor) }
+        }
+        let all = groups.sorted { $0.key < $1.key }.map(\.value)
+        try forEachGroup(all) { tensors, group in
+            try withMembers(tensors) { try grouped.study($0.map(\.inputs), group: group) }
+        }
+        grouped.finish()
+        try forEachGroup(all) { tensors, group in
+            try withMembers(tensors) { members in
+                let results = try members.map {
+                    try FloatMatrix(rows: $0.inputs.rows, columns: $0.inputs.columns)
+                }
+                let note = try grouped.merge(members.map(\.inputs), group: group, into: results)
+                if let note { log.note(note, on: tensors[0].number) }
+                for (member, result) in zip(members, results) {
+                    try write(member.inputs.base, plus: result, to: member.tensor)
+                }
+            }
+        }
+    }
+
+    private struct Member {
+        let tensor: PlannedTensor
+        let inputs: MatrixInputs
+    }
+
+    private func forEachGroup(
+        _ groups: [[PlannedTensor]], _ body: @Sendable ([PlannedTensor], Int) throws -> Void
+    ) throws {
+        let gate = MemoryGate(limit: max(0, plan.memory - (plan.grouped?.heldByteCount ?? 0)))
+        let done = FirstFailure<Void>(count: groups.count)
+        parallelChunks(count: groups.count, threads: plan.budget.threads) { place in
+            done.run(place) {
+                let tensors = groups[place]
+                guard case .grouped(let group, let bytes) = tensors[0].work else { return }
+                let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }
+                gate.enter(need)
+                defer { gate.leave(need) }
+                do {
+                    try body(tensors, group)
+                } catch let error as DecompositionError {
+                    throw MergeError(error, tensor: tensors[0].output)
+                }
+                for tensor in tensors { log.advance(tensor.output.byteCount) }
+            }
+        }
+        _ = try done.results()
+    }
+
+    /// Calls `body` with the tensors' bytes in every model.
+    private func withMembers(_ tensors: [PlannedTensor], _ body: ([Member]) throws -> Void) throws {
+        var members: [Member] = []
+        func open(_ rest: ArraySlice<PlannedTensor>) throws {
+            guard let tensor = rest.first else { return try body(members) }
+            try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase).withSources { base, experts in
+                guard let base else { preconditionFailure("methods of groups need a base") }
+                let rows = tensor.output.shape.dims.first ?? 1
+                let inputs = MatrixInputs(
+                    rows: rows, columns: rows == 0 ? 0 : tensor.output.elementCount / rows, base: base,
+                    experts: experts)
+                members.append(Member(tensor: tensor, inputs: inputs))
+                try open(rest.dropFirst())
+            }
+        }
+        try open(tensors[...])
+    }
+}

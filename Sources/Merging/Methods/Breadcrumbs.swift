@@ -1,0 +1,108 @@
+// Model breadcrumbs: drops the largest changes as outliers and the smallest as noise.
+//
+//     of the n entries of τ_i by magnitude, largest first: drop int(gamma · n), keep the next int(density · n), drop the rest
+//     breadcrumbs        θ = θ₀ + λ Σ w_i τ̂_i     divided by Σ w_i when `normalize` is true
+//     breadcrumbs_ties   the same over the entries whose sign is that of the sum; see `ties`
+//
+// Davari, Belilovsky 2023, "Model breadcrumbs", arXiv:2312.06795, as mergekit 0.1.5 does it: where fewer entries are left than
+// are to be kept, fewer outliers go; a density of 1 keeps all, outliers too. Tensor by tensor; of equal magnitudes those that
+// come first in memory count as larger. Passes: two to select, up to two for equal magnitudes, one to rescale, one to merge.
+
+import Kernels
+import TensorCore
+
+struct Breadcrumbs: MergeMethod {
+    let info: MethodInfo
+    private let isElecting: Bool
+
+    static let linear = Breadcrumbs(
+        "breadcrumbs", "Sum of the task vectors without their largest and smallest entries.", isElecting: false)
+    static let ties = Breadcrumbs(
+        "breadcrumbs_ties", "TIES that also drops the largest entries as outliers.", isElecting: true)
+
+    private init(_ name: String, _ summary: String, isElecting: Bool) {
+        self.isElecting = isElecting
+        info = MethodInfo(
+            name: name, summary: summary, paper: "Davari, Belilovsky 2023, arXiv:2312.06795", needsBase: true,
+            parameters: [
+                .weight, .density("Share of a task vector's entries that is kept."),
+                ParameterSpec(
+                    "gamma", .number, default: .number(0.01), range: 0...1, perExpert: true,
+                    help: "Share of the largest entries that is dropped."),
+                .normalize(false), .rescale(false), .lambda,
+            ])
+    }
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
+            (tensor, arguments) throws(MergeError) in
+            MagnitudeBand(
+                densities: try arguments.numbers("density"), gammas: try arguments.numbers("gamma"),
+                elementCount: tensor.elementCount)
+        }
+    }
+}
+
+/// Keeps entries of middling magnitude.
+final class MagnitudeBand: EntryMask {
+    private let densities: [Double]
+    /// Two streams for each expert: the outliers, and the outliers with what is kept.
+    private let entries: LargestEntries
+
+    init(densities: [Double], gammas: [Double], elementCount n: Int) {
+        self.densities = densities
+        entries = LargestEntries(
+            counts: zip(densities, gammas).flatMap { density, gamma -> [Int?] in
+                guard density < 1, n > 0 else { return [0, nil] }
+                let kept = Int(density * Double(n))
+                let dropped = min(Int(gamma * Double(n)), n - kept)
+                return [dropped, kept + dropped]
+            })
+    }
+
+    var isKeepingAll: Bool { densities.allSatisfy { $0 >= 1 } }
+    var passCount: Int { isKeepingAll ? 0 : LargestEntries.passCount }
+    var byteCount: Int { entries.byteCount }
+
+    func observe(_ chunk: MergeChunk, pass: Int) {
+        if chunk.needsDouble {
+            observe(chunk, pass: pass, in: Double.self)
+        } else {
+            observe(chunk, pass: pass, in: Float.self)
+        }
+    }
+
+    private func observe<T: ElementwiseScalar>(_ chunk: MergeChunk, pass: Int, in scalar: T.Type) {
+        let reader = TaskVectorReader<T>(chunk)
+        for expert in densities.indices where densities[expert] < 1 {
+            for stream in [2 * expert, 2 * expert + 1] {
+                entries.observe(chunk.number, pass: pass, stream: stream) { body in
+                    reader.forEachBlock(of: expert, body)
+                }
+            }
+        }
+    }
+
+    func finish(pass: Int) { entries.finish(pass: pass) }
+
+    func apply(to values: UnsafeMutablePointer<Float>, of expert: Int, start: Int, count: Int) {
+        drop(from: values, of: expert, start: start, count: count)
+    }
+    func apply(to values: UnsafeMutablePointer<Double>, of expert: Int, start: Int, count: Int) {
+        drop(from: values, of: expert, start: start, count: count)
+    }
+
+    @inline(__always)
+    private func drop<T: ElementwiseScalar>(
+        from values: UnsafeMutablePointer<T>, of expert: Int, start: Int, count: Int
+    ) {
+        guard densities[expert] < 1 else { return }
+        let cuts = entries.cuts
+        let (outliers, kept) = (cuts[2 * expert], cuts[2 * expert + 1])
+        for i in 0..<count {
+            let key = values[i].magnitudeKey
+            let stays = kept.contains(key, at: start + i) && !outliers.contains(key, at: start + i)
+            values[i] = stays ? values[i] : 0
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// Consensus task arithmetic: the sum of the task vectors where enough experts need it.
+//
+//     τ   = Σ τ_i
+//     m_i = |τ_i| > λ_i |τ − τ_i|            TALL mask: what expert i finds of itself in the sum; λ_i is `tall_lambda`
+//     θ   = θ₀ + λ τ   where Σ m_i ≥ `min_agreement`, else θ₀
+//
+// Wang et al. 2024, "Localizing task information for improved model merging and compression", arXiv:2405.07813, and its code:
+// equality is no agreement, so an entry that nobody changes is in no mask. The paper picks λ_i from 0.2 to 0.6 by validation;
+// 0.6 is the default of fusion_bench. Selfish weights (one mask) and catastrophic ones (none) go at the paper's 2. One pass.
+
+import Kernels
+import TensorCore
+
+struct ConsensusTA: MergeMethod {
+    let info = MethodInfo(
+        name: "consensus_ta", summary: "Sum of the task vectors, kept where several experts agree on its use.",
+        paper: "Wang et al. 2024, arXiv:2405.07813", needsBase: true,
+        parameters: [
+            ParameterSpec(
+                "tall_lambda", .number, default: .number(0.6), range: 0...Double.greatestFiniteMagnitude,
+                perExpert: true,
+                help: "How far the sum may be from an expert's own change, inversely; 0.2 to 0.6 in the paper."),
+            ParameterSpec(
+                "min_agreement", .number, default: .number(2), range: 0...1e9,
+                help: "Experts that must have an entry in their mask for it to stay; 0 keeps all."),
+            .lambda,
+        ])
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        var rules: [MergeRule] = []
+        for tensor in tensors {
+            let arguments = try arguments.forTensor(tensor.name)
+            rules.append(
+                .elementwise(
+                    MaskedTaskVectorSum(
+                        maskScales: try arguments.numbers("tall_lambda"),
+                        minimum: try arguments.number("min_agreement"), lambda: try arguments.number("lambda"))))
+        }
+        return MergeAssignment(rules: rules)
+    }
+}
+
+/// θ₀ + λ Σ τ_i where at least `minimum` of the masks |τ_i| > scale_i |τ − τ_i| hold.
+struct MaskedTaskVectorSum: ElementwiseRule {
+    let maskScales: [Double]
+    let minimum: Double
+    let lambda: Double
+
+    func scratchRowCount(expertCount: Int) -> Int { expertCount + 2 }
+    func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
+    func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
+
+    @inline(__always)
+    private func mergeAny<T>(_ block: MergeBlock<T>) {
+        let count = block.count
+        let taskVectors = maskScales.indices.map { block.row($0) }
+        let base = block.row(maskScales.count)
+        let votes = block.row(maskScales.count + 1)
+        block.readBase(into: base)
+        for expert in maskScales.indices {
+            block.readExpert(expert, into: taskVectors[expert])
+            subtract(base, from: taskVectors[expert], count: count)
+        }
+        let sum = block.result
+        sumUp(taskVectors, into: sum, count: count)
+        votes.update(repeating: 0, count: count)
+        for expert in maskScales.indices {
+            let own = taskVectors[expert]
+            let scale = T(maskScales[expert])
+            for i in 0..<count { votes[i] += abs(own[i]) > scale * abs(sum[i] - own[i]) ? 1 : 0 }
+        }
+        let (lambda, minimum) = (T(lambda), T(minimum))
+        for i in 0..<count {
+            // NaN is in no mask and would be lost.
+            let kept = votes[i] >= minimum || sum[i] != sum[i]
+            block.result[i] = kept ? base[i] + lambda * sum[i] : base[i]
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// RegMean: for every linear layer the weights that come closest to what all experts' layers put out on their own data.
+//
+//     minimise over W   Σ ‖X_i Wᵀ − X_i W_iᵀ‖²,   so   W = (Σ W_i G_i) (Σ G_i)⁻¹     with G_i = X_iᵀ X_i / n_i,
+//     entries of G_i beside the diagonal multiplied by `off_diagonal_scale`
+//     θ = θ₀ + λ (W − θ₀)
+//
+// Jin et al. 2023, "Dataless knowledge fusion by merging weights of language models", arXiv:2212.09849, which recommends an
+// off-diagonal scale of 0.9. `statistics` names one checkpoint for each expert with G_i `[in, in]` of its layers, under the
+// name of the weight or that name without `.weight`. Solved for the task vectors, which gives the same W, by Cholesky in F64;
+// a matrix that is not positive definite to rounding gets the least jitter that makes it so, and a note in the report.
+// Tensors without statistics get the mean task vector.
+
+import Kernels
+import TensorCore
+
+struct RegMean: MergeMethod {
+    let info = MethodInfo(
+        name: "regmean", summary: "Linear layers fitted to what every expert's layer puts out on its own data.",
+        paper: "Jin et al. 2023, arXiv:2212.09849", needsBase: true,
+        parameters: [
+            ExpertStatistics.parameter,
+            ParameterSpec(
+                "off_diagonal_scale", .number, default: .number(0.9), range: 0...1,
+                help: "Factor of the inner products between different inputs of a layer."),
+        ] + MatrixSelection.parameters)
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        let statistics = try ExpertStatistics(arguments)
+        let scale = try arguments.number("off_diagonal_scale")
+        var rules = try MatrixSelection(arguments).assign(tensors) {
+            OutputRegression(lambda: $0, offDiagonalScale: scale, grams: [])
+        }.rules
+        for (place, tensor) in tensors.enumerated() {
+            guard case .matrix(let rule) = rules[place], let regression = rule as? OutputRegression else { continue }
+            let columns = tensor.shape.dims[1]
+            let text = tensor.name.text
+            let layer = text.hasSuffix(".weight") ? [TensorName(String(text.dropLast(7)))] : []
+            let grams = try statistics.tensors([tensor.name] + layer, shape: [columns, columns], of: tensor.name)
+            rules[place] =
+                if let grams {
+                    .matrix(OutputRegression(lambda: regression.lambda, offDiagonalScale: scale, grams: grams))
+                } else {
+                    MatrixSelection.mean(lambda: regression.lambda, expertCount: arguments.expertCount)
+                }
+        }
+        return MergeAssignment(rules: rules)
+    }
+}
+
+/// (Σ τ_i G_i) (Σ G_i)⁻¹, scaled.
+struct OutputRegression: MatrixRule {
+    let lambda: Double
+    let offDiagonalScale: Double
+    let grams: [StatisticsTensor]
+
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
+        try SymmetricSystem.workingByteCount(order: columns, sideCount: rows) + 4 * columns * columns
+    }
+
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+        let (rows, columns) = (inputs.rows, inputs.columns)
+        let gram = try FloatMatrix(rows: columns, columns: columns)
+        let system = try SymmetricSystem(order: columns, sideCount: rows)
+        for expert in inputs.experts.indices {
+            inputs.readTaskVector(of: expert, into: result)
+            grams[expert].read(from: 0, count: columns * columns, into: gram.elements.pointer)
+            system.add(
+                gram.elements.pointer, offDiagonalScale: offDiagonalScale, times: result.elements.pointer, weight: 1)
+        }
+        let jitter = try withExtendedLifetime(gram) { try system.solve(into: result.elements, scale: lambda) }
+        return jitter == 0 ? nil : "the inputs' inner products are singular; \(jitter) of their mean was added"
+    }
+}

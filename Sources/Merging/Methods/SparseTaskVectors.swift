@@ -1,0 +1,274 @@
+import Kernels
+import Synchronization
+import TensorCore
+
+/// Which entries of task vectors stay; a survey, because it may have to see a tensor first.
+protocol EntryMask: MergeSurvey {
+    /// Whether nothing is ever dropped.
+    var isKeepingAll: Bool { get }
+
+    /// Sets the entries that are dropped to zero.
+    ///
+    /// A mask writes this once, generic over the scalar, and forwards both forms to it: a generic requirement would not be
+    /// specialised behind `any EntryMask`.
+    ///
+    /// - Parameters:
+    ///   - values: the task vector of an expert from the flat index `start` on.
+    func apply(to values: UnsafeMutablePointer<Float>, of expert: Int, start: Int, count: Int)
+    func apply(to values: UnsafeMutablePointer<Double>, of expert: Int, start: Int, count: Int)
+}
+
+extension EntryMask {
+    /// Chooses the form for a scalar; a choice made at compile time.
+    @inline(__always)
+    func apply<T: ElementwiseScalar>(toAny values: UnsafeMutablePointer<T>, of expert: Int, start: Int, count: Int) {
+        // Safety: the memory is bound to the very type that is named.
+        let address = UnsafeMutableRawPointer(values)
+        if T.self == Float.self {
+            apply(to: address.assumingMemoryBound(to: Float.self), of: expert, start: start, count: count)
+        } else {
+            precondition(T.self == Double.self, "a scalar that masks do not know")
+            apply(to: address.assumingMemoryBound(to: Double.self), of: expert, start: start, count: count)
+        }
+    }
+}
+
+/// Masked task vectors, scaled back to the sum of magnitudes that they had before.
+///
+/// The scale is ‖τ‖₁ / ‖masked τ‖₁ over the tensor, 1 where either is below 10⁻⁷: mergekit's rescaling. It takes a pass of its
+/// own.
+final class SparseTaskVectors: MergeSurvey {
+    private let mask: any EntryMask
+    private let expertCount: Int
+    private let isRescaling: Bool
+    private let state: Mutex<State>
+
+    private struct State {
+        /// By chunk, for each expert: the sums of magnitudes before and after the mask.
+        var sums: [Int: [(whole: Double, kept: Double)]] = [:]
+        var scales: [Double]
+    }
+
+    init(mask: any EntryMask, expertCount: Int, rescale: Bool) {
+        self.mask = mask
+        self.expertCount = expertCount
+        isRescaling = rescale && !mask.isKeepingAll
+        state = Mutex(State(scales: Array(repeating: 1, count: expertCount)))
+    }
+
+    var passCount: Int { mask.passCount + (isRescaling ? 1 : 0) }
+    var byteCount: Int { mask.byteCount }
+
+    /// What the survivors of each expert are multiplied by.
+    var scales: [Double] { state.withLock { $0.scales } }
+
+    func observe(_ chunk: MergeChunk, pass: Int) {
+        if pass < mask.passCount {
+            mask.observe(chunk, pass: pass)
+        } else if chunk.needsDouble {
+            addUp(chunk, in: Double.self)
+        } else {
+            addUp(chunk, in: Float.self)
+        }
+    }
+
+    private func addUp<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type) {
+        let reader = TaskVectorReader<T>(chunk)
+        let sums = withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
+            let kept = memory.baseAddress!
+            return (0..<expertCount).map { expert in
+                var sums = (whole: 0.0, kept: 0.0)
+                reader.forEachBlock(of: expert) { start, count, values in
+                    sums.whole += magnitudeSum(values, count: count)
+                    kept.update(from: values, count: count)
+                    mask.apply(toAny: kept, of: expert, start: start, count: count)
+                    sums.kept += magnitudeSum(kept, count: count)
+                }
+                return sums
+            }
+        }
+        state.withLock { $0.sums[chunk.number] = sums }
+    }
+
+    func finish(pass: Int) {
+        guard pass == mask.passCount else { return mask.finish(pass: pass) }
+        state.withLock { state in
+            let chunks = state.sums.sorted { $0.key < $1.key }.map(\.value)
+            for expert in 0..<expertCount {
+                let whole = chunks.reduce(0) { $0 + $1[expert].whole }
+                let kept = chunks.reduce(0) { $0 + $1[expert].kept }
+                state.scales[expert] = whole < 1e-7 || kept < 1e-7 ? 1 : whole / kept
+            }
+            state.sums = [:]
+        }
+    }
+
+    func release() { mask.release() }
+
+    /// Reads the masked, scaled and weighted task vectors of a block, one row for each expert.
+    @inline(__always)
+    func readVotes<T>(
+        of block: MergeBlock<T>, base: UnsafePointer<T>, weights: [Double], into votes: [UnsafeMutablePointer<T>]
+    ) {
+        let scales = scales
+        for expert in weights.indices {
+            let vote = votes[expert]
+            block.readExpert(expert, into: vote)
+            subtract(base, from: vote, count: block.count)
+            mask.apply(toAny: vote, of: expert, start: block.start, count: block.count)
+            let factor = T(weights[expert] * scales[expert])
+            for i in 0..<block.count { vote[i] = factor * vote[i] }
+        }
+    }
+}
+
+/// `sum = Σ rows`, in order.
+@inline(__always)
+func sumUp<T: ElementwiseScalar>(_ rows: [UnsafeMutablePointer<T>], into sum: UnsafeMutablePointer<T>, count: Int) {
+    sum.update(repeating: 0, count: count)
+    for row in rows {
+        for i in 0..<count { sum[i] += row[i] }
+    }
+}
+
+/// Σ |x_i| in F64, in four sums that the compiler can keep side by side.
+@inline(__always)
+private func magnitudeSum<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) -> Double {
+    var (a, b, c, d) = (0.0, 0.0, 0.0, 0.0)
+    var i = 0
+    while i + 4 <= count {
+        a += Double(abs(x[i]))
+        b += Double(abs(x[i + 1]))
+        c += Double(abs(x[i + 2]))
+        d += Double(abs(x[i + 3]))
+        i += 4
+    }
+    while i < count {
+        a += Double(abs(x[i]))
+        i += 1
+    }
+    return (a + b) + (c + d)
+}
+
+/// θ₀ + λ Σ of masked task vectors, of all or of those that agree with an elected sign.
+struct SparseTaskVectorSum: ElementwiseRule {
+    let weights: [Double]
+    /// Whether only entries count whose sign is that of the sum; a sum of zero elects plus.
+    let isElecting: Bool
+    let normalize: Bool
+    let lambda: Double
+    let taskVectors: SparseTaskVectors
+
+    var survey: (any MergeSurvey)? { taskVectors.passCount > 0 ? taskVectors : nil }
+    func scratchRowCount(expertCount: Int) -> Int { expertCount + 3 }
+    func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
+    func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
+
+    @inline(__always)
+    private func mergeAny<T>(_ block: MergeBlock<T>) {
+        let count = block.count
+        let votes = weights.indices.map { block.row($0) }
+        let base = block.row(weights.count)
+        let sum = block.row(weights.count + 1)
+        block.readBase(into: base)
+        taskVectors.readVotes(of: block, base: base, weights: weights, into: votes)
+        sumUp(votes, into: sum, count: count)
+        if isElecting {
+            elect(votes, sum: sum, divisor: block.row(weights.count + 2), into: block.result, count: count)
+        } else {
+            block.result.update(from: sum, count: count)
+            if normalize { divide(block.result, by: T(normalizer(weights.reduce(0, +))), count: count) }
+        }
+        let lambda = T(lambda)
+        for i in 0..<count {
+            // NaN has no sign and would be lost in an election.
+            block.result[i] = sum[i] == sum[i] ? base[i] + lambda * block.result[i] : sum[i]
+        }
+    }
+
+    @inline(__always)
+    private func elect<T: ElementwiseScalar>(
+        _ votes: [UnsafeMutablePointer<T>], sum: UnsafePointer<T>, divisor: UnsafeMutablePointer<T>,
+        into result: UnsafeMutablePointer<T>, count: Int
+    ) {
+        result.update(repeating: 0, count: count)
+        divisor.update(repeating: 0, count: count)
+        for expert in weights.indices {
+            let vote = votes[expert]
+            let weight = T(weights[expert])
+            for i in 0..<count {
+                let agrees = sum[i] >= 0 ? vote[i] > 0 : vote[i] < 0
+                result[i] += agrees ? vote[i] : 0
+                divisor[i] += agrees ? weight : 0
+            }
+        }
+        guard normalize else { return }
+        for i in 0..<count { result[i] /= abs(divisor[i]) < 1e-8 ? 1 : divisor[i] }
+    }
+}
+
+extension SparseTaskVectorSum {
+    /// Makes the rules of a method that masks task vectors.
+    ///
+    /// The method declares `sparseParameters`, and others that `makeMask` reads.
+    static func assign(
+        _ tensors: [TensorDescriptor], arguments: MergeArguments, isElecting: Bool,
+        _ makeMask: (TensorDescriptor, MergeArguments) throws(MergeError) -> any EntryMask
+    ) throws(MergeError) -> MergeAssignment {
+        var rules: [MergeRule] = []
+        for tensor in tensors {
+            let arguments = try arguments.forTensor(tensor.name)
+            let taskVectors = SparseTaskVectors(
+                mask: try makeMask(tensor, arguments), expertCount: arguments.expertCount,
+                rescale: try arguments.flag("rescale"))
+            rules.append(
+                .elementwise(
+                    SparseTaskVectorSum(
+                        weights: try arguments.numbers("weight"), isElecting: isElecting,
+                        normalize: try arguments.flag("normalize"), lambda: try arguments.number("lambda"),
+                        taskVectors: taskVectors)))
+        }
+        return MergeAssignment(rules: rules)
+    }
+}
+
+extension ParameterSpec {
+    static func density(_ help: String) -> ParameterSpec {
+        ParameterSpec("density", .number, default: .number(1), range: 0...1, perExpert: true, help: help)
+    }
+
+    static func normalize(_ isDefault: Bool) -> ParameterSpec {
+        ParameterSpec(
+            "normalize", .flag, default: .flag(isDefault),
+            help: "Divide by the sum of the weights that took part, instead of adding up.")
+    }
+
+    static func rescale(_ isDefault: Bool) -> ParameterSpec {
+        ParameterSpec(
+            "rescale", .flag, default: .flag(isDefault),
+            help: "Scale what is left of a task vector to the sum of magnitudes that it had.")
+    }
+
+    /// Where random numbers start.
+    static var seed: ParameterSpec {
+        ParameterSpec(
+            "seed", .number, default: .number(0), range: 0...0x1p53,
+            help: "Whole number that random choices follow from, the same in any order of work.")
+    }
+}
+
+extension MergeArguments {
+    /// The numbers for random choices about one tensor of each expert.
+    func generators(for tensor: TensorName) throws(MergeError) -> [CounterGenerator] {
+        let number = try number("seed")
+        guard let seed = UInt64(exactly: number) else {
+            throw MergeError(.badParameter, "parameter \"seed\" takes a whole number, not \(brief(number))")
+        }
+        return (0..<expertCount).map { expert in
+            // FNV-1a over the name's bytes and the place of the expert.
+            var stream: UInt64 = 0xCBF2_9CE4_8422_2325
+            for byte in tensor.text.utf8 { stream = (stream ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            return CounterGenerator(seed: seed, stream: (stream ^ UInt64(expert)) &* 0x100_0000_01B3)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// WUDI: the task vector that interferes least with every expert, by its own weights alone.
+//
+//     minimise over M   Σ ‖(M − τ_i) τ_iᵀ‖² / ‖τ_i‖²          experts that did not change the matrix are left out
+//     G_i = τ_iᵀ τ_i / ‖τ_i‖²,  G = Σ G_i,  B = Σ τ_i G_i;   half the gradient is M G − B
+//     form=iterative    M = Σ τ_i, then `iterations` steps of Adam (β 0.9 and 0.999, ε 10⁻⁸) of `learning_rate`
+//     form=closed       M = (Σ τ_i H_i) (Σ H_i)⁻¹ with H_i = (τ_iᵀ τ_i + reg I) / ‖τ_i‖², reg = `regularization`
+//     θ = θ₀ + λ M
+//
+// Cheng et al. 2025, "Whoever started the interference should end it", arXiv:2503.08099, and its code, which computes the
+// gradient anew from all experts in every step; with G and B a step is one matrix product. The closed form is that of the
+// authors' code for other models. An entry moves by at most iterations · learning_rate, so the result of Adam depends on the
+// scale of the changes. Tensors that are not matrices get the mean task vector; the paper leaves them at the base
+// (others=base), as well as all matrices but those of attention and MLP (`matrix_exclude`).
+
+import Kernels
+import TensorCore
+
+struct WUDI: MergeMethod {
+    let info = MethodInfo(
+        name: "wudi", summary: "The task vector that interferes least with the experts' own weights.",
+        paper: "Cheng et al. 2025, arXiv:2503.08099", needsBase: true,
+        parameters: [
+            ParameterSpec(
+                "form", .choice(["iterative", "closed"]), default: .text("iterative"),
+                help: "Whether to take steps from the sum of the task vectors, or to solve for the minimum."),
+            ParameterSpec(
+                "iterations", .number, default: .number(300), range: 0...1e6, help: "Steps of the iterative form."),
+            ParameterSpec(
+                "learning_rate", .number, default: .number(1e-5), range: 0...1,
+                help: "How far an entry moves in a step at most."),
+            ParameterSpec(
+                "regularization", .number, default: .number(1e-5), range: 1e-12...Double.greatestFiniteMagnitude,
+                help: "What the closed form adds to the diagonals."),
+        ] + MatrixSelection.parameters)
+
+    func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
+        let stepCount = Int(try arguments.number("iterations"))
+        let learningRate = try arguments.number("learning_rate")
+        let regularization = try arguments.number("regularization")
+        let isClosed = try arguments.text("form") == "closed"
+        return try MatrixSelection(arguments).assign(tensors) { lambda -> any MatrixRule in
+            if isClosed {
+                LeastInterference(lambda: lambda, regularization: regularization)
+            } else {
+                InterferenceDescent(lambda: lambda, stepCount: stepCount, learningRate: learningRate)
+            }
+        }
+    }
+}
+
+/// Adam from the sum of the task vectors towards the least interference.
+struct InterferenceDescent: MatrixRule {
+    let lambda: Double
+    let stepCount: Int
+    let learningRate: Double
+
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
+        guard max(rows, columns) <= largestMatrixDimension else { throw DecompositionError.tooLarge }
+        // A task vector, B, gradient, two moments; G_i and G.
+        return 4 * (5 * rows * columns + 2 * columns * columns)
+    }
+
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+        let (rows, columns) = (inputs.rows, inputs.columns)
+        let taskVector = try FloatMatrix(rows: rows, columns: columns)
+        let pull = try FloatMatrix(rows: rows, columns: columns)
+        let gram = try FloatMatrix(rows: columns, columns: columns)
+        let own = try FloatMatrix(rows: columns, columns: columns)
+        result.elements.values.update(repeating: 0)
+        for expert in inputs.experts.indices {
+            inputs.readTaskVector(of: expert, into: taskVector)
+            let square = innerProduct(
+                UnsafePointer(taskVector.elements.pointer), UnsafePointer(taskVector.elements.pointer),
+                count: rows * columns)
+            guard square != 0 else { continue }
+            let values = UnsafePointer(taskVector.elements.pointer)
+            multiply(
+                columns, columns, rows, .transposed(values, stride: columns), .rows(values, stride: columns),
+                into: own.elements.pointer, stride: columns, alpha: Float(1 / square))
+            add(to: gram.elements.pointer, scaled: own.elements.pointer, by: 1, count: columns * columns)
+            multiply(
+                rows, columns, columns, .rows(values, stride: columns), .rows(own.elements.pointer, stride: columns),
+                into: pull.elements.pointer, stride: columns, accumulate: true)
+            add(to: result.elements.pointer, scaled: values, by: 1, count: rows * columns)
+        }
+        try withExtendedLifetime(own) { try descend(result, gram: gram, pull: pull, gradient: taskVector) }
+        let scale = Float(lambda)
+        for i in 0..<rows * columns { result.elements.pointer[i] *= scale }
+        return nil
+    }
+
+    private func descend(
+        _ point: FloatMatrix, gram: FloatMatrix, pull: FloatMatrix, gradient: FloatMatrix
+    ) throws(IOError) {
+        let (rows, columns) = (point.rows, point.columns)
+        let mean = try FloatMatrix(rows: rows, columns: columns).elements
+        let square = try FloatMatrix(rows: rows, columns: columns).elements
+        var (meanDecay, squareDecay) = (1.0, 1.0)
+        // Safety: pointers into all of these are used up to the end.
+        defer { withExtendedLifetime((point, gram, pull, gradient, mean, square)) {} }
+        for _ in 0..<stepCount {
+            multiply(
+                rows, columns, columns, .rows(point.elements.pointer, stride: columns),
+                .rows(gram.elements.pointer, stride: columns), into: gradient.elements.pointer, stride: columns,
+                alpha: 2)
+            meanDecay *= 0.9
+            squareDecay *= 0.999
+            let rate = Float(learningRate / (1 - meanDecay))
+            let correction = Float((1 - squareDecay).squareRoot())
+            let (m, v, g) = (mean.pointer, square.pointer, gradient.elements.pointer)
+            let (x, b) = (point.elements.pointer, pull.elements.pointer)
+            for i in 0..<rows * columns {
+                let slope = g[i] - 2 * b[i]
+                m[i] = m[i] + (slope - m[i]) * 0.1
+                v[i] = v[i] * 0.999 + slope * slope * 0.001
+                x[i] = x[i] - rate * m[i] / (v[i].squareRoot() / correction + 1e-8)
+            }
+        }
+    }
+}
+
+/// The regularised minimum of the interference.
+struct LeastInterference: MatrixRule {
+    let lambda: Double
+    let regularization: Double
+
+    func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
+        try SymmetricSystem.workingByteCount(order: columns, sideCount: rows)
+    }
+
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+        let (rows, columns) = (inputs.rows, inputs.columns)
+        let system = try SymmetricSystem(order: columns, sideCount: rows)
+        for expert in inputs.experts.indices {
+            inputs.readTaskVector(of: expert, into: result)
+            let values = UnsafePointer(result.elements.pointer)
+            let square = innerProduct(values, values, count: rows * columns)
+            if square != 0 { system.addGram(of: values, ridge: regularization, weight: 1 / square) }
+        }
+        try system.solve(into: result.elements, scale: lambda)
+        return nil
+    }
+}
