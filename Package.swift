@@ -33,11 +33,13 @@ let package = Package(
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", [filePaths]),
         library("Kernels", ["TensorCore", "COpenBLAS"]),
-        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", filePaths]),
+        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CZstd", "CXXHash", filePaths]),
         library("Networks", ["TensorCore", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
@@ -60,7 +62,9 @@ let package = Package(
         .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
         .executableTarget(
             name: "untangle-bench",
-            dependencies: ["TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Pipeline"]),
+            dependencies: [
+                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Pipeline", "CZstd",
+            ]),
 
         // Tests.
         .target(

@@ -38,7 +38,6 @@ public final class AtomicOutput: Sendable {
         let (temporary, descriptor) = try Self.makeSibling(of: path)
         self.temporary = temporary
         self.descriptor = descriptor
-        UnfinishedOutputs.insert(temporary)
         // A replaced file keeps its permissions; a failure leaves those of a new one.
         if exists { fchmod(descriptor.rawValue, status.st_mode & 0o777) }
         if let byteCount, byteCount > 0 {
@@ -55,6 +54,13 @@ public final class AtomicOutput: Sendable {
 
     deinit { discard() }
 
+    /// Whether two paths name one existing file, however they are spelt and linked.
+    static func isSameFile(_ a: FilePath, _ b: FilePath) -> Bool {
+        var (first, second) = (stat(), stat())
+        guard stat(a.string, &first) == 0, stat(b.string, &second) == 0 else { return false }
+        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+
     private static func alreadyExists(_ path: FilePath) -> IOError {
         IOError(
             code: "io.exists", message: "\(path.string) exists already", file: path.string,
@@ -66,12 +72,15 @@ public final class AtomicOutput: Sendable {
         let name = path.lastComponent?.string ?? "output"
         for attempt in 0..<100 {
             let temporary = folder.appending(".\(name).tmp-\(getpid())-\(attempt)")
+            // Before it exists, so that an interrupt in between leaves nothing behind.
+            UnfinishedOutputs.insert(temporary)
             do {
                 let descriptor = try FileDescriptor.open(
                     temporary, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec],
                     permissions: [.ownerReadWrite, .groupRead, .otherRead])
                 return (temporary, descriptor)
             } catch {
+                UnfinishedOutputs.remove(temporary)
                 let errno = error as? Errno ?? .ioError
                 if errno != .fileExists { throw IOError(errno, action: "create \(path.string)", path: path) }
             }
@@ -88,6 +97,20 @@ public final class AtomicOutput: Sendable {
             if count < 0 {
                 if errno == EINTR { continue }
                 throw IOError(Errno(rawValue: errno), action: "write \(path.string)", path: path)
+            }
+            done += count
+        }
+    }
+
+    /// Reads back bytes that were written.
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOError) {
+        var done = 0
+        while done < target.count {
+            let count = pread(descriptor.rawValue, target.baseAddress! + done, target.count - done, offset + done)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw IOError(
+                    count == 0 ? .ioError : Errno(rawValue: errno), action: "read back \(path.string)", path: path)
             }
             done += count
         }

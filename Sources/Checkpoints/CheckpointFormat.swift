@@ -17,6 +17,7 @@ public enum CheckpointFormat {
         case .safetensors: return try SafetensorsReader(opening: file, options: options)
         case .npz: return try NpzReader(opening: file, options: options)
         case .npy: return try NpyReader(opening: file, options: options)
+        case .skein: return try SkeinReader(opening: file, options: options)
         }
     }
 
@@ -29,13 +30,14 @@ public enum CheckpointFormat {
         case "safetensors": .safetensors
         case "npz": .npz
         case "npy": .npy
+        case "skein": .skein
         default: nil
         }
     }
 
     /// Starts writing a checkpoint.
     ///
-    /// An output that is an existing folder becomes `model.safetensors` (or `.npz`, `.npy`) inside it. With
+    /// An output that is an existing folder becomes `model.safetensors` (or `.npz`, `.npy`, `.skein`) inside it. With
     /// `options.shardByteCount`, safetensors data beyond that size is split into shards with an index.
     ///
     /// - Throws: `FormatError` when the format cannot hold a declared tensor, `IOError` when the file cannot be made.
@@ -59,6 +61,12 @@ public enum CheckpointFormat {
             return try NpzWriter(creating: file, declaring: descriptors, metadata: metadata, options: options)
         case .npy:
             return try NpyWriter(creating: file, declaring: descriptors, options: options)
+        case .skein:
+            if options.skein.isStored {
+                return try SkeinStoredWriter(
+                    creating: file, declaring: descriptors, metadata: metadata, options: options)
+            }
+            return try SkeinWriter(creating: file, declaring: descriptors, metadata: metadata, options: options)
         }
     }
 }

@@ -3,7 +3,7 @@ import TensorCore
 
 /// The formats the product knows by name.
 public enum FormatID: String, Sendable, CaseIterable {
-    case safetensors, npz, npy
+    case safetensors, npz, npy, skein
 }
 
 /// Reads one checkpoint: the list of its tensors at once, their bytes on demand.
@@ -27,11 +27,34 @@ public protocol CheckpointReader: Sendable {
     /// Whether `bytes(of:)` maps the tensor, at no cost in memory, or decodes it.
     func isMapped(_ index: Int) -> Bool
 
+    /// Whether a part of the tensor can be read without decoding all of it.
+    func canReadRanges(of index: Int) -> Bool
+
+    /// Reads part of a tensor's bytes on the calling thread.
+    ///
+    /// - Precondition: the range lies inside the tensor and `target` has its size.
+    /// - Throws: as `bytes(of:)`.
+    func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws
+
     /// Where the stored form of a tensor lies.
     func location(of index: Int) -> StoredLocation
 
     /// Reads all data and checks every checksum the format has.
     func verify() throws -> Verification
+
+    /// Checks as `verify()` does, and when `deep` also decodes everything and compares the contents with their hashes,
+    /// where the format has any.
+    func verify(deep: Bool) throws -> Verification
+}
+
+extension CheckpointReader {
+    public func canReadRanges(of index: Int) -> Bool { isMapped(index) }
+
+    public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        try bytes(of: index).withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    public func verify(deep: Bool) throws -> Verification { try verify() }
 }
 
 /// A range of a file.
@@ -77,6 +100,23 @@ public struct Damage: Sendable, Hashable {
 public struct ReadOptions: Sendable {
     /// The type that void (`V1`, `V2`) and `<f1` elements of NumPy files stand for.
     public var npyVoid: DType?
+    /// The base of a .skein file that was written against one; nil looks for it beside the file.
+    public var base: FilePath?
+    /// Open a .skein file that is cut short, for what is left of it.
+    public var salvaging: Bool
+    /// The threads that decode one tensor, or verify a file, where the format allows several.
+    public var threads: Int
 
-    public init(npyVoid: DType? = nil) { self.npyVoid = npyVoid }
+    public init(
+        npyVoid: DType? = nil, base: FilePath? = nil, salvaging: Bool = false,
+        threads: Int = SkeinOptions.availableThreads
+    ) {
+        self.npyVoid = npyVoid
+        self.base = base
+        self.salvaging = salvaging
+        self.threads = threads
+    }
+
+    /// The same for a file that stands by itself.
+    var withoutBase: ReadOptions { ReadOptions(npyVoid: npyVoid, threads: threads) }
 }

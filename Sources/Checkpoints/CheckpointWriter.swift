@@ -37,10 +37,15 @@ public struct WriteOptions: Sendable {
     public var sync: Bool
     /// Split the checkpoint into files of at most this many bytes of tensor data.
     public var shardByteCount: Int?
+    /// How a .skein file is written.
+    public var skein: SkeinOptions
 
-    public init(force: Bool = false, sync: Bool = true, shardByteCount: Int? = nil) {
+    public init(
+        force: Bool = false, sync: Bool = true, shardByteCount: Int? = nil, skein: SkeinOptions = SkeinOptions()
+    ) {
         self.force = force
         self.sync = sync
         self.shardByteCount = shardByteCount
+        self.skein = skein
     }
 }

@@ -23,6 +23,7 @@ struct FileSignature {
         let named = CheckpointFormat.format(ofOutput: path)
         // A safetensors header of 0x04034B50 bytes begins with the signature of a zip; its upper length bytes are zero.
         if named == .safetensors, claimedHeaderByteCount != nil { return .safetensors }
+        if head.starts(with: SkeinSeal.magic) { return .skein }
         if head.starts(with: [0x93] + "NUMPY".utf8) { return .npy }
         if head.starts(with: "PK\u{3}\u{4}".utf8) || head.starts(with: "PK\u{5}\u{6}".utf8) {
             if let problem = torchArchiveProblem(named: named) { throw problem }
@@ -47,7 +48,7 @@ struct FileSignature {
                 .joined(separator: " ")
         throw FormatError(
             .unknownFormat, "\(path.string) \(seen), which is no format that this version reads", file: path,
-            byteOffset: 0, hint: "supported are .safetensors, *.index.json, .npz and .npy")
+            byteOffset: 0, hint: "supported are .safetensors, *.index.json, .npz, .npy and .skein")
     }
 
     /// The header length if the file is safetensors; nil when it is too large to be one.

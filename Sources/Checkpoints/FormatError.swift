@@ -75,11 +75,16 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badDeflate = "bad_deflate"
     case badCRC = "bad_crc"
     case zipBomb = "zip_bomb"
+    // Skein.
+    case badChecksum = "bad_checksum"
+    case badChunk = "bad_chunk"
+    case missingBase = "missing_base"
+    case wrongBase = "wrong_base"
 
     /// Whether the fault lies in the stored data rather than in what describes it: `verify` answers 1 for these.
     public var isDamage: Bool {
         switch self {
-        case .badCRC, .badDeflate: true
+        case .badCRC, .badDeflate, .badChecksum, .badChunk: true
         default: false
         }
     }

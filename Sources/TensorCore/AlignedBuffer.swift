@@ -1,14 +1,15 @@
 import Glibc
 
-/// Memory of a fixed size, aligned to a cache line, zeroed when it is made.
+/// Memory of a fixed size, aligned to a cache line, zeroed when it is made unless its owner overwrites it anyway.
 ///
 /// The owner decides who writes when; the type itself only frees.
 public final class AlignedBuffer: @unchecked Sendable {
     public let byteCount: Int
     public let address: UnsafeMutableRawPointer
 
+    /// - Parameter isZeroed: false leaves the contents undefined, for buffers that are filled before they are read.
     /// - Throws: `IOError` `io.memory` when the system has no room.
-    public init(byteCount: Int, alignment: Int = 64) throws(IOError) {
+    public init(byteCount: Int, alignment: Int = 64, isZeroed: Bool = true) throws(IOError) {
         // Safety: calloc'd through posix_memalign and freed in deinit; every view is bounded by byteCount.
         var raw: UnsafeMutableRawPointer?
         let failure = posix_memalign(&raw, alignment, max(byteCount, 1))
@@ -16,7 +17,7 @@ public final class AlignedBuffer: @unchecked Sendable {
             throw IOError(
                 code: "io.memory", message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
         }
-        memset(raw, 0, byteCount)
+        if isZeroed { memset(raw, 0, byteCount) }
         self.byteCount = byteCount
         address = raw
     }

@@ -14,6 +14,11 @@ struct Convert: ToolCommand {
             input itself (with --force). The format comes from the extension of OUTPUT, or from --format; an OUTPUT that \
             ends in / or is a folder is written as model.safetensors inside it.
 
+            A .skein output is compressed, about as far as the entropy of weights allows, and with --base far further: a \
+            fine-tune takes a fraction of its base. Reading it back needs the same base.
+
+            With --salvage, tensors that are damaged are left out and listed; the status is then 1.
+
             Example:
               untangle convert Fixtures/suites/tiny/base.safetensors base.npz \\
                 --only 'blocks.0.*' --dtype f16
@@ -50,6 +55,10 @@ struct Convert: ToolCommand {
     @Option(help: "The format of the output, when its extension does not tell.")
     var format: FormatID?
 
+    @Flag(help: "Write the tensors that are healthy, and list what is lost.")
+    var salvage = false
+
+    @OptionGroup var skein: SkeinOutputOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var writing: OutputOptions
@@ -60,12 +69,19 @@ struct Convert: ToolCommand {
         guard !path.isEmpty else { throw UsageError("the output has no name") }
         // A path forgets the slash at its end.
         let isFolder = output.hasSuffix("/")
+        let format = format ?? (isFolder ? .safetensors : nil)
+        let budget = session.budget
+        let store = try TensorStore(
+            opening: input,
+            options: reading.readOptions(base: skein.base, threads: budget.threads, salvaging: salvage))
+        let lost = salvage ? try store.reader.verify(deep: true).damage : []
+        let settings = try skein.options(
+            for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads)
         let options = ConversionOptions(
-            selection: selection.selection, renames: try rename.map { try TensorRename($0) }, dtype: dtype,
-            upcast: upcast,
-            metadata: try metadata.map(Self.metadataEntry), format: format ?? (isFolder ? .safetensors : nil),
-            write: writing.writeOptions(shardByteCount: shardSize?.byteCount))
-        let store = try TensorStore(opening: input, options: reading.readOptions)
+            selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
+            renames: try rename.map { try TensorRename($0) }, dtype: dtype, upcast: upcast,
+            metadata: try metadata.map(Self.metadataEntry), format: format,
+            write: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
         if isFolder { try makeFolder(path) }
@@ -78,11 +94,11 @@ struct Convert: ToolCommand {
         Self.warnings(of: report).forEach(session.warn)
 
         if session.json {
-            try session.print(json(of: report, format: plan.format))
+            try session.print(json(of: report, format: plan.format, lost: lost))
         } else {
-            try session.print(text(of: report, format: plan.format))
+            try session.print(text(of: report, format: plan.format) + text(of: lost))
         }
-        return .done
+        return lost.isEmpty ? .done : .no
     }
 
     private static func metadataEntry(_ text: String) throws -> Metadata.Entry {
@@ -109,8 +125,8 @@ struct Convert: ToolCommand {
         return lines
     }
 
-    private func json(of report: ConversionReport, format: FormatID) -> JSONOutput {
-        [
+    private func json(of report: ConversionReport, format: FormatID, lost: [Damage]) -> JSONOutput {
+        let document: JSONOutput = [
             "output": .string(output),
             "format": .string(format.rawValue),
             "files": .strings(report.written.files.map(\.string)),
@@ -124,6 +140,13 @@ struct Convert: ToolCommand {
                     ]
                 }),
         ]
+        return document.adding("lost", salvage ? .array(lost.map(\.json)) : nil)
+    }
+
+    private func text(of lost: [Damage]) -> String {
+        guard !lost.isEmpty else { return salvage ? "nothing is lost\n" : "" }
+        let count = Set(lost.compactMap(\.tensor)).count
+        return Damage.table(lost).rendered() + "\(count.grouped) \(count == 1 ? "tensor is" : "tensors are") lost\n"
     }
 
     private func text(of report: ConversionReport, format: FormatID) -> String {

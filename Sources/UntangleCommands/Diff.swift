@@ -32,6 +32,7 @@ struct Diff: ToolCommand {
     var exitZero = false
 
     @OptionGroup var selection: SelectionOptions
+    @OptionGroup var base: BaseOption
     @OptionGroup var reading: InputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -42,8 +43,9 @@ struct Diff: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
-        let first = try TensorStore(opening: a, options: reading.readOptions)
-        let second = try TensorStore(opening: b, options: reading.readOptions)
+        let options = reading.readOptions(base: base.base, threads: 1)
+        let first = try TensorStore(opening: a, options: options)
+        let second = try TensorStore(opening: b, options: options)
         for store in [first, second] { store.reader.warnings.forEach(session.warn) }
         let threads = min(
             session.workers(decoding: first.descriptors.indices, of: first.reader, share: 2),

@@ -18,6 +18,13 @@ struct InputOptions: ParsableArguments {
     }
 
     var readOptions: ReadOptions { ReadOptions(npyVoid: npyVoid) }
+
+    /// What the readers need to know.
+    ///
+    /// - Parameter base: of a .skein file that is stored against one.
+    func readOptions(base: FilePath?, threads: Int, salvaging: Bool = false) -> ReadOptions {
+        ReadOptions(npyVoid: npyVoid, base: base, salvaging: salvaging, threads: threads)
+    }
 }
 
 extension DType: ExpressibleByArgument {

@@ -135,9 +135,9 @@ struct Merge: ToolCommand {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
         // A method without task vectors takes no base; one that is listed among the models is an expert like the others.
-        let needsBase = try MergeMethods.named(recipe.mergeMethod).info.needsBase
+        let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
         let stage = try MergeStage(
-            method: recipe.mergeMethod, base: needsBase ? try recipe.baseModel.map(open) : nil,
+            method: recipe.mergeMethod, base: usesBase ? try recipe.baseModel.map(open) : nil,
             experts: try recipe.models.map { (name: $0.name, store: try open($0.path)) },
             parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
             outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)

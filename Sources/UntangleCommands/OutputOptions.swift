@@ -9,7 +9,7 @@ struct OutputOptions: ParsableArguments {
     @Flag(help: "Do not wait until the output has reached the disk.")
     var noSync = false
 
-    func writeOptions(shardByteCount: Int? = nil) -> WriteOptions {
-        WriteOptions(force: force, sync: !noSync, shardByteCount: shardByteCount)
+    func writeOptions(shardByteCount: Int? = nil, skein: SkeinOptions = SkeinOptions()) -> WriteOptions {
+        WriteOptions(force: force, sync: !noSync, shardByteCount: shardByteCount, skein: skein)
     }
 }

@@ -28,11 +28,11 @@ final class Session {
     private(set) lazy var memoryByteCount = options.memory?.byteCount ?? AvailableMemory.byteCount / 2
 
     /// How many tensors may be worked on at once: as many as there are threads when data is mapped, fewer when it must be
-    /// decoded and tensors of the largest size would not all fit.
+    /// decoded whole and tensors of the largest size would not all fit.
     ///
     /// - Parameter share: into how many equal parts the working memory is divided, one of which is for this reader.
     func workers(decoding indices: some Sequence<Int>, of reader: any CheckpointReader, share: Int = 1) -> Int {
-        let decoded = indices.lazy.filter { !reader.isMapped($0) }.map { reader.descriptors[$0].byteCount }
+        let decoded = indices.lazy.filter { !reader.canReadRanges(of: $0) }.map { reader.descriptors[$0].byteCount }
         guard let largest = decoded.max(), largest > 0 else { return budget.threads }
         return max(1, min(budget.threads, memoryByteCount / share / largest))
     }

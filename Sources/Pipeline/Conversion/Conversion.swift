@@ -76,8 +76,8 @@ public struct Conversion: Sendable {
         let isCopy = item.source.dtype == item.target.dtype
         let total = isCopy ? item.source.byteCount : item.source.elementCount
         guard total > 0 else { return [] }
-        // A decoded tensor is decoded once; its pieces are walked inside the chunk.
-        let size = store.reader.isMapped(item.sourceIndex) ? step(of: item, isCopy: isCopy) : total
+        // A tensor that decodes only whole is decoded once; its pieces are walked inside the chunk.
+        let size = store.reader.canReadRanges(of: item.sourceIndex) ? step(of: item, isCopy: isCopy) : total
         return stride(from: 0, to: total, by: size).map { start in
             Chunk(item: number, elements: start..<min(total - start, size) + start, isCopy: isCopy)
         }
@@ -94,29 +94,52 @@ public struct Conversion: Sendable {
         _ chunk: Chunk, into writer: any CheckpointWriter, scratch: ScratchPool, progress: (Int) -> Void
     ) throws -> Int {
         let item = plan.items[chunk.item]
-        let bytes = try store.reader.bytes(of: item.sourceIndex)
-        let step = step(of: item, isCopy: chunk.isCopy)
+        let reader = store.reader
+        let width = chunk.isCopy ? 1 : item.source.dtype.bitWidth / 8
         var overflowCount = 0
-        try bytes.withUnsafeBytes { source in
+        func write(_ part: UnsafeRawBufferPointer, from start: Int) throws {
+            overflowCount += try self.write(part, from: start, of: chunk, into: writer, scratch: scratch)
+            progress(part.count)
+        }
+        if !reader.isMapped(item.sourceIndex), reader.canReadRanges(of: item.sourceIndex) {
+            try scratch.withBuffer { buffer in
+                let range = chunk.elements.lowerBound * width..<chunk.elements.upperBound * width
+                let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count])
+                try reader.read(range, of: item.sourceIndex, into: part)
+                try write(UnsafeRawBufferPointer(part), from: chunk.elements.lowerBound)
+            }
+            return overflowCount
+        }
+        let step = step(of: item, isCopy: chunk.isCopy)
+        try reader.bytes(of: item.sourceIndex).withUnsafeBytes { source in
             for start in stride(from: chunk.elements.lowerBound, to: chunk.elements.upperBound, by: step) {
                 let end = min(chunk.elements.upperBound - start, step) + start
-                if chunk.isCopy {
-                    let part = UnsafeRawBufferPointer(rebasing: source[start..<end])
-                    try writer.write(part, tensor: chunk.item, at: start)
-                    progress(part.count)
-                    continue
-                }
-                let sourceWidth = item.source.dtype.bitWidth / 8
-                let targetWidth = item.target.dtype.bitWidth / 8
-                let part = UnsafeRawBufferPointer(rebasing: source[start * sourceWidth..<end * sourceWidth])
-                try scratch.withBuffer { buffer in
-                    let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<((end - start) * targetWidth)])
-                    overflowCount += cast(part, from: item.source.dtype, to: target, as: item.target.dtype)
-                    try writer.write(UnsafeRawBufferPointer(target), tensor: chunk.item, at: start * targetWidth)
-                }
-                progress(part.count)
+                try write(UnsafeRawBufferPointer(rebasing: source[start * width..<end * width]), from: start)
             }
         }
         return overflowCount
+    }
+
+    /// Copies or casts a part of a tensor into the output.
+    ///
+    /// - Parameter start: its first byte when it is copied, its first element when it is cast.
+    /// - Returns: how many finite values became infinite.
+    private func write(
+        _ part: UnsafeRawBufferPointer, from start: Int, of chunk: Chunk, into writer: any CheckpointWriter,
+        scratch: ScratchPool
+    ) throws -> Int {
+        if chunk.isCopy {
+            try writer.write(part, tensor: chunk.item, at: start)
+            return 0
+        }
+        let item = plan.items[chunk.item]
+        let width = item.target.dtype.bitWidth / 8
+        let count = part.count / (item.source.dtype.bitWidth / 8)
+        return try scratch.withBuffer { buffer in
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * width)])
+            let overflowCount = cast(part, from: item.source.dtype, to: target, as: item.target.dtype)
+            try writer.write(UnsafeRawBufferPointer(target), tensor: chunk.item, at: start * width)
+            return overflowCount
+        }
     }
 }

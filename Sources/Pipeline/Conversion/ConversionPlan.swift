@@ -6,6 +6,8 @@ import TensorCore
 /// What a conversion does besides copying.
 public struct ConversionOptions: Sendable {
     public var selection: TensorSelection
+    /// Tensors that cannot be read and are left out.
+    public var lost: Set<TensorName>
     /// Applied one after the other to every selected name.
     public var renames: [TensorRename]
     /// The type to cast floating-point tensors to; nil keeps every type.
@@ -19,11 +21,13 @@ public struct ConversionOptions: Sendable {
     public var write: WriteOptions
 
     public init(
-        selection: TensorSelection = TensorSelection(), renames: [TensorRename] = [], dtype: DType? = nil,
+        selection: TensorSelection = TensorSelection(), lost: Set<TensorName> = [], renames: [TensorRename] = [],
+        dtype: DType? = nil,
         upcast: Bool = false, metadata: [Metadata.Entry] = [], format: FormatID? = nil,
         write: WriteOptions = WriteOptions()
     ) {
         self.selection = selection
+        self.lost = lost
         self.renames = renames
         self.dtype = dtype
         self.upcast = upcast
@@ -67,7 +71,8 @@ public struct ConversionPlan: Sendable {
         var items: [Item] = []
         var originals: [TensorName: TensorName] = [:]
         var sourceByteCount = 0
-        for (index, source) in store.descriptors.enumerated() where options.selection.contains(source.name) {
+        for (index, source) in store.descriptors.enumerated()
+        where options.selection.contains(source.name) && !options.lost.contains(source.name) {
             let name = try renames.reduce(source.name) { name, rename in try rename(name) }
             if let other = originals.updateValue(source.name, forKey: name) {
                 throw ConversionError.input(
@@ -86,14 +91,14 @@ public struct ConversionPlan: Sendable {
             let (sum, overflow) = sourceByteCount.addingReportingOverflow(source.byteCount)
             sourceByteCount = overflow ? Int.max : sum
         }
-        if items.isEmpty, !store.descriptors.isEmpty {
+        if items.isEmpty, !store.descriptors.allSatisfy({ options.lost.contains($0.name) }) {
             throw ConversionError.input(
                 "nothing_selected", "no tensor of \(store.path.string) is selected", file: store.path.string,
                 hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
         }
         var metadata = store.metadata
         for entry in options.metadata { metadata[entry.key] = entry.value }
-        if format != .safetensors, !metadata.isEmpty {
+        if format == .npz || format == .npy, !metadata.isEmpty {
             warnings.append("NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped")
         }
         self.items = items
@@ -111,7 +116,7 @@ public struct ConversionPlan: Sendable {
         if CheckpointFormat.isFolder(output) { return .safetensors }
         throw .usage(
             "output_format", "the name \(output.string.escapingControlCharacters) does not tell the output format",
-            hint: "end it in .safetensors, .npz or .npy, or use --format")
+            hint: "end it in .safetensors, .skein, .npz or .npy, or use --format")
     }
 
     private static func check(_ options: ConversionOptions, format: FormatID) throws(ConversionError) {
@@ -141,7 +146,7 @@ public struct ConversionPlan: Sendable {
     /// What `--upcast` makes of a type.
     private static func widened(_ dtype: DType, format: FormatID, options: ConversionOptions) -> DType {
         let numpyKnows: Set<DType> = [.f16, .f32, .f64]
-        guard options.upcast, format != .safetensors, dtype.isFloatingPoint, !numpyKnows.contains(dtype),
+        guard options.upcast, format == .npz || format == .npy, dtype.isFloatingPoint, !numpyKnows.contains(dtype),
             canCast(from: dtype, to: .f32)
         else { return dtype }
         return .f32

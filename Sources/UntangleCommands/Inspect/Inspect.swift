@@ -36,11 +36,12 @@ struct Inspect: ToolCommand {
     var histogram: String?
 
     @OptionGroup var selection: SelectionOptions
+    @OptionGroup var base: BaseOption
     @OptionGroup var input: InputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        let reader = try CheckpointFormat.open(checkpoint, options: input.readOptions)
+        let reader = try CheckpointFormat.open(checkpoint, options: input.readOptions(base: base.base, threads: 1))
         reader.warnings.forEach(session.warn)
         let chosen = selection.selection
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }

@@ -1,0 +1,162 @@
+"""A reader of .skein files on one page of Python, written from docs/formats/skein.md alone.
+
+Needs numpy, zstandard and xxhash. As a program it prints one line for each tensor:
+name, dtype, shape and SHA-256 of the bytes, separated by tabs:
+
+    python3 skein_reader.py FILE [--base BASE]
+
+BASE is a .skein file that stands by itself; without it the recorded name is looked up beside FILE.
+"""
+
+import hashlib
+import os
+import struct
+import sys
+
+import numpy
+import xxhash
+import zstandard
+
+MAGIC = b"\x89SKN\r\n\x1a\n"
+
+
+class SkeinError(Exception):
+    pass
+
+
+def check(condition, message):
+    if not condition:
+        raise SkeinError(message)
+
+
+def tree(data):
+    """XXH3-128 over the XXH3-128 digests of 64 KiB blocks."""
+    digests = (xxhash.xxh3_128_digest(data[i:i + 65536]) for i in range(0, len(data), 65536))
+    return xxhash.xxh3_128_digest(b"".join(digests))
+
+
+def checksum(data):
+    return int.from_bytes(tree(data)[8:], "big")
+
+
+class Skein:
+    def __init__(self, path, base=None):
+        self.path, self.base_path, self.base = path, base, None
+        with open(path, "rb") as file:
+            self.data = memoryview(file.read())
+        seal = self.seal(0, MAGIC) or self.seal(len(self.data) - 64, MAGIC[::-1])
+        check(seal, "header and footer are damaged")
+        length, second, total, digest = seal
+        check(total == len(self.data), f"the file has {len(self.data)} bytes, not {total}")
+        for start in (64, second):
+            index = self.data[start:start + length]
+            if xxhash.xxh3_64_intdigest(index) == digest:
+                break
+        else:
+            raise SkeinError("both copies of the index are damaged")
+        self.parse(index)
+
+    def seal(self, at, magic):
+        block = self.data[max(at, 0):at + 64]
+        if len(block) < 64 or block[:8] != magic or xxhash.xxh3_64_intdigest(block[:56]) != int.from_bytes(block[56:], "little"):
+            return None
+        major, _, needed, _, _, length, second, total, digest = struct.unpack_from("<HHIIIQQQQ", block, 8)
+        check(major == 1 and needed == 0, "the file is of a later version")
+        return length, second, total, digest
+
+    def parse(self, index):
+        size, tensors, entries, name = struct.unpack_from("<IIII", index, 0)
+        self.base_identity = bytes(index[16:32])
+        self.base_name = bytes(index[32:32 + name]).decode()
+        at = 4 + size
+        self.metadata, self.tensors = {}, {}
+        for _ in range(entries):
+            key, value = struct.unpack_from("<II", index, at)
+            text = bytes(index[at + 8:at + 8 + key + value])
+            self.metadata[text[:key].decode()] = text[key:].decode()
+            at += 8 + key + value
+        for number in range(tensors):
+            size, _, dtype, bits, rank, name, _, step = struct.unpack_from("<IBBHIIIQ", index, at)
+            content = bytes(index[at + 28:at + 44])
+            shape = struct.unpack_from(f"<{rank}Q", index, at + 44)
+            text = at + 44 + 8 * rank
+            places = text + dtype + name
+            count = bits
+            for dimension in shape:
+                count *= dimension
+            count //= 8
+            chunks = [struct.unpack_from("<QQQ", index, places + 24 * i) for i in range(-(-count // step))]
+            dtype, name = bytes(index[text:text + dtype]).decode(), bytes(index[text + dtype:places]).decode()
+            self.tensors[name] = (number, dtype, shape, count, step, content, chunks)
+            at += 4 + size
+
+    def bytes(self, name):
+        """The little-endian row-major bytes of a tensor, checked against its content hash."""
+        _, _, _, count, _, content, chunks = self.tensors[name]
+        out = b"".join(self.chunk(name, i, *place) for i, place in enumerate(chunks))
+        check(len(out) == count and tree(out) == content, f"the contents of {name} are damaged")
+        return out
+
+    def chunk(self, name, number, offset, stored, header_sum):
+        tensor, _, _, _, step, _, _ = self.tensors[name]
+        data = self.data[offset:offset + stored]
+        sync, owner, index, transform, planes, raw, base_sum, payload_sum = struct.unpack_from("<4sIQBB6xQQQ", data, 0)
+        end = 56 + 8 * planes
+        check(xxhash.xxh3_64_intdigest(data[:end - 8]) == header_sum, f"a chunk header of {name} is damaged")
+        check((sync, owner, index) == (b"SKCH", tensor, number), f"a chunk of {name} is another's")
+        check(checksum(data[end:]) == payload_sum, f"a chunk of {name} is damaged")
+        size, parts = raw // planes, []
+        for entry in struct.unpack_from(f"<{planes}Q", data, 48):
+            codec, length = entry >> 56, entry & (1 << 56) - 1
+            part = bytes(data[end:end + length])
+            end += length
+            if codec == 1:
+                part = zstandard.ZstdDecompressor().decompress(part, max_output_size=size)
+            elif codec == 2:
+                part = part * size
+            else:
+                check(codec == 0, f"codec {codec} is unknown")
+            check(len(part) == size, f"a plane of {name} has the wrong size")
+            parts.append(numpy.frombuffer(part, numpy.uint8))
+        # Plane 0 holds the least significant bytes.
+        words = numpy.stack(parts, axis=1).reshape(-1).view(f"<u{planes}")
+        base = None
+        if transform >= 2:
+            base = self.base_bytes(name)[number * step:number * step + raw]
+            check(checksum(base) == base_sum, "the base is another one")
+            base = numpy.frombuffer(base, words.dtype)
+        return inverse(transform, words, base).tobytes()
+
+    def base_bytes(self, name):
+        if self.base is None:
+            self.base = Skein(self.base_path or os.path.join(os.path.dirname(self.path), self.base_name))
+        return self.base.bytes(name)
+
+
+def inverse(transform, words, base):
+    """Undoes the transform of a chunk; all arithmetic is modulo two to the width of a word."""
+    kind = words.dtype.type
+    one, top = kind(1), kind(words.dtype.itemsize * 8 - 1)
+    sign = one << top
+    if transform == 0:
+        return words
+    if transform == 1:
+        return words >> one | words << top
+    if transform == 2:
+        difference = words >> one ^ (words & one) * ~kind(0)
+        total = difference + numpy.where(base & sign, ~base, base | sign)
+        return numpy.where(total & sign, total ^ sign, ~total)
+    check(transform == 3, f"transform {transform} is unknown")
+    return words ^ base
+
+
+def main(arguments):
+    base = arguments[arguments.index("--base") + 1] if "--base" in arguments else None
+    file = Skein(arguments[0], base)
+    for name, (_, dtype, shape, *_) in file.tensors.items():
+        digest = hashlib.sha256(file.bytes(name)).hexdigest()
+        print(name, dtype, ",".join(map(str, shape)), digest, sep="\t")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

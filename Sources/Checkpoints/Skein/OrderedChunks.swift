@@ -1,0 +1,148 @@
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// Puts chunks that become ready in any order into the file in the order of the index, one behind the other.
+///
+/// A chunk has its place when the sizes of all chunks before it are known. Chunks that are ready too early wait in memory up
+/// to a bound, and beyond it in a scratch file beside the output. So the bytes of the file never depend on who wrote what
+/// when, memory is bounded, and no caller ever waits for another, whatever order they work in.
+final class OrderedChunks: Sendable {
+    private let output: AtomicOutput
+    private let buffers: LendingPool<EncodedChunk>
+    private let state: Mutex<State>
+    /// What may wait in memory.
+    private let waitingByteLimit: Int
+
+    private struct Waiting {
+        let place: SkeinChunkPlace
+        let needsBase: Bool
+        let isPlain: Bool
+        let byteCount: Int
+        let store: Store
+
+        enum Store {
+            case memory(EncodedChunk)
+            case scratch(offset: Int)
+        }
+    }
+
+    private struct State {
+        var next = 0
+        var position: Int
+        var waiting: [Int: Waiting] = [:]
+        var waitingByteCount = 0
+        var scratch: AtomicOutput?
+        var scratchByteCount = 0
+        var places: [SkeinChunkPlace]
+        var needsBase: [Bool]
+        var isPlain: [Bool]
+    }
+
+    /// What is known of all chunks in the end.
+    struct Placement {
+        let places: [SkeinChunkPlace]
+        let needsBase: [Bool]
+        let isPlain: [Bool]
+        let end: Int
+    }
+
+    init(
+        count: Int, from start: Int, output: AtomicOutput, buffers: LendingPool<EncodedChunk>, waitingByteLimit: Int
+    ) {
+        self.output = output
+        self.buffers = buffers
+        self.waitingByteLimit = waitingByteLimit
+        state = Mutex(
+            State(
+                position: start, places: Array(repeating: SkeinChunkPlace(), count: count),
+                needsBase: Array(repeating: false, count: count), isPlain: Array(repeating: false, count: count)))
+    }
+
+    /// Where all chunks lie, once all were put; the scratch file is removed.
+    ///
+    /// - Returns: nil when some chunks are missing.
+    func finish() -> Placement? {
+        state.withLock { state in
+            guard state.next == state.places.count else { return nil }
+            state.scratch = nil
+            return Placement(
+                places: state.places, needsBase: state.needsBase, isPlain: state.isPlain, end: state.position)
+        }
+    }
+
+    /// Takes a chunk, which goes back to the pool once it is written.
+    func put(_ chunk: EncodedChunk, number: Int) throws {
+        if let scratch = try scratchPlace(for: chunk, number: number) {
+            try scratch.file.write(chunk.bytes, at: scratch.offset)
+            insert(chunk, number: number, .scratch(offset: scratch.offset))
+            buffers.giveBack(chunk)
+        } else {
+            insert(chunk, number: number, .memory(chunk))
+        }
+        try writeWhatIsNext()
+    }
+
+    /// A place in the scratch file, if the chunk must wait and there is no room in memory.
+    private func scratchPlace(
+        for chunk: EncodedChunk, number: Int
+    ) throws(IOError) -> (file: AtomicOutput, offset: Int)? {
+        try state.withLock { (state) throws(IOError) in
+            guard number != state.next, state.waitingByteCount + chunk.byteCount > waitingByteLimit else { return nil }
+            if state.scratch == nil {
+                let name = ".\(output.path.lastComponent?.string ?? "output").scratch"
+                state.scratch = try AtomicOutput(
+                    creating: output.path.removingLastComponent().appending(name), byteCount: nil,
+                    options: WriteOptions(force: true, sync: false))
+            }
+            guard let file = state.scratch else { return nil }
+            defer { state.scratchByteCount += chunk.byteCount }
+            return (file, state.scratchByteCount)
+        }
+    }
+
+    private func insert(_ chunk: EncodedChunk, number: Int, _ store: Waiting.Store) {
+        let place = SkeinChunkPlace(
+            offset: 0, storedByteCount: chunk.storedByteCount, headerChecksum: chunk.headerChecksum)
+        let waiting = Waiting(
+            place: place, needsBase: chunk.needsBase, isPlain: chunk.isPlain, byteCount: chunk.byteCount, store: store)
+        state.withLock { state in
+            precondition(number >= state.next && state.waiting[number] == nil, "a chunk was written twice")
+            state.waiting[number] = waiting
+            if case .memory = store { state.waitingByteCount += waiting.byteCount }
+        }
+    }
+
+    /// Gives the chunks that are next in line their places and writes them; several threads do so side by side.
+    private func writeWhatIsNext() throws {
+        while let (waiting, position) = takeNext() {
+            switch waiting.store {
+            case .memory(let chunk):
+                try output.write(chunk.bytes, at: position)
+                buffers.giveBack(chunk)
+                state.withLock { $0.waitingByteCount -= waiting.byteCount }
+            case .scratch(let offset):
+                guard let scratch = state.withLock({ $0.scratch }) else { return }
+                try buffers.with { buffer in
+                    let room = UnsafeMutableRawBufferPointer(rebasing: buffer.room[..<waiting.byteCount])
+                    try scratch.read(into: room, at: offset)
+                    try output.write(UnsafeRawBufferPointer(room), at: position)
+                }
+            }
+        }
+    }
+
+    private func takeNext() -> (Waiting, position: Int)? {
+        state.withLock { state in
+            guard let waiting = state.waiting.removeValue(forKey: state.next) else { return nil }
+            let position = state.position
+            state.places[state.next] = waiting.place
+            state.places[state.next].offset = position
+            state.needsBase[state.next] = waiting.needsBase
+            state.isPlain[state.next] = waiting.isPlain
+            state.next += 1
+            state.position += waiting.byteCount
+            return (waiting, position)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// The checkpoint that another is stored against.
+final class SkeinBase: Sendable {
+    let store: TensorStore
+    private let threads: Int
+    private let identityCache = Mutex<ContentHash?>(nil)
+    /// The tensors that could only be decoded whole, most recent last.
+    private let decoded = Mutex<[(index: Int, bytes: TensorBytes)]>([])
+    private let buffers = Mutex<[AlignedBuffer]>([])
+
+    /// - Throws: `FormatError` `wrong_base` when the base is itself stored against a base: a chain would multiply the loss
+    ///   from one damaged file, and could be circular.
+    init(_ store: TensorStore, threads: Int) throws(FormatError) {
+        self.store = store
+        self.threads = threads
+        if let reader = store.reader as? SkeinReader, let name = reader.baseFileName {
+            throw FormatError(
+                .wrongBase,
+                "\(store.path.string) cannot be a base: it is itself stored as the difference to "
+                    + "\"\(name.escapingControlCharacters)\"",
+                file: store.path, hint: "convert it to a file of its own first")
+        }
+    }
+
+    /// How a file refers to the base.
+    func reference() throws -> SkeinBaseReference {
+        SkeinBaseReference(
+            identity: try identity(), fileName: store.path.lastComponent?.string ?? store.path.string)
+    }
+
+    /// The identity of all its tensors; reads them through unless the format carries their hashes.
+    func identity() throws -> ContentHash {
+        if let known = identityCache.withLock({ $0 }) { return known }
+        let identity: ContentHash
+        if let reader = store.reader as? SkeinReader {
+            identity = reader.identity
+        } else {
+            let store = store
+            let hashes = Mutex([ContentHash](repeating: .none, count: store.descriptors.count))
+            try concurrently(count: store.descriptors.count, threads: threads) { number in
+                let hash = try store.reader.bytes(of: number).withUnsafeBytes { ContentHash(ofTensor: $0) }
+                hashes.withLock { $0[number] = hash }
+            }
+            identity = .identity(of: zip(store.descriptors, hashes.withLock { $0 }).map { ($0, $1) })
+        }
+        identityCache.withLock { $0 = identity }
+        return identity
+    }
+
+    /// The tensor of the same name, dtype and shape.
+    func index(for descriptor: TensorDescriptor) -> Int? {
+        guard let index = store.index(of: descriptor.name) else { return nil }
+        let match = store.descriptors[index]
+        return match.dtype == descriptor.dtype && match.shape == descriptor.shape ? index : nil
+    }
+
+    /// Calls `body` with a range of the bytes of a tensor.
+    func withBytes<R>(of index: Int, range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+        if !store.reader.isMapped(index), store.reader.canReadRanges(of: index) {
+            let buffer = try takeBuffer(range.count)
+            defer { buffers.withLock { $0.append(buffer) } }
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<range.count])
+            try store.reader.read(range, of: index, into: target)
+            return try body(UnsafeRawBufferPointer(target))
+        }
+        let bytes = store.reader.isMapped(index) ? try store.reader.bytes(of: index) : try decodedBytes(of: index)
+        return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    private func takeBuffer(_ byteCount: Int) throws(IOError) -> AlignedBuffer {
+        if let buffer = buffers.withLock({ $0.popLast() }), buffer.byteCount >= byteCount { return buffer }
+        return try AlignedBuffer(byteCount: byteCount, isZeroed: false)
+    }
+
+    /// A tensor that decodes only whole, such as a deflated one: kept while its chunks are worked on.
+    private func decodedBytes(of index: Int) throws -> TensorBytes {
+        // The lock is held while decoding, so that others wait for the bytes instead of decoding them too.
+        try decoded.withLock { entries in
+            if let entry = entries.first(where: { $0.index == index }) { return entry.bytes }
+            let bytes = try store.reader.bytes(of: index)
+            entries.append((index, bytes))
+            if entries.count > 2 { entries.removeFirst() }
+            return bytes
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Glibc
+import TensorCore
+
+/// A chunk that is ready for the file: header, payload and padding.
+final class EncodedChunk: Sendable {
+    private let buffer: AlignedBuffer
+    // Safety: written by the encoder that holds the chunk, read after it was handed on.
+    /// Header and payload.
+    nonisolated(unsafe) fileprivate(set) var storedByteCount = 0
+    nonisolated(unsafe) fileprivate(set) var headerChecksum: UInt64 = 0
+    nonisolated(unsafe) fileprivate(set) var needsBase = false
+    nonisolated(unsafe) fileprivate(set) var isPlain = false
+
+    /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
+    init(rawByteCount: Int) throws(IOError) {
+        buffer = try AlignedBuffer(
+            byteCount: Self.payloadOffset + rawByteCount + SkeinSeal.alignment, isZeroed: false)
+    }
+
+    /// The payload is made before its header, whose size it decides: the header ends here.
+    private static let payloadOffset = SkeinChunkHeader.maximumByteCount.roundedUpToSkeinAlignment
+
+    /// Header, payload and padding.
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
+    var byteCount: Int { storedByteCount.roundedUpToSkeinAlignment }
+    /// All of the memory.
+    var room: UnsafeMutableRawBufferPointer { buffer.mutableBytes }
+    fileprivate var payload: UnsafeMutableRawPointer { buffer.address + Self.payloadOffset }
+    private var start: UnsafeMutableRawPointer { payload - headerByteCount }
+    nonisolated(unsafe) private var headerByteCount = 0
+
+    /// Puts a header before the payload and zeros behind it.
+    fileprivate func finish(_ header: SkeinChunkHeader) {
+        var header = header
+        let count = header.payloadByteCount
+        header.payloadChecksum = SkeinHash.tree(UnsafeRawBufferPointer(start: payload, count: count)).low
+        headerByteCount = header.headerByteCount
+        storedByteCount = headerByteCount + count
+        headerChecksum = header.store(to: start)
+        needsBase = header.transform.needsBase
+        isPlain = header.isPlain
+        memset(payload + count, 0, byteCount - storedByteCount)
+    }
+}
+
+/// Codes chunks one after the other with tools of its own; each thread has one.
+final class SkeinChunkEncoder {
+    private let compressor: PlaneCompressor
+    private let splitter = BytePlanes()
+    private let planes: AlignedBuffer
+    private let sample: AlignedBuffer
+    private let sampleBase: AlignedBuffer
+    private let samplePlanes: AlignedBuffer
+
+    /// Chunks of fewer bytes are stored as they are: a Huffman table would eat what it saves.
+    private static let smallByteCount = 512
+    /// The sample that decides for or against the base.
+    private static let sampleRunCount = 16
+    private static let sampleRunElementCount = 256
+
+    /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
+    init(level: SkeinLevel, rawByteCount: Int) throws(IOError) {
+        compressor = try PlaneCompressor(level: level)
+        planes = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)
+        let sampleByteCount = Self.sampleRunCount * Self.sampleRunElementCount * SkeinChunkHeader.maximumPlaneCount
+        sample = try AlignedBuffer(byteCount: sampleByteCount)
+        sampleBase = try AlignedBuffer(byteCount: sampleByteCount)
+        samplePlanes = try AlignedBuffer(byteCount: sampleByteCount)
+    }
+
+    /// Codes a chunk.
+    ///
+    /// - Parameters:
+    ///   - base: the bytes of the base at the same place, used when the chunk gains by them.
+    func encode(
+        _ raw: UnsafeRawBufferPointer, tensor: Int, chunk: Int, dtype: DType, base: UnsafeRawBufferPointer?,
+        into target: EncodedChunk
+    ) {
+        var header = SkeinChunkHeader(
+            tensor: tensor, chunk: chunk, transform: .none, byteCount: raw.count, planes: [])
+        if raw.count >= Self.smallByteCount {
+            let width = dtype.scalarByteCount
+            let usesBase = base.map { isNearer(raw, to: $0, width: width, dtype: dtype) } ?? false
+            header.transform = usesBase ? .delta(for: dtype) : .plain(for: dtype)
+            header.planes = compress(
+                raw, width: width, transform: header.transform, base: usesBase ? base?.baseAddress : nil,
+                into: target.payload)
+            if usesBase, let base { header.baseChecksum = SkeinHash.tree(base).low }
+        }
+        if header.planes.allSatisfy({ $0.codec == .raw }) {
+            // Nothing was gained: the bytes as they are need no joining.
+            header.planes = [SkeinChunkHeader.Plane(codec: .raw, byteCount: raw.count)]
+            header.transform = .none
+            header.baseChecksum = 0
+            target.payload.copyMemory(from: raw.baseAddress!, byteCount: raw.count)
+        }
+        target.finish(header)
+    }
+
+    private func compress(
+        _ raw: UnsafeRawBufferPointer, width: Int, transform: SkeinTransform, base: UnsafeRawPointer?,
+        into payload: UnsafeMutableRawPointer
+    ) -> [SkeinChunkHeader.Plane] {
+        let count = raw.count / width
+        let split = planeBytes(raw, width: width, transform: transform, base: base, scratch: planes)
+        var result: [SkeinChunkHeader.Plane] = []
+        result.reserveCapacity(width)
+        var position = 0
+        for number in 0..<width {
+            let plane = UnsafeRawBufferPointer(rebasing: split[number * count..<(number + 1) * count])
+            let stored = compressor.compress(
+                plane, isDelta: transform.needsBase, into: payload + position)
+            result.append(stored)
+            position += stored.byteCount
+        }
+        return result
+    }
+
+    /// The planes one after the other; one plane of unchanged bytes is the bytes themselves.
+    private func planeBytes(
+        _ raw: UnsafeRawBufferPointer, width: Int, transform: SkeinTransform, base: UnsafeRawPointer?,
+        scratch: AlignedBuffer
+    ) -> UnsafeRawBufferPointer {
+        if width == 1, transform == .none { return raw }
+        let target = scratch.address.assumingMemoryBound(to: UInt8.self)
+        splitter.split(
+            raw.baseAddress!, count: raw.count / width, width: width, transform: transform, base: base, into: target)
+        return UnsafeRawBufferPointer(start: target, count: raw.count)
+    }
+
+    /// Whether a sample of the chunk has less entropy as a difference to the base than by itself.
+    private func isNearer(
+        _ raw: UnsafeRawBufferPointer, to base: UnsafeRawBufferPointer, width: Int, dtype: DType
+    ) -> Bool {
+        let count = raw.count / width
+        let run = min(Self.sampleRunElementCount, count / Self.sampleRunCount)
+        let step = (count - run) / (Self.sampleRunCount - 1)
+        let runByteCount = run * width
+        for piece in 0..<Self.sampleRunCount {
+            let place = piece * step * width
+            (sample.address + piece * runByteCount).copyMemory(
+                from: raw.baseAddress! + place, byteCount: runByteCount)
+            (sampleBase.address + piece * runByteCount).copyMemory(
+                from: base.baseAddress! + place, byteCount: runByteCount)
+        }
+        let taken = UnsafeRawBufferPointer(start: sample.address, count: Self.sampleRunCount * runByteCount)
+        let plain = entropy(of: taken, width: width, transform: .plain(for: dtype), base: nil)
+        let delta = entropy(of: taken, width: width, transform: .delta(for: dtype), base: sampleBase.address)
+        return delta < plain
+    }
+
+    /// The sum over the planes, in bits an element.
+    private func entropy(
+        of bytes: UnsafeRawBufferPointer, width: Int, transform: SkeinTransform, base: UnsafeRawPointer?
+    ) -> Double {
+        let count = bytes.count / width
+        let split = planeBytes(bytes, width: width, transform: transform, base: base, scratch: samplePlanes)
+        return (0..<width).reduce(0.0) { sum, number in
+            sum + compressor.entropy(of: UnsafeRawBufferPointer(rebasing: split[number * count..<(number + 1) * count]))
+        }
+    }
+}

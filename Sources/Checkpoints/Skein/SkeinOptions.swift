@@ -1,0 +1,38 @@
+import Glibc
+import TensorCore
+
+/// How a .skein file is written.
+public struct SkeinOptions: Sendable {
+    public var level: SkeinLevel
+    /// Store every tensor as it is, in one piece that can be mapped.
+    public var isStored: Bool
+    /// Bytes of tensor data in a chunk: a power of two from 64 KiB to 16 MiB. Smaller chunks make row ranges cheaper.
+    public var chunkByteCount: Int
+    /// The checkpoint to store differences to: tensors of the same name, dtype and shape are coded against it where
+    /// that is shorter.
+    public var base: TensorStore?
+    /// The threads that hash the base.
+    public var threads: Int
+    /// Coded chunks that wait in memory for those before them, beyond which they go to a scratch file.
+    package var waitingByteLimit = 64 << 20
+
+    /// 1 MiB: the size is flat from 128 KiB up, and a chunk with its planes fits the second-level cache.
+    public static let defaultChunkByteCount = 1 << 20
+
+    public init(
+        level: SkeinLevel = .default, isStored: Bool = false, chunkByteCount: Int = defaultChunkByteCount,
+        base: TensorStore? = nil, threads: Int = availableThreads
+    ) {
+        self.level = level
+        self.isStored = isStored
+        self.chunkByteCount = chunkByteCount
+        self.base = base
+        self.threads = threads
+    }
+
+    /// Whether a chunk may have this many bytes of tensor data.
+    public static func isChunkByteCount(_ count: Int) -> Bool { SkeinIndex.isChunkByteCount(count) }
+
+    /// The number of processors that are online.
+    public static var availableThreads: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+}

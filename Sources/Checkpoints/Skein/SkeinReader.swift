@@ -1,0 +1,177 @@
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// Reads a .skein file; see `SkeinSeal` for the layout.
+///
+/// Chunks are read by position, checked before anything decodes them, and decoded by themselves: a tensor or a range of rows
+/// touches nothing else of the file. Tensors that are stored as they are get mapped. A file that was written against a base
+/// opens without it; tensors that need it look for it when they are first read.
+public final class SkeinReader: CheckpointReader {
+    public let warnings: [String]
+    let file: SkeinFile
+    let index: SkeinIndex
+    let options: ReadOptions
+    let decoders: LendingPool<SkeinChunkDecoder>
+    private let map: MappedFile
+    /// The contiguous tensors whose checksum was right.
+    private let checked = Mutex<Set<Int>>([])
+    private let openBase = Mutex<SkeinBase?>(nil)
+    private let range: Range<Int>
+
+    /// Opens a file and checks its seals and its index; chunks are not touched.
+    ///
+    /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
+    public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
+        file = try SkeinFile(path)
+        let frame = try SkeinFrame(file, salvaging: options.salvaging)
+        index = frame.index
+        range = frame.extent.chunks
+        warnings = frame.damage.map { "\($0.reason), at byte \($0.offset)" } + frame.index.expansionWarnings
+        self.options = options
+        map = try MappedFile(path)
+        let tensors = index.tensors
+        let largest = tensors.map { $0.isContiguous ? 0 : min($0.chunkByteCount, $0.descriptor.byteCount) }.max() ?? 0
+        let usesBase = tensors.contains { $0.needsBase }
+        decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest, usesBase: usesBase) }
+        descriptors = tensors.map(\.descriptor)
+    }
+
+    public let descriptors: [TensorDescriptor]
+    public var format: FormatID { .skein }
+    public var path: FilePath { file.path }
+    public var files: [FilePath] { [path] }
+    public var metadata: Metadata { index.metadata }
+
+    /// The identity of the checkpoint, by which it is recognised as a base.
+    public var identity: ContentHash { index.identity }
+
+    /// The hash of a tensor's bytes as the file states it; `verify(deep:)` compares.
+    public func contentHash(of index: Int) -> ContentHash { self.index.tensors[index].contentHash }
+
+    /// The file name of the base that the file was written against.
+    public var baseFileName: String? { index.base?.fileName }
+
+    /// Whether a tensor can only be read beside the base.
+    public func needsBase(_ index: Int) -> Bool { self.index.tensors[index].needsBase }
+
+    public func isMapped(_ index: Int) -> Bool { self.index.tensors[index].isContiguous }
+    public func canReadRanges(of index: Int) -> Bool { true }
+
+    public func location(of index: Int) -> StoredLocation {
+        let places = self.index.chunks[self.index.tensors[index].chunks]
+        guard let first = places.first, let last = places.last else {
+            return StoredLocation(file: path, range: range.lowerBound..<range.lowerBound)
+        }
+        return StoredLocation(file: path, range: first.offset..<last.storedRange.upperBound)
+    }
+
+    /// The bytes of a tensor, decoded on `options.threads` threads unless they can be mapped.
+    public func bytes(of index: Int) throws -> TensorBytes {
+        let tensor = self.index.tensors[index]
+        if tensor.isContiguous { return TensorBytes(mapped: map, range: try contiguousRange(of: index)) }
+        return try bytes(of: index, in: 0..<tensor.descriptor.byteCount)
+    }
+
+    /// Some rows of a tensor, a row being what the first dimension counts; only the chunks that hold them are decoded.
+    ///
+    /// - Throws: `FormatError` `bad_shape` when the tensor has no such rows, or rows that are no whole bytes; what
+    ///   `bytes(of:)` throws.
+    public func bytes(of index: Int, rows: Range<Int>) throws -> TensorBytes {
+        let descriptor = descriptors[index]
+        guard let rowCount = descriptor.shape.dims.first, rows.lowerBound >= 0, rows.upperBound <= rowCount,
+            rowCount == 0 || descriptor.byteCount % rowCount == 0
+        else {
+            throw FormatError(
+                .badShape,
+                "tensor \"\(descriptor.name)\" of shape \(descriptor.shape) has no rows \(rows.lowerBound) to "
+                    + "\(rows.upperBound)", file: path, tensor: descriptor.name)
+        }
+        let width = rowCount == 0 ? 0 : descriptor.byteCount / rowCount
+        return try bytes(of: index, in: rows.lowerBound * width..<rows.upperBound * width)
+    }
+
+    private func bytes(of index: Int, in range: Range<Int>) throws -> TensorBytes {
+        let tensor = self.index.tensors[index]
+        let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
+        if tensor.isContiguous {
+            try read(range, of: index, into: buffer.mutableBytes)
+        } else if !range.isEmpty {
+            let first = range.lowerBound / tensor.chunkByteCount
+            let last = (range.upperBound - 1) / tensor.chunkByteCount
+            try concurrently(count: last - first + 1, threads: options.threads) { [self] number in
+                let part = tensor.range(ofChunk: first + number).clamped(to: range)
+                try decode(
+                    part, of: index, chunk: first + number,
+                    into: UnsafeMutableRawBufferPointer(
+                        rebasing: buffer.mutableBytes[
+                            part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound]))
+            }
+        }
+        return TensorBytes(decoded: buffer)
+    }
+
+    /// Reads a range of a tensor on the calling thread.
+    public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        let tensor = self.index.tensors[index]
+        if tensor.isContiguous {
+            let start = try contiguousRange(of: index).lowerBound
+            do { try file.read(into: target, at: start + range.lowerBound) } catch {
+                throw damage(.badChecksum, error.reason, tensor: index, chunk: 0)
+            }
+            return
+        }
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let chunk = position / tensor.chunkByteCount
+            let part = tensor.range(ofChunk: chunk).clamped(to: range)
+            try decode(
+                part, of: index, chunk: chunk,
+                into: UnsafeMutableRawBufferPointer(
+                    rebasing: target[part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound]))
+            position = part.upperBound
+        }
+    }
+
+    /// The bytes of a contiguous tensor in the file, checked on the first call.
+    private func contiguousRange(of index: Int) throws -> Range<Int> {
+        let place = self.index.chunks[self.index.tensors[index].chunks.lowerBound]
+        if !checked.withLock({ $0.contains(index) }) {
+            _ = try checkContiguous(index)
+            checked.withLock { _ = $0.insert(index) }
+        }
+        return place.offset + SkeinChunkHeader.minimumByteCount..<place.storedRange.upperBound
+    }
+
+    /// The base, opened when it is first needed.
+    func base() throws -> SkeinBase {
+        try openBase.withLock { base in
+            if let base { return base }
+            let opened = try SkeinBase(try openBaseStore(), threads: options.threads)
+            base = opened
+            return opened
+        }
+    }
+
+    private func openBaseStore() throws -> TensorStore {
+        if let path = options.base { return try TensorStore(opening: path, options: options.withoutBase) }
+        guard let reference = index.base else {
+            throw FormatError(.badChunk, "a chunk of \(path.string) needs a base but none is recorded", file: path)
+        }
+        let sibling = path.removingLastComponent().appending(FilePath.Component(reference.fileName) ?? "base")
+        do {
+            // A file of the same name in another folder was the base; it is not this file.
+            if AtomicOutput.isSameFile(sibling, path) {
+                throw IOError(code: "io.not_found", message: "the base is not beside the file", file: sibling.string)
+            }
+            return try TensorStore(opening: sibling, options: options.withoutBase)
+        } catch let error as IOError where error.code == "io.not_found" {
+            let free = index.tensors.count { !$0.needsBase }
+            throw FormatError(
+                .missingBase,
+                "\(path.string) is stored as the difference to \"\(reference.fileName.escapingControlCharacters)\" with "
+                    + "the identity \(reference.identity), which is not beside it", file: path,
+                hint: "name the base with --base; \(free) of \(index.tensors.count) tensors can be read without it")
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Checkpoints
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// How a .skein file is written.
+struct SkeinOutputOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "skein: store differences to this checkpoint. Also the base of an INPUT that was stored so (default: the "
+                + "recorded name, beside INPUT).", valueName: "checkpoint"))
+    var base: FilePath?
+
+    @Flag(help: "skein: store tensors as they are, so that they can be mapped.")
+    var store = false
+
+    @Option(help: ArgumentHelp("skein: how hard to compress: fast, default or max.", valueName: "level"))
+    var level: SkeinLevel?
+
+    @Option(
+        help: ArgumentHelp(
+            "skein: tensor data in a chunk, a power of two from 64KiB to 16MiB (default: 1MiB).", valueName: "size"))
+    var chunkSize: ByteSize?
+
+    func validate() throws {
+        if store, base != nil || level != nil || chunkSize != nil {
+            throw ValidationError("--store does not compress, so it excludes --base, --level and --chunk-size")
+        }
+        if let size = chunkSize?.byteCount, !SkeinOptions.isChunkByteCount(size) {
+            throw ValidationError("--chunk-size takes a power of two from 64KiB to 16MiB")
+        }
+    }
+
+    /// What the options mean for an output of a format.
+    ///
+    /// - Throws: `UsageError` when they are given for another format; the errors of opening the base.
+    func options(for format: FormatID?, input: any CheckpointReader, threads: Int) throws -> SkeinOptions {
+        guard format == .skein else {
+            if store || level != nil || chunkSize != nil {
+                throw UsageError(
+                    "--store, --level and --chunk-size are for .skein outputs", hint: "end the output in .skein")
+            }
+            if base != nil, input.format != .skein {
+                throw UsageError(
+                    "--base is for .skein files, and neither input nor output is one", hint: "end the output in .skein")
+            }
+            return SkeinOptions()
+        }
+        return SkeinOptions(
+            level: level ?? .default, isStored: store,
+            chunkByteCount: chunkSize?.byteCount ?? SkeinOptions.defaultChunkByteCount,
+            base: try base.map { try TensorStore(opening: $0, options: ReadOptions(threads: threads)) },
+            threads: threads)
+    }
+}
+
+extension SkeinLevel: ExpressibleByArgument {}

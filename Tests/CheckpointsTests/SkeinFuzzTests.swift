@@ -1,0 +1,89 @@
+import Checkpoints
+import Glibc
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+/// Damaged files never crash the reader. `UNTANGLE_FUZZ` sets the number of mutations, 10,000 by default.
+@Suite struct SkeinFuzzTests {
+    private let folder = TemporaryFolder()
+
+    private static let count = getenv("UNTANGLE_FUZZ").flatMap { Int(String(cString: $0)) } ?? 10_000
+
+    /// Everything that a reader can be asked.
+    private func readThrough(_ path: FilePath, salvaging: Bool, base: FilePath) throws -> Bool {
+        let reader = try SkeinReader(
+            opening: path, options: ReadOptions(base: base, salvaging: salvaging, threads: 1))
+        var isWhole = true
+        for index in reader.descriptors.indices {
+            _ = reader.location(of: index)
+            do { _ = try reader.bytes(of: index).withUnsafeBytes { $0.last } } catch { isWhole = false }
+            if let rows = reader.descriptors[index].shape.dims.first, rows > 0 {
+                _ = try? reader.bytes(of: index, rows: rows / 2..<rows / 2 + 1)
+            }
+        }
+        return try reader.verify(deep: true).damage.isEmpty && isWhole
+    }
+
+    /// Bits flipped, bytes replaced, pieces moved, cut and repeated; half of them with checksums made right again, so that
+    /// they reach the parsers and the decoders behind.
+    @Test(arguments: [1, 2, 3, 4] as [UInt64]) func mutations(_ seed: UInt64) throws {
+        let base = [
+            try SkeinSample.weights("a", .bf16, [700], seed: 1), try SkeinSample.weights("b", .f32, [40, 30], seed: 2),
+        ]
+        let basePath = folder.file("base.skein")
+        try writeSkein(base, to: basePath)
+        var random = SkeinRandom(seed: seed)
+        let tuned = [
+            try SkeinSample("a", .bf16, [700], base[0].bytes.map { $0 ^ UInt8(random.below(30) / 29) }),
+            try SkeinSample("b", .f32, [40, 30], base[1].bytes.map { $0 ^ UInt8(random.below(9) / 8) }),
+            try SkeinSample.noise("c", .u8, [90], seed: 5), try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
+        ]
+        let path = folder.file("tuned.skein")
+        try writeSkein(
+            tuned, to: path, SkeinOptions(isStored: seed == 4, base: try TensorStore(opening: basePath)))
+        let original = try npyFileBytes(path)
+        let reader = try SkeinReader(opening: path)
+        let chunks = reader.descriptors.indices.map { reader.location(of: $0).range }
+        var undetected = 0
+        for _ in 0..<Self.count / 4 {
+            var forged = SkeinForgery(original)
+            let way = random.below(4)
+            switch way {
+            case 0, 1: mutate(&forged.bytes, in: 0..<original.count, &random)
+            case 2:
+                mutate(&forged.bytes, in: 64..<64 + forged.index.count, &random, keepingSize: true)
+                forged.resealIndex()
+            default:
+                let chunk = chunks[random.below(chunks.count)]
+                mutate(&forged.bytes, in: chunk, &random, keepingSize: true)
+                forged.resealChunk(chunk)
+            }
+            unlink(path.string)
+            _ = try folder.write(forged.bytes, to: "tuned.skein")
+            let isHealthy = (try? readThrough(path, salvaging: random.below(2) == 0, base: basePath)) ?? false
+            if isHealthy, way < 2, forged.bytes != original { undetected += 1 }
+        }
+        #expect(undetected == 0, "seed \(seed)")
+    }
+
+    private func mutate(
+        _ bytes: inout [UInt8], in range: Range<Int>, _ random: inout SkeinRandom, keepingSize: Bool = false
+    ) {
+        for _ in 0...random.below(3) {
+            let place = range.lowerBound + random.below(range.count)
+            guard place < bytes.count else { continue }
+            switch random.below(keepingSize ? 4 : 7) {
+            case 0, 1: bytes[place] ^= 1 << UInt8(random.below(8))
+            case 2: bytes[place] = [0, 1, 0x7F, 0x80, 0xFF][random.below(5)]
+            case 3:
+                let end = min(place + random.below(16), min(range.upperBound, bytes.count))
+                for i in place..<max(place, end) { bytes[i] = UInt8(truncatingIfNeeded: random.next()) }
+            case 4: bytes.removeSubrange(place..<min(bytes.count, place + random.below(200)))
+            case 5: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + random.below(200))], at: place)
+            default: bytes.removeSubrange(place...)
+            }
+        }
+    }
+}
