@@ -143,7 +143,7 @@ import Testing
             recipe.warnings == [
                 "line 6: unknown key \"base_modl\" in the recipe, ignored (did you mean base_model?)",
                 "line 8: method task_arithmetic has no parameter \"int8_mask\", ignored (its parameters are weight, lambda, "
-                    + "normalize)",
+                    + "normalize, lines_alpha, lines_beta)",
                 "line 9: method task_arithmetic has no parameter \"lamda\", ignored (did you mean lambda?)",
             ])
         #expect(recipe.parameters.values == ["lambda": .number(0.5)])
