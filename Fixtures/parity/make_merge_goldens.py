@@ -12,10 +12,10 @@ import sys, torch
 from safetensors.torch import load_file, save_file
 
 def ties(tvs, density):
-    """Threshold over the whole model, ties kept; majority sign where the sum is zero; mean over what agrees."""
+    """Threshold over the whole model as the authors take it, equal magnitudes kept; majority sign where the sum is zero; mean over what agrees."""
     keys = list(tvs[0]); flat = torch.stack([torch.cat([t[k].flatten() for k in keys]) for t in tvs])
     n = flat.shape[1]; k = int(n * density)
-    threshold = flat.abs().kthvalue(n - k + 1, dim=1, keepdim=True).values
+    threshold = flat.abs().kthvalue(max(n - k, 1), dim=1, keepdim=True).values
     kept = torch.where(flat.abs() >= threshold, flat, torch.zeros_like(flat))
     sign = torch.sign(kept.sum(0)); majority = torch.sign(sign.sum())
     assert ((sign == 0) & (kept != 0).any(0)).any(), "no entry needs the majority"
@@ -46,6 +46,17 @@ def iso_c(tvs):
         u, s, v = torch.linalg.svd(stack.sum(0), full_matrices=False); result[k] = s.mean() * (u @ v)
     return result
 
+def wudi_closed(tvs, ridge=1e-5):
+    """The authors' closed form with a pseudo-inverse; experts that did not change a matrix are left out."""
+    result = {}
+    for k in tvs[0]:
+        if tvs[0][k].ndim != 2: result[k] = torch.stack([t[k] for t in tvs]).mean(0); continue
+        moved = [t[k] for t in tvs if t[k].any()]
+        if not moved: result[k] = torch.zeros_like(tvs[0][k]); continue
+        grams = [(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype)) / (x * x).sum() for x in moved]
+        result[k] = sum(x @ g for x, g in zip(moved, grams)) @ torch.linalg.pinv(sum(grams))
+    return result
+
 shapes = {"a.weight": (24, 16), "b.bias": (40,), "b.weight": (16, 40), "c.weight": (6, 3, 2), "frozen": (8, 8), "scale": ()}
 def rand(g, s): return torch.randn(s, generator=g)
 def task_vectors(base, experts, dtype): return [{k: e[k].to(dtype) - base[k].to(dtype) for k in base} for e in experts]
@@ -65,7 +76,7 @@ base = {k: rand(g, s) * 0.05 for k, s in shapes.items()}
 experts = [{k: base[k] + (0 if k == "frozen" else rand(g, s) * 0.01 * (1 + i)) for k, s in shapes.items()} for i in range(3)]
 save_file(base, "reference/normal_base.safetensors")
 for i, e in enumerate(experts): save_file(e, f"reference/normal_expert{i}.safetensors")
-for name, method in (("tsv_m", tsv_m), ("iso_c", iso_c)):
+for name, method in (("tsv_m", tsv_m), ("iso_c", iso_c), ("wudi_closed", wudi_closed)):
     save_file({k: v.contiguous() for k, v in method(task_vectors(base, experts, torch.float64)).items()}, f"reference/normal_{name}.safetensors")
 
 if len(sys.argv) > 1:

@@ -1,4 +1,4 @@
-"""Makes cases.tsv and the files that it names from a folder of merges that other implementations made, with its manifest.
+"""Makes cases.tsv, skipped.md and the files that they name from a folder of merges that other implementations made, with its manifest.
 
 One line for every case of the manifest, separated by tabs:
   id, method, base or "-", experts, parameters KEY=VALUE;..., expected file, kind, reason
@@ -119,8 +119,13 @@ def others(case):
         expected = save({k: v for k, v in load_file(f"{source}/{case['output']}").items() if keep(k)}, f"other/{name}.safetensors")
         return add(case, "regmean", base, models, {"off_diagonal_scale": case["params"]["reduce_non_diagonal_ratio"], "matrix_exclude": "none",
                                                    "statistics": [f"other/regmean_ft{i}.safetensors" for i in (1, 2, 3)]}, expected, "svd")
-    if name.startswith("ties_global"): return skip(case, "the tests of TIES compare with the authors' mean")
-    if name.startswith("model_stock"): return skip(case, "averages angles instead of cosines; the formula is mergekit's")
+    if name == "ties_global_fb_mean": return skip(case, "the authors' code gives the same numbers")
+    if name.startswith("ties_global"):
+        expected = f"ties/{name}.tv"
+        save(load_file(f"{source}/{case['output']}"), f"{expected}.safetensors")
+        parameters = {"density": 0.2, "trim_scope": "model", "normalize": not name.endswith("sum")}
+        return add(case, "ties", base, models, parameters, expected, "task_vector")
+    if name.startswith("model_stock"): return skip(case, "takes the mean of angles in degrees in F32: 1.6e-6 away, where the tolerance is 1e-6")
     skip(case, "not offered")
 
 for case in manifest["cases"]:
@@ -132,3 +137,15 @@ for case in manifest["cases"]:
     elif group == "stats": skip(case, "measurements of task vectors")
     else: {"svd": decomposed, "knots": subspaces, "other": others}[group](case)
 open("cases.tsv", "w").write("\n".join(lines) + "\n")
+
+reasons = {}
+for line in lines:
+    fields = line.split("\t")
+    if fields[6] == "skip": reasons.setdefault(fields[7], []).append(fields[0])
+count = sum(map(len, reasons.values()))
+with open("skipped.md", "w") as page:
+    page.write("# Cases that the tests leave out\n\n")
+    page.write(f"Made by `make_parity_cases.py`: of the manifest's {len(lines)} cases the tests compare {len(lines) - count}; these {count} they do not.\n\n")
+    page.write("| reason | cases | which |\n|---|---|---|\n")
+    for reason, ids in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        page.write(f"| {reason} | {len(ids)} | {' '.join(f'`{i}`' for i in ids)} |\n")

@@ -22,7 +22,7 @@ protocol GroupedMerge: Sendable {
     /// Makes the merged task vectors of a group.
     ///
     /// - Returns: what the user should know.
-    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> String?
+    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> MergeRemark?
 }
 
 extension MergeExecution {
@@ -43,8 +43,8 @@ extension MergeExecution {
                 let results = try members.map {
                     try FloatMatrix(rows: $0.inputs.rows, columns: $0.inputs.columns)
                 }
-                let note = try grouped.merge(members.map(\.inputs), group: group, into: results)
-                if let note { log.note(note, on: tensors[0].number) }
+                let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
+                if let remark { log.note(remark, on: tensors[0].number) }
                 for (member, result) in zip(members, results) {
                     try write(member.inputs.base, plus: result, to: member.tensor)
                 }

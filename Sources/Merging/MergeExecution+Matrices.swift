@@ -30,7 +30,7 @@ extension MergeExecution {
             let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
             let taskVector = try FloatMatrix(rows: rows, columns: columns)
             do {
-                if let note = try rule.merge(inputs, into: taskVector) { log.note(note, on: tensor.number) }
+                if let remark = try rule.merge(inputs, into: taskVector) { log.note(remark, on: tensor.number) }
             } catch let error as DecompositionError {
                 throw MergeError(error, tensor: tensor.output)
             }
@@ -77,7 +77,8 @@ extension MergeError {
         switch error {
         case .notFinite:
             self.init(
-                .notFinite, "the task vectors of tensor \"\(name)\" hold NaN or infinity and cannot be decomposed",
+                .notFinite,
+                "tensor \"\(name)\" holds NaN or infinity in a model or its statistics, which would spread over the whole matrix",
                 tensor: name, hint: "list it in matrix_exclude, or see `untangle inspect --stats`")
         case .tooLarge:
             self.init(

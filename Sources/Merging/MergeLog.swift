@@ -10,7 +10,7 @@ final class MergeLog: Sendable {
     private struct State {
         var doneByteCount = 0
         var findings: [Int: TensorFinding] = [:]
-        var notes: [Int: String] = [:]
+        var remarks: [Int: MergeRemark] = [:]
     }
 
     init(plan: MergePlan, progress: @escaping @Sendable (Int) -> Void) {
@@ -25,7 +25,7 @@ final class MergeLog: Sendable {
         }
     }
 
-    func note(_ text: String, on tensor: Int) { state.withLock { $0.notes[tensor] = text } }
+    func note(_ remark: MergeRemark, on tensor: Int) { state.withLock { $0.remarks[tensor] = remark } }
 
     func add(_ finding: TensorFinding, to tensor: Int) {
         guard finding.overflowCount + finding.nanCount + finding.infinityCount > 0 else { return }
@@ -40,28 +40,30 @@ final class MergeLog: Sendable {
     /// What was collected, in the order of the tensors.
     func report() -> MergeReport {
         state.withLock { state in
-            MergeReport(
+            let notes = state.remarks.sorted { $0.key < $1.key }.map { place, remark in
+                (tensor: plan.outputs[place].name, remark: remark)
+            }
+            return MergeReport(
                 warnings: plan.summary.warnings,
-                notes: state.notes.sorted { $0.key < $1.key }.map {
-                    TensorNote(tensor: plan.outputs[$0.key].name, text: $0.value)
-                },
+                notes: notes.map { TensorNote(tensor: $0.tensor, text: $0.remark.text) },
                 findings: state.findings.sorted { $0.key < $1.key }.map(\.value)
-            ).withWarnings
+            ).withWarnings(about: notes)
         }
     }
 }
 
 extension MergeReport {
     /// The report with a line for each kind of finding.
-    fileprivate var withWarnings: MergeReport {
+    fileprivate func withWarnings(about notes: [(tensor: TensorName, remark: MergeRemark)]) -> MergeReport {
         var report = self
         if overflowCount > 0 {
             report.warnings.append("\(overflowCount) numbers were too large for the output type and became infinite")
         }
         if nanCount > 0 { report.warnings.append("\(nanCount) numbers of the result are NaN") }
         if infinityCount > 0 { report.warnings.append("\(infinityCount) numbers of the result are infinite") }
-        if !notes.isEmpty {
-            report.warnings.append("\(notes.count) matrices have less than their full rank; see the notes")
+        for kind in MergeRemark.Kind.allCases {
+            let tensors = notes.filter { $0.remark.kind == kind }.map(\.tensor)
+            if let first = tensors.first { report.warnings.append(kind.summary(count: tensors.count, first: first)) }
         }
         return report
     }

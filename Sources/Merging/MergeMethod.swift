@@ -122,5 +122,5 @@ protocol MatrixRule: Sendable {
     ///   - result: `[rows, columns]`, becomes the merged task vector.
     /// - Returns: what the user should know, such as that a matrix has not its full rank.
     /// - Throws: `DecompositionError`, `IOError` `io.memory`.
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String?
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark?
 }

@@ -43,15 +43,20 @@ public struct MergeArguments: Sendable {
     private let specs: [ParameterSpec]
     private let parameters: MergeParameters
     public let expertCount: Int
+    /// Whether the merge has a base, be it that the method does without.
+    let hasBase: Bool
     private let tensor: TensorName?
 
     /// Checks every value that does not depend on a tensor.
     ///
     /// - Throws: `merge.unknown_parameter` with the nearest known name, `merge.bad_parameter`.
-    init(method: MethodInfo, parameters: MergeParameters, expertCount: Int) throws(MergeError) {
+    init(
+        method: MethodInfo, parameters: MergeParameters, expertCount: Int, hasBase: Bool
+    ) throws(MergeError) {
         specs = method.parameters
         self.parameters = parameters
         self.expertCount = expertCount
+        self.hasBase = hasBase
         tensor = nil
         let known = Set(specs.map(\.name))
         let stated = Set(parameters.values.keys).union(parameters.experts.flatMap(\.keys))
@@ -71,17 +76,18 @@ public struct MergeArguments: Sendable {
         }
     }
 
-    private init(specs: [ParameterSpec], parameters: MergeParameters, expertCount: Int, tensor: TensorName?) {
-        self.specs = specs
+    private init(_ other: MergeArguments, parameters: MergeParameters, tensor: TensorName?) {
+        specs = other.specs
         self.parameters = parameters
-        self.expertCount = expertCount
+        expertCount = other.expertCount
+        hasBase = other.hasBase
         self.tensor = tensor
     }
 
     /// The arguments as they hold for one tensor, checked again if they depend on it.
     func forTensor(_ name: TensorName) throws(MergeError) -> MergeArguments {
         guard parameters.overrides != nil else { return self }
-        let arguments = MergeArguments(specs: specs, parameters: parameters, expertCount: expertCount, tensor: name)
+        let arguments = MergeArguments(self, parameters: parameters, tensor: name)
         for spec in specs { try arguments.check(spec) }
         return arguments
     }
@@ -94,7 +100,7 @@ public struct MergeArguments: Sendable {
             if parameter == name, let number = numbers[tensor] { return .number(number) }
             return overrides?(parameter, expert, tensor)
         }
-        return MergeArguments(specs: specs, parameters: replaced, expertCount: expertCount, tensor: tensor)
+        return MergeArguments(self, parameters: replaced, tensor: tensor)
     }
 
     private func check(_ spec: ParameterSpec) throws(MergeError) {

@@ -47,7 +47,7 @@ public struct MergePlan: Sendable {
                 .unsupportedDtype, "the result cannot be \(outputDType.rawValue)", hint: "choose F16, BF16, F32 or F64")
         }
         let arguments = try MergeArguments(
-            method: method.info, parameters: parameters, expertCount: experts.count)
+            method: method.info, parameters: parameters, expertCount: experts.count, hasBase: base != nil)
         let models =
             (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
             + experts.map { MergeModel(name: $0.name, store: $0.store) }

@@ -3,7 +3,10 @@ import TensorCore
 /// The merge methods by name.
 public enum MergeMethods {
     /// In the order in which they are listed to people.
-    public static let all: [any MergeMethod] = plain.map(LayerScaling.wrap)
+    public static let all: [any MergeMethod] = plain.map { LayerScaling($0) }
+
+    /// Parameters that every method has, at the end of its own.
+    public static let commonParameters = LayerScaling.parameters
 
     private static let plain: [any MergeMethod] = [
         Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), Passthrough(), TaskArithmetic(),

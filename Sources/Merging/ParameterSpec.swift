@@ -1,3 +1,5 @@
+import SystemPackage
+
 /// A parameter of a merge method: the one place that validation, `--list-methods` and the documentation read.
 public struct ParameterSpec: Sendable, Hashable {
     public let name: String
@@ -13,12 +15,25 @@ public struct ParameterSpec: Sendable, Hashable {
 
     public enum Kind: Sendable, Hashable {
         case number
+        case wholeNumber
         case flag
         case choice([String])
         /// Shell patterns of tensor names.
         case patterns
-        /// A file or folder; relative to the working directory, so a recipe makes it absolute first.
+        /// A file or folder; relative to the working directory, so a recipe applies `resolvingPaths` first.
         case path
+
+        /// The kind in words.
+        public var name: String {
+            switch self {
+            case .number: "number"
+            case .wholeNumber: "whole number"
+            case .flag: "flag"
+            case .choice: "choice"
+            case .patterns: "patterns"
+            case .path: "path"
+            }
+        }
     }
 
     init(
@@ -39,6 +54,9 @@ public struct ParameterSpec: Sendable, Hashable {
         case (.number, .number(let number)):
             guard number.isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
             return value
+        case (.wholeNumber, .number(let number)):
+            guard Int(exactly: number) != nil, range?.contains(number) ?? true else { throw refusal(of: value) }
+            return value
         case (.flag, .flag): return value
         case (.flag, .number(0)): return .flag(false)
         case (.flag, .number(1)): return .flag(true)
@@ -57,18 +75,44 @@ public struct ParameterSpec: Sendable, Hashable {
     /// What the parameter takes, in words.
     public var expectation: String {
         switch kind {
-        case .number:
-            if let range, range.upperBound >= 0x1p53 {
-                "a number of at least \(brief(range.lowerBound))"
-            } else if let range {
-                "a number from \(brief(range.lowerBound)) to \(brief(range.upperBound))"
-            } else {
-                "a number"
-            }
+        case .number: "a number" + bounds
+        case .wholeNumber: "a whole number" + bounds
         case .flag: "true or false"
         case .choice(let choices): choices.joined(separator: " or ")
         case .patterns: "tensor name patterns"
         case .path: "a path"
+        }
+    }
+
+    private var bounds: String {
+        guard let range else { return "" }
+        return range.upperBound >= 0x1p53
+            ? " of at least \(brief(range.lowerBound))"
+            : " from \(brief(range.lowerBound)) to \(brief(range.upperBound))"
+    }
+
+    /// Whether the method cannot do without a value; `defaultValue` then stands for none.
+    public var isRequired: Bool { kind == .path }
+
+    /// The default in words.
+    public var defaultText: String { isRequired ? "required" : Self.plain(defaultValue) }
+
+    /// A value as it is written on the command line.
+    private static func plain(_ value: ParameterValue) -> String {
+        switch value {
+        case .text(let text): text
+        case .list(let values): values.map(plain).joined(separator: ",")
+        case .number, .flag: value.description
+        }
+    }
+
+    /// A value with its relative paths, if the parameter takes paths, taken from a folder instead of the working directory.
+    public func resolvingPaths(in value: ParameterValue, from folder: FilePath) -> ParameterValue {
+        guard kind == .path else { return value }
+        return switch value {
+        case .text(let path): path.isEmpty ? value : .text(folder.pushing(FilePath(path)).string)
+        case .list(let paths): .list(paths.map { resolvingPaths(in: $0, from: folder) })
+        case .number, .flag: value
         }
     }
 

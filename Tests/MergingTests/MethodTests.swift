@@ -153,11 +153,10 @@ import Testing
     func lines() throws {
         let names: [TensorName] = ["embed", "layers.0.experts.7.w", "layers.1.w", "layers.2.w", "head"]
         func model(_ value: Double) throws -> TensorStore { try makeModel(names.map { TestTensor($0, [value]) }) }
-        var parameters = MergeParameters([
+        let parameters = MergeParameters([
             "lambda": .number(2), "lines_alpha": .number(0.25), "lines_beta": .number(0.5),
         ])
-        for method in ["task_arithmetic", "ties", "consensus_ta", "iso_c"] {
-            parameters["min_agreement"] = method == "consensus_ta" ? .number(1) : nil
+        for method in ["task_arithmetic", "ties", "sce", "iso_c"] {
             let merged = try merge(method, base: model(1), [model(2)], parameters).store
             #expect(try names.map { try merged.values($0)[0] } == [1.5, 1.5, 2, 2.5, 1.5])
         }
@@ -167,10 +166,76 @@ import Testing
         }
         let merged = try merge("task_arithmetic", base: model(1), [model(2)], filtered).store
         #expect(try merged.values("head") == [3] && merged.values("embed") == [1.5])
-        let error = try #require(throws: MergeError.self) {
-            _ = try merge("linear", base: nil, [model(1)], MergeParameters(["lines_beta": .number(1)]))
+    }
+
+    @Test("LiNeS scales what methods without lambda change in a base, and needs one")
+    func linesWithoutLambda() throws {
+        func model(_ value: Double) throws -> TensorStore {
+            try makeModel([TestTensor("layers.0.w", [value, 2 * value]), TestTensor("layers.1.w", [value, 0])])
         }
-        #expect(error.code == "merge.unknown_parameter")
+        let parameters = MergeParameters(["lines_alpha": .number(0.5), "lines_beta": .number(1)])
+        for method in ["linear", "average", "slerp", "nearswap", "karcher", "passthrough"] {
+            let parameters =
+                method == "nearswap" ? with(parameters, "t", 1e9) : with(parameters, "t", 1, if: "slerp", method)
+            let merged = try merge(method, base: model(1), [model(3)], parameters).store
+            // From 1 to 3: half of the change in the first block, one and a half of it in the last.
+            for (a, b) in zip(try merged.values("layers.0.w") + merged.values("layers.1.w"), [2.0, 4, 4, 0]) {
+                #expect(abs(a - b) < 1e-6, "\(method)")
+            }
+            guard !["slerp", "nearswap"].contains(method) else { continue }
+            let error = try #require(throws: MergeError.self) {
+                _ = try merge(method, base: nil, [model(1)], parameters)
+            }
+            #expect(error.code == "merge.missing_base")
+        }
+    }
+
+    private func with(
+        _ parameters: MergeParameters, _ name: String, _ value: Double, if wanted: String = "", _ method: String = ""
+    ) -> MergeParameters {
+        guard wanted == method else { return parameters }
+        var parameters = parameters
+        parameters[name] = .number(value)
+        return parameters
+    }
+
+    @Test("consensus of more experts than there are is refused")
+    func impossibleConsensus() throws {
+        let error = try #require(throws: MergeError.self) {
+            try values("consensus_ta", base: [0], [[1], [2]], ["min_agreement": .number(3)])
+        }
+        #expect(error.code == "merge.bad_parameter" && error.message.contains("min_agreement is 3"))
+    }
+
+    @Test("TSV-M says when there are more experts than rows, and then keeps the base")
+    func crowdedMatrix() throws {
+        let experts = try (1...3).map { try model([Double($0), 1, 0, 2], shape: [2, 2]) }
+        let merged = try merge("tsv_m", base: model([0, 0, 0, 0], shape: [2, 2]), experts)
+        #expect(try merged.store.values("a") == [0, 0, 0, 0])
+        #expect(merged.report.notes.map(\.text) == ["int(2 / 3) is 0 singular directions for each of 3 experts"])
+        #expect(merged.report.warnings.count == 1 && merged.report.warnings[0].contains("fewer rows or columns"))
+    }
+
+    @Test("numbers that count are whole")
+    func wholeNumbers() throws {
+        for (method, name) in [("wudi", "iterations"), ("karcher", "max_iter"), ("dare_linear", "seed")] {
+            let error = try #require(throws: MergeError.self) {
+                try values(method, base: [0, 0], [[1, 2]], [name: .number(2.5)])
+            }
+            #expect(error.code == "merge.bad_parameter" && error.message.contains("a whole number"), "\(method)")
+        }
+    }
+
+    @Test("relative paths of statistics are taken from the folder of a recipe")
+    func statisticsPaths() throws {
+        let spec = try #require(
+            MergeMethods.named("fisher").info.parameters.first { $0.name == "statistics" })
+        #expect(spec.kind == .path && spec.isRequired)
+        let resolved = spec.resolvingPaths(in: .list([.text("a.npz"), .text("/b.npz")]), from: "/folder")
+        #expect(resolved == .list([.text("/folder/a.npz"), .text("/b.npz")]))
+        #expect(spec.resolvingPaths(in: .text("../a"), from: "x/y") == .text("x/y/../a"))
+        let number = try #require(MergeMethods.named("linear").info.parameters.first)
+        #expect(number.resolvingPaths(in: .text("a"), from: "/folder") == .text("a"))
     }
 
     @Test("statistics that are missing or do not fit are named")
@@ -219,5 +284,6 @@ import Testing
             MergeParameters(["statistics": .list([try file("a", [1, 0, 0, 0], shape: [2, 2])])]))
         for (a, b) in zip(try singular.store.values("a"), [1.0, 5, 2, 5]) { #expect(abs(a - b) < 1e-5) }
         #expect(singular.report.notes.count == 1)
+        #expect(singular.report.warnings.count == 1 && singular.report.warnings[0].contains("do not determine"))
     }
 }

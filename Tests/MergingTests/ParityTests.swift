@@ -122,21 +122,6 @@ import Testing
         #expect(merged.report.notes.map(\.tensor).contains("lowrank.weight"))
     }
 
-    @Test("the authors' TIES with one threshold over the model")
-    func globalTIES() throws {
-        let base = try fixture("inputs/generic_float32/base")
-        let experts = try Self.one.map { try fixture("inputs/generic_float32/\($0)") }
-        // The authors keep what reaches the (N − int(0.2 N))-th smallest magnitude, which is one entry more than the share.
-        let count = base.descriptors.reduce(0) { $0 + ($1.dtype == .f32 ? $1.elementCount : 0) }
-        let density = (Double(count / 5) + 1.5) / Double(count)
-        let merged = try merge(
-            "ties", base: base, experts, MergeParameters(["density": .number(density), "trim_scope": .text("model")]))
-        let expected = try fixture("ties/ties_global_official_dismean.tv")
-        for (name, difference) in try differences(merged.store, expected, plus: base) {
-            #expect(difference <= 1e-6, "\(name)")
-        }
-    }
-
     @Test("TIES over the model with equal magnitudes and sums that cancel", arguments: [20, 50, 100])
     func gridTIES(percent: Int) throws {
         let base = try fixture("reference/grid_base")
@@ -149,12 +134,17 @@ import Testing
         }
     }
 
-    @Test("plain PyTorch TSV-M and Iso-C in F64, with a tensor that no expert changes", arguments: ["tsv_m", "iso_c"])
+    @Test(
+        "plain PyTorch TSV-M, Iso-C and WUDI's closed form in F64, with a tensor that no expert changes",
+        arguments: ["tsv_m", "iso_c", "wudi"])
     func reference(method: String) throws {
         let base = try fixture("reference/normal_base")
         let experts = try (0..<3).map { try fixture("reference/normal_expert\($0)") }
-        let merged = try merge(method, base: base, experts)
-        for (name, difference) in try differences(merged.store, fixture("reference/normal_\(method)"), plus: base) {
+        let isClosed = method == "wudi"
+        let merged = try merge(
+            method, base: base, experts, isClosed ? MergeParameters(["form": .text("closed")]) : MergeParameters())
+        let expected = try fixture("reference/normal_\(method)\(isClosed ? "_closed" : "")")
+        for (name, difference) in try differences(merged.store, expected, plus: base) {
             #expect(difference <= 1e-5, "\(name)")
         }
         #expect(try merged.store.rawBytes("frozen") == base.rawBytes("frozen"))

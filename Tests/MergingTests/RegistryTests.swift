@@ -62,6 +62,7 @@ import Testing
             tensor("wide.weight", [5, 9]), tensor("wide.bias", [5]),
             tensor("tall.weight", [11, 4]), tensor("bias", [7]), tensor("scalar", []), tensor("one", [1]),
             tensor("column", [6, 1]), tensor("row", [1, 6]), tensor("kernel", [3, 2, 2, 2]), tensor("empty", [0, 4]),
+            tensor("hollow", [3, 0]), tensor("unit", [1, 1]), tensor("thin", [1, 1, 5]), tensor("none", [0]),
         ])
     }
 
@@ -101,7 +102,7 @@ import Testing
     static let single: [String: [String: ParameterValue]] = [
         "linear": [:], "average": [:], "slerp": ["t": .number(1)], "multislerp": [:], "karcher": [:],
         "nearswap": ["t": .number(1e9)], "passthrough": [:], "task_arithmetic": [:],
-        "consensus_ta": ["min_agreement": .number(1)], "ties": [:], "dare_linear": [:], "dare_ties": [:],
+        "ties": [:], "dare_linear": [:], "dare_ties": [:],
         "della": [:], "della_linear": [:], "breadcrumbs": [:], "breadcrumbs_ties": [:], "sce": [:], "tsv_m": [:],
         "fisher": [:], "regmean": [:], "knots_ties": [:],
         "wudi": ["form": .text("closed"), "regularization": .number(1e-9)],
@@ -113,6 +114,113 @@ import Testing
         let parameters = try Self.needs(name, experts: 1, Self.single[name] ?? [:])
         let merged = try merge(name, base: Self.model(seed: 2, scale: 0), [expert], parameters)
         for (tensor, difference) in try differences(merged.store, expert) { #expect(difference < 1e-6, "\(tensor)") }
+    }
+
+    /// What makes a method give back a model that is merged with itself; a method that is missing does not promise it: those that
+    /// add task vectors up, and those that flatten spectra.
+    static let same: [String: [String: ParameterValue]] = [
+        "linear": [:], "average": [:], "slerp": [:], "nuslerp": [:], "multislerp": [:], "karcher": [:],
+        "nearswap": [:], "passthrough": [:], "task_arithmetic": ["normalize": .flag(true)], "model_stock": [:],
+        "ties": [:], "dare_linear": ["normalize": .flag(true)], "dare_ties": ["normalize": .flag(true)], "della": [:],
+        "della_linear": ["normalize": .flag(true)], "breadcrumbs": ["normalize": .flag(true)],
+        "breadcrumbs_ties": ["normalize": .flag(true)], "sce": [:], "knots_ties": [:],
+        "wudi": ["form": .text("closed"), "regularization": .number(1e-9)], "fisher": [:], "regmean": [:],
+    ]
+    static let notSame = ["consensus_ta", "tsv_m", "iso_c", "iso_cts"]
+
+    @Test("every method says whether it gives a model back that is merged with itself")
+    func promises() {
+        #expect(Set(Self.same.keys).union(Self.notSame) == Set(Self.names))
+        #expect(Set(Self.same.keys).isDisjoint(with: Self.notSame))
+    }
+
+    @Test("a model merged with itself comes back", arguments: same.keys.sorted())
+    func itself(name: String) throws {
+        let expert = try Self.model(seed: 3)
+        let count = Self.expertCount(try Self.info(name))
+        // The way from the base to one model leads back only from the model itself.
+        let base = ["slerp", "nearswap"].contains(name) ? expert : try Self.model(seed: 2, scale: 0)
+        let parameters = try Self.needs(name, experts: count, Self.same[name] ?? [:])
+        let merged = try merge(name, base: base, Array(repeating: expert, count: count), parameters)
+        for (tensor, difference) in try differences(merged.store, expert) { #expect(difference < 1e-6, "\(tensor)") }
+    }
+
+    /// Weights that only count by their ratios.
+    @Test(
+        "weights scaled alike change nothing where they are normalised",
+        arguments: ["linear", "multislerp", "ties", "della", "fisher", "nuslerp"])
+    func weightScale(name: String) throws {
+        let base = try Self.model(seed: 2, scale: 0)
+        let count = Self.expertCount(try Self.info(name))
+        let experts = try (0..<count).map { try Self.model(seed: UInt64(3 + $0)) }
+        func merged(_ scale: Double) throws -> TensorStore {
+            var parameters = try Self.needs(name, experts: count)
+            parameters["weight"] = .list((0..<count).map { .number(scale * Double($0 + 1)) })
+            return try merge(name, base: base, experts, parameters).store
+        }
+        for (tensor, difference) in try differences(merged(1), merged(8)) { #expect(difference < 1e-6, "\(tensor)") }
+    }
+
+    @Test(
+        "NaN and infinity are reported or refused, and stay in their tensor", arguments: names, [Double.nan, .infinity])
+    func notFinite(name: String, poison: Double) throws {
+        func model(_ seed: UInt64, poisoned: Bool) throws -> TensorStore {
+            var numbers = TestNumbers(seed: seed)
+            var (wide, vector) = (numbers.list(45), numbers.list(5))
+            if poisoned { (wide[7], vector[2]) = (poison, poison) }
+            return try makeModel([
+                TestTensor("wide.weight", wide, shape: [5, 9]), TestTensor("vector", vector),
+                TestTensor("fine", numbers.list(6), shape: [2, 3]),
+            ])
+        }
+        let count = Self.expertCount(try Self.info(name))
+        let base = try model(1, poisoned: false)
+        let experts = try (0..<count).map { try model(UInt64(2 + $0), poisoned: $0 == 0) }
+        var parameters = try Self.needs(name, experts: count)
+        for (key, value) in [("density", 0.6), ("select_topk", 0.6), ("epsilon", 0.1)] where Self.has(key, name) {
+            parameters[key] = .number(value)
+        }
+        do {
+            let merged = try merge(name, base: base, experts, parameters)
+            #expect(try merged.store.values("fine").allSatisfy { $0.isFinite })
+            // An entry that is trimmed, dropped or voted down may be gone, as if the expert had none.
+            let finite = try merged.store.values("vector").allSatisfy { $0.isFinite }
+            #expect(finite == !merged.report.findings.contains { $0.tensor == "vector" })
+            guard poison.isNaN, !Self.randomMethods.contains(name) else { return }
+            #expect(!finite)
+        } catch let error as MergeError {
+            #expect(error.reason == .notFinite && error.tensor == "wide.weight" && Self.has("matrix_exclude", name))
+            // Left out of the matrices, it is merged as other tensors are.
+            parameters["matrix_exclude"] = .text("wide*")
+            let merged = try merge(name, base: base, experts, parameters)
+            #expect(try merged.store.values("fine").allSatisfy { $0.isFinite })
+            #expect(merged.report.nanCount + merged.report.infinityCount > 0)
+        }
+    }
+
+    @Test("models in F64, F16 and BF16 are merged as those in F32", arguments: names, [DType.f64, .f16, .bf16])
+    func types(name: String, dtype: DType) throws {
+        let count = Self.expertCount(try Self.info(name))
+        // Eighths of small numbers are the same in every type.
+        func model(_ seed: UInt64, _ dtype: DType) throws -> TensorStore {
+            var numbers = TestNumbers(seed: seed)
+            func list(_ count: Int) -> [Double] { numbers.list(count, scale: 16).map { $0.rounded() / 8 } }
+            return try makeModel([
+                TestTensor("wide.weight", list(45), shape: [5, 9], dtype: dtype),
+                TestTensor("wide.bias", list(5), dtype: dtype), TestTensor("scalar", list(1), shape: [], dtype: dtype),
+                TestTensor("kernel", list(24), shape: [3, 2, 2, 2], dtype: dtype),
+            ])
+        }
+        let parameters = try Self.needs(name, experts: count)
+        func merged(_ dtype: DType) throws -> TensorStore {
+            try merge(
+                name, base: model(1, dtype), (0..<count).map { try model(UInt64(2 + $0), dtype) }, parameters,
+                outputDType: .f32
+            ).store
+        }
+        for (tensor, difference) in try differences(merged(dtype), merged(.f32)) {
+            #expect(difference < 1e-5, "\(tensor)")
+        }
     }
 
     /// Random choices depend on the place of an expert.

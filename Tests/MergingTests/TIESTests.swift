@@ -28,7 +28,7 @@ import Testing
         let tensor = try merge("ties", base: base, [expert], MergeParameters(["density": .number(0.6)]))
         #expect(try tensor.store.values("a") == [1, -1, 2, 0, 0])
         #expect(try tensor.store.values("b") == [1, 0])
-        // int(0.3 · 7) = 2: the second largest magnitude is 1, which five entries reach beside 2.
+        // int(0.3 · 7) + 1 = 3: the third largest magnitude is 1, which five entries reach beside 2.
         let whole = try merge(
             "ties", base: base, [expert], MergeParameters(["density": .number(0.3), "trim_scope": .text("model")]))
         #expect(try whole.store.values("a") == [1, -1, 2, 1, -1])

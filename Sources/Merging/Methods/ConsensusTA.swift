@@ -14,15 +14,15 @@ import TensorCore
 struct ConsensusTA: MergeMethod {
     let info = MethodInfo(
         name: "consensus_ta", summary: "Sum of the task vectors, kept where several experts agree on its use.",
-        paper: "Wang et al. 2024, arXiv:2405.07813", needsBase: true,
+        paper: "Wang et al. 2024, arXiv:2405.07813", needsBase: true, expertCounts: 2...Int.max,
         parameters: [
             ParameterSpec(
                 "tall_lambda", .number, default: .number(0.6), range: 0...Double.greatestFiniteMagnitude,
                 perExpert: true,
-                help: "How far the sum may be from an expert's own change, inversely; 0.2 to 0.6 in the paper."),
+                help: "Factor of what the others change in the comparison; 0.2 to 0.6 in the paper."),
             ParameterSpec(
-                "min_agreement", .number, default: .number(2), range: 0...1e9,
-                help: "Experts that must have an entry in their mask for it to stay; 0 keeps all."),
+                "min_agreement", .wholeNumber, default: .number(2), range: 0...0x1p53,
+                help: "Masks that an entry must be in to stay; 0 keeps all."),
             .lambda,
         ])
 
@@ -30,11 +30,18 @@ struct ConsensusTA: MergeMethod {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
+            let minimum = try arguments.number("min_agreement")
+            guard minimum <= Double(arguments.expertCount) else {
+                throw MergeError(
+                    .badParameter,
+                    "min_agreement is \(brief(minimum)), but there are \(arguments.expertCount) experts: nothing would stay",
+                    tensor: tensor.name, hint: "set min_agreement to the number of experts at most")
+            }
             rules.append(
                 .elementwise(
                     MaskedTaskVectorSum(
                         maskScales: try arguments.numbers("tall_lambda"),
-                        minimum: try arguments.number("min_agreement"), lambda: try arguments.number("lambda"))))
+                        minimum: minimum, lambda: try arguments.number("lambda"))))
         }
         return MergeAssignment(rules: rules)
     }

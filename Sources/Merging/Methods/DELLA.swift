@@ -33,7 +33,7 @@ struct DELLA: MergeMethod {
                 .weight, .density("Probability with which an entry of a task vector is kept, on average."),
                 ParameterSpec(
                     "epsilon", .number, default: .number(0.15), range: 0...0.5, perExpert: true,
-                    help: "How far the probability goes from the density for the smallest and largest of a row."),
+                    help: "How far the smallest and largest of a row are from the density."),
                 .normalize(isElecting), .rescale(true), .lambda, .seed,
             ])
     }
@@ -97,7 +97,11 @@ final class RankedRandomMask: EntryMask {
 
     var isKeepingAll: Bool { densities.allSatisfy { $0 >= 1 } }
     var passCount: Int { densities.indices.contains(where: isRandom) ? 1 : 0 }
-    var byteCount: Int { densities.indices.count(where: isRandom) * (elementCount / 8 + 8) }
+    /// The masks, and what ranks one slab.
+    var byteCount: Int {
+        let random = densities.indices.count(where: isRandom)
+        return random == 0 ? 0 : random * (elementCount / 8 + 8) + 16 * rowLength * stride + 16 * rowLength
+    }
     func finish(pass: Int) {}
     func release() { masks.withLock { $0 = [:] } }
 

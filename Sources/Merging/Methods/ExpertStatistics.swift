@@ -11,7 +11,7 @@ struct ExpertStatistics: Sendable {
 
     static let parameter = ParameterSpec(
         "statistics", .path, default: .text(""), perExpert: true,
-        help: "Checkpoint with what was measured on the expert's data; must be given.")
+        help: "Checkpoint with what was measured on the expert's data.")
 
     /// - Throws: `merge.statistics` when a file is missing or cannot be read.
     init(_ arguments: MergeArguments) throws(MergeError) {

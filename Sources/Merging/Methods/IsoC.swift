@@ -27,7 +27,7 @@ struct IsotropicSum: MatrixRule {
         try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         inputs.readTaskVector(of: 0, into: result)
         for expert in inputs.experts.indices.dropFirst() { inputs.addTaskVector(of: expert, to: result) }
         let factors = try SingularValueDecomposition(
@@ -36,7 +36,6 @@ struct IsotropicSum: MatrixRule {
         let mean = factors.singularValues.reduce(0) { $0 + Double($1) } / Double(factors.rank)
         let weights = Array(repeating: Float(mean * lambda), count: rank)
         try recompose(factors, rank: rank, weights: weights, into: result.elements)
-        guard rank < factors.rank else { return nil }
-        return "singular directions kept up to the numerical rank: \(rank) of \(factors.rank)"
+        return MergeRemark(ranks: rank < factors.rank ? ["\(rank) of \(factors.rank)"] : [])
     }
 }

@@ -55,7 +55,7 @@ struct IsotropicSubspaces: MatrixRule {
         return 4 * (rank * (4 * rows + 2 * columns) + rows * columns) + decomposition
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
         let rank = min(rows, columns)
         let share = shares(rows: rows, columns: columns, expertCount: experts)
@@ -89,7 +89,7 @@ struct IsotropicSubspaces: MatrixRule {
         try multiplyScaled(
             u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
             columns: columns, into: result.elements)
-        return cut.isEmpty ? nil : "singular directions kept up to the numerical rank: \(cut.joined(separator: ", "))"
+        return MergeRemark(ranks: cut)
     }
 
     /// Subtracts from a matrix what lies in the span of the first left vectors: M − U_c U_cᵀ M.

@@ -18,7 +18,7 @@ struct Karcher: MergeMethod {
         name: "karcher", summary: "Mean of the models on the sphere, at their mean length.",
         paper: "arXiv:2603.04972, after Karcher 1977", needsBase: false,
         parameters: [
-            ParameterSpec("max_iter", .number, default: .number(10), range: 0...1e6, help: "Steps at most."),
+            ParameterSpec("max_iter", .wholeNumber, default: .number(10), range: 0...1e6, help: "Steps at most."),
             ParameterSpec(
                 "tol", .number, default: .number(1e-5), range: 0...1,
                 help: "Ends the steps; angles and lengths up to this count as none."),

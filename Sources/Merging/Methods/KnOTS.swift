@@ -24,7 +24,7 @@ struct KnOTS: MergeMethod {
         parameters: [
             ParameterSpec(
                 "density", .number, default: .number(1), range: 0...1, perExpert: true,
-                help: "Share of an expert's coordinates that is kept; the paper keeps 0.2 for vision models."),
+                help: "Share of an expert's coordinates that is kept; the paper keeps 0.2."),
             ParameterSpec(
                 "normalize", .flag, default: .flag(true),
                 help: "Average the coordinates that agree, instead of adding them."),
@@ -191,7 +191,7 @@ final class SharedBasis: GroupedMerge {
         return selection.result?.key ?? 0
     }
 
-    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> String? {
+    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> MergeRemark? {
         let (factors, keys) = state.withLock { state in
             defer { state.factors[group] = nil }
             return (state.factors[group], state.keys)
@@ -214,7 +214,12 @@ final class SharedBasis: GroupedMerge {
             }
             first += member.columns
         }
-        return nil
+        let fullRank = min(layer.rows, layer.columns * densities.count)
+        guard factors.rank < fullRank else { return nil }
+        return MergeRemark(
+            kind: .rank,
+            text: "singular directions kept whose value exceeds \(Self.smallestSingularValue): "
+                + "\(factors.rank) of \(fullRank)")
     }
 
     /// Merges one row of coordinates.

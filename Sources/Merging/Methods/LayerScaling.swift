@@ -5,31 +5,28 @@
 // Wang et al. 2024, "LiNeS: Post-training layer scaling prevents forgetting and enhances model merging", arXiv:2410.17146. For one
 // expert the paper sets α = s and β = 1 − s, for N experts α to 1/N times a ratio of norms, and sweeps β.
 //
-// Not a method but the parameters `lines_alpha` and `lines_beta` of every method with `lambda`: the scaling comes after the
-// merge, where it is the same as a λ for every tensor, so methods need not know of it. The block is the first part of a name
-// between dots that is a number; the authors take the smallest number of the name, which differs for mixtures of experts.
+// Not a method but the parameters `lines_alpha` and `lines_beta` of every method, given a base: the scaling comes after the
+// merge. Where there is a `lambda` it is the same as a λ for every tensor, so methods need not know of it; otherwise τ is what
+// the merge has moved the base by. The block is the first part of a name between dots that is a number; the authors take the
+// smallest number of the name, which differs for mixtures of experts.
 
+import Kernels
 import TensorCore
 
-/// A method whose λ depends on the depth of a tensor.
+/// A method whose result is scaled by the depth of a tensor.
 struct LayerScaling: MergeMethod {
     private let method: any MergeMethod
     let info: MethodInfo
 
     static let parameters = [
         ParameterSpec(
-            "lines_alpha", .number, default: .number(1), help: "LiNeS: factor of lambda in the first block and outside."
-        ),
+            "lines_alpha", .number, default: .number(1),
+            help: "LiNeS: factor of the change from the base in the first block, and outside of blocks."),
         ParameterSpec(
             "lines_beta", .number, default: .number(0), help: "LiNeS: what the factor has grown by in the last block."),
     ]
 
-    /// Gives a method the parameters, if it has `lambda`.
-    static func wrap(_ method: any MergeMethod) -> any MergeMethod {
-        method.info.parameters.contains { $0.name == "lambda" } ? LayerScaling(method) : method
-    }
-
-    private init(_ method: any MergeMethod) {
+    init(_ method: any MergeMethod) {
         self.method = method
         let inner = method.info
         info = MethodInfo(
@@ -39,18 +36,69 @@ struct LayerScaling: MergeMethod {
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let last = tensors.compactMap { blockNumber(of: $0.name) }.max() ?? 0
-        var lambdas: [TensorName: Double] = [:]
-        var isScaling = false
+        var factors: [Double] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
             let (alpha, beta) = (try own.number("lines_alpha"), try own.number("lines_beta"))
             let depth = last > 0 ? Double(blockNumber(of: tensor.name) ?? 0) / Double(last) : 0
-            let factor = alpha + beta * depth
-            if factor != 1 { isScaling = true }
-            lambdas[tensor.name] = try own.number("lambda") * factor
+            factors.append(alpha + beta * depth)
         }
-        guard isScaling else { return try method.assign(tensors, arguments: arguments) }
+        guard factors.contains(where: { $0 != 1 }) else { return try method.assign(tensors, arguments: arguments) }
+        return method.info.parameters.contains { $0.name == "lambda" }
+            ? try assign(tensors, scalingLambdaBy: factors, arguments: arguments)
+            : try assign(tensors, scalingResultsBy: factors, arguments: arguments)
+    }
+
+    private func assign(
+        _ tensors: [TensorDescriptor], scalingLambdaBy factors: [Double], arguments: MergeArguments
+    ) throws(MergeError) -> MergeAssignment {
+        var lambdas: [TensorName: Double] = [:]
+        for (tensor, factor) in zip(tensors, factors) {
+            lambdas[tensor.name] = try arguments.forTensor(tensor.name).number("lambda") * factor
+        }
         return try method.assign(tensors, arguments: arguments.replacing("lambda", byTensor: lambdas))
+    }
+
+    private func assign(
+        _ tensors: [TensorDescriptor], scalingResultsBy factors: [Double], arguments: MergeArguments
+    ) throws(MergeError) -> MergeAssignment {
+        guard arguments.hasBase else {
+            throw MergeError(
+                .missingBase, "lines_alpha and lines_beta scale what a merge changes in a base, and there is none",
+                hint: "name it with --base, or choose a method that works on task vectors")
+        }
+        let assignment = try method.assign(tensors, arguments: arguments)
+        let rules = zip(assignment.rules, factors).map { rule, factor -> MergeRule in
+            guard factor != 1, case .elementwise(let inner) = rule else { return rule }
+            return .elementwise(ScaledChange(rule: inner, factor: factor))
+        }
+        return MergeAssignment(rules: rules, survey: assignment.survey, grouped: assignment.grouped)
+    }
+}
+
+/// θ₀ + factor · (θ − θ₀) for the θ of another rule.
+struct ScaledChange: ElementwiseRule {
+    let rule: any ElementwiseRule
+    let factor: Double
+
+    var survey: (any MergeSurvey)? { rule.survey }
+    func scratchRowCount(expertCount: Int) -> Int { rule.scratchRowCount(expertCount: expertCount) + 1 }
+
+    func merge(_ block: MergeBlock<Float>) {
+        rule.merge(block)
+        scale(block)
+    }
+    func merge(_ block: MergeBlock<Double>) {
+        rule.merge(block)
+        scale(block)
+    }
+
+    @inline(__always)
+    private func scale<T>(_ block: MergeBlock<T>) {
+        let base = block.row(rule.scratchRowCount(expertCount: block.expertCount))
+        block.readBase(into: base)
+        let factor = T(factor)
+        for i in 0..<block.count { block.result[i] = base[i] + factor * (block.result[i] - base[i]) }
     }
 }
 

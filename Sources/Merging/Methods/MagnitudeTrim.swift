@@ -35,11 +35,15 @@ final class MagnitudeTrim: MergeSurvey {
         var isKeepingAll = true
     }
 
-    /// - Parameter elementCount: entries that the shares in `densities` refer to.
+    /// - Parameters:
+    ///   - elementCount: n, the entries that the shares in `densities` refer to.
+    ///   - ties: with `all`, what is looked for is the (int(density · n) + 1)-th largest magnitude, as in the authors' code.
     init(densities: [Double], elementCount: Int, ties: Ties) {
         self.ties = ties
         keepCounts = densities.map { density in
-            density >= 1 || elementCount == 0 ? nil : max(1, min(elementCount, Int(density * Double(elementCount))))
+            guard density < 1, elementCount > 0 else { return nil }
+            let share = Int(density * Double(elementCount))
+            return min(elementCount, ties == .all ? share + 1 : max(1, share))
         }
         state = Mutex(
             State(

@@ -17,7 +17,7 @@ struct MatrixSelection {
             help: "Patterns of 2-D tensors that are not treated as matrices."),
         ParameterSpec(
             "others", .choice(["average", "base"]), default: .text("average"),
-            help: "What becomes of tensors that are not matrices: the base plus the mean task vector, or the base."),
+            help: "Other tensors: the base plus the mean task vector, or the base."),
     ]
 
     init(_ arguments: MergeArguments) throws(MergeError) {
@@ -59,5 +59,16 @@ struct MatrixSelection {
         .elementwise(
             TaskVectorSum(
                 weights: Array(repeating: 1, count: expertCount), divisor: Double(expertCount), lambda: lambda))
+    }
+}
+
+extension MergeRemark {
+    /// That fewer directions were kept than a method asks for.
+    ///
+    /// - Parameter ranks: such as "2 of 5 for expert 1"; none makes no remark.
+    init?(ranks: [String]) {
+        guard !ranks.isEmpty else { return nil }
+        self.init(
+            kind: .rank, text: "singular directions kept up to the numerical rank: \(ranks.joined(separator: ", "))")
     }
 }

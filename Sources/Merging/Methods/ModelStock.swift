@@ -2,7 +2,7 @@
 //
 //     c = mean over pairs i < j of clamp(⟨τ_i, τ_j⟩ / max(‖τ_i‖ ‖τ_j‖, 10⁻⁶), −1, 1)
 //     t = N c / (1 + (N − 1) c)                       0 where the divisor is below 10⁻⁶
-//     θ = t · mean(θ_i) + (1 − t) θ₀
+//     θ = t · mean(θ_i) + (1 − t) θ₀                  with `lambda` the same as θ₀ + λ t · mean(τ_i)
 //
 // Jang et al. 2024, "Model Stock", arXiv:2403.19522, as mergekit 0.1.5 does it: over whole tensors, or with `filter_wise`
 // over each run of the last dimension. t may leave 0...1. A tensor that nobody changed stays. Two passes.
@@ -15,17 +15,22 @@ struct ModelStock: MergeMethod {
         paper: "Jang et al. 2024, arXiv:2403.19522", needsBase: true, expertCounts: 2...Int.max,
         parameters: [
             ParameterSpec(
-                "filter_wise", .flag, default: .flag(false), help: "Compare row by row instead of whole tensors.")
+                "filter_wise", .flag, default: .flag(false), help: "Compare row by row instead of whole tensors."),
+            .lambda,
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let isFilterWise = try arguments.forTensor(tensor.name).flag("filter_wise")
+            let arguments = try arguments.forTensor(tensor.name)
+            let isFilterWise = try arguments.flag("filter_wise")
+            let lambda = try arguments.number("lambda")
             let vectors = VectorSet(
                 .taskVectors, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: isFilterWise ? .rows : .wholeTensor)
-            rules.append(.elementwise(VectorCombination(gram: GramSurvey(vectors, interpolation))))
+            rules.append(
+                .elementwise(
+                    VectorCombination(gram: GramSurvey(vectors) { interpolation(of: $0).map { lambda * $0 } })))
         }
         return MergeAssignment(rules: rules)
     }

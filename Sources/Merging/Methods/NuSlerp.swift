@@ -2,7 +2,7 @@
 //
 //     t = w₂ / (w₁ + w₂)                                  1/2 where the sum vanishes
 //     x = sin((1 − t) φ) / sin φ · x₁ + sin(t φ) / sin φ · x₂    with the angle φ between x₁ and x₂
-//     x = (1 − t) x₁ + t x₂                               where sin² φ ≤ 10⁻¹⁶
+//     x = (1 − t) x₁ + t x₂                               where sin² φ ≤ 10⁻¹⁵
 //     θ = x of the experts; with a base, θ₀ + x of the task vectors
 //
 // A method of mergekit 0.1.5 (Goddard et al. 2024, arXiv:2403.13257). `nuslerp_flatten` compares whole tensors; without it each
@@ -25,7 +25,7 @@ struct NuSlerp: MergeMethod {
                 "nuslerp_flatten", .flag, default: .flag(true), help: "Compare whole tensors instead of rows."),
             ParameterSpec(
                 "nuslerp_row_wise", .flag, default: .flag(false),
-                help: "Without flattening: lines along the first dimension instead of the last."),
+                help: "Unflattened: lines along the first dimension, not the last."),
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {

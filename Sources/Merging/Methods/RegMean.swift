@@ -57,7 +57,7 @@ struct OutputRegression: MatrixRule {
         try SymmetricSystem.workingByteCount(order: columns, sideCount: rows) + 4 * columns * columns
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
         let gram = try FloatMatrix(rows: columns, columns: columns)
         let system = try SymmetricSystem(order: columns, sideCount: rows)
@@ -68,6 +68,11 @@ struct OutputRegression: MatrixRule {
                 gram.elements.pointer, offDiagonalScale: offDiagonalScale, times: result.elements.pointer, weight: 1)
         }
         let jitter = try withExtendedLifetime(gram) { try system.solve(into: result.elements, scale: lambda) }
-        return jitter == 0 ? nil : "the inputs' inner products are singular; \(jitter) of their mean was added"
+        return jitter == 0
+            ? nil
+            : MergeRemark(
+                kind: .underdetermined,
+                text:
+                    "the sum of the statistics is singular to rounding; \(jitter) of its mean diagonal was added to it")
     }
 }

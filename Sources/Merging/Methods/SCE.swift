@@ -3,7 +3,7 @@
 //     select     the int(select_topk · v) entries with the largest variance over the experts; v of them vary at all
 //     calculate  c_i = mean of the squared selected entries of τ_i, divided by Σ c_i; 1/N each where Σ c_i < 10⁻⁶
 //     erase      entries whose sign is not that of the sum over the experts
-//     θ = θ₀ + Σ c_i τ̂_i / max(Σ c_i of what is left, 10⁻⁶)
+//     θ = θ₀ + λ Σ c_i τ̂_i / max(Σ c_i of what is left, 10⁻⁶)
 //
 // Wan et al. 2024, "FuseChat", arXiv:2408.07990, as mergekit 0.1.5 does it, tensor by tensor; 1 selects all, 0 none. The changes of
 // fine-tuned language models are mostly so small that the 10⁻⁶ makes all weights the same. Of equal variances the first in
@@ -21,16 +21,18 @@ struct SCE: MergeMethod {
         parameters: [
             ParameterSpec(
                 "select_topk", .number, default: .number(1), range: 0...1,
-                help: "Share of the entries that vary between experts which is selected.")
+                help: "Share of the entries that vary between experts which is selected."),
+            .lambda,
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let share = try arguments.forTensor(tensor.name).number("select_topk")
+            let arguments = try arguments.forTensor(tensor.name)
+            let share = try arguments.number("select_topk")
             let survey = VarianceSelection(
                 share: share, expertCount: arguments.expertCount, elementCount: tensor.elementCount)
-            rules.append(.elementwise(SelectiveSum(selection: survey)))
+            rules.append(.elementwise(SelectiveSum(selection: survey, lambda: try arguments.number("lambda"))))
         }
         return MergeAssignment(rules: rules)
     }
@@ -187,6 +189,7 @@ final class VarianceSelection: MergeSurvey {
 /// θ₀ + the weighted mean of the selected entries that agree with the sign of their sum.
 struct SelectiveSum: ElementwiseRule {
     let selection: VarianceSelection
+    let lambda: Double
 
     var survey: (any MergeSurvey)? { selection }
     func scratchRowCount(expertCount: Int) -> Int { expertCount + 4 }
@@ -213,8 +216,9 @@ struct SelectiveSum: ElementwiseRule {
                 divisor[i] += agrees ? weight : 0
             }
         }
+        let lambda = T(lambda)
         for i in 0..<count {
-            let change = block.result[i] / (divisor[i] < 1e-6 ? 1e-6 : divisor[i])
+            let change = lambda * block.result[i] / (divisor[i] < 1e-6 ? 1e-6 : divisor[i])
             // NaN has no sign and would be lost in the election.
             block.result[i] = sum[i] == sum[i] ? base[i] + change : sum[i]
         }

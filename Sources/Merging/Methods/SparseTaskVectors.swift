@@ -252,18 +252,15 @@ extension ParameterSpec {
     /// Where random numbers start.
     static var seed: ParameterSpec {
         ParameterSpec(
-            "seed", .number, default: .number(0), range: 0...0x1p53,
-            help: "Whole number that random choices follow from, the same in any order of work.")
+            "seed", .wholeNumber, default: .number(0), range: 0...0x1p53,
+            help: "What random choices follow from, the same in any order of work.")
     }
 }
 
 extension MergeArguments {
     /// The numbers for random choices about one tensor of each expert.
     func generators(for tensor: TensorName) throws(MergeError) -> [CounterGenerator] {
-        let number = try number("seed")
-        guard let seed = UInt64(exactly: number) else {
-            throw MergeError(.badParameter, "parameter \"seed\" takes a whole number, not \(brief(number))")
-        }
+        let seed = UInt64(try number("seed"))
         return (0..<expertCount).map { expert in
             // FNV-1a over the name's bytes and the place of the expert.
             var stream: UInt64 = 0xCBF2_9CE4_8422_2325

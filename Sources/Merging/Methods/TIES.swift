@@ -10,8 +10,8 @@
 //
 // - `tensor`, as mergekit 0.1.5: the int(density · n) largest entries of each tensor, at least one; of equal magnitudes
 //   the ones that come first in memory. A sum of zero elects plus.
-// - `model`, as the paper and its code: one threshold for each expert over the whole model, the int(density · N)-th largest
-//   magnitude; everything that reaches it stays. A sum of zero takes the sign that most entries elected; if there is no
+// - `model`, as the paper and its code: one threshold for each expert over the whole model, the (int(density · N) + 1)-th
+//   largest magnitude; everything that reaches it stays. A sum of zero takes the sign that most entries elected; if there is no
 //   majority, minus, as the code does.
 //
 // Magnitudes are compared in F32. Passes: two to select, up to two for equal magnitudes (`tensor`) or one for the majority
@@ -31,7 +31,7 @@ struct TIES: MergeMethod {
                 help: "Share of a task vector's entries that is kept; the paper keeps 0.2."),
             ParameterSpec(
                 "trim_scope", .choice(["tensor", "model"]), default: .text("tensor"),
-                help: "Whether the largest entries are picked in each tensor (mergekit) or in the model (the paper)."),
+                help: "Picks the largest of each tensor (mergekit) or of the model (the paper)."),
             ParameterSpec(
                 "normalize", .flag, default: .flag(true),
                 help: "Average the changes that agree, instead of adding them."),

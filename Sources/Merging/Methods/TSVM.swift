@@ -7,7 +7,8 @@
 //
 // Gargiulo et al. 2025, "Task singular vectors", arXiv:2412.00081, and its code (1 / N is rounded before it multiplies).
 // Tensors that are not matrices get the mean task vector. Directions below the numerical rank are left out, where the
-// reference would mix arbitrary vectors in; a note in the report says so. N + 2 decompositions of each matrix.
+// reference would mix arbitrary vectors in; a note in the report says so, and where there are more experts than rows or
+// columns, so that k is 0 and the base stays. N + 2 decompositions of each matrix.
 
 import Kernels
 import TensorCore
@@ -40,9 +41,15 @@ struct OrthogonalizedTaskVectors: MatrixRule {
         return 4 * kept * (2 * rows + columns) + decomposition
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
         let share = Self.rankShare(rows: rows, columns: columns, expertCount: experts)
+        guard share > 0 else {
+            result.elements.values.update(repeating: 0)
+            return MergeRemark(
+                kind: .crowded,
+                text: "int(\(min(rows, columns)) / \(experts)) is 0 singular directions for each of \(experts) experts")
+        }
         var triplets = try TripletStack(rows: rows, columns: columns, capacity: share * experts)
         var cut: [String] = []
         for expert in 0..<experts {
@@ -60,6 +67,6 @@ struct OrthogonalizedTaskVectors: MatrixRule {
         try multiplyScaled(
             u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
             columns: columns, into: result.elements)
-        return cut.isEmpty ? nil : "singular directions kept up to the numerical rank: \(cut.joined(separator: ", "))"
+        return MergeRemark(ranks: cut)
     }
 }

@@ -22,9 +22,9 @@ struct WUDI: MergeMethod {
         parameters: [
             ParameterSpec(
                 "form", .choice(["iterative", "closed"]), default: .text("iterative"),
-                help: "Whether to take steps from the sum of the task vectors, or to solve for the minimum."),
+                help: "Steps from the sum of the task vectors, or the minimum at once."),
             ParameterSpec(
-                "iterations", .number, default: .number(300), range: 0...1e6, help: "Steps of the iterative form."),
+                "iterations", .wholeNumber, default: .number(300), range: 0...1e6, help: "Steps of the iterative form."),
             ParameterSpec(
                 "learning_rate", .number, default: .number(1e-5), range: 0...1,
                 help: "How far an entry moves in a step at most."),
@@ -60,7 +60,7 @@ struct InterferenceDescent: MatrixRule {
         return 4 * (5 * rows * columns + 2 * columns * columns)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
         let taskVector = try FloatMatrix(rows: rows, columns: columns)
         let pull = try FloatMatrix(rows: rows, columns: columns)
@@ -72,6 +72,7 @@ struct InterferenceDescent: MatrixRule {
             let square = innerProduct(
                 UnsafePointer(taskVector.elements.pointer), UnsafePointer(taskVector.elements.pointer),
                 count: rows * columns)
+            guard square.isFinite else { throw DecompositionError.notFinite }
             guard square != 0 else { continue }
             let values = UnsafePointer(taskVector.elements.pointer)
             multiply(
@@ -128,7 +129,7 @@ struct LeastInterference: MatrixRule {
         try SymmetricSystem.workingByteCount(order: columns, sideCount: rows)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> String? {
+    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
         let system = try SymmetricSystem(order: columns, sideCount: rows)
         for expert in inputs.experts.indices {

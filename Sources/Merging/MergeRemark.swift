@@ -1,0 +1,31 @@
+import TensorCore
+
+/// What people should know about how a tensor was merged.
+struct MergeRemark: Sendable, Hashable {
+    let kind: Kind
+    /// With the numbers of this tensor.
+    let text: String
+
+    enum Kind: Sendable, Hashable, CaseIterable {
+        /// Singular directions that hold nothing but rounding were left out.
+        case rank
+        /// No expert has a direction of its own, because there are more of them than rows or columns.
+        case crowded
+        /// Statistics do not determine the layer, and something was added to them.
+        case underdetermined
+
+        /// One line about all tensors of this kind.
+        func summary(count: Int, first: TensorName) -> String {
+            let tensors = count == 1 ? "tensor \"\(first)\"" : "\(count) tensors, such as \"\(first)\","
+            let verb = count == 1 ? "has" : "have"
+            return switch self {
+            case .rank:
+                "\(tensors) \(verb) task vectors of less than full rank; directions beyond the rank were left out"
+            case .crowded:
+                "\(tensors) \(verb) fewer rows or columns than there are experts; nothing of the task vectors was kept"
+            case .underdetermined:
+                "\(tensors) \(verb) statistics that do not determine the layer; a little was added to their diagonal"
+            }
+        }
+    }
+}
