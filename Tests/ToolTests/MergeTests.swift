@@ -67,27 +67,85 @@ import Testing
 
     @Test func listsItsMethods() throws {
         let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
-        #expect(
-            methods.items.map { $0["name"].string } == [
-                "linear", "average", "task_arithmetic", "ties", "tsv_m", "iso_c",
-            ])
+        let text = try tool.run("merge", "--list-methods").output
+        #expect(methods.items.count == 26)
         for method in methods.items {
-            #expect(method.keys == ["name", "summary", "paper", "needs_base", "parameters"])
-            #expect(method["paper"].string?.contains("arXiv:") == true)
+            #expect(
+                method.keys == ["name", "summary", "paper", "needs_base", "uses_base", "experts", "parameters"])
+            #expect(method["experts"].keys == ["minimum", "maximum"])
+            let (name, paper) = (method["name"].string ?? "?", method["paper"].string ?? "?")
+            #expect(paper.contains("arXiv:"))
+            #expect(text.contains("\(name) (") && text.contains("\n  \(paper)\n"), "\(name)")
             for parameter in method["parameters"].items {
-                #expect(parameter.keys == ["name", "default", "takes", "per_expert", "help"])
-            }
-            // The page of the method names every parameter.
-            let name = method["name"].string == "average" ? "linear" : method["name"].string ?? ""
-            let page = Fixtures.folder.removingLastComponent().appending("docs/methods/\(name).md")
-            let text = try String(contentsOfFile: page.string, encoding: .utf8)
-            for parameter in method["parameters"].items {
-                #expect(text.contains("| `\(parameter["name"].string ?? "?")` |"), "\(name)")
+                #expect(
+                    parameter.keys == [
+                        "name", "kind", "default", "minimum", "maximum", "choices", "takes", "per_expert", "required",
+                        "help",
+                    ])
+                #expect(text.contains("  \(parameter["name"].string ?? "?") "))
             }
         }
-        let text = try tool.run("merge", "--list-methods").output
-        #expect(text.contains("trim_scope"))
-        #expect(text.contains("arXiv:2412.00081"))
+        // The parameters that all have are printed once.
+        #expect(text.components(separatedBy: "lines_alpha").count == 2)
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 140 })
+    }
+
+    /// `docs/methods` says of every method what the tool says.
+    @Test func hasAPageForEveryMethod() throws {
+        let folder = Fixtures.folder.removingLastComponent().appending("docs/methods")
+        func page(_ name: String) throws -> String {
+            try String(contentsOfFile: folder.appending(name).string, encoding: .utf8)
+        }
+        let index = try page("README.md")
+        for method in try tool.run("merge", "--list-methods", "--json").json()["methods"].items {
+            let name = method["name"].string ?? "?"
+            // | [`name`](page.md) | summary | ...
+            let entry = try #require(index.split(separator: "\n").first { $0.hasPrefix("| [`\(name)`](") }, "\(name)")
+            #expect(entry.contains("| \(method["summary"].string ?? "?") |"), "\(name)")
+            let file = entry.split(separator: "(")[1].split(separator: ")")[0]
+            let text = try page(String(file))
+            // A page about several methods has a table that holds for all, or one for each under its name.
+            let own = text.components(separatedBy: "\n### `\(name)`\n").dropFirst().first ?? text
+            for parameter in method["parameters"].items {
+                let key = parameter["name"].string ?? "?"
+                let place = key.hasPrefix("lines_") ? try page("lines.md") : own
+                let rows = place.split(separator: "\n").filter { $0.hasPrefix("| `\(key)` |") }
+                #expect(rows.first.map(String.init) == row(parameter), "\(file), \(name)")
+            }
+        }
+    }
+
+    /// A parameter's line in the table of its page.
+    private func row(_ parameter: JSONValue) -> String {
+        func text(_ number: JSONValue) -> String {
+            let value = number.double ?? .nan
+            return Int(exactly: value).map(String.init) ?? "\(value)"
+        }
+        let (kind, standard) = (parameter["kind"].string ?? "?", parameter["default"])
+        let words =
+            switch kind {
+            case "path": "required"
+            case "flag": standard.bool == true ? "`true`" : "`false`"
+            case "patterns": "`\(standard.items.compactMap(\.string).joined(separator: ","))`"
+            case "choice": "`\(standard.string ?? "?")`"
+            default: "`\(text(standard))`"
+            }
+        let range =
+            switch kind {
+            case "path": "a checkpoint"
+            case "flag": "`true`, `false`"
+            case "patterns": "tensor names with `*` and `?`"
+            case "choice": parameter["choices"].items.map { "`\($0.string ?? "?")`" }.joined(separator: ", ")
+            default:
+                parameter["minimum"].isNull
+                    ? "any"
+                    : parameter["maximum"].isNull
+                        ? "at least \(text(parameter["minimum"]))"
+                        : "\(text(parameter["minimum"])) to \(text(parameter["maximum"]))"
+            }
+        let type = kind + (parameter["per_expert"].bool == true ? ", per expert" : "")
+        return
+            "| `\(parameter["name"].string ?? "?")` | \(type) | \(words) | \(range) | \(parameter["help"].string ?? "?") |"
     }
 
     @Test func runsARecipe() throws {

@@ -41,41 +41,67 @@ extension MergePlan {
 /// What `--list-methods` prints, made from what the methods declare.
 enum MethodList {
     static var text: String {
-        MergeMethods.all.map { method in
+        let common = MergeMethods.commonParameters
+        let methods = MergeMethods.all.map { method in
             let info = method.info
-            var text = "\(info.name)\(info.needsBase ? "" : " (needs no base)")\n  \(info.summary)\n  \(info.paper)\n"
-            if !info.parameters.isEmpty {
-                var table = Table([.init("parameter"), .init("default"), .init("takes"), .init("")])
-                table.showsTitles = false
-                for parameter in info.parameters {
-                    table.append([
-                        "  " + parameter.name, parameter.defaultValue.description,
-                        parameter.expectation + (parameter.isPerExpert ? ", per expert" : ""), parameter.help,
-                    ])
-                }
-                text += table.rendered()
-            }
-            return text
-        }.joined(separator: "\n")
+            let own = info.parameters.filter { !common.contains($0) }
+            return "\(info.name) (\(needs(info)))\n  \(info.summary)\n  \(info.paper)\n" + table(of: own)
+        }
+        return methods.joined(separator: "\n")
+            + "\nevery method, where there is a base\n  LiNeS: Wang et al. 2024, arXiv:2410.17146\n" + table(of: common)
+            + "\nSet them with --set KEY=VALUE; what is per expert takes one value for all, or one for each: weight=1,0.5.\n"
+    }
+
+    /// What has to be given.
+    private static func needs(_ info: MethodInfo) -> String {
+        let (least, most) = (info.expertCounts.lowerBound, info.expertCounts.upperBound)
+        let count = least == most ? "\(least)" : "\(least) or more"
+        let experts = "\(count) \(most == 1 ? "expert" : "experts")"
+        return info.needsBase ? "base and \(experts)" : info.usesBase ? "\(experts), base optional" : experts
+    }
+
+    private static func table(of parameters: [ParameterSpec]) -> String {
+        guard !parameters.isEmpty else { return "" }
+        var table = Table([.init("parameter"), .init("default"), .init("takes"), .init("")])
+        table.showsTitles = false
+        for parameter in parameters {
+            table.append([
+                "  " + parameter.name, parameter.defaultText,
+                parameter.expectation + (parameter.isPerExpert ? ", per expert" : ""), parameter.help,
+            ])
+        }
+        return table.rendered()
     }
 
     static var json: JSONOutput {
         [
             "methods": .array(
                 MergeMethods.all.map { method in
-                    [
-                        "name": .string(method.info.name), "summary": .string(method.info.summary),
-                        "paper": .string(method.info.paper), "needs_base": .bool(method.info.needsBase),
-                        "parameters": .array(
-                            method.info.parameters.map {
-                                [
-                                    "name": .string($0.name), "default": $0.defaultValue.json,
-                                    "takes": .string($0.expectation), "per_expert": .bool($0.isPerExpert),
-                                    "help": .string($0.help),
-                                ]
-                            }),
+                    let info = method.info
+                    let most = info.expertCounts.upperBound
+                    return [
+                        "name": .string(info.name), "summary": .string(info.summary), "paper": .string(info.paper),
+                        "needs_base": .bool(info.needsBase), "uses_base": .bool(info.usesBase),
+                        "experts": [
+                            "minimum": .integer(info.expertCounts.lowerBound),
+                            "maximum": most == Int.max ? .null : .integer(most),
+                        ],
+                        "parameters": .array(info.parameters.map(json)),
                     ]
                 })
+        ]
+    }
+
+    private static func json(_ parameter: ParameterSpec) -> JSONOutput {
+        var choices: JSONOutput = .null
+        if case .choice(let texts) = parameter.kind { choices = .strings(texts) }
+        return [
+            "name": .string(parameter.name), "kind": .string(parameter.kind.name),
+            "default": parameter.isRequired ? .null : parameter.defaultValue.json,
+            "minimum": parameter.range.map { .number($0.lowerBound) } ?? .null,
+            "maximum": parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : .number($0.upperBound) } ?? .null,
+            "choices": choices, "takes": .string(parameter.expectation), "per_expert": .bool(parameter.isPerExpert),
+            "required": .bool(parameter.isRequired), "help": .string(parameter.help),
         ]
     }
 }
