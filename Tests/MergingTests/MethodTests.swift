@@ -247,6 +247,11 @@ import Testing
         parameters["statistics"] = .text("nowhere.safetensors")
         let missing = try #require(throws: MergeError.self) { _ = try merge("regmean", base: base, [base], parameters) }
         #expect(missing.code == "merge.statistics" && missing.message.contains("nowhere.safetensors"))
+        // One path for several experts is a slip: every expert has data of its own.
+        let shared = try #require(throws: MergeError.self) {
+            _ = try merge("regmean", base: base, [base, base], parameters)
+        }
+        #expect(shared.code == "merge.statistics" && shared.message.contains("all 2 experts"))
     }
 
     @Test("Fisher merging weighs every entry, RegMean fits the outputs")

@@ -79,6 +79,8 @@ import Testing
             for (tensor, difference) in try differences(merged.store, base) { #expect(difference <= 1e-7, "\(tensor)") }
         }
         #expect(merged.report.nanCount == 0)
+        // Nothing was lost that there was, but for TSV-M, which drops matrices with fewer rows than there are experts.
+        #expect(merged.report.notes.isEmpty || name == "tsv_m")
     }
 
     @Test("a tensor that nobody changed stays beside tensors that everybody changed", arguments: names)

@@ -14,8 +14,9 @@ import Testing
 
     @Test(arguments: [
         "linear", "average", "task_arithmetic", "ties", "ties density=0.2", "ties density=0.2 trim_scope=model",
-        "tsv_m",
-        "iso_c",
+        "tsv_m", "iso_c", "iso_cts", "knots_ties density=0.3", "wudi iterations=20", "wudi form=closed",
+        "consensus_ta", "model_stock", "karcher", "multislerp", "dare_ties density=0.4", "della density=0.5",
+        "breadcrumbs density=0.5", "sce select_topk=0.5", "average lines_beta=0.5",
     ]) func isTheSameOnAnyNumberOfThreads(line: String) throws {
         let words = line.split(separator: " ").map(String.init)
         for threads in ["1", "2", "5"] {

@@ -16,7 +16,13 @@ struct ExpertStatistics: Sendable {
     /// - Throws: `merge.statistics` when a file is missing or cannot be read.
     init(_ arguments: MergeArguments) throws(MergeError) {
         var stores: [TensorStore] = []
-        for (expert, path) in try arguments.texts("statistics").enumerated() {
+        let paths = try arguments.texts("statistics")
+        if paths.count > 1, let first = paths.first, !first.isEmpty, paths.allSatisfy({ $0 == first }) {
+            throw MergeError(
+                .statistics, "all \(paths.count) experts have the same statistics, \(first)",
+                hint: "set statistics= to one checkpoint for each expert")
+        }
+        for (expert, path) in paths.enumerated() {
             guard !path.isEmpty else {
                 throw MergeError(
                     .statistics, "there are no statistics of expert \(expert + 1)",

@@ -36,6 +36,8 @@ struct IsotropicSum: MatrixRule {
         let mean = factors.singularValues.reduce(0) { $0 + Double($1) } / Double(factors.rank)
         let weights = Array(repeating: Float(mean * lambda), count: rank)
         try recompose(factors, rank: rank, weights: weights, into: result.elements)
-        return MergeRemark(ranks: rank < factors.rank ? ["\(rank) of \(factors.rank)"] : [])
+        // A matrix that nobody changed is nothing to remark on.
+        let isCut = 0 < rank && rank < factors.rank
+        return MergeRemark(ranks: isCut ? ["\(rank) of \(factors.rank)"] : [])
     }
 }

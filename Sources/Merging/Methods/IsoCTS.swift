@@ -89,7 +89,8 @@ struct IsotropicSubspaces: MatrixRule {
         try multiplyScaled(
             u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
             columns: columns, into: result.elements)
-        return MergeRemark(ranks: cut)
+        // A matrix that nobody changed is nothing to remark on.
+        return triplets.count == 0 ? nil : MergeRemark(ranks: cut)
     }
 
     /// Subtracts from a matrix what lies in the span of the first left vectors: M − U_c U_cᵀ M.

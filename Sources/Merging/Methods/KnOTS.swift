@@ -97,6 +97,8 @@ final class SharedBasis: GroupedMerge {
         let u: FloatBuffer
         let coordinates: FloatBuffer
         let rank: Int
+        /// Whether an expert changed anything.
+        let isChanged: Bool
     }
 
     init(_ layers: [Layer], densities: [Double], normalize: Bool) {
@@ -154,7 +156,8 @@ final class SharedBasis: GroupedMerge {
                 }
             }
         }
-        state.withLock { $0.factors[group] = Factors(u: u, coordinates: coordinates, rank: rank) }
+        let isChanged = (found.singularValues.first ?? 0) > 0
+        state.withLock { $0.factors[group] = Factors(u: u, coordinates: coordinates, rank: rank, isChanged: isChanged) }
     }
 
     func finish() {
@@ -215,7 +218,7 @@ final class SharedBasis: GroupedMerge {
             first += member.columns
         }
         let fullRank = min(layer.rows, layer.columns * densities.count)
-        guard factors.rank < fullRank else { return nil }
+        guard factors.isChanged, factors.rank < fullRank else { return nil }
         return MergeRemark(
             kind: .rank,
             text: "singular directions kept whose value exceeds \(Self.smallestSingularValue): "

@@ -67,6 +67,7 @@ struct OrthogonalizedTaskVectors: MatrixRule {
         try multiplyScaled(
             u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
             columns: columns, into: result.elements)
-        return MergeRemark(ranks: cut)
+        // A matrix that nobody changed is nothing to remark on.
+        return triplets.count == 0 ? nil : MergeRemark(ranks: cut)
     }
 }
