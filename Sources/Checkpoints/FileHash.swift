@@ -1,12 +1,32 @@
-import SystemPackage
+internal import CXXHash
 import TensorCore
 
 extension ContentHash {
-    /// The XXH3-128 of all bytes of a file, the same that `xxhsum -H128 FILE` prints.
+    /// Takes bytes piece by piece; used by one thread at a time.
     ///
-    /// - Cost: one pass at the speed of memory, on the calling thread.
-    /// - Throws: `IOError` when the file cannot be read.
-    public static func ofFile(_ path: FilePath) throws(IOError) -> ContentHash {
-        try MappedFile(path).withUnsafeBytes { SkeinHash.digest($0) }
+    /// Over all bytes of a file the result is what `xxhsum -H128 FILE` prints.
+    public final class Accumulator {
+        // Safety: made in init, freed in deinit, used by nobody else.
+        private let state: OpaquePointer
+
+        public init() {
+            guard let state = XXH3_createState(), XXH3_128bits_reset(state) == XXH_OK else {
+                preconditionFailure("there is no memory for a hash")
+            }
+            self.state = state
+        }
+
+        deinit { XXH3_freeState(state) }
+
+        public func update(_ bytes: UnsafeRawBufferPointer) {
+            let status = XXH3_128bits_update(state, bytes.baseAddress, bytes.count)
+            precondition(status == XXH_OK, "bytes without an address")
+        }
+
+        /// The XXH3-128 of everything so far.
+        public func finish() -> ContentHash {
+            let hash = XXH3_128bits_digest(state)
+            return ContentHash(high: hash.high64, low: hash.low64)
+        }
     }
 }

@@ -60,7 +60,9 @@ struct ConfigDifferences {
         guard error.reason == .incompatible, !differences.isEmpty else { return error }
         var error = error
         error.details?.append(
-            differences.map { ["config.json", $0.key, $0.models, "models of one architecture and size merge"] })
+            differences.map {
+                ["config.json \($0.key)", "config", $0.models, "merge models of one architecture and size"]
+            })
         return error
     }
 

@@ -42,9 +42,9 @@ public struct MergeSanity: Sendable, Hashable {
         self.inputs = inputs.map { Input(name: $0.name, norm: $0.norms.norm(over: names)) }
         let experts = inputs.suffix(expertCount).map(\.norms)
         let ratios = names.compactMap { name -> TensorRatio? in
-            let mean = experts.reduce(0) { $0 + ($1.squares[name] ?? 0).squareRoot() } / Double(max(1, experts.count))
-            guard let squares = result.squares[name], mean > 0, mean.isFinite else { return nil }
-            return TensorRatio(tensor: name, ratio: squares.squareRoot() / mean)
+            let mean = experts.reduce(0) { $0 + ($1[name]?.norm ?? 0) } / Double(max(1, experts.count))
+            guard let norm = result[name]?.norm, mean > 0, mean.isFinite else { return nil }
+            return TensorRatio(tensor: name, ratio: norm / mean)
         }
         least = ratios.min { $0.ratio < $1.ratio }
         most = ratios.max { $0.ratio < $1.ratio }

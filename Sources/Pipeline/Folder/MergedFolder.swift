@@ -88,20 +88,17 @@ final class MergedFolder {
         // The disk takes its time to flush the weights, and the processors have nothing else to do.
         let writer = writer
         let flushing = BackgroundWork { try writer.finish() }
-        let inputs = Result { try measureInputs() }
+        let surveying = Result {
+            try InputSurvey(of: inputs.models.map(\.store), plan.outputs.map(\.name), threads: budget.threads)
+        }
         let weights = try flushing.value()
-        let (cards, norms) = try inputs.get()
-        let sanity = try sanity(report, norms)
+        let survey = try surveying.get()
+        let sanity = try sanity(report, survey)
         try copyCompanions()
         if let config { try put(ModelConfig.fileName, config.text) }
         for file in written { try put(file.name, file.contents) }
         try put(Self.recipeName, Array(recipe.utf8))
-        let isForTransformers = self.inputs.donor.folder?.config?.isForTransformers ?? false
-        let card = ModelCard(
-            title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
-            inputs: cards, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
-            sanity: sanity, recipe: recipe, isForTransformers: isForTransformers)
-        try put(Self.cardName, Array(card.text.utf8))
+        try put(Self.cardName, Array(card(survey, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
         let others = Set(ModelFolder.names(in: folder.staging)).subtracting(names)
@@ -114,7 +111,7 @@ final class MergedFolder {
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),
             FolderReport(
-                donor: self.inputs.donor.name, copied: companions.copied.map(\.name), leftOut: companions.leftOut,
+                donor: inputs.donor.name, copied: companions.copied.map(\.name), leftOut: companions.leftOut,
                 configChanges: config?.changes, sanity: sanity), remarks
         )
     }
@@ -146,42 +143,25 @@ final class MergedFolder {
 
     // MARK: - Figures
 
-    /// What is to be said of the inputs: the contents of their files, and their norms.
-    private func measureInputs() throws -> (cards: [ModelCard.Input], norms: [(name: String, norms: ModelNorms)]) {
-        let files = inputs.models.map { model in model.original.reader.files.filter { !$0.isIndex } }
-        let all = files.flatMap { $0 }
-        let hashes = FirstFailure<ContentHash>(count: all.count)
-        parallelChunks(count: all.count, threads: budget.threads) { place in
-            hashes.run(place) { try ContentHash.ofFile(all[place]) }
-        }
-        var remaining = try hashes.results()[...]
-        let cards = zip(inputs.models, files).enumerated().map { place, model in
-            let own = remaining.prefix(model.1.count)
-            remaining = remaining.dropFirst(model.1.count)
-            return ModelCard.Input(
-                name: model.0.name, isBase: inputs.hasBase && place == 0, files: Array(zip(model.1, own)))
-        }
-        let norms = try inputs.models.map { model in
-            (name: model.name, norms: try ModelNorms(of: model.store, namesToRead, threads: budget.threads))
-        }
-        return (cards, norms)
-    }
-
     /// What the merge has read last comes first: it is most likely to be in memory still.
     private var namesToRead: [TensorName] { plan.outputs.map(\.name).reversed() }
 
-    private func sanity(
-        _ report: MergeReport, _ norms: [(name: String, norms: ModelNorms)]
-    ) throws -> MergeSanity {
+    private func sanity(_ report: MergeReport, _ survey: InputSurvey) throws -> MergeSanity {
         let result = try ModelNorms(
             of: try TensorStore(opening: folder.staging), namesToRead, threads: budget.threads)
         return MergeSanity(
-            result: result, inputs: norms, expertCount: inputs.experts.count, names: plan.outputs.map(\.name),
-            overflowCount: report.overflowCount)
+            result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
+            expertCount: inputs.experts.count, names: plan.outputs.map(\.name), overflowCount: report.overflowCount)
     }
-}
 
-extension FilePath {
-    /// Whether the file has no tensors of its own.
-    fileprivate var isIndex: Bool { `extension` == "json" }
+    private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {
+        let models = zip(inputs.models, survey.models).enumerated().map { place, model in
+            ModelCard.Input(name: model.0.name, isBase: inputs.hasBase && place == 0, files: model.1.files)
+        }
+        return ModelCard(
+            title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
+            inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
+            sanity: sanity, recipe: recipe,
+            isForTransformers: inputs.donor.folder?.config?.isForTransformers ?? false)
+    }
 }

@@ -10,7 +10,7 @@ struct ModelCard {
     struct Input {
         let name: String
         let isBase: Bool
-        let files: [(path: FilePath, hash: ContentHash)]
+        let files: [InputSurvey.File]
     }
 
     let title: String
@@ -59,13 +59,11 @@ struct ModelCard {
             for file in input.files {
                 let name = file.path.lastComponent?.string ?? file.path.string
                 text += "| \(cell(input.name)) | \(input.isBase ? "base" : "merged") | \(cell(name)) "
-                text += "| \(byteCount(of: file.path)) | `\(file.hash)` |\n"
+                text += "| \(file.byteCount) | `\(file.hash)` |\n"
             }
         }
         return text + "\nThe hashes are of whole files, as `xxhsum -H128 FILE` prints them.\n"
     }
-
-    private func byteCount(of path: FilePath) -> String { (try? MappedFile(path).byteCount).map { "\($0)" } ?? "" }
 
     private var sanitySection: String {
         var text = """

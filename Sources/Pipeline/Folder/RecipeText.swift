@@ -9,7 +9,9 @@ enum RecipeText {
         method: MethodInfo, base: String?, experts: [(name: String, path: String)], parameters: MergeParameters,
         outputDType: DType?
     ) -> String {
-        var lines = ["merge_method: \(method.name)"]
+        var lines = [
+            "# Written from a command line; paths count from the folder it ran in.", "merge_method: \(method.name)",
+        ]
         if let base { lines.append("base_model: \(quoted(base))") }
         lines.append("models:")
         for (place, expert) in experts.enumerated() {
