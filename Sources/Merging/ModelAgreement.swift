@@ -111,8 +111,7 @@ struct ModelAgreement {
             if !others.isEmpty {
                 differences.append(
                     .contents(
-                        tensor.descriptor.name, dtype: tensor.dtypes[0],
-                        models: ["\(models[0].name) and \(others[0])"] + others.dropFirst()))
+                        tensor.descriptor.name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
             }
         }
         guard !differences.isEmpty else { return }

@@ -26,7 +26,7 @@ struct ModelDifference {
         case .missing: "tensor \"\(tensor)\" is \(models)"
         case .vocabulary, .shape: "tensor \"\(tensor)\" has shape \(models)"
         case .type: "tensor \"\(tensor)\" has type \(models)"
-        case .contents: "tensor \"\(tensor)\" differs between \(models)"
+        case .contents: "tensor \"\(tensor)\" \(models)"
         }
     }
 
@@ -84,9 +84,14 @@ struct ModelDifference {
     }
 
     /// A tensor that is only copied and differs.
-    static func contents(_ tensor: TensorName, dtype: DType, models: [String]) -> ModelDifference {
+    ///
+    /// - Parameter others: the models that have other bytes than the first.
+    static func contents(
+        _ tensor: TensorName, dtype: DType, first: String, others: [String]
+    ) -> ModelDifference {
         ModelDifference(
-            kind: .contents, tensor: tensor, models: "\(list(models)) (\(dtype.rawValue))",
+            kind: .contents, tensor: tensor,
+            models: "(\(dtype.rawValue)) differs between \(first) and \(list(others))",
             remedy: "--exclude '\(tensor)'")
     }
 

@@ -144,7 +144,8 @@ public struct RunPipeline: Sendable {
         if !write.force, signature.matches(outputAt: output) {
             report.mergeWasDone = true
         } else {
-            let recipeText = try MappedFile(recipe.path).withUnsafeBytes { Array($0) }
+            // A recipe that never was a file is written out anew.
+            let recipeText = try? MappedFile(recipe.path).withUnsafeBytes { Array($0) }
             let (merge, written, _) = try stage.write(
                 to: output, isFolder: recipe.outputIsFolder, folder: FolderOptions(recipe: recipeText),
                 signature: signature, options: write, progress: progress)
