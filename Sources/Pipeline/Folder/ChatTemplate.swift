@@ -61,9 +61,13 @@ public enum ChatTemplate: Sendable, Hashable {
         """,
         "mistral": """
         {{- bos_token -}}
+        {%- set waiting = namespace(text='') -%}
         {%- for message in messages -%}
-        {%- if message['role'] == 'assistant' -%}{{ ' ' + message['content'] | trim + eos_token }}
-        {%- else -%}{{ '[INST] ' + message['content'] | trim + ' [/INST]' }}
+        {%- if message['role'] == 'system' -%}{%- set waiting.text = message['content'] | trim + '\\n\\n' -%}
+        {%- elif message['role'] == 'assistant' -%}{{ ' ' + message['content'] | trim + eos_token }}
+        {%- else -%}
+        {{ '[INST] ' + waiting.text + message['content'] | trim + ' [/INST]' }}
+        {%- set waiting.text = '' -%}
         {%- endif -%}
         {%- endfor -%}
         """,
