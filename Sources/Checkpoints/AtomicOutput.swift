@@ -70,15 +70,18 @@ public final class AtomicOutput: Sendable {
     private static func makeSibling(of path: FilePath) throws(IOError) -> (FilePath, FileDescriptor) {
         let folder = path.removingLastComponent()
         let name = path.lastComponent?.string ?? "output"
+        StaleOutputs.remove(in: folder) { $0 == name }
         for attempt in 0..<100 {
-            let temporary = folder.appending(".\(name).tmp-\(getpid())-\(attempt)")
+            let temporary = folder.appending(StaleOutputs.name(for: name, attempt: attempt))
             // Before it exists, so that an interrupt in between leaves nothing behind.
             UnfinishedOutputs.insert(temporary)
             do {
                 let descriptor = try FileDescriptor.open(
                     temporary, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec],
                     permissions: [.ownerReadWrite, .groupRead, .otherRead])
-                return (temporary, descriptor)
+                if StaleOutputs.claim(descriptor) { return (temporary, descriptor) }
+                try? descriptor.close()
+                UnfinishedOutputs.remove(temporary)
             } catch {
                 UnfinishedOutputs.remove(temporary)
                 let errno = error as? Errno ?? .ioError
@@ -181,15 +184,24 @@ public final class AtomicOutput: Sendable {
     }
 }
 
-/// The temporary files of this process, so that an interrupt can remove them.
+/// The temporary files and folders of this process, so that an interrupt can remove them.
 public enum UnfinishedOutputs {
     private static let paths = Mutex<Set<String>>([])
 
     static func insert(_ path: FilePath) { _ = paths.withLock { $0.insert(path.string) } }
     static func remove(_ path: FilePath) { _ = paths.withLock { $0.remove(path.string) } }
+    static func contains(_ path: FilePath) -> Bool { paths.withLock { $0.contains(path.string) } }
+
+    /// Does work that an interrupt has to wait for, and gives up a path as it ends.
+    static func complete<E: Error>(_ path: FilePath, _ work: () throws(E) -> Void) throws(E) {
+        try paths.withLock { (paths) throws(E) in
+            try work()
+            paths.remove(path.string)
+        }
+    }
 
     /// Removes every unfinished output; called when the process is told to stop.
     public static func removeAll() {
-        for path in paths.withLock({ $0 }) { unlink(path) }
+        for path in paths.withLock({ $0 }) { StaleOutputs.delete(path) }
     }
 }

@@ -6,7 +6,7 @@ public enum CheckpointFormat {
     /// Opens the checkpoint at a path: a file, a `*.index.json`, or a folder that holds one.
     ///
     /// In a folder `model.safetensors` goes before `model.safetensors.index.json`, as in transformers; without either, the
-    /// folder must hold exactly one checkpoint file.
+    /// folder must hold exactly one checkpoint file, or one index.
     ///
     /// - Throws: `FormatError`: `unknown_format` with what was seen, or the first rule of the format that is broken;
     ///   `IOError` when the file cannot be read.
@@ -23,6 +23,13 @@ public enum CheckpointFormat {
 
     /// Whether a path names an existing folder, which as an output takes the Hugging Face layout.
     public static func isFolder(_ path: FilePath) -> Bool { CheckpointFolder.isFolder(path) }
+
+    /// Whether a file is the checkpoint that its folder stands for, so that the other files of the folder belong to it.
+    public static func speaksForFolder(_ file: FilePath) -> Bool {
+        let folder = file.removingLastComponent()
+        let checkpoint = try? CheckpointFolder.checkpoint(in: folder.isEmpty ? "." : folder)
+        return checkpoint?.lastComponent == file.lastComponent
+    }
 
     /// The format that an output path asks for by its extension; nil when it names none.
     public static func format(ofOutput path: FilePath) -> FormatID? {
@@ -49,6 +56,7 @@ public enum CheckpointFormat {
         let file = CheckpointFolder.isFolder(path) ? path.appending("model.\(format.rawValue)") : path
         switch format {
         case .safetensors:
+            ShardName.removeStale(of: file)
             if let limit = options.shardByteCount,
                 try ShardedSafetensorsWriter.split(descriptors, limit: limit, file: file).count > 1
             {

@@ -7,6 +7,8 @@ public struct MergeError: Diagnostic, Hashable {
     public let message: String
     public let tensor: String?
     public let hint: String?
+    /// Every difference between models that do not fit together.
+    public package(set) var details: DiagnosticTable?
 
     public var code: String { "merge.\(reason.rawValue)" }
     public var severity: DiagnosticSeverity {

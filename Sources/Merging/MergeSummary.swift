@@ -13,6 +13,8 @@ public struct MergeSummary: Sendable, Hashable {
     /// One pass over all models.
     public let inputByteCount: Int
     public let outputByteCount: Int
+    /// What is read in all passes, if nothing stays in memory between them.
+    public var readByteCount: Int { inputByteCount.multipliedReportingOverflow(by: passCount).partialValue }
     /// The most working memory that is used at a time, mapped inputs not counted.
     public let workingByteCount: Int
     /// What `progress` counts up to.

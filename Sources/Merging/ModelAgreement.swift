@@ -13,85 +13,92 @@ struct AgreedTensor {
     let inputByteCount: Int
 }
 
-/// What the models have in common; making one fails when they do not fit together.
+/// What the models have in common; making one fails when they do not fit together, with every difference at once.
 struct ModelAgreement {
     private(set) var tensors: [AgreedTensor] = []
     private(set) var warnings: [String] = []
 
     /// - Parameter models: the first one decides the order of the tensors.
+    /// - Throws: `merge.incompatible`, `merge.different_buffers`, with the differences as `details`.
     init(_ models: [MergeModel], selection: TensorSelection) throws {
-        var differences: [String] = []
+        let prefixes = Self.prefixes(of: models, selection: selection)
+        var differences: [ModelDifference] = []
         var mixed: [TensorName] = []
-        let reference = models[0]
-        for descriptor in reference.store.descriptors where selection.contains(descriptor.name) {
-            let name = descriptor.name
-            var found: [(place: Int, descriptor: TensorDescriptor)] = []
-            var isMissing = false
-            for model in models {
-                guard let place = model.store.index(of: name) else {
-                    differences.append("tensor \"\(name)\" is in \(reference.name), not in \(model.name)")
-                    isMissing = true
-                    continue
-                }
-                let other = model.store.descriptors[place]
-                found.append((place, other))
-                if other.shape != descriptor.shape {
-                    differences.append(
-                        "tensor \"\(name)\" has shape \(descriptor.shape) in \(reference.name), \(other.shape) in \(model.name)"
-                    )
-                } else if other.dtype != descriptor.dtype {
-                    if other.dtype.isComputable, descriptor.dtype.isComputable {
-                        if mixed.last != name { mixed.append(name) }
-                    } else {
-                        differences.append(
-                            "tensor \"\(name)\" has type \(descriptor.dtype.rawValue) in \(reference.name), "
-                                + "\(other.dtype.rawValue) in \(model.name)")
-                    }
+        for name in Self.names(of: models, selection: selection) {
+            let places = models.map { $0.store.index(of: name) }
+            guard !places.contains(nil) else {
+                let has = zip(models, places).filter { $0.1 != nil }.map(\.0.name)
+                let lacks = zip(models, places).filter { $0.1 == nil }.map(\.0.name)
+                differences.append(
+                    .missing(
+                        name, has: has, lacks: lacks, renaming: prefixes.first { $0.names.contains(name) }?.remedy))
+                continue
+            }
+            let indices = places.compactMap { $0 }
+            let found = zip(models, indices).map { $0.store.descriptors[$1] }
+            let names = models.map(\.name)
+            if found.contains(where: { $0.shape != found[0].shape }) {
+                differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
+            } else if found.contains(where: { $0.dtype != found[0].dtype }) {
+                if found.allSatisfy(\.dtype.isComputable) {
+                    mixed.append(name)
+                } else {
+                    differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
                 }
             }
-            guard !isMissing else { continue }
-            let unmapped = zip(models, found).filter { !$0.store.reader.isMapped($1.place) }
+            let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
             tensors.append(
                 AgreedTensor(
-                    descriptor: descriptor, indices: found.map(\.place), dtypes: found.map(\.descriptor.dtype),
-                    decodedByteCount: unmapped.reduce(0) { $0 + $1.1.descriptor.byteCount },
-                    inputByteCount: found.reduce(0) { $0 + $1.descriptor.byteCount }))
-        }
-        for model in models.dropFirst() {
-            for descriptor in model.store.descriptors where selection.contains(descriptor.name) {
-                if reference.store.index(of: descriptor.name) == nil {
-                    differences.append("tensor \"\(descriptor.name)\" is in \(model.name), not in \(reference.name)")
-                }
-            }
+                    descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
+                    decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
+                    inputByteCount: found.reduce(0) { $0 + $1.byteCount }))
         }
         guard differences.isEmpty else { throw Self.mismatch(differences) }
         if let first = mixed.first {
-            warnings.append(
-                "\(mixed.count) tensors have different floating-point types in different models, such as \"\(first)\"")
+            let tensors = mixed.count == 1 ? "1 tensor has" : "\(mixed.count) tensors have"
+            warnings.append("\(tensors) different floating-point types in different models, such as \"\(first)\"")
         }
         try Self.checkCopies(tensors.filter { !$0.dtypes[0].isComputable }, models)
     }
 
-    private static func mismatch(_ differences: [String]) -> MergeError {
-        let places = differences.count == 1 ? "place" : "places"
-        return MergeError(
-            .incompatible,
-            "the models do not fit together in \(differences.count) \(places): \(Self.summary(of: differences))",
-            hint: "leave tensors out with --exclude, or check that all models come from one base")
+    /// The names of all models: in the order of the first, then those that only others have.
+    private static func names(of models: [MergeModel], selection: TensorSelection) -> [TensorName] {
+        var seen: Set<TensorName> = []
+        return models.flatMap { $0.store.descriptors.map(\.name) }.filter {
+            selection.contains($0) && seen.insert($0).inserted
+        }
     }
 
-    /// The first few differences: an error is a line that people read, not a list of every tensor of two models.
-    private static func summary(of differences: [String]) -> String {
-        let shown = 8
-        let rest = differences.count > shown ? "; and \(differences.count - shown) more" : ""
-        return differences.prefix(shown).joined(separator: "; ") + rest
+    private static func prefixes(of models: [MergeModel], selection: TensorSelection) -> [NamePrefix] {
+        models.dropFirst().compactMap { model in
+            func names(of one: MergeModel, notIn other: MergeModel) -> [TensorName] {
+                one.store.descriptors.map(\.name).filter {
+                    selection.contains($0) && other.store.index(of: $0) == nil
+                }
+            }
+            return NamePrefix(
+                missing: names(of: models[0], notIn: model), extra: names(of: model, notIn: models[0]),
+                model: model.name)
+        }
+    }
+
+    private static func mismatch(_ differences: [ModelDifference]) -> MergeError {
+        let places = differences.count == 1 ? "place" : "places"
+        var error = MergeError(
+            .incompatible,
+            "the models do not fit together in \(differences.count) \(places): "
+                + ModelDifference.summary(of: differences),
+            hint: "leave tensors out with --exclude, or check that all models come from one base")
+        error.details = ModelDifference.table(differences)
+        return error
     }
 
     /// Tensors without arithmetic are copied, which is right only when all models hold the same bytes.
     private static func checkCopies(_ tensors: [AgreedTensor], _ models: [MergeModel]) throws {
-        var differences: [String] = []
+        var differences: [ModelDifference] = []
         for tensor in tensors {
             let reference = try models[0].store.reader.bytes(of: tensor.indices[0])
+            var others: [String] = []
             for (model, place) in zip(models, tensor.indices).dropFirst() {
                 let other = try model.store.reader.bytes(of: place)
                 let isEqual = reference.withUnsafeBytes { a in
@@ -99,17 +106,20 @@ struct ModelAgreement {
                         a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
                     }
                 }
-                if !isEqual {
-                    differences.append(
-                        "tensor \"\(tensor.descriptor.name)\" (\(tensor.dtypes[0].rawValue)) differs between "
-                            + "\(models[0].name) and \(model.name)")
-                }
+                if !isEqual { others.append(model.name) }
+            }
+            if !others.isEmpty {
+                differences.append(
+                    .contents(
+                        tensor.descriptor.name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
             }
         }
         guard !differences.isEmpty else { return }
-        throw MergeError(
+        var error = MergeError(
             .differentBuffers,
-            "tensors that cannot be averaged must be the same in all models: \(Self.summary(of: differences))",
+            "tensors that cannot be averaged must be the same in all models: \(ModelDifference.summary(of: differences))",
             hint: "leave them out with --exclude; quantised weights must be converted to BF16 or F32 first")
+        error.details = ModelDifference.table(differences)
+        throw error
     }
 }

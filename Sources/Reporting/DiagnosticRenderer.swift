@@ -6,8 +6,22 @@ public import TensorCore
 ///       in model.safetensors, tensor "a", at byte 7,312   [format.truncated]
 ///       hint: the download is probably cut short
 ///
+/// Details, where an error has them, go before these lines as a table.
+///
 /// Control characters of messages, names and paths are escaped: a file that a stranger sends does not drive the terminal.
 public enum DiagnosticRenderer {
+    /// The rows of details that are shown to people; JSON has all.
+    private static let shownRowCount = 40
+
+    /// The details of an error as a table, empty when there are none.
+    private static func table(_ details: DiagnosticTable?) -> String {
+        guard let details, !details.rows.isEmpty else { return "" }
+        var table = Table(details.columns.map { Table.Column($0) })
+        for row in details.rows.prefix(shownRowCount) { table.append(row) }
+        let rest = details.rows.count - shownRowCount
+        return table.rendered() + (rest > 0 ? "and \(rest.grouped) more; --json lists all\n" : "")
+    }
+
     /// The lines for people, each ended by a newline. Without a place, the code stands on the first line.
     public static func text(_ diagnostic: any Diagnostic) -> String {
         let code = "   [\(diagnostic.code)]"
@@ -19,20 +33,24 @@ public enum DiagnosticRenderer {
         var text = "error: \(diagnostic.message.escapingControlCharacters)"
         text += place.isEmpty ? code : "\n  \(place.joined(separator: ", "))\(code)"
         if let hint = diagnostic.hint { text += "\n  hint: \(hint.escapingControlCharacters)" }
-        return text + "\n"
+        return table(diagnostic.details) + text + "\n"
     }
 
-    /// `{"error":{"code","message","file","tensor","offset","hint"}}`; what is not known is null.
+    /// `{"error":{"code","message","file","tensor","offset","hint"}}`; what is not known is null. An error with details also has
+    /// `details`, an array of objects with the titles of the columns as keys.
     public static func json(_ diagnostic: any Diagnostic) -> JSONOutput {
-        [
-            "error": [
-                "code": .string(diagnostic.code),
-                "message": .string(diagnostic.message),
-                "file": .optional(diagnostic.file),
-                "tensor": .optional(diagnostic.tensor),
-                "offset": diagnostic.byteOffset.flatMap(Int.init(exactly:)).map(JSONOutput.integer) ?? .null,
-                "hint": .optional(diagnostic.hint),
-            ]
+        let error: JSONOutput = [
+            "code": .string(diagnostic.code),
+            "message": .string(diagnostic.message),
+            "file": .optional(diagnostic.file),
+            "tensor": .optional(diagnostic.tensor),
+            "offset": diagnostic.byteOffset.flatMap(Int.init(exactly:)).map(JSONOutput.integer) ?? .null,
+            "hint": .optional(diagnostic.hint),
         ]
+        let details = diagnostic.details.map { details in
+            JSONOutput.array(
+                details.rows.map { row in .object(zip(details.columns, row).map { .init($0, .string($1)) }) })
+        }
+        return ["error": error.adding("details", details)]
     }
 }

@@ -10,6 +10,8 @@ public protocol Diagnostic: Error, Sendable {
     var tensor: String? { get }
     var byteOffset: UInt64? { get }
     var hint: String? { get }
+    /// All cases, where the message has the first few of many.
+    var details: DiagnosticTable? { get }
     /// What the process should end with.
     var severity: DiagnosticSeverity { get }
 }
@@ -19,6 +21,7 @@ extension Diagnostic {
     public var tensor: String? { nil }
     public var byteOffset: UInt64? { nil }
     public var hint: String? { nil }
+    public var details: DiagnosticTable? { nil }
 }
 
 /// The exit status that an error stands for.

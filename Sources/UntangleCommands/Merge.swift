@@ -48,7 +48,11 @@ struct Merge: ToolCommand {
     @Option(help: "The format of the output, when its extension does not tell.")
     var format: FormatID?
 
-    @Flag(help: "Print what would be done, and stop.")
+    @Option(
+        help: ArgumentHelp("Split safetensors into files of at most this much data, such as 5GB.", valueName: "size"))
+    var shardSize: ByteSize?
+
+    @Flag(help: "Print what would be done and what it needs, and stop.")
     var dryRun = false
 
     @Flag(help: "Print the methods with their parameters, defaults and papers, and stop.")
@@ -90,32 +94,41 @@ struct Merge: ToolCommand {
         let started = ContinuousClock.now
         let (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
         if dryRun {
+            stage.warnings.forEach(session.warn)
+            let space = target.map { stage.diskSpace(at: FilePath($0)) }
             if session.json {
-                try session.print(stage.plan.json(after: session.warnings))
+                try session.print(stage.plan.json(space, after: session.warnings))
             } else {
-                try session.print(stage.plan.text)
+                try session.print(stage.plan.text(space))
             }
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
         if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
-        if target.hasSuffix("/") { try makeFolder(FilePath(target)) }
-        let (report, written) = try stage.write(
-            to: FilePath(target), format: format ?? (target.hasSuffix("/") ? .safetensors : nil),
-            options: writing.writeOptions(), progress: session.progress)
+        let (report, written, folder) = try stage.write(
+            to: FilePath(target), format: format, isFolder: target.hasSuffix("/"), folder: try folderOptions(),
+            options: writing.writeOptions(shardByteCount: shardSize?.byteCount), progress: session.progress)
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
         if session.json {
             try session.print(
-                json(of: stage.plan, report, written, target: target, duration: duration, warnings: session.warnings))
+                json(of: stage.plan, report, written, target: target, duration: duration, warnings: session.warnings)
+                    .adding("folder", folder?.json))
         } else {
             let summary = stage.plan.summary
             try session.print(
                 "\(target.escapingControlCharacters): \(stage.plan.outputs.count.grouped) tensors, "
                     + "\(summary.parameterCount.grouped) parameters merged with \(stage.plan.method.name), "
-                    + "\(ByteSize(written.byteCount)) in \(duration.readable)\n")
+                    + "\(ByteSize(written.byteCount)) in \(duration.readable)\n" + (folder?.text ?? ""))
         }
         return .done
+    }
+
+    /// What an output folder is told of the recipe.
+    private func folderOptions() throws -> FolderOptions {
+        var options = FolderOptions(author: "Untangle \(ToolVersion.current)")
+        if method == nil { options.recipe = try MappedFile(FilePath(inputs[0])).withUnsafeBytes { Array($0) } }
+        return options
     }
 
     private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {

@@ -21,12 +21,16 @@ import Testing
         #expect(error.code == "merge.incompatible")
         #expect(error.message.contains("4 places"))
         for part in [
-            "\"a\" has shape [2, 2] in base, [2, 1] in expert 2", "\"b\" is in base, not in expert 2",
-            "\"c\" is in expert 2, not in base", "\"d\" is in expert 2, not in base",
+            "\"a\" has shape [2, 2] in base, expert 1, [2, 1] in expert 2",
+            "\"b\" is in base, expert 1, not in expert 2", "\"c\" is in expert 2, not in base, expert 1",
+            "\"d\" is in expert 2, not in base, expert 1",
         ] {
             #expect(error.message.contains(part))
         }
         #expect(error.hint != nil)
+        #expect(error.details?.columns == ["tensor", "problem", "models", "remedy"])
+        #expect(error.details?.rows.map { $0[0] } == ["a", "b", "c", "d"])
+        #expect(error.details?.rows.map { $0[1] } == ["shape", "missing", "missing", "missing"])
         let selected = try merge("linear", base: base, [base, base], selection: TensorSelection(exclude: ["b"]))
         #expect(selected.plan.outputs.map(\.name) == ["a"])
     }
@@ -35,7 +39,32 @@ import Testing
     func longList() throws {
         let many = try makeModel((0..<30).map { TestTensor(TensorName("t\($0)"), [0]) })
         let error = try failure { try merge("linear", base: many, [try makeModel([])]) }
-        #expect(error.message.contains("30 places") && error.message.contains("and 22 more"))
+        #expect(error.message.contains("30 places") && error.message.contains("and 26 more"))
+        #expect(error.details?.rows.count == 30)
+    }
+
+    @Test("the table tells vocabularies, transposed matrices, types and prefixes from other differences")
+    func remedies() throws {
+        let one = try makeModel([
+            TestTensor("m.embed_tokens.weight", [1, 2, 3, 4], shape: [2, 2]),
+            TestTensor("m.up.weight", [1, 2], shape: [2, 1]), TestTensor("m.ids", [1]),
+        ])
+        let two = try makeModel([
+            TestTensor("m.embed_tokens.weight", [1, 2, 3, 4, 5, 6], shape: [3, 2]),
+            TestTensor("m.up.weight", [1, 2], shape: [1, 2]), TestTensor("m.ids", [1], dtype: .i64),
+        ])
+        let rows = try #require(try failure { try merge("average", base: nil, [one, two]) }.details?.rows)
+        #expect(rows.map { $0[1] } == ["vocabulary", "shape", "type"])
+        #expect(rows[0][2] == "[2, 2] in expert 1, [3, 2] in expert 2")
+        #expect(rows[0][3].contains("resize_token_embeddings(3)"))
+        #expect(rows[1][3].contains("transposed"))
+
+        let named = ["a.w", "b.w", "c.w"]
+        let plain = try makeModel(named.map { TestTensor(TensorName($0), [1]) })
+        let prefixed = try makeModel(named.map { TestTensor(TensorName("bert.\($0)"), [1]) })
+        let missing = try #require(try failure { try merge("average", base: nil, [plain, prefixed]) }.details?.rows)
+        #expect(missing.count == 6)
+        #expect(missing.allSatisfy { $0[3].contains(#"--rename '^bert\.=>'"#) })
     }
 
     @Test("integers are copied when they agree and refused when they do not")

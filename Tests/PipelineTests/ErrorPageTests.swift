@@ -18,7 +18,7 @@ import Testing
         + MergeError.Reason.allCases.map { "merge.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
-        + ["usage", "usage.output_format", "usage.dtype", "usage.shard_size", "usage.rename"]
+        + ["usage", "usage.output_format", "usage.dtype", "usage.shard_size", "usage.rename", "io.space"]
 
     @Test(arguments: codes) func hasARowForEveryCode(code: String) throws {
         let page = Fixtures.folder.removingLastComponent().appending("docs/errors.md")

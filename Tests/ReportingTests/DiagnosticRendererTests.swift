@@ -9,6 +9,7 @@ private struct Fault: Diagnostic {
     var tensor: String?
     var byteOffset: UInt64?
     var hint: String?
+    var details: DiagnosticTable?
     var severity = DiagnosticSeverity.badInput
 }
 
@@ -28,6 +29,23 @@ private struct Fault: Diagnostic {
         #expect(
             DiagnosticRenderer.text(Fault(code: "usage", message: "no input"))
                 == "error: no input   [usage]\n")
+    }
+
+    @Test func printsDetailsAsATableBeforeTheLines() {
+        let rows = (0..<42).map { ["t\($0)", "missing"] }
+        let fault = Fault(
+            code: "merge.incompatible", message: "42 differ",
+            details: .init(columns: ["tensor", "problem"], rows: rows))
+        let lines = DiagnosticRenderer.text(fault).split(separator: "\n")
+        #expect(lines.count == 1 + 40 + 1 + 1)
+        #expect(lines[0] == "tensor  problem")
+        #expect(lines[1] == "t0      missing")
+        #expect(lines[41] == "and 2 more; --json lists all")
+        #expect(lines[42] == "error: 42 differ   [merge.incompatible]")
+        let json = DiagnosticRenderer.json(fault).rendered(.compact)
+        #expect(json.contains(#""details":[{"tensor":"t0","problem":"missing"},"#))
+        #expect(json.contains(#"{"tensor":"t41","problem":"missing"}]"#))
+        #expect(!DiagnosticRenderer.json(Fault()).rendered().contains("details"))
     }
 
     @Test func escapesWhatAStrangerWrote() {

@@ -56,8 +56,9 @@ import Testing
     }
 
     /// One tensor of zeros that takes no space on the disk.
-    private static func writeSparseCheckpoint(byteCount: Int, to path: String) throws {
-        let header = #"{"zeros":{"dtype":"U8","shape":[\#(byteCount)],"data_offsets":[0,\#(byteCount)]}}"#
+    static func writeSparseCheckpoint(byteCount: Int, dtype: String = "U8", to path: String) throws {
+        let count = dtype == "U8" ? byteCount : byteCount / 2
+        let header = #"{"zeros":{"dtype":"\#(dtype)","shape":[\#(count)],"data_offsets":[0,\#(byteCount)]}}"#
         let start = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) } + Data(header.utf8)
         try start.write(to: URL(fileURLWithPath: path))
         let file = try #require(FileHandle(forWritingAtPath: path))

@@ -55,11 +55,15 @@ import Testing
         let document = try outcome.json()
         #expect(
             document.keys == [
-                "method", "tensors", "parameters", "passes", "input_bytes", "output_bytes", "memory_bytes", "threads",
-                "warnings",
+                "method", "units", "tensors", "parameters", "passes", "input_bytes", "read_bytes", "output_bytes",
+                "memory_bytes", "threads", "warnings", "disk",
             ])
         #expect(document["tensors"].keys == ["elementwise", "matrices", "copied"])
         #expect(document["passes"].int == 1)
+        #expect(document["units"].int == 30)
+        #expect(document["read_bytes"].int == document["input_bytes"].int)
+        #expect(document["disk"]["needed_bytes"].int == document["output_bytes"].int)
+        #expect((document["disk"]["free_bytes"].int ?? 0) > 0)
         #expect(document["tensors"]["matrices"].int == 8)
         #expect(document["tensors"]["elementwise"].int == 22)
         #expect(try merge("ties", ["--dry-run"]).output.contains("passes over the inputs"))
@@ -176,7 +180,7 @@ import Testing
 
     @Test func writesFoldersAndOverInputs() throws {
         #expect(try merge("average", ["--output", "dir/"]).status == 0)
-        #expect(try tool.names(in: "dir") == ["model.safetensors"])
+        #expect(try tool.names(in: "dir") == ["README.md", "config.json", "mergekit_config.yml", "model.safetensors"])
         #expect(try merge("average", ["--output", "dir"]).status == 4)
         #expect(try merge("average", ["--output", "dir", "--force"]).status == 0)
         #expect(try tool.run("convert", experts[0], "e.safetensors").status == 0)

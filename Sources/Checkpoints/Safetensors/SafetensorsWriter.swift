@@ -38,6 +38,9 @@ public final class SafetensorsWriter: CheckpointWriter {
         writtenByteCount.wrappingAdd(bytes.count, ordering: .relaxed)
     }
 
+    /// Where the file goes.
+    var path: FilePath { output.path }
+
     /// Flushes the file ahead of `finish()`; see `AtomicOutput.flush()`.
     func flush() throws(IOError) { try output.flush() }
 

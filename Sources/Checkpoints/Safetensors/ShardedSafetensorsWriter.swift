@@ -38,7 +38,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         var shards: [SafetensorsWriter] = []
         var names: [(tensor: TensorName, shard: String)] = []
         for (shard, group) in groups.enumerated() {
-            let name = "\(stem)-\(Self.fiveDigits(shard + 1))-of-\(Self.fiveDigits(groups.count)).safetensors"
+            let name = ShardName(stem: stem, number: shard + 1, count: groups.count).text
             for (position, tensor) in group.enumerated() {
                 places[tensor] = (shard, position)
                 names.append((descriptors[tensor].name, name))
@@ -84,11 +84,6 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         return groups
     }
 
-    private static func fiveDigits(_ number: Int) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-    }
-
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
         let place = places[tensor]
         try shards[place.shard].write(bytes, tensor: place.tensor, at: offset)
@@ -98,6 +93,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.write(indexText, at: 0)
         for shard in shards { try shard.flush() }
         try index.flush()
+        let replaced = (try? ShardIndex(reading: index.path))?.places.map(\.shard) ?? []
         // Until the new index stands there is no checkpoint, rather than an old index over new shards.
         unlink(index.path.string)
         var files: [FilePath] = []
@@ -110,6 +106,11 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.commit()
         // A single file of the old checkpoint would be found before the index.
         if replacesSingleFile { unlink(path.string) }
+        // Shards of another count, which no index names any more.
+        let names = Set(shards.map { $0.path.lastComponent?.string ?? "" })
+        for name in Set(replaced).subtracting(names) where ShardName(name)?.stem == path.stem {
+            unlink(path.removingLastComponent().appending(name).string)
+        }
         return WrittenCheckpoint(files: files + [index.path], byteCount: byteCount)
     }
 }

@@ -87,8 +87,8 @@ public struct RunPipeline: Sendable {
     /// Finds out before the work what would keep its results from being written, and makes the folders.
     private func checkOutputs() throws {
         if let output = recipe.output {
-            try makeFolder(recipe.outputIsFolder ? output : output.removingLastComponent())
-            _ = try MergeStage.format(ofOutput: output)
+            try makeFolder(output.removingLastComponent())
+            if !recipe.outputIsFolder { _ = try MergeStage.format(ofOutput: output) }
             if fileExists(output), !CheckpointFormat.isFolder(output), !write.force, !StageSignature.exists(at: output)
             {
                 throw IOError(
@@ -144,8 +144,11 @@ public struct RunPipeline: Sendable {
         if !write.force, signature.matches(outputAt: output) {
             report.mergeWasDone = true
         } else {
-            let (merge, written) = try stage.write(
-                to: output, signature: signature, options: write, progress: progress)
+            // A recipe that never was a file is written out anew.
+            let recipeText = try? MappedFile(recipe.path).withUnsafeBytes { Array($0) }
+            let (merge, written, _) = try stage.write(
+                to: output, isFolder: recipe.outputIsFolder, folder: FolderOptions(recipe: recipeText),
+                signature: signature, options: write, progress: progress)
             report.warnings += merge.warnings
             report.written = written
         }

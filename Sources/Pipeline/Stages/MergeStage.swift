@@ -8,8 +8,13 @@ import TensorCore
 /// A merge, planned once, that goes to a file or stays in memory.
 public struct MergeStage: Sendable {
     public let plan: MergePlan
-    /// Whose metadata the result inherits.
-    private let model: TensorStore
+    /// What should be known about the models although they can be merged.
+    public var warnings: [String] { inputs.warnings }
+    /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the first.
+    private let inputs: MergeInputs
+    private let parameters: MergeParameters
+    private let outputDType: DType?
+    private let budget: ComputeBudget
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
     public init(
@@ -17,32 +22,70 @@ public struct MergeStage: Sendable {
         selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
         memory: Int? = nil
     ) throws {
-        plan = try MergePlan(
-            method: MergeMethods.named(method), base: base, experts: experts, parameters: parameters,
-            selection: selection, outputDType: outputDType, budget: budget, memory: memory)
-        // A plan without experts is refused.
-        model = base ?? experts[0].store
+        let method = try MergeMethods.named(method)
+        let inputs = try MergeInputs(base: base, experts: experts)
+        plan = try inputs.plan { base, experts in
+            try MergePlan(
+                method: method, base: base, experts: experts, parameters: parameters, selection: selection,
+                outputDType: outputDType, budget: budget, memory: memory)
+        }
+        self.inputs = inputs
+        self.parameters = parameters
+        self.outputDType = outputDType
+        self.budget = budget
     }
 
-    /// Merges into a file.
+    /// The room that the result needs and its disk has.
+    public func diskSpace(at path: FilePath) -> DiskSpace { DiskSpace(needed: plan.summary.outputByteCount, at: path) }
+
+    /// Merges into a file, or into a folder with everything that makes it a model.
     ///
     /// - Parameters:
     ///   - format: nil goes by the extension; a folder gets safetensors.
-    ///   - signature: written into the metadata, if there is one, or beside an output without metadata.
-    /// - Throws: `usage.output_format` when nothing tells the format; what merging and writing throw.
+    ///   - isFolder: whether the path is to become a folder; one that exists always stays one.
+    ///   - folder: what a folder holds beside the weights.
+    ///   - signature: written into a file beside the output, if there is one.
+    /// - Returns: what the merge found, the files, weights first, and for a folder what went into it.
+    /// - Throws: `usage.output_format` when nothing tells the format, `io.space` when the disk has too little room; what merging
+    ///   and writing throw.
     public func write(
-        to path: FilePath, format: FormatID? = nil, signature: StageSignature? = nil, options: WriteOptions,
-        progress: any ProgressSink = SilentProgress()
-    ) throws -> (report: MergeReport, written: WrittenCheckpoint) {
-        var metadata = model.metadata
+        to path: FilePath, format: FormatID? = nil, isFolder: Bool = false, folder: FolderOptions = FolderOptions(),
+        signature: StageSignature? = nil, options: WriteOptions, progress: any ProgressSink = SilentProgress()
+    ) throws -> (report: MergeReport, written: WrittenCheckpoint, folder: FolderReport?) {
+        var metadata = inputs.donor.store.metadata
         metadata["untangle.merge_method"] = plan.method.name
-        let format = try format ?? Self.format(ofOutput: path)
-        let writer = try CheckpointFormat.makeWriter(
-            format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
-        let report = try execute(into: writer, title: "merging", progress)
-        let written = try writer.finish()
+        let isFolder = isFolder || CheckpointFormat.isFolder(path)
+        let format = try format ?? (isFolder ? .safetensors : Self.format(ofOutput: path))
+        try diskSpace(at: path).require()
+        var report: MergeReport
+        let written: WrittenCheckpoint
+        var contents: FolderReport?
+        if isFolder {
+            let output = try MergedFolder(
+                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, recipe: recipeText(folder),
+                options: folder, write: options, budget: budget)
+            report = try execute(into: output.writer, title: "merging", progress)
+            let finished = try output.finish(report)
+            (written, contents) = (finished.written, finished.report)
+            report.warnings += finished.warnings
+        } else {
+            let writer = try CheckpointFormat.makeWriter(
+                format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
+            report = try execute(into: writer, title: "merging", progress)
+            written = try writer.finish()
+        }
+        report.warnings = warnings + report.warnings
         try signature?.note(written, options: options)
-        return (report, written)
+        return (report, written, contents)
+    }
+
+    /// The recipe that a folder keeps: the author's own, or one that says the same as the arguments.
+    private func recipeText(_ folder: FolderOptions) -> String {
+        if let recipe = folder.recipe { return String(decoding: recipe, as: UTF8.self) }
+        return RecipeText.yaml(
+            method: plan.method, base: inputs.base?.path.string,
+            experts: inputs.experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
+            outputDType: outputDType)
     }
 
     /// The format that an output path asks for.
@@ -60,9 +103,10 @@ public struct MergeStage: Sendable {
     public func merged(progress: any ProgressSink = SilentProgress()) throws -> (
         report: MergeReport, store: TensorStore
     ) {
-        let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: model.metadata)
-        let report = try execute(into: writer, title: "merging", progress)
+        let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: inputs.donor.store.metadata)
+        var report = try execute(into: writer, title: "merging", progress)
         _ = try writer.finish()
+        report.warnings = warnings + report.warnings
         guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
         return (report, TensorStore(checkpoint))
     }

@@ -1,28 +1,42 @@
 import Merging
+import Pipeline
 import Reporting
 
 extension MergePlan {
     /// What `--dry-run` tells people.
-    var text: String {
+    ///
+    /// - Parameter space: of the output, if there is one.
+    func text(_ space: DiskSpace?) -> String {
         var table = Table([.init("what"), .init("", .right)])
         table.showsTitles = false
         table.append(["method", method.name])
+        table.append(["units", outputs.count.grouped])
         table.append(["tensors merged element by element", summary.elementwiseCount.grouped])
         table.append(["tensors merged as matrices", summary.matrixCount.grouped])
         table.append(["tensors copied", summary.copiedCount.grouped])
         table.append(["parameters", summary.parameterCount.grouped])
         table.append(["passes over the inputs", summary.passCount.grouped])
         table.append(["input, one pass", "\(ByteSize(summary.inputByteCount))"])
+        table.append(["read in all passes", "\(ByteSize(summary.readByteCount))"])
         table.append(["output", "\(ByteSize(summary.outputByteCount))"])
+        if let space {
+            table.append(["disk space needed", "\(ByteSize(space.neededByteCount))"])
+            table.append(["disk space free", space.freeByteCount.map { "\(ByteSize($0))" } ?? "unknown"])
+        }
         table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))"])
         table.append(["threads", summary.threads.grouped])
-        return table.rendered() + summary.warnings.map { "warning: \($0)\n" }.joined()
+        var warnings = summary.warnings
+        if let space, !space.isEnough { warnings.append("the disk has too little room") }
+        return table.rendered() + warnings.map { "warning: \($0)\n" }.joined()
     }
 
-    /// - Parameter warnings: what was warned of before the plan was made.
-    func json(after warnings: [String]) -> JSONOutput {
-        [
+    /// - Parameters:
+    ///   - space: of the output, if there is one.
+    ///   - warnings: what was warned of before the plan was made.
+    func json(_ space: DiskSpace?, after warnings: [String]) -> JSONOutput {
+        let document: JSONOutput = [
             "method": .string(method.name),
+            "units": .integer(outputs.count),
             "tensors": [
                 "elementwise": .integer(summary.elementwiseCount), "matrices": .integer(summary.matrixCount),
                 "copied": .integer(summary.copiedCount),
@@ -30,11 +44,20 @@ extension MergePlan {
             "parameters": .integer(summary.parameterCount),
             "passes": .integer(summary.passCount),
             "input_bytes": .integer(summary.inputByteCount),
+            "read_bytes": .integer(summary.readByteCount),
             "output_bytes": .integer(summary.outputByteCount),
             "memory_bytes": .integer(summary.workingByteCount),
             "threads": .integer(summary.threads),
             "warnings": .strings(warnings + summary.warnings),
         ]
+        return document.adding(
+            "disk",
+            space.map { space in
+                [
+                    "needed_bytes": .integer(space.neededByteCount),
+                    "free_bytes": space.freeByteCount.map(JSONOutput.integer) ?? .null,
+                ]
+            })
     }
 }
 

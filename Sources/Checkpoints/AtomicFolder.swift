@@ -1,0 +1,166 @@
+import Glibc
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// A folder of files that appears complete or not at all.
+///
+/// The files are written into a hidden folder beside it (inside it, where that is not possible). A folder that does not exist
+/// yet then appears by one rename. Into one that exists the finished files are moved one after the other, so that inputs in it
+/// may be replaced while they are mapped and files of other kinds stay; the file that makes them a checkpoint moves last.
+/// Released without a commit, the hidden folder is removed.
+public final class AtomicFolder: Sendable {
+    public let path: FilePath
+    /// Where the files are to be written; no folders are made in it.
+    public let staging: FilePath
+    private let exists: Bool
+    private let options: WriteOptions
+    private let lock: FileDescriptor
+    private let state = Mutex(State.open)
+
+    private enum State { case open, committed, discarded }
+
+    /// Makes the hidden folder, and removes those that killed runs of the same output left.
+    ///
+    /// - Throws: `IOError`; `io.exists` when the path is a file.
+    public init(creating path: FilePath, options: WriteOptions) throws(IOError) {
+        self.path = path
+        self.options = options
+        var status = stat()
+        exists = stat(path.string, &status) == 0
+        if exists, status.st_mode & S_IFMT != S_IFDIR {
+            throw IOError(
+                code: "io.exists", message: "\(path.string) is a file, and a folder is needed there", file: path.string)
+        }
+        // `.` and links to folders have their siblings elsewhere than their spelling says.
+        let target = exists ? Self.resolved(path) : path
+        let name = target.lastComponent?.string ?? "folder"
+        let parent = target.removingLastComponent()
+        StaleOutputs.remove(in: parent) { $0 == name }
+        if exists { StaleOutputs.remove(in: target) { $0 == name } }
+        let host = exists && !Self.isWritable(parent, on: status.st_dev) ? target : parent
+        (staging, lock) = try Self.makeStaging(name, in: host, for: path)
+    }
+
+    deinit { discard() }
+
+    private static func resolved(_ path: FilePath) -> FilePath {
+        guard let text = realpath(path.string, nil) else { return path }
+        defer { free(text) }
+        return FilePath(String(cString: text))
+    }
+
+    /// Whether files can be made in a folder and be moved from there to a device.
+    private static func isWritable(_ folder: FilePath, on device: dev_t) -> Bool {
+        var status = stat()
+        let text = folder.isEmpty ? "." : folder.string
+        return stat(text, &status) == 0 && status.st_dev == device && access(text, W_OK | X_OK) == 0
+    }
+
+    private static func makeStaging(
+        _ name: String, in folder: FilePath, for path: FilePath
+    ) throws(IOError) -> (FilePath, FileDescriptor) {
+        for attempt in 0..<100 {
+            let staging = folder.appending(StaleOutputs.name(for: name, attempt: attempt))
+            UnfinishedOutputs.insert(staging)
+            if mkdir(staging.string, 0o777) == 0 {
+                let lock = try? FileDescriptor.open(
+                    staging.appending(StaleOutputs.lockName), .readWrite,
+                    options: [.create, .exclusiveCreate, .closeOnExec], permissions: .ownerReadWrite)
+                if let lock, StaleOutputs.claim(lock) { return (staging, lock) }
+                // Taken for stale in the moment before it was locked.
+                try? lock?.close()
+                StaleOutputs.delete(staging.string)
+                UnfinishedOutputs.remove(staging)
+                continue
+            }
+            let failure = Errno(rawValue: errno)
+            UnfinishedOutputs.remove(staging)
+            if failure != .fileExists { throw IOError(failure, action: "create \(path.string)", path: path) }
+        }
+        throw IOError(
+            code: "io.failed", message: "cannot create a temporary folder beside \(path.string)", file: path.string)
+    }
+
+    /// Gives the files their places.
+    ///
+    /// - Parameters:
+    ///   - last: the file that makes the others a checkpoint.
+    ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files.
+    ///   - obsolete: names that are removed once all files are in their places.
+    /// - Throws: `IOError`; `io.exists` when a file of a name has come into being and may not be replaced.
+    public func commit(
+        last: String, withdrawing withdrawn: [String] = [], removing obsolete: [String] = []
+    ) throws(IOError) {
+        unlink(staging.appending(StaleOutputs.lockName).string)
+        if options.sync { Self.flush(staging) }
+        try UnfinishedOutputs.complete(staging) { () throws(IOError) in
+            if exists {
+                try moveFiles(last: last, withdrawn: withdrawn, obsolete: obsolete)
+            } else {
+                try moveFolder()
+            }
+        }
+        state.withLock { $0 = .committed }
+        try? lock.close()
+        if options.sync {
+            Self.flush(path)
+            Self.flush(path.removingLastComponent())
+        }
+    }
+
+    private func moveFolder() throws(IOError) {
+        guard rename(staging.string, path.string) == 0 else {
+            let failure = Errno(rawValue: errno)
+            if failure == .directoryNotEmpty || failure == .fileExists || failure == .notDirectory {
+                throw Self.alreadyExists(path)
+            }
+            throw IOError(failure, action: "rename the finished folder to \(path.string)", path: path)
+        }
+    }
+
+    private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
+        let names = StaleOutputs.entries(of: staging).sorted().filter { $0 != last } + [last]
+        if !options.force {
+            var status = stat()
+            for name in names where lstat(path.appending(name).string, &status) == 0 {
+                throw Self.alreadyExists(path.appending(name))
+            }
+        }
+        for name in withdrawn { unlink(path.appending(name).string) }
+        for name in names {
+            let target = path.appending(name)
+            guard rename(staging.appending(name).string, target.string) == 0 else {
+                throw IOError(
+                    Errno(rawValue: errno), action: "rename the finished file to \(target.string)", path: target)
+            }
+        }
+        for name in obsolete { unlink(path.appending(name).string) }
+        rmdir(staging.string)
+    }
+
+    private static func alreadyExists(_ path: FilePath) -> IOError {
+        IOError(
+            code: "io.exists", message: "\(path.string) exists already", file: path.string,
+            hint: "use --force to replace it")
+    }
+
+    /// Removes the hidden folder unless its files have been given their places.
+    public func discard() {
+        let wasOpen = state.withLock { state in
+            defer { if state == .open { state = .discarded } }
+            return state == .open
+        }
+        guard wasOpen else { return }
+        StaleOutputs.delete(staging.string)
+        try? lock.close()
+        UnfinishedOutputs.remove(staging)
+    }
+
+    private static func flush(_ folder: FilePath) {
+        let descriptor = open(folder.isEmpty ? "." : folder.string, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+}

@@ -1,0 +1,44 @@
+import SystemPackage
+import TensorCore
+
+/// The name of one file of a split checkpoint: `model-00001-of-00003.safetensors`.
+package struct ShardName {
+    package let stem: String
+    let number: Int
+    let count: Int
+
+    init(stem: String, number: Int, count: Int) {
+        self.stem = stem
+        self.number = number
+        self.count = count
+    }
+
+    /// Reads a name; nil when it is not one of a shard.
+    package init?(_ name: String) {
+        guard let file = FilePath.Component(name)?.stem else { return nil }
+        let parts = file.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count >= 4, parts[parts.count - 2] == "of", let count = Self.number(parts[parts.count - 1]),
+            let number = Self.number(parts[parts.count - 3])
+        else { return nil }
+        self.init(stem: parts.dropLast(3).joined(separator: "-"), number: number, count: count)
+    }
+
+    var text: String { "\(stem)-\(Self.fiveDigits(number))-of-\(Self.fiveDigits(count)).safetensors" }
+
+    /// Removes the temporary files that killed runs of an output left, into whatever number of shards they split it.
+    static func removeStale(of file: FilePath) {
+        let stem = file.stem
+        StaleOutputs.remove(in: file.removingLastComponent()) { name in
+            ShardName(name)?.stem == stem || name == "\(stem ?? "model").safetensors.index.json"
+        }
+    }
+
+    private static func number(_ digits: Substring) -> Int? {
+        digits.count >= 5 && digits.allSatisfy(\.isASCII) ? Int(digits) : nil
+    }
+
+    private static func fiveDigits(_ number: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+    }
+}

@@ -1,0 +1,37 @@
+import Checkpoints
+import Merging
+import SystemPackage
+
+/// What a folder holds beside the weights, and where it comes from.
+public struct FolderOptions: Sendable {
+    /// The recipe as its author wrote it; nil has one written from the arguments of the merge.
+    public var recipe: [UInt8]?
+    /// The model whose tokenizer goes along: its file or folder; nil stands for the model whose configuration does.
+    public var tokenizer: FilePath?
+    public var chatTemplate: ChatTemplate?
+    /// The program and its version, for the model card.
+    public var author: String
+
+    public init(
+        recipe: [UInt8]? = nil, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
+        author: String = "Untangle"
+    ) {
+        self.recipe = recipe
+        self.tokenizer = tokenizer
+        self.chatTemplate = chatTemplate
+        self.author = author
+    }
+}
+
+/// What went into a folder beside the weights.
+public struct FolderReport: Sendable, Hashable {
+    /// The model whose configuration went along.
+    public let donor: String
+    /// Files that were copied.
+    public let copied: [String]
+    /// Files of the donor that were not.
+    public let leftOut: [String]
+    /// What was changed in `config.json`; nil when there is none.
+    public let configChanges: [String]?
+    public let sanity: MergeSanity
+}

@@ -1,0 +1,54 @@
+import Checkpoints
+import Merging
+import TensorCore
+
+/// The models of a merge as they take part in it, and the folders they lie in: what is looked at before any work.
+struct MergeInputs: Sendable {
+    /// One model.
+    struct Model: Sendable {
+        let name: String
+        /// With its output head as the merge needs it; see `TiedEmbeddings`.
+        let store: TensorStore
+        /// The checkpoint as it was opened.
+        let original: TensorStore
+        let folder: ModelFolder?
+    }
+
+    /// The base first, if there is one, then the experts.
+    let models: [Model]
+    let hasBase: Bool
+    /// What `tie_word_embeddings` has to say of the result; nil when that has not changed.
+    let isTied: Bool?
+    let warnings: [String]
+    private let configs: ConfigDifferences
+
+    /// - Precondition: there is a base or an expert.
+    init(base: TensorStore?, experts: [(name: String, store: TensorStore)]) throws {
+        hasBase = base != nil
+        let all = (base.map { [(name: "base", store: $0)] } ?? []) + experts
+        let folders = all.map { ModelFolder(of: $0.store) }
+        let ties = try TiedEmbeddings(zip(all, folders).map { ($0.name, $0.store, $1?.config) })
+        models = zip(zip(all, folders), ties.stores).map {
+            Model(name: $0.0.name, store: $1, original: $0.0.store, folder: $0.1)
+        }
+        isTied = ties.isTied
+        configs = ConfigDifferences(
+            zip(all, folders).compactMap { model, folder in folder?.config.map { (model.name, $0) } })
+        warnings = folders.compactMap { $0 }.flatMap(\.warnings) + ties.warnings + (configs.warning.map { [$0] } ?? [])
+    }
+
+    /// The model whose configuration and tokenizer the result has: the base, or the first expert.
+    var donor: Model { models[0] }
+    var base: TensorStore? { hasBase ? models[0].store : nil }
+    var experts: [(name: String, store: TensorStore)] {
+        models.dropFirst(hasBase ? 1 : 0).map { (name: $0.name, store: $0.store) }
+    }
+
+    /// Makes a plan; when the models do not fit together, the error tells where their configurations differ, too.
+    func plan(_ make: (_ base: TensorStore?, _ experts: [(name: String, store: TensorStore)]) throws -> MergePlan)
+        throws
+        -> MergePlan
+    {
+        do { return try make(base, experts) } catch let error as MergeError { throw configs.explaining(error) }
+    }
+}

@@ -1,0 +1,146 @@
+import Checkpoints
+import Merging
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// The `README.md` of a merged model: what it was made of and how, and whether it looks sound.
+struct ModelCard {
+    /// One model that was merged, with the contents of its files.
+    struct Input {
+        let name: String
+        let isBase: Bool
+        let files: [InputSurvey.File]
+    }
+
+    let title: String
+    let author: String
+    let method: MethodInfo
+    let inputs: [Input]
+    let tensorCount: Int
+    let parameterCount: Int
+    let sanity: MergeSanity
+    let recipe: String
+    /// Whether transformers can load the folder.
+    let isForTransformers: Bool
+
+    var text: String {
+        [frontMatter, heading, methodSection, modelSection, sanitySection, recipeSection].joined(separator: "\n")
+    }
+
+    private var frontMatter: String {
+        let ids = inputs.compactMap { $0.files.first.flatMap { Self.hubName(of: $0.path) } }
+        var lines = ["---"]
+        lines += ids.isEmpty ? ["base_model: []"] : ["base_model:"] + ids.map { "- \($0)" }
+        if isForTransformers { lines.append("library_name: transformers") }
+        lines += ["tags:", "- merge", "- untangle", "---", ""]
+        return lines.joined(separator: "\n")
+    }
+
+    private var heading: String {
+        """
+        # \(title)
+
+        A merge of \(inputs.count { !$0.isBase }) models, made with \(author): \(tensorCount.grouped) tensors, \
+        \(parameterCount.grouped) parameters.
+
+        """
+    }
+
+    private var methodSection: String {
+        let name = Self.paperAddress(method.paper).map { "[\(method.name)](\($0))" } ?? method.name
+        let base = inputs.first { $0.isBase }.map { " The base is \(code($0.name))." } ?? ""
+        return "## Method\n\n\(name): \(method.summary)\(base)\n\nSource: \(method.paper).\n"
+    }
+
+    private var modelSection: String {
+        var text = "## Models\n\n| model | role | file | bytes | XXH3-128 |\n|---|---|---|---:|---|\n"
+        for input in inputs {
+            for file in input.files {
+                let name = file.path.lastComponent?.string ?? file.path.string
+                text += "| \(cell(input.name)) | \(input.isBase ? "base" : "merged") | \(cell(name)) "
+                text += "| \(file.byteCount) | `\(file.hash)` |\n"
+            }
+        }
+        return text + "\nThe hashes are of whole files, as `xxhsum -H128 FILE` prints them.\n"
+    }
+
+    private var sanitySection: String {
+        var text = """
+            ## Sanity
+
+            | figure | value |
+            |---|---:|
+            | NaN | \(sanity.nanCount) |
+            | infinite | \(sanity.infinityCount) |
+            | became infinite in the output type | \(sanity.overflowCount) |
+            | L2 norm of the result | \(number(sanity.norm)) |
+
+            | model | L2 norm | result / model |
+            |---|---:|---:|
+
+            """
+        for input in sanity.inputs {
+            text += "| \(cell(input.name)) | \(number(input.norm)) | \(ratio(sanity.norm, to: input.norm)) |\n"
+        }
+        if let least = sanity.least, let most = sanity.most {
+            text += "\nNorm of single tensors over their mean norm in the merged models: least "
+            text += "\(number(least.ratio)) (`\(least.tensor)`), most \(number(most.ratio)) (`\(most.tensor)`).\n"
+        }
+        return text
+    }
+
+    private var recipeSection: String {
+        // Longer than any fence inside.
+        var longest = 0
+        var run = 0
+        for byte in recipe.utf8 {
+            run = byte == UInt8(ascii: "`") ? run + 1 : 0
+            longest = max(longest, run)
+        }
+        let fence = String(repeating: "`", count: max(3, longest + 1))
+        return "## Recipe\n\n\(fence)yaml\n\(recipe)\(recipe.hasSuffix("\n") ? "" : "\n")\(fence)\n"
+    }
+
+    // MARK: - Parts
+
+    /// `owner/name` of a file in the cache of the Hugging Face hub, `.../models--owner--name/snapshots/...`.
+    static func hubName(of path: FilePath) -> String? {
+        for component in path.components.map(\.string) where component.hasPrefix("models--") {
+            let parts = component.dropFirst("models--".count).split(separator: "--", maxSplits: 1)
+            let allowed = parts.allSatisfy { part in
+                part.utf8.allSatisfy { $0 < 0x80 && ($0.isLetterOrDigit || "-_.".utf8.contains($0)) }
+            }
+            if parts.count == 2, allowed { return parts.joined(separator: "/") }
+        }
+        return nil
+    }
+
+    /// Where a paper with an arXiv number is to be read.
+    private static func paperAddress(_ paper: String) -> String? {
+        guard let range = paper.firstRange(of: "arXiv:") else { return nil }
+        let number = paper[range.upperBound...].prefix { $0.isNumber || $0 == "." }
+        return number.isEmpty ? nil : "https://arxiv.org/abs/\(number)"
+    }
+
+    private func number(_ value: Double) -> String {
+        value.isFinite ? value.short() : value.isNaN ? "NaN" : "infinite"
+    }
+
+    private func ratio(_ value: Double, to other: Double) -> String { other == 0 ? "-" : number(value / other) }
+
+    /// Text in a cell of a table.
+    private func cell(_ text: String) -> String {
+        text.escapingControlCharacters.replacing("|", with: "\\|")
+    }
+
+    private func code(_ text: String) -> String {
+        "`" + text.escapingControlCharacters.replacing("`", with: "'") + "`"
+    }
+}
+
+extension UInt8 {
+    fileprivate var isLetterOrDigit: Bool {
+        (0x30...0x39).contains(self) || (0x41...0x5A).contains(self & 0xDF)
+    }
+}
