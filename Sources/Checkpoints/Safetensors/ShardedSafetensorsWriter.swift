@@ -9,6 +9,7 @@ import TensorCore
 public final class ShardedSafetensorsWriter: CheckpointWriter {
     private let path: FilePath
     private let shards: [SafetensorsWriter]
+    private let shardNames: Set<String>
     private let index: AtomicOutput
     private let indexText: [UInt8]
     /// For each declared tensor its shard and its position there.
@@ -54,6 +55,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
             creating: folder.appending("\(stem).safetensors.index.json"), byteCount: indexText.count, options: options)
         self.path = path
         self.shards = shards
+        shardNames = Set(names.map(\.shard))
         self.places = places
     }
 
@@ -89,6 +91,24 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
     }
 
+    /// The shards that only the index which is about to be replaced names; of those no more than have names that this writer
+    /// gives.
+    private func leftOverShards() -> [FilePath] {
+        guard let old = try? ShardIndex(reading: index.path) else { return [] }
+        let stem = path.stem ?? "model"
+        return Set(old.places.map(\.shard)).subtracting(shardNames).filter { Self.isShard($0, of: stem) }
+            .map { path.removingLastComponent().appending($0) }
+    }
+
+    /// Whether a name is `STEM-00001-of-00002.safetensors` with any numbers.
+    private static func isShard(_ name: String, of stem: String) -> Bool {
+        let numbers = name.utf8.dropFirst(stem.utf8.count + 1).dropLast(".safetensors".utf8.count)
+        guard name.hasPrefix("\(stem)-"), name.hasSuffix(".safetensors"), numbers.count == 14 else { return false }
+        let isDigit = { (byte: UInt8) in (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+        return numbers.prefix(5).allSatisfy(isDigit) && numbers.suffix(5).allSatisfy(isDigit)
+            && numbers.dropFirst(5).prefix(4).elementsEqual("-of-".utf8)
+    }
+
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
         let place = places[tensor]
         try shards[place.shard].write(bytes, tensor: place.tensor, at: offset)
@@ -98,6 +118,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.write(indexText, at: 0)
         for shard in shards { try shard.flush() }
         try index.flush()
+        let leftOver = leftOverShards()
         // Until the new index stands there is no checkpoint, rather than an old index over new shards.
         unlink(index.path.string)
         var files: [FilePath] = []
@@ -110,6 +131,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.commit()
         // A single file of the old checkpoint would be found before the index.
         if replacesSingleFile { unlink(path.string) }
+        for file in leftOver { unlink(file.string) }
         return WrittenCheckpoint(files: files + [index.path], byteCount: byteCount)
     }
 }
