@@ -143,6 +143,25 @@ import Testing
         #expect(try tool.run("convert", base, "a.skein", "--base", "nowhere.skein").status == 3)
     }
 
+    /// Of an empty tensor nothing is decoded; the digest is that of no bytes.
+    @Test func readsAFileOfEmptyTensors() throws {
+        let tool = try Tool()
+        let header = #"{"none":{"dtype":"BF16","shape":[0,7],"data_offsets":[0,0]}}"#
+        let bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian, Array.init) + Array(header.utf8)
+        _ = try tool.folder.write(bytes, to: "empty.safetensors")
+        for options in [[], ["--store"]] {
+            let written = try tool.run(["convert", "empty.safetensors", "empty.skein", "--force"] + options)
+            #expect(written.status == 0, "\(written.errors)")
+            let outcome = try tool.run("inspect", "empty.skein", "--stats", "--checksum", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let digest = try outcome.json()["tensors"][0]["sha256"].string
+            #expect(digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+            #expect(try tool.run("diff", "empty.skein", "empty.safetensors").status == 0)
+            #expect(try tool.run("verify", "empty.skein", "--deep").status == 0)
+            #expect(try tool.run("inspect", "empty.skein", "--histogram", "none").status == 2)
+        }
+    }
+
     @Test func storedTensorsAreMappable() throws {
         let tool = try Tool()
         #expect(try tool.run("convert", base, "stored.skein", "--store").status == 0)

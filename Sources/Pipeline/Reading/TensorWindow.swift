@@ -82,7 +82,8 @@ package final class BufferPool: Sendable {
     package let byteCount: Int
     private let free = Mutex<[AlignedBuffer]>([])
 
-    package init(byteCount: Int) { self.byteCount = byteCount }
+    /// - Parameter byteCount: taken for at least one byte, so that an empty tensor has a window, too.
+    package init(byteCount: Int) { self.byteCount = max(1, byteCount) }
 
     /// - Throws: `IOError` `io.memory` when the system has no room for another buffer.
     package func take() throws -> AlignedBuffer {
