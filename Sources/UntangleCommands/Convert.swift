@@ -78,7 +78,11 @@ struct Convert: ToolCommand {
             options: reading.readOptions(
                 base: isSkein ? nil : skein.base, sharedBase: isSkein ? skein.base : nil, threads: budget.threads,
                 salvaging: salvage))
-        let lost = salvage ? try session.verify(store.reader, deep: true).damage : []
+        let damage = salvage ? try session.verify(store.reader, deep: true).damage : []
+        let lost = damage.filter { $0.tensor != nil }
+        // Damage that costs no tensor, such as to the second index; what showed on opening is warned of below.
+        let harmless = damage.filter { $0.tensor == nil }.map { "\($0.reason), at byte \($0.offset)" }
+        harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
             for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads,
             memoryByteCount: session.memoryByteCount)

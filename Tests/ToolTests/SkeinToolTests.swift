@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import SystemPackage
 import Testing
@@ -129,6 +130,25 @@ import Testing
         let healthy = try tool.run("convert", "base.skein", "all.safetensors", "--salvage")
         #expect(healthy.status == 0)
         #expect(healthy.output.hasSuffix("nothing is lost\n"))
+    }
+
+    /// Damage between the chunks and in a second copy costs no tensor: all are written, and it is only warned of, once.
+    @Test func salvagesInSpiteOfDamageThatCostsNothing() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "base.skein").status == 0)
+        let reader = try SkeinReader(opening: tool.folder.file("base.skein"))
+        let ends = reader.descriptors.indices.map { reader.location(of: $0).range.upperBound }
+        let padding = try #require(ends.first { $0 % 64 != 0 })
+        for (offset, text) in [(padding, "padding"), (try byteCount(tool, "base.skein") - 20, "footer")] {
+            try damage(tool, "base.skein", at: offset, to: "damaged.skein")
+            let outcome = try tool.run("convert", "damaged.skein", "all.safetensors", "--salvage", "--force", "--quiet")
+            #expect(outcome.status == 0)
+            #expect(outcome.output.hasSuffix("nothing is lost\n"))
+            #expect(outcome.errors.split(separator: "\n").count == 1)
+            #expect(outcome.errors.contains(text))
+            #expect(try tool.run("diff", base, "all.safetensors").status == 0)
+            #expect(try tool.run("verify", "damaged.skein").status == 1)
+        }
     }
 
     @Test func optionsThatMakeNoSenseAreRefused() throws {
