@@ -30,18 +30,46 @@ public struct TensorStatistics: Sendable, Hashable {
     /// - Returns: nil for complex and packed types, whose elements are not real numbers of whole bytes.
     public init?(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, budget: ComputeBudget = ComputeBudget(threads: 1)) {
         guard hasRealElements(dtype) else { return nil }
-        let width = dtype.bitWidth / 8
-        let chunks = stride(from: 0, to: bytes.count / width * width, by: Self.chunkCount * width).map { start in
-            UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + Self.chunkCount * width, bytes.count)])
+        let chunks = Self.chunks(of: bytes.count, dtype).map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+        self.init(Self.sum(chunks, budget) { Counts($0, dtype) }) { mean, scale, isFinite in
+            Self.sum(chunks, budget) { Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite) }
         }
-        let total = Self.sum(chunks, budget) { Counts($0, dtype) }.reduce(into: Counts()) { $0.add($1) }
+    }
+
+    /// Reads a tensor that need not be in memory as a whole, twice and in order; the result is that of the other initialiser.
+    ///
+    /// - Parameter read: calls its second argument with a range of the tensor's bytes.
+    /// - Returns: nil for complex and packed types.
+    /// - Throws: what `read` throws.
+    public init?(
+        byteCount: Int, _ dtype: DType,
+        read: (Range<Int>, (UnsafeRawBufferPointer) -> Void) throws -> Void
+    ) rethrows {
+        guard hasRealElements(dtype) else { return nil }
+        let chunks = Self.chunks(of: byteCount, dtype)
+        var counts: [Counts] = []
+        for chunk in chunks { try read(chunk) { counts.append(Counts($0, dtype)) } }
+        try self.init(counts) { mean, scale, isFinite in
+            var squares: [Squares] = []
+            for chunk in chunks {
+                try read(chunk) { squares.append(Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite)) }
+            }
+            return squares
+        }
+    }
+
+    /// - Parameter measureSquares: the second pass, told the mean, a factor for all values, and whether all are finite.
+    private init(
+        _ counts: [Counts], measureSquares: (_ mean: Double, _ scale: Double, _ isFinite: Bool) throws -> [Squares]
+    ) rethrows {
+        let total = counts.reduce(into: Counts()) { $0.add($1) }
         let mean = total.count == 0 ? .nan : total.sum / Double(total.count)
         // Squares of values far from 1 would overflow or vanish; a power of two scales without rounding.
         let magnitude = max(abs(total.minimum), abs(total.maximum))
         let isOrdinary = total.count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
         let scale = isOrdinary ? 1 : Double(sign: .plus, exponent: min(1000, -magnitude.exponent), significand: 1)
         let isFinite = total.nanCount + total.infinityCount == 0
-        let squares = Self.sum(chunks, budget) { Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite) }
+        let squares = try measureSquares(mean, scale, isFinite)
         minimum = total.count == 0 ? .nan : total.minimum
         maximum = total.count == 0 ? .nan : total.maximum
         self.mean = mean
@@ -55,6 +83,13 @@ public struct TensorStatistics: Sendable, Hashable {
 
     /// Elements whose sums are taken together, whatever the number of threads.
     private static let chunkCount = 1 << 20
+
+    private static func chunks(of byteCount: Int, _ dtype: DType) -> [Range<Int>] {
+        let width = dtype.bitWidth / 8
+        return stride(from: 0, to: byteCount / width * width, by: chunkCount * width).map {
+            $0..<min($0 + chunkCount * width, byteCount)
+        }
+    }
 
     /// Measures chunks in parallel; results come in their order.
     private static func sum<Part: Sendable>(

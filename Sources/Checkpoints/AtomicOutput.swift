@@ -61,6 +61,11 @@ public final class AtomicOutput: Sendable {
         return first.st_dev == second.st_dev && first.st_ino == second.st_ino
     }
 
+    static func fileExists(_ path: FilePath) -> Bool {
+        var status = stat()
+        return stat(path.string, &status) == 0
+    }
+
     private static func alreadyExists(_ path: FilePath) -> IOError {
         IOError(
             code: "io.exists", message: "\(path.string) exists already", file: path.string,

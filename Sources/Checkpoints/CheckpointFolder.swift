@@ -9,6 +9,11 @@ enum CheckpointFolder {
         return stat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// The file that a path stands for, the path itself when it is no folder or there is no telling.
+    static func file(of path: FilePath) -> FilePath {
+        isFolder(path) ? (try? checkpoint(in: path)) ?? path : path
+    }
+
     /// The file to open for a folder: `model.safetensors`, else `model.safetensors.index.json`, as in transformers; without
     /// either the only checkpoint there is, where an index counts as one with its shards.
     ///

@@ -36,15 +36,21 @@ public protocol CheckpointReader: Sendable {
     /// - Throws: as `bytes(of:)`.
     func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws
 
+    /// The bytes of a tensor that are decoded together: none when it is mapped, all of it where parts cannot be read, else
+    /// those of a compressed piece. Reading less than a piece costs nearly as much as reading the piece.
+    func decodedTogetherByteCount(of index: Int) -> Int
+
     /// Where the stored form of a tensor lies.
     func location(of index: Int) -> StoredLocation
 
-    /// Reads all data and checks every checksum the format has.
-    func verify() throws -> Verification
-
-    /// Checks as `verify()` does, and when `deep` also decodes everything and compares the contents with their hashes,
-    /// where the format has any.
-    func verify(deep: Bool) throws -> Verification
+    /// Reads all files and checks every checksum the format has.
+    ///
+    /// - Parameters:
+    ///   - deep: also decode everything and compare the contents with their hashes, where the format has any.
+    ///   - threads: how many threads read and check; the result does not depend on it.
+    ///   - progress: receives the bytes checked since the last call, from any thread; they add up to no more than the sizes of
+    ///     `files`.
+    func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification
 }
 
 extension CheckpointReader {
@@ -54,7 +60,12 @@ extension CheckpointReader {
         try bytes(of: index).withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    public func verify(deep: Bool) throws -> Verification { try verify() }
+    public func decodedTogetherByteCount(of index: Int) -> Int { isMapped(index) ? 0 : descriptors[index].byteCount }
+
+    /// Reads all files and checks every checksum the format has, on every processor.
+    public func verify(deep: Bool = false) throws -> Verification {
+        try verify(deep: deep, threads: SkeinOptions.availableThreads) { _ in }
+    }
 }
 
 /// A range of a file.
@@ -102,21 +113,39 @@ public struct ReadOptions: Sendable {
     public var npyVoid: DType?
     /// The base of a .skein file that was written against one; nil looks for it beside the file.
     public var base: FilePath?
+    /// The base that the work at hand is about, such as that of a merge: a likely base for a .skein file whose own is not named
+    /// and not found beside it.
+    public var sharedBase: FilePath?
     /// Open a .skein file that is cut short, for what is left of it.
     public var salvaging: Bool
-    /// The threads that decode one tensor, or verify a file, where the format allows several.
+    /// The threads that decode one tensor, where the format allows several.
     public var threads: Int
 
     public init(
-        npyVoid: DType? = nil, base: FilePath? = nil, salvaging: Bool = false,
+        npyVoid: DType? = nil, base: FilePath? = nil, sharedBase: FilePath? = nil, salvaging: Bool = false,
         threads: Int = SkeinOptions.availableThreads
     ) {
         self.npyVoid = npyVoid
         self.base = base
+        self.sharedBase = sharedBase
         self.salvaging = salvaging
         self.threads = threads
     }
 
     /// The same for a file that stands by itself.
     var withoutBase: ReadOptions { ReadOptions(npyVoid: npyVoid, threads: threads) }
+
+    /// The base to open for a file that recorded one; nil stands for the file of the recorded name beside it.
+    ///
+    /// The shared base goes before a neighbour only if it bears the recorded name: a copy of the base that was put beside the
+    /// file was put there for it.
+    func base(recordedAs name: String?, beside file: FilePath) -> FilePath? {
+        if let base { return base }
+        guard let sharedBase, let name, CheckpointFolder.file(of: sharedBase).lastComponent?.string != name,
+            let component = FilePath.Component(name)
+        else { return sharedBase }
+        let neighbour = file.removingLastComponent().appending(component)
+        let isThere = AtomicOutput.fileExists(neighbour) && !AtomicOutput.isSameFile(neighbour, file)
+        return isThere ? nil : sharedBase
+    }
 }

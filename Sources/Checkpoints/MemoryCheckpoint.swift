@@ -35,7 +35,9 @@ public final class MemoryCheckpoint: CheckpointReader {
         StoredLocation(file: path, range: 0..<descriptors[index].byteCount)
     }
 
-    public func verify() throws -> Verification {
+    public func verify(
+        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
         Verification(checkedByteCount: descriptors.reduce(0) { $0 + $1.byteCount })
     }
 }

@@ -61,23 +61,19 @@ extension MergeExecution {
         _ groups: [[PlannedTensor]], _ body: @Sendable ([PlannedTensor], Int) throws -> Void
     ) throws {
         let gate = MemoryGate(limit: max(0, plan.memory - (plan.grouped?.heldByteCount ?? 0)))
-        let done = FirstFailure<Void>(count: groups.count)
-        parallelChunks(count: groups.count, threads: plan.budget.threads) { place in
-            done.run(place) {
-                let tensors = groups[place]
-                guard case .grouped(let group, let bytes) = tensors[0].work else { return }
-                let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }
-                gate.enter(need)
-                defer { gate.leave(need) }
-                do {
-                    try body(tensors, group)
-                } catch let error as DecompositionError {
-                    throw MergeError(error, tensor: tensors[0].output)
-                }
-                for tensor in tensors { log.advance(tensor.output.byteCount) }
+        try parallelMap(count: groups.count, threads: plan.budget.threads) { place in
+            let tensors = groups[place]
+            guard case .grouped(let group, let bytes) = tensors[0].work else { return }
+            let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }
+            gate.enter(need)
+            defer { gate.leave(need) }
+            do {
+                try body(tensors, group)
+            } catch let error as DecompositionError {
+                throw MergeError(error, tensor: tensors[0].output)
             }
+            for tensor in tensors { log.advance(tensor.output.byteCount) }
         }
-        _ = try done.results()
     }
 
     /// Calls `body` with the tensors' bytes in every model.

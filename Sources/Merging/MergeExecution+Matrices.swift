@@ -9,17 +9,13 @@ extension MergeExecution {
             return (tensor, rule, bytes + tensor.decodedByteCount)
         }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
         let gate = MemoryGate(limit: plan.memory)
-        let done = FirstFailure<Void>(count: matrices.count)
-        parallelChunks(count: matrices.count, threads: plan.budget.threads) { place in
-            done.run(place) {
-                let (tensor, rule, bytes) = matrices[place]
-                gate.enter(bytes)
-                defer { gate.leave(bytes) }
-                try mergeMatrix(tensor, rule)
-                log.advance(tensor.output.byteCount)
-            }
+        try parallelMap(count: matrices.count, threads: plan.budget.threads) { place in
+            let (tensor, rule, bytes) = matrices[place]
+            gate.enter(bytes)
+            defer { gate.leave(bytes) }
+            try mergeMatrix(tensor, rule)
+            log.advance(tensor.output.byteCount)
         }
-        _ = try done.results()
     }
 
     private func mergeMatrix(_ tensor: PlannedTensor, _ rule: any MatrixRule) throws {

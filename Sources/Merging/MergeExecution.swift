@@ -125,11 +125,9 @@ struct MergeExecution: Sendable {
     }
 
     private func load(_ group: TensorGroup) throws -> [LoadedTensor] {
-        let loaded = FirstFailure<LoadedTensor>(count: group.tensors.count)
-        parallelChunks(count: group.tensors.count, threads: plan.budget.threads) { place in
-            loaded.run(place) { try LoadedTensor(group.tensors[place], of: plan.models, hasBase: plan.hasBase) }
+        try parallelMap(count: group.tensors.count, threads: plan.budget.threads) { place in
+            try LoadedTensor(group.tensors[place], of: plan.models, hasBase: plan.hasBase)
         }
-        return try loaded.results()
     }
 
     /// Works on the chunks of all tensors of a group in parallel.
@@ -137,32 +135,24 @@ struct MergeExecution: Sendable {
         of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
     ) throws {
         let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
-        let done = FirstFailure<Void>(count: chunks.count)
-        parallelChunks(count: chunks.count, threads: plan.budget.threads) { place in
-            done.run(place) {
-                let (tensor, number) = chunks[place]
-                try tensors[tensor].withChunk(number) { chunk in
-                    try body(tensors[tensor], chunk)
-                    log.advance(chunk.count * (tensors[tensor].planned.output.dtype.bitWidth / 8))
-                }
+        try parallelMap(count: chunks.count, threads: plan.budget.threads) { place in
+            let (tensor, number) = chunks[place]
+            try tensors[tensor].withChunk(number) { chunk in
+                try body(tensors[tensor], chunk)
+                log.advance(chunk.count * (tensors[tensor].planned.output.dtype.bitWidth / 8))
             }
         }
-        _ = try done.results()
     }
 
     private func copyTensors() throws {
         let tensors = plan.tensors.filter { if case .copy = $0.work { true } else { false } }
-        let done = FirstFailure<Void>(count: tensors.count)
-        parallelChunks(count: tensors.count, threads: plan.budget.threads) { place in
-            done.run(place) {
-                let tensor = tensors[place]
-                let bytes = try plan.models[0].store.reader.bytes(of: tensor.indices[0])
-                try bytes.withUnsafeBytes { bytes in
-                    if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }
-                }
-                log.advance(tensor.output.byteCount)
+        try parallelMap(count: tensors.count, threads: plan.budget.threads) { place in
+            let tensor = tensors[place]
+            let bytes = try plan.models[0].store.reader.bytes(of: tensor.indices[0])
+            try bytes.withUnsafeBytes { bytes in
+                if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }
             }
+            log.advance(tensor.output.byteCount)
         }
-        _ = try done.results()
     }
 }

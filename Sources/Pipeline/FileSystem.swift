@@ -8,6 +8,12 @@ public func fileExists(_ path: FilePath) -> Bool {
     return stat(path.string, &status) == 0
 }
 
+/// The size of a file; 0 when there is none.
+package func fileByteCount(_ path: FilePath) -> Int {
+    var status = stat()
+    return stat(path.string, &status) == 0 ? Int(status.st_size) : 0
+}
+
 /// Makes sure that there is room for an array: Swift ends the process where an array does not fit into memory.
 ///
 /// - Throws: `IOError` `io.memory` with the number of bytes.

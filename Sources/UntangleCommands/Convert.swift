@@ -30,8 +30,8 @@ struct Convert: ToolCommand {
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
 
-    @Option(help: ArgumentHelp("Cast floating-point tensors to F16, BF16, F32 or F64.", valueName: "type"))
-    var dtype: DType?
+    @Option(help: ArgumentHelp("Cast floating-point tensors.", valueName: "type"))
+    var dtype: NumericType?
 
     @Option(
         parsing: .singleValue,
@@ -71,25 +71,35 @@ struct Convert: ToolCommand {
         let isFolder = output.hasSuffix("/")
         let format = format ?? (isFolder ? .safetensors : nil)
         let budget = session.budget
+        // Where the output is stored against --base, the input may have one of its own.
+        let isSkein = (format ?? CheckpointFormat.format(ofOutput: path)) == .skein
         let store = try TensorStore(
             opening: input,
-            options: reading.readOptions(base: skein.base, threads: budget.threads, salvaging: salvage))
-        let lost = salvage ? try store.reader.verify(deep: true).damage : []
+            options: reading.readOptions(
+                base: isSkein ? nil : skein.base, sharedBase: isSkein ? skein.base : nil, threads: budget.threads,
+                salvaging: salvage))
+        let damage = salvage ? try session.verify(store.reader, deep: true).damage : []
+        let lost = damage.filter { $0.tensor != nil }
+        // Damage that costs no tensor, such as to the second index; what showed on opening is warned of below.
+        let harmless = damage.filter { $0.tensor == nil }.map { "\($0.reason), at byte \($0.offset)" }
+        harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
-            for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads)
+            for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads,
+            memoryByteCount: session.memoryByteCount)
         let options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
-            renames: try rename.map { try TensorRename($0) }, dtype: dtype, upcast: upcast,
+            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, upcast: upcast,
             metadata: try metadata.map(Self.metadataEntry), format: format,
             write: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
         if isFolder { try makeFolder(path) }
 
-        let threads = session.workers(decoding: plan.items.map(\.sourceIndex), of: store.reader)
+        var conversion = Conversion(plan, of: store, threads: 1)
+        conversion.threads = session.workers(each: conversion.workingByteCount)
         let progress = session.progress
         progress.begin("writing \(path)", total: plan.sourceByteCount, unit: .bytes)
-        let report = try Conversion(plan, of: store, threads: threads).run { progress.advance(by: $0) }
+        let report = try conversion.run { progress.advance(by: $0) }
         progress.end()
         Self.warnings(of: report).forEach(session.warn)
 
@@ -151,12 +161,26 @@ struct Convert: ToolCommand {
 
     private func text(of report: ConversionReport, format: FormatID) -> String {
         let files = report.written.files
-        let name = files.count == 1 ? files[0].string : output
+        // The index comes last.
+        let name = files.last?.string ?? output
         let tensors = report.tensorCount == 1 ? "1 tensor" : "\(report.tensorCount.grouped) tensors"
-        let split = files.count == 1 ? "" : " in \(files.count.grouped) files"
+        let split = files.count == 1 ? "" : " in \((files.count - 1).grouped) shards"
         return "\(name.escapingControlCharacters): \(tensors) written as \(format.rawValue), "
             + "\(ByteSize(report.written.byteCount))\(split)\n"
     }
+}
+
+/// A type that numbers can be cast to. Others are read as well, so that the plan says what is wrong with them.
+struct NumericType: ExpressibleByArgument {
+    let dtype: DType
+
+    init?(argument: String) {
+        guard let dtype = DType(argument: argument) else { return nil }
+        self.dtype = dtype
+    }
+
+    static var allValueStrings: [String] { DType.allCases.filter(\.isComputable).map(\.rawValue) }
+    static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 extension FormatID: ExpressibleByArgument {

@@ -10,8 +10,8 @@ struct Diff: ToolCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare two checkpoints of any format, tensor by tensor.",
         discussion: """
-            Ends with status 0 when the checkpoints are equal and 1 when they differ. Floating-point values are compared as \
-            numbers, also between types; all others bit for bit. A different type or shape is a difference whatever the \
+            Ends with status 0 when the checkpoints are equal and 1 when they differ. Floating-point values of 8 bits and more \
+            are compared as numbers, also between types; all others bit for bit. A different type or shape is a difference whatever the \
             values.
 
             Example:
@@ -47,10 +47,8 @@ struct Diff: ToolCommand {
         let first = try TensorStore(opening: a, options: options)
         let second = try TensorStore(opening: b, options: options)
         for store in [first, second] { store.reader.warnings.forEach(session.warn) }
-        let threads = min(
-            session.workers(decoding: first.descriptors.indices, of: first.reader, share: 2),
-            session.workers(decoding: second.descriptors.indices, of: second.reader, share: 2))
-        let comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: threads)
+        var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
+        comparison.threads = session.workers(each: comparison.workingByteCount(of: first, and: second))
         let progress = session.progress
         progress.begin("comparing", total: comparison.byteCount(of: first, and: second), unit: .bytes)
         let difference = try comparison.compare(first, second) { progress.advance(by: $0) }

@@ -34,6 +34,7 @@ struct Evaluate: ToolCommand {
             "The backbone's configuration (default: config.json beside the checkpoint).", valueName: "file"))
     var config: FilePath?
 
+    @OptionGroup var base: BaseOption
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
@@ -45,7 +46,8 @@ struct Evaluate: ToolCommand {
         if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
-        let store = try TensorStore(opening: checkpoint)
+        let store = try TensorStore(
+            opening: checkpoint, options: ReadOptions(base: base.base, threads: session.budget.threads))
         let backbone = try Backbone(of: store, config: config)
         let tasks = try data.map { data in
             let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }

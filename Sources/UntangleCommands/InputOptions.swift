@@ -17,13 +17,15 @@ struct InputOptions: ParsableArguments {
         }
     }
 
-    var readOptions: ReadOptions { ReadOptions(npyVoid: npyVoid) }
-
     /// What the readers need to know.
     ///
-    /// - Parameter base: of a .skein file that is stored against one.
-    func readOptions(base: FilePath?, threads: Int, salvaging: Bool = false) -> ReadOptions {
-        ReadOptions(npyVoid: npyVoid, base: base, salvaging: salvaging, threads: threads)
+    /// - Parameters:
+    ///   - base: of a .skein file that is stored against one.
+    ///   - sharedBase: the base of the experts that are worked on, for those whose own is not found.
+    func readOptions(
+        base: FilePath? = nil, sharedBase: FilePath? = nil, threads: Int, salvaging: Bool = false
+    ) -> ReadOptions {
+        ReadOptions(npyVoid: npyVoid, base: base, sharedBase: sharedBase, salvaging: salvaging, threads: threads)
     }
 }
 
@@ -31,7 +33,10 @@ extension DType: ExpressibleByArgument {
     /// Reads a name of the format specification in upper or lower case.
     public init?(argument: String) { self.init(rawValue: argument.uppercased()) }
 
-    public static var allValueStrings: [String] { allCases.map(\.rawValue) }
+    /// None: twenty types would drown every help page, and no option takes all of them.
+    public static var allValueStrings: [String] { [] }
+
+    public static var defaultCompletionKind: CompletionKind { .list(allCases.map(\.rawValue)) }
 }
 
 extension FilePath: @retroactive ExpressibleByArgument {

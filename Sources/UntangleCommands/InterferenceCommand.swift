@@ -69,7 +69,7 @@ struct InterferenceCommand: ToolCommand {
         }
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
-        let set = try experts.expertSet(data: data)
+        let set = try experts.expertSet(data: data, threads: session.budget.threads)
         let stage = try MeasureStage(set, budget: session.budget)
         let result = try stage.measure(try mergedModel(of: set, session), distance: distance)
         let drift = matrix ? try stage.matrix(of: set, distance: distance) : nil
@@ -82,7 +82,10 @@ struct InterferenceCommand: ToolCommand {
     }
 
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
-        if let merged { return try TensorStore(opening: merged) }
+        if let merged {
+            return try TensorStore(
+                opening: merged, options: ReadOptions(sharedBase: experts.base, threads: session.budget.threads))
+        }
         let stage = try MergeStage(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },
             parameters: try parameters.parameters(), budget: session.budget, memory: session.memoryByteCount)

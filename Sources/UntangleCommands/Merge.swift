@@ -133,10 +133,11 @@ struct Merge: ToolCommand {
 
     private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
         let experts = try inputs.map { path in
-            (name: FilePath(path).stem ?? path, store: try open(FilePath(path)))
+            (name: FilePath(path).stem ?? path, store: try open(FilePath(path), base: base, session))
         }
         let stage = try MergeStage(
-            method: method ?? "", base: try base.map(open), experts: experts, parameters: try parameters.parameters(),
+            method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
+            parameters: try parameters.parameters(),
             selection: selection.selection, outputDType: dtype, budget: session.budget, memory: session.memoryByteCount)
         return (stage, output)
     }
@@ -150,15 +151,17 @@ struct Merge: ToolCommand {
         // A method without task vectors takes no base; one that is listed among the models is an expert like the others.
         let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
         let stage = try MergeStage(
-            method: recipe.mergeMethod, base: usesBase ? try recipe.baseModel.map(open) : nil,
-            experts: try recipe.models.map { (name: $0.name, store: try open($0.path)) },
+            method: recipe.mergeMethod, base: usesBase ? try recipe.baseModel.map { try open($0, session) } : nil,
+            experts: try recipe.models.map {
+                (name: $0.name, store: try open($0.path, base: recipe.baseModel, session))
+            },
             parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
             outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)
         return (stage, inputs.count == 2 ? inputs[1] : output)
     }
 
-    private func open(_ path: FilePath) throws -> TensorStore {
-        try TensorStore(opening: path, options: reading.readOptions)
+    private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
+        try TensorStore(opening: path, options: reading.readOptions(sharedBase: base, threads: session.budget.threads))
     }
 
     private func json(

@@ -53,7 +53,8 @@ struct Resolve: ToolCommand {
         let options = writing.writeOptions()
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var stage = ResolveStage(
-            try experts.expertSet(), auxiliary: resolver.source, options: resolver.options, output: output,
+            try experts.expertSet(threads: session.budget.threads), auxiliary: resolver.source,
+            options: resolver.options, output: output,
             write: options)
         stage.format = format
         stage.only = onlyExpert.isEmpty ? nil : onlyExpert

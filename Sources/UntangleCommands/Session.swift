@@ -1,5 +1,6 @@
 import Checkpoints
 import Kernels
+import Pipeline
 import Reporting
 import TensorCore
 
@@ -27,14 +28,23 @@ final class Session {
     /// How many bytes of working memory the command may use.
     private(set) lazy var memoryByteCount = options.memory?.byteCount ?? AvailableMemory.byteCount / 2
 
-    /// How many tensors may be worked on at once: as many as there are threads when data is mapped, fewer when it must be
-    /// decoded whole and tensors of the largest size would not all fit.
+    /// How many threads may work at once within the memory; at least one.
     ///
-    /// - Parameter share: into how many equal parts the working memory is divided, one of which is for this reader.
-    func workers(decoding indices: some Sequence<Int>, of reader: any CheckpointReader, share: Int = 1) -> Int {
-        let decoded = indices.lazy.filter { !reader.canReadRanges(of: $0) }.map { reader.descriptors[$0].byteCount }
-        guard let largest = decoded.max(), largest > 0 else { return budget.threads }
-        return max(1, min(budget.threads, memoryByteCount / share / largest))
+    /// - Parameter byteCount: the memory that each of them takes, besides mapped input.
+    func workers(each byteCount: Int) -> Int {
+        byteCount <= 0 ? budget.threads : max(1, min(budget.threads, memoryByteCount / byteCount))
+    }
+
+    /// Checks a checkpoint within the memory, with progress.
+    func verify(_ reader: any CheckpointReader, deep: Bool) throws -> Verification {
+        // Checksums are taken in small pieces, except those of what has to be loaded whole.
+        let working = reader.descriptors.indices.lazy.filter(reader.canReadRanges).map(reader.decodingByteCount).max()
+        progress.begin(
+            "checking \(reader.path)", total: reader.files.reduce(0) { $0 + fileByteCount($1) }, unit: .bytes)
+        defer { progress.end() }
+        return try reader.verify(deep: deep, threads: workers(each: working ?? 0)) { [progress] in
+            progress.advance(by: $0)
+        }
     }
 
     /// Adds text to the result.

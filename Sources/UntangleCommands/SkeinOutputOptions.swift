@@ -35,7 +35,9 @@ struct SkeinOutputOptions: ParsableArguments {
     /// What the options mean for an output of a format.
     ///
     /// - Throws: `UsageError` when they are given for another format; the errors of opening the base.
-    func options(for format: FormatID?, input: any CheckpointReader, threads: Int) throws -> SkeinOptions {
+    func options(
+        for format: FormatID?, input: any CheckpointReader, threads: Int, memoryByteCount: Int
+    ) throws -> SkeinOptions {
         guard format == .skein else {
             if store || level != nil || chunkSize != nil {
                 throw UsageError(
@@ -47,11 +49,13 @@ struct SkeinOutputOptions: ParsableArguments {
             }
             return SkeinOptions()
         }
-        return SkeinOptions(
+        var options = SkeinOptions(
             level: level ?? .default, isStored: store,
             chunkByteCount: chunkSize?.byteCount ?? SkeinOptions.defaultChunkByteCount,
             base: try base.map { try TensorStore(opening: $0, options: ReadOptions(threads: threads)) },
             threads: threads)
+        options.waitingByteLimit = min(options.waitingByteLimit, memoryByteCount / 4)
+        return options
     }
 }
 

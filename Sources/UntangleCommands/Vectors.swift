@@ -59,10 +59,15 @@ struct Vectors: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let names = Self.names(of: experts)
+        let threads = session.budget.threads
         let set = try TaskVectorSet(
-            base: try TensorStore(opening: base, options: reading.readOptions),
+            base: try TensorStore(opening: base, options: reading.readOptions(threads: threads)),
             experts: try zip(names, experts).map {
-                (name: $0, store: try TensorStore(opening: $1, options: reading.readOptions))
+                (
+                    name: $0,
+                    store: try TensorStore(
+                        opening: $1, options: reading.readOptions(sharedBase: base, threads: threads))
+                )
             }, selection: selection.selection)
         let level = per ?? (session.json ? .tensor : .model)
         session.progress.begin("comparing", total: nil, unit: .items("tensors"))

@@ -34,7 +34,7 @@ struct Verify: ToolCommand {
             let reader = try CheckpointFormat.open(
                 checkpoint, options: input.readOptions(base: base.base, threads: session.budget.threads))
             reader.warnings.forEach(session.warn)
-            verification = try reader.verify(deep: deep)
+            verification = try session.verify(reader, deep: deep)
         } catch let error as FormatError where error.category.isDamage {
             // Damage in what had to be decoded to learn about the tensor at all.
             verification = Verification(damage: [Damage(error, in: checkpoint)])

@@ -9,7 +9,7 @@ extension BenchmarkCase {
     /// The codec of the native format in memory, checksums included, beside a plain copy and plain zstd; and rows of a file.
     static let skein = BenchmarkCase(
         name: "skein", question: "How fast is the native format, beside memcpy and zstd -1 of the same bytes?",
-        options: "[--checkpoint FILE [--base FILE]] [--megabytes 128] [--threads 1] [--runs 5] [--level default] "
+        options: "[--checkpoint FILE [--base FILE]] [--megabytes 128] [--threads N] [--runs 5] [--level default] "
             + "[--chunk-kib 1024] [--rows 2000] [--folder /tmp]"
     ) { options in
         let folder = try SyntheticFolder(options)
@@ -27,13 +27,11 @@ extension BenchmarkCase {
             throw BenchmarkUsage(message: "--level is fast, default or max")
         }
         let settings = SkeinOptions(level: level, chunkByteCount: try options.number("chunk-kib", default: 1024) << 10)
-        let threads = try options.number("threads", default: 1)
+        let threads = try options.budget().threads
         let runs = try options.number("runs", default: 5)
-        let run = try SkeinRun(store, base: base, options: settings, threads: threads, runs: runs)
-        print("\(path.lastComponent?.string ?? ""): \(run.byteCount) bytes, \(threads) threads, best of \(runs)")
-        try run.floors()
-        try run.codec("", base: false)
-        if base != nil { try run.codec("delta ", base: true) }
+        let run = try SkeinRun(store, base: base, options: settings, threads: threads)
+        print("\(path.lastComponent?.string ?? ""): \(run.byteCount) bytes, best of \(runs), all in turn")
+        try run.measure(runs: runs)
         try rowAccess(store, folder: folder, options: settings, rows: try options.number("rows", default: 2000))
     }
 
@@ -64,91 +62,146 @@ extension BenchmarkCase {
 }
 
 /// One checkpoint in memory, coded again and again.
-private struct SkeinRun {
+private final class SkeinRun {
     let byteCount: Int
     private let descriptors: [TensorDescriptor]
     private let tensors: [TensorBytes]
-    private let bases: [TensorBytes?]
-    private let options: SkeinOptions
-    private let threads: Int
-    private let runs: Int
-    private let target: AlignedBuffer
+    private let bases: [TensorBytes?]?
+    private let threads: [Int]
+    private let plain: SkeinCodedTensors
+    private let delta: SkeinCodedTensors
+    private let pieces: ZstdPieces
+    private let targets: [AlignedBuffer]
 
-    init(_ store: TensorStore, base: TensorStore?, options: SkeinOptions, threads: Int, runs: Int) throws {
-        descriptors = store.descriptors
+    init(_ store: TensorStore, base: TensorStore?, options: SkeinOptions, threads: Int) throws {
+        let descriptors = store.descriptors
+        self.descriptors = descriptors
         byteCount = descriptors.reduce(0) { $0 + $1.byteCount }
-        tensors = try store.descriptors.indices.map { try store.reader.bytes(of: $0) }
-        bases = try store.descriptors.map { descriptor in
-            guard let match = base?.descriptor(named: descriptor.name), match == descriptor else { return nil }
-            return try base?.bytes(of: descriptor.name)
-        }
-        self.options = options
-        self.threads = threads
-        self.runs = runs
-        target = try AlignedBuffer(byteCount: descriptors.map(\.byteCount).max() ?? 0)
-    }
-
-    private func report(_ what: String, _ time: Measurement, _ size: Int? = nil) {
-        let share = size.map { "\(fixed(100 * Double($0) / Double(byteCount), 2)) %, " } ?? ""
-        let bytes = Double(byteCount) * 1e-9
-        print(
-            "\(what): \(share)\(fixed(bytes / time.wallSeconds, 2)) GB/s, \(fixed(bytes / time.processorSeconds, 2)) by CPU"
-        )
-    }
-
-    /// A plain copy, and zstd at level 1 over pieces of 1 MiB, both on one thread.
-    func floors() throws {
-        let copy = Series(runs: runs) {
-            for tensor in tensors {
-                tensor.withUnsafeBytes { target.address.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        tensors = try descriptors.indices.map { try store.reader.bytes(of: $0) }
+        bases = try base.map { base in
+            try descriptors.map { descriptor in
+                guard let match = base.descriptor(named: descriptor.name), match == descriptor else { return nil }
+                return try base.bytes(of: descriptor.name)
             }
         }
-        report("memcpy", copy.best)
-        let piece = 1 << 20
-        let room = ZSTD_compressBound(piece)
-        let pieceCount = descriptors.reduce(0) { $0 + ($1.byteCount + piece - 1) / piece }
-        let output = try AlignedBuffer(byteCount: room * pieceCount)
-        guard let encoder = ZSTD_createCCtx(), let decoder = ZSTD_createDCtx() else { return }
-        defer {
-            ZSTD_freeCCtx(encoder)
-            ZSTD_freeDCtx(decoder)
+        self.threads = threads > 1 ? [1, threads] : [1]
+        plain = try SkeinCodedTensors(descriptors, options: options)
+        delta = try SkeinCodedTensors(descriptors, options: options)
+        pieces = try ZstdPieces(byteCounts: descriptors.map(\.byteCount))
+        targets = try descriptors.map { try AlignedBuffer(byteCount: $0.byteCount) }
+    }
+
+    /// One row of the result.
+    private struct Row {
+        let label: String
+        let threads: Int
+        var byteCount: () -> Int? = { nil }
+        let run: () throws -> Void
+        var best: Measurement?
+    }
+
+    /// Takes the cases in turn, so that a drift of the machine meets all of them, and prints the best of each.
+    func measure(runs: Int) throws {
+        var rows = [
+            Row(label: "memcpy", threads: 1) { [self] in
+                for (tensor, target) in zip(tensors, targets) {
+                    tensor.withUnsafeBytes { target.mutableBytes.copyMemory(from: $0) }
+                }
+            },
+            Row(label: "zstd -1 encode", threads: 1, byteCount: { [pieces] in pieces.codedByteCount }) { [self] in
+                pieces.encode(tensors)
+            },
+            Row(label: "zstd -1 decode", threads: 1) { [self] in pieces.decode(into: targets) },
+        ]
+        let none = [TensorBytes?](repeating: nil, count: tensors.count)
+        for (label, coded, bases) in [("", plain, none)] + (bases.map { [("delta ", delta, $0)] } ?? []) {
+            for threads in threads {
+                rows.append(
+                    Row(label: "\(label)encode", threads: threads, byteCount: { coded.byteCount }) { [self] in
+                        try coded.encode(tensors, bases: bases, threads: threads)
+                    })
+            }
+            for threads in threads {
+                rows.append(
+                    Row(label: "\(label)decode", threads: threads) { [self] in
+                        try coded.decode(into: targets, bases: bases, threads: threads)
+                    })
+            }
         }
-        var sizes = [Int](repeating: 0, count: pieceCount)
-        func forEachPiece(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
-            var number = 0
-            for tensor in tensors {
-                tensor.withUnsafeBytes { bytes in
-                    for start in stride(from: 0, to: bytes.count, by: piece) {
-                        body(number, UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + piece)]))
-                        number += 1
-                    }
+        for _ in 0..<runs {
+            for number in rows.indices {
+                let time = try Measurement { try rows[number].run() }
+                if time.wallSeconds < rows[number].best?.wallSeconds ?? .infinity { rows[number].best = time }
+            }
+        }
+        for row in rows {
+            guard let best = row.best else { continue }
+            let share = row.byteCount().map { "\(fixed(100 * Double($0) / Double(byteCount), 2)) %, " } ?? ""
+            let bytes = Double(byteCount) * 1e-9
+            let alone = rows.first { $0.label == row.label && $0.threads == 1 }?.best
+            let gain =
+                row.threads == 1
+                ? "" : ", \(fixed((alone?.wallSeconds ?? .nan) / best.wallSeconds, 2)) times one thread"
+            print(
+                "\(row.label), \(row.threads) \(row.threads == 1 ? "thread" : "threads"): \(share)"
+                    + "\(fixed(bytes / best.wallSeconds, 2)) GB/s, \(fixed(bytes / best.processorSeconds, 2)) by CPU\(gain)"
+            )
+        }
+    }
+}
+
+/// Plain zstd at level 1 over pieces of 1 MiB on one thread: what a general compressor does with the same bytes.
+private final class ZstdPieces {
+    private static let pieceByteCount = 1 << 20
+    private let room = ZSTD_compressBound(pieceByteCount)
+    private let output: AlignedBuffer
+    private var sizes: [Int]
+    // Safety: made in init, freed in deinit, used by one thread.
+    private let encoder: OpaquePointer
+    private let decoder: OpaquePointer
+
+    init(byteCounts: [Int]) throws {
+        sizes = Array(
+            repeating: 0,
+            count: byteCounts.reduce(0) { $0 + ($1 + Self.pieceByteCount - 1) / Self.pieceByteCount })
+        output = try AlignedBuffer(byteCount: room * sizes.count)
+        guard let encoder = ZSTD_createCCtx(), let decoder = ZSTD_createDCtx() else {
+            throw IOError(code: "io.memory", message: "cannot allocate a compressor", file: nil)
+        }
+        self.encoder = encoder
+        self.decoder = decoder
+    }
+
+    deinit {
+        ZSTD_freeCCtx(encoder)
+        ZSTD_freeDCtx(decoder)
+    }
+
+    var codedByteCount: Int { sizes.reduce(0, +) }
+
+    func encode(_ tensors: [TensorBytes]) {
+        var number = 0
+        for tensor in tensors {
+            tensor.withUnsafeBytes { bytes in
+                for start in stride(from: 0, to: bytes.count, by: Self.pieceByteCount) {
+                    sizes[number] = ZSTD_compressCCtx(
+                        encoder, output.address + number * room, room, bytes.baseAddress! + start,
+                        min(Self.pieceByteCount, bytes.count - start), 1)
+                    number += 1
                 }
             }
         }
-        let encoding = Series(runs: runs) {
-            forEachPiece { number, bytes in
-                sizes[number] = ZSTD_compressCCtx(
-                    encoder, output.address + number * room, room, bytes.baseAddress, bytes.count, 1)
-            }
-        }
-        report("zstd -1 encode", encoding.best, sizes.reduce(0, +))
-        let decoding = Series(runs: runs) {
-            forEachPiece { number, bytes in
-                ZSTD_decompressDCtx(
-                    decoder, target.address, bytes.count, output.address + number * room, sizes[number])
-            }
-        }
-        report("zstd -1 decode", decoding.best)
     }
 
-    /// Codes all tensors and decodes them again.
-    func codec(_ label: String, base: Bool) throws {
-        let coded = try SkeinCodedTensors(descriptors, options: options)
-        let bases = bases.map { base ? $0 : nil }
-        let encoding = try Series(runs: runs) { try coded.encode(tensors, bases: bases, threads: threads) }
-        report("\(label)encode", encoding.best, coded.byteCount)
-        let targets = try descriptors.map { try AlignedBuffer(byteCount: $0.byteCount) }
-        let decoding = try Series(runs: runs) { try coded.decode(into: targets, bases: bases, threads: threads) }
-        report("\(label)decode", decoding.best)
+    func decode(into targets: [AlignedBuffer]) {
+        var number = 0
+        for target in targets {
+            for start in stride(from: 0, to: target.byteCount, by: Self.pieceByteCount) {
+                ZSTD_decompressDCtx(
+                    decoder, target.address + start, min(Self.pieceByteCount, target.byteCount - start),
+                    output.address + number * room, sizes[number])
+                number += 1
+            }
+        }
     }
 }

@@ -58,7 +58,9 @@ import Testing
         var warnings: [String] { [] }
         func isMapped(_ index: Int) -> Bool { false }
         func location(of index: Int) -> StoredLocation { reader.location(of: index) }
-        func verify() throws -> Verification { try reader.verify() }
+        func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {
+            try reader.verify(deep: deep, threads: threads, progress: progress)
+        }
         func bytes(of index: Int) throws -> TensorBytes {
             let copy = try AlignedBuffer(byteCount: descriptors[index].byteCount)
             try reader.bytes(of: index).withUnsafeBytes { copy.mutableBytes.copyMemory(from: $0) }

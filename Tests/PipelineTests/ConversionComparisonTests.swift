@@ -107,6 +107,23 @@ import Testing
         #expect(difference.changes.allSatisfy { $0.maximum == nil && $0.rootMeanSquare == nil })
     }
 
+    /// F8_E4M3: 38 is 1, 40 is 2, 00 and 80 are zeros, 7F is NaN; F8_E5M2: 3C is 1. BF16: 3F80 is 1, 4040 is 3.
+    @Test func eightBitFloatsAreNumbers() throws {
+        let same = try compare(
+            [("x", .f8E4M3, [4], [0x38, 0x40, 0x00, 0x7F])], [("x", .f8E4M3, [4], [0x38, 0x38, 0x80, 0x7F])])
+        let change = try #require(same.changes.first)
+        #expect(change.differingCount == 1)
+        #expect(change.maximum == 1)
+        #expect(change.rootMeanSquare == 0.5)
+        #expect(
+            try compare([("x", .f8E4M3, [1], [0x40])], [("x", .f8E4M3, [1], [0x38])], tolerance: 1).isEmpty)
+        let other = try compare([("x", .f8E4M3, [1], [0x38])], [("x", .f8E5M2, [1], [0x3C])])
+        #expect(other.changes.first?.maximum == 0)
+        let wide = try compare([("x", .f8E5M2, [2], [0x3C, 0x3C])], [("x", .bf16, [2], [0x80, 0x3F, 0x40, 0x40])])
+        #expect(wide.changes.first?.maximum == 2)
+        #expect(wide.changes.first?.differingCount == 1)
+    }
+
     @Test func sumsDoNotDependOnThreads() throws {
         let count = 3 << 20
         let a = try make("a.safetensors", [("x", .f32, [count], floats((0..<count).map { Float($0 % 977) * 0.37 }))])

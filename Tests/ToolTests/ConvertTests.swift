@@ -74,11 +74,47 @@ import Testing
         let tool = try Tool()
         #expect(try tool.run("convert", base, "model/").output.hasPrefix("model/model.safetensors: 30 tensors"))
         #expect(try tool.run("diff", base, "model").status == 0)
-        #expect(try tool.run("convert", base, "sharded/", "--shard-size", "100KiB").status == 0)
+        let outcome = try tool.run("convert", base, "sharded/", "--shard-size", "100KiB")
+        #expect(outcome.status == 0)
+        #expect(
+            outcome.output.hasPrefix("sharded/model.safetensors.index.json: 30 tensors written as safetensors, "))
+        #expect(outcome.output.hasSuffix(" in 3 shards\n"))
         let files = try tool.run("inspect", "sharded", "--json").json()["files"].items.compactMap(\.string)
         #expect(files.count > 3)
         #expect(try tool.run("diff", base, "sharded").status == 0)
         #expect(try tool.run("verify", "sharded", "--json").json()["ok"].bool == true)
+    }
+
+    /// Shards of the checkpoint that was replaced go with it, and nothing else does.
+    @Test func leavesNoShardsOfTheOldCheckpoint() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "model/", "--shard-size", "60KiB").status == 0)
+        let many = try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string)
+        #expect(many.count > 5)
+        #expect(try tool.shell("touch model/model-00001-of-00099.safetensors model/config.json").status == 0)
+        // Not forced, it changes nothing.
+        #expect(try tool.run("convert", base, "model/", "--shard-size", "150KiB").status == 4)
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string).count == many.count
+                + 2)
+        // The input is the old checkpoint.
+        #expect(try tool.run("convert", "model", "model/", "--shard-size", "150KiB", "--force").status == 0)
+        let left = try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string).sorted()
+        #expect(
+            left == [
+                "config.json", "model-00001-of-00002.safetensors", "model-00001-of-00099.safetensors",
+                "model-00002-of-00002.safetensors", "model.safetensors.index.json",
+            ])
+        #expect(try tool.run("diff", base, "model").status == 0)
+    }
+
+    @Test func helpIsShortAboutTypes() throws {
+        let help = try Tool().run("convert", "--help").output
+        #expect(help.contains("(values: F16, BF16, F32,"))
+        #expect(!help.contains("F8_E4M3FNUZ"))
+        let refused = try Tool().run("convert", base, "x.npz", "--dtype", "float")
+        #expect(refused.status == 2)
+        #expect(refused.errors.contains("'F16', 'BF16', 'F32' or 'F64'"))
     }
 
     @Test(arguments: [

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import SystemPackage
 import Testing
@@ -131,6 +132,25 @@ import Testing
         #expect(healthy.output.hasSuffix("nothing is lost\n"))
     }
 
+    /// Damage between the chunks and in a second copy costs no tensor: all are written, and it is only warned of, once.
+    @Test func salvagesInSpiteOfDamageThatCostsNothing() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "base.skein").status == 0)
+        let reader = try SkeinReader(opening: tool.folder.file("base.skein"))
+        let ends = reader.descriptors.indices.map { reader.location(of: $0).range.upperBound }
+        let padding = try #require(ends.first { $0 % 64 != 0 })
+        for (offset, text) in [(padding, "padding"), (try byteCount(tool, "base.skein") - 20, "footer")] {
+            try damage(tool, "base.skein", at: offset, to: "damaged.skein")
+            let outcome = try tool.run("convert", "damaged.skein", "all.safetensors", "--salvage", "--force", "--quiet")
+            #expect(outcome.status == 0)
+            #expect(outcome.output.hasSuffix("nothing is lost\n"))
+            #expect(outcome.errors.split(separator: "\n").count == 1)
+            #expect(outcome.errors.contains(text))
+            #expect(try tool.run("diff", base, "all.safetensors").status == 0)
+            #expect(try tool.run("verify", "damaged.skein").status == 1)
+        }
+    }
+
     @Test func optionsThatMakeNoSenseAreRefused() throws {
         let tool = try Tool()
         for arguments in [
@@ -141,6 +161,25 @@ import Testing
             #expect(try tool.run(["convert"] + arguments).status == 2)
         }
         #expect(try tool.run("convert", base, "a.skein", "--base", "nowhere.skein").status == 3)
+    }
+
+    /// Of an empty tensor nothing is decoded; the digest is that of no bytes.
+    @Test func readsAFileOfEmptyTensors() throws {
+        let tool = try Tool()
+        let header = #"{"none":{"dtype":"BF16","shape":[0,7],"data_offsets":[0,0]}}"#
+        let bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian, Array.init) + Array(header.utf8)
+        _ = try tool.folder.write(bytes, to: "empty.safetensors")
+        for options in [[], ["--store"]] {
+            let written = try tool.run(["convert", "empty.safetensors", "empty.skein", "--force"] + options)
+            #expect(written.status == 0, "\(written.errors)")
+            let outcome = try tool.run("inspect", "empty.skein", "--stats", "--checksum", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let digest = try outcome.json()["tensors"][0]["sha256"].string
+            #expect(digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+            #expect(try tool.run("diff", "empty.skein", "empty.safetensors").status == 0)
+            #expect(try tool.run("verify", "empty.skein", "--deep").status == 0)
+            #expect(try tool.run("inspect", "empty.skein", "--histogram", "none").status == 2)
+        }
     }
 
     @Test func storedTensorsAreMappable() throws {

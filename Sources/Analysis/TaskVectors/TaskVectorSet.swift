@@ -101,11 +101,10 @@ public struct TaskVectorSet: Sendable {
             } while next < tensors.count && decoded + decodedByteCount(next) <= Self.batchByteCount
             let loaded = batch
             let chunks = loaded.indices.flatMap { place in loaded[place].chunks.map { (place, $0) } }
-            let done = FirstFailure<R>(count: chunks.count)
-            parallelChunks(count: chunks.count, threads: threads) { number in
-                done.run(number) { try body(loaded[chunks[number].0], chunks[number].1) }
+            let found = try parallelMap(count: chunks.count, threads: threads) { number in
+                try body(loaded[chunks[number].0], chunks[number].1)
             }
-            results += zip(chunks, try done.results()).map { (tensor: loaded[$0.0].tensor, result: $1) }
+            results += zip(chunks, found).map { (tensor: loaded[$0.0].tensor, result: $1) }
         }
         return results
     }

@@ -21,26 +21,23 @@ extension TaskVectorSet {
             (cost(places[a]), b) > (cost(places[b]), a)
         }
         let gate = MemoryGate(limit: memory ?? Int.max)
-        let done = FirstFailure<(Int, TaskVectorSpectra)>(count: order.count)
-        parallelChunks(count: order.count, threads: budget.threads) { number in
-            done.run(number) {
-                let tensor = tensors[places[order[number]]]
-                let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
-                do {
-                    let bytes =
-                        try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
-                        + 4 * rows * columns + 4 * min(rows, columns) * (rows + columns + 3 * min(rows, columns))
-                    gate.enter(bytes)
-                    defer { gate.leave(bytes) }
-                    let spectra = try measure(places[order[number]], tensor, energyRank: energyRank)
-                    progress(tensor)
-                    return (order[number], spectra)
-                } catch let error as DecompositionError {
-                    throw AnalysisError(error, tensor: tensor)
-                }
+        let spectra = try parallelMap(count: order.count, threads: budget.threads) { number in
+            let tensor = tensors[places[order[number]]]
+            let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
+            do {
+                let bytes =
+                    try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
+                    + 4 * rows * columns + 4 * min(rows, columns) * (rows + columns + 3 * min(rows, columns))
+                gate.enter(bytes)
+                defer { gate.leave(bytes) }
+                let spectra = try measure(places[order[number]], tensor, energyRank: energyRank)
+                progress(tensor)
+                return (place: order[number], spectra: spectra)
+            } catch let error as DecompositionError {
+                throw AnalysisError(error, tensor: tensor)
             }
         }
-        return try done.results().sorted { $0.0 < $1.0 }.map(\.1)
+        return spectra.sorted { $0.place < $1.place }.map(\.spectra)
     }
 
     /// The matrices that `spectra` decomposes.

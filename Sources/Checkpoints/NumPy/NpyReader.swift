@@ -1,4 +1,3 @@
-import Glibc
 public import SystemPackage
 public import TensorCore
 
@@ -45,32 +44,16 @@ public final class NpyReader: CheckpointReader {
     public func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: data) }
 
     /// Reads the file to its end, which is all that can be checked: the format has no checksum.
-    public func verify() throws -> Verification {
-        let descriptor: FileDescriptor
-        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) } catch {
-            throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
-        }
-        defer { try? descriptor.close() }
-        let block = try AlignedBuffer(byteCount: 1 << 20)
-        var position = 0
-        do {
-            while true {
-                let count = try descriptor.read(fromAbsoluteOffset: Int64(position), into: block.mutableBytes)
-                if count == 0 { break }
-                position += count
-            }
-        } catch {
-            return Verification(checkedByteCount: position, damage: [damage(from: position, "cannot be read")])
-        }
-        if position < file.byteCount {
-            return Verification(checkedByteCount: position, damage: [damage(from: position, "was cut off")])
-        }
-        return Verification(checkedByteCount: position)
-    }
-
-    private func damage(from position: Int, _ reason: String) -> Damage {
-        Damage(
-            tensor: Self.tensorName, file: path, offset: position, byteCount: file.byteCount - position,
-            reason: "the rest of the file \(reason)")
+    public func verify(
+        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
+        let faults = try FileScan.faults(of: path, byteCount: file.byteCount, threads: threads, progress: progress)
+        return Verification(
+            checkedByteCount: file.byteCount - faults.reduce(0) { $0 + $1.range.count },
+            damage: faults.map { fault in
+                Damage(
+                    tensor: Self.tensorName, file: path, offset: fault.range.lowerBound,
+                    byteCount: fault.range.count, reason: "the data \(fault.reason)")
+            })
     }
 }

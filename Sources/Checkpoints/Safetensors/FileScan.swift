@@ -1,37 +1,61 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import TensorCore
 
-/// Reads a file from end to end through a buffer, where a bad sector is an error and not a signal.
+/// Reads a file from end to end through buffers, where a bad sector is an error and not a signal.
 enum FileScan {
+    /// A block that could not be read to its end.
+    struct Fault: Hashable, Sendable {
+        let range: Range<Int>
+        /// Nil when the file was cut short since it was opened.
+        let errno: Errno?
+
+        var reason: String { errno.map { "cannot be read: \($0)" } ?? "was cut off" }
+    }
+
     private static let blockByteCount = 4 << 20
 
-    /// Reads the first `byteCount` bytes in blocks.
+    /// Reads the first `byteCount` bytes, several blocks at a time.
     ///
-    /// - Parameter visit: receives each range, with the error when it could not be read.
-    /// - Throws: `IOError` when the file cannot be opened or there is no memory for the buffer.
-    static func read(_ path: FilePath, byteCount: Int, _ visit: (Range<Int>, Errno?) -> Void) throws(IOError) {
-        let descriptor = open(path.string, O_RDONLY | O_CLOEXEC)
+    /// - Parameter progress: receives the bytes read since the last call, from any thread.
+    /// - Returns: what could not be read, in the order of the file.
+    /// - Throws: `IOError` when the file cannot be opened or there is no memory for the buffers.
+    static func faults(
+        of path: FilePath, byteCount: Int, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> [Fault] {
+        let descriptor = open(path.string, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw IOError(Errno(rawValue: errno), action: "open \(path.string)", path: path)
         }
         defer { close(descriptor) }
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
-        let buffer = try AlignedBuffer(byteCount: min(blockByteCount, max(byteCount, 1)), alignment: 4096)
-        defer { withExtendedLifetime(buffer) {} }
-        var position = 0
-        while position < byteCount {
-            let wanted = min(buffer.byteCount, byteCount - position)
-            let count = pread(descriptor, buffer.address, wanted, position)
-            if count < 0, errno == EINTR { continue }
-            if count > 0 {
-                visit(position..<position + count, nil)
-                position += count
-            } else {
-                // Zero bytes before the end: the file was cut short since it was opened.
-                visit(position..<position + wanted, count == 0 ? .ioError : Errno(rawValue: errno))
-                position += wanted
-            }
+        let buffers = LendingPool {
+            try AlignedBuffer(byteCount: min(blockByteCount, max(byteCount, 1)), alignment: 4096)
         }
+        let faults = Mutex<[Fault]>([])
+        let blockCount = byteCount / blockByteCount + (byteCount % blockByteCount > 0 ? 1 : 0)
+        try concurrently(count: blockCount, threads: threads) { block in
+            let start = block * blockByteCount
+            let range = start..<min(byteCount - start, blockByteCount) + start
+            let fault = try buffers.with { read(range, of: descriptor, into: $0) }
+            if let fault { faults.withLock { $0.append(fault) } }
+            progress(range.count)
+        }
+        return faults.withLock { $0.sorted { $0.range.lowerBound < $1.range.lowerBound } }
+    }
+
+    /// - Returns: the part of the range that could not be read.
+    private static func read(_ range: Range<Int>, of descriptor: Int32, into buffer: AlignedBuffer) -> Fault? {
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let count = pread(descriptor, buffer.address, range.upperBound - position, position)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                return Fault(range: position..<range.upperBound, errno: count == 0 ? nil : Errno(rawValue: errno))
+            }
+            position += count
+        }
+        return nil
     }
 }

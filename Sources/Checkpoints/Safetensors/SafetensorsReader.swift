@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 import TensorCore
 
@@ -34,25 +33,25 @@ public final class SafetensorsReader: CheckpointReader {
     public func bytes(of index: Int) -> TensorBytes { TensorBytes(mapped: file, range: ranges[index]) }
 
     /// Reads the whole file. The format has no checksums, so damage is what the disk cannot return.
-    public func verify() throws -> Verification {
-        var result = Verification()
-        try FileScan.read(path, byteCount: file.byteCount) { range, errno in
-            guard let errno else {
-                result.checkedByteCount += range.count
-                return
-            }
-            let reason = "cannot be read: \(errno)"
+    public func verify(
+        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
+        var result = Verification(checkedByteCount: file.byteCount)
+        for fault in try FileScan.faults(of: path, byteCount: file.byteCount, threads: threads, progress: progress) {
+            let range = fault.range
+            result.checkedByteCount -= range.count
             for index in tensors(in: range) {
                 let overlap = ranges[index].clamped(to: range)
                 result.damage.append(
                     Damage(
                         tensor: descriptors[index].name, file: path, offset: overlap.lowerBound,
-                        byteCount: overlap.count, reason: reason))
+                        byteCount: overlap.count, reason: fault.reason))
             }
             if range.lowerBound < (ranges.first?.lowerBound ?? range.upperBound) {
                 result.damage.append(
                     Damage(
-                        tensor: nil, file: path, offset: range.lowerBound, byteCount: range.count, reason: reason))
+                        tensor: nil, file: path, offset: range.lowerBound, byteCount: range.count, reason: fault.reason)
+                )
             }
         }
         return result

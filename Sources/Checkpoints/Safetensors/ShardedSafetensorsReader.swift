@@ -117,11 +117,13 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         shards[places[index].shard].location(of: places[index].index)
     }
 
-    /// Reads all shards; see `SafetensorsReader.verify()`.
-    public func verify() throws -> Verification {
+    /// Reads all shards; see `SafetensorsReader.verify(deep:threads:progress:)`.
+    public func verify(
+        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
         var result = Verification()
         for shard in shards {
-            let part = try shard.verify()
+            let part = try shard.verify(deep: deep, threads: threads, progress: progress)
             result.checkedByteCount += part.checkedByteCount
             result.damage += part.damage
         }

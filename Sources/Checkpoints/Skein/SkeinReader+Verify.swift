@@ -7,7 +7,9 @@ extension SkeinReader {
     /// - Parameter deep: also decode every chunk and compare the contents of each tensor with its hash.
     /// - Throws: `FormatError` when the file cannot be understood at all, and `missing_base` or `wrong_base` from a deep check
     ///   of a file that needs one; `IOError`.
-    public func verify(deep: Bool) throws -> Verification {
+    public func verify(
+        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
         var result = Verification(checkedByteCount: file.byteCount)
         result.damage = try SkeinFrame(file, salvaging: true).damage
         let chunks = index.tensors.enumerated().flatMap { number, tensor in
@@ -15,8 +17,9 @@ extension SkeinReader {
         }
         let found = Mutex([[Damage]](repeating: [], count: chunks.count))
         let digests = deep ? index.tensors.map { BlockDigests(byteCount: $0.descriptor.byteCount) } : []
-        try concurrently(count: chunks.count, threads: options.threads) { [self] position in
+        try concurrently(count: chunks.count, threads: threads) { [self] position in
             let (tensor, chunk) = chunks[position]
+            defer { progress(index.chunks[index.tensors[tensor].chunks.lowerBound + chunk].range.count) }
             let damage = try check(chunk, of: tensor, digests: deep ? digests[tensor] : nil)
             if !damage.isEmpty { found.withLock { $0[position] = damage } }
         }
@@ -33,8 +36,6 @@ extension SkeinReader {
         }
         return result
     }
-
-    public func verify() throws -> Verification { try verify(deep: false) }
 
     /// What is wrong with one chunk.
     private func check(_ chunk: Int, of number: Int, digests: BlockDigests?) throws -> [Damage] {

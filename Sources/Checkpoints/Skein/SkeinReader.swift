@@ -154,7 +154,9 @@ public final class SkeinReader: CheckpointReader {
     }
 
     private func openBaseStore() throws -> TensorStore {
-        if let path = options.base { return try TensorStore(opening: path, options: options.withoutBase) }
+        if let path = options.base(recordedAs: index.base?.fileName, beside: path) {
+            return try TensorStore(opening: path, options: options.withoutBase)
+        }
         guard let reference = index.base else {
             throw FormatError(.badChunk, "a chunk of \(path.string) needs a base but none is recorded", file: path)
         }

@@ -1,6 +1,5 @@
 import Checkpoints
 import Kernels
-import Synchronization
 import TensorCore
 
 /// How two checkpoints differ.
@@ -31,8 +30,10 @@ public struct CheckpointDifference: Sendable {
 
 /// Compares two checkpoints of any format, tensor by tensor.
 ///
-/// F16, BF16, F32 and F64 are compared as numbers, also with each other: zeros of either sign are equal, NaN only equals
-/// NaN with the same bits of the same type. All other types are compared bit for bit, element by element.
+/// F16, BF16, F32, F64 and the eight-bit floats are compared as numbers, also with each other: zeros of either sign are equal,
+/// NaN only equals NaN with the same bits of the same type. All other types are compared bit for bit, element by element.
+///
+/// Tensors that must be decoded are read in pieces where their format has pieces; `workingByteCount` says what a thread takes.
 public struct CheckpointComparison: Sendable {
     public var selection: TensorSelection
     /// The absolute difference up to which two numbers are the same.
@@ -57,7 +58,9 @@ public struct CheckpointComparison: Sendable {
         let indexB: Int
 
         /// Whether values can be compared at all, and whether as numbers.
-        var areNumbers: Bool { a.shape == b.shape && a.dtype.isComputable && b.dtype.isComputable }
+        var areNumbers: Bool {
+            a.shape == b.shape && ElementDifference.areNumbers(a.dtype) && ElementDifference.areNumbers(b.dtype)
+        }
         var areComparable: Bool { areNumbers || a.shape == b.shape && a.dtype == b.dtype }
     }
 
@@ -68,35 +71,34 @@ public struct CheckpointComparison: Sendable {
         _ a: TensorStore, _ b: TensorStore, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> CheckpointDifference {
         let pairs = pairs(a, b)
-        var chunks: [(pair: Int, elements: Range<Int>)] = []
+        var pieces: [(pair: Int, elements: Range<Int>)] = []
         for (number, pair) in pairs.enumerated() where pair.areComparable {
             let count = pair.a.elementCount
-            // A tensor that must be decoded is decoded once, so it is one chunk, walked in steps.
-            let isMapped = a.reader.isMapped(pair.indexA) && b.reader.isMapped(pair.indexB)
-            let size = isMapped ? Self.chunkElementCount : max(count, 1)
+            let size = max(pieceElementCount(of: pair.a, pair.indexA, a), pieceElementCount(of: pair.b, pair.indexB, b))
             for start in stride(from: 0, to: count, by: size) {
-                chunks.append((number, start..<min(count - start, size) + start))
+                pieces.append((number, start..<min(count - start, size) + start))
             }
         }
-        let partials = Mutex([ElementDifference](repeating: ElementDifference(), count: chunks.count))
-        let scratch = ScratchPool(byteCount: ElementDifference.scratchByteCount)
+        let scratch = BufferPool(byteCount: ElementDifference.scratchByteCount)
+        let windowsA = BufferPool(byteCount: pairs.map { windowByteCount(of: $0.indexA, a) }.max() ?? 0)
+        let windowsB = BufferPool(byteCount: pairs.map { windowByteCount(of: $0.indexB, b) }.max() ?? 0)
         let tolerance = tolerance
-        try forEachChunk(count: chunks.count, threads: threads) { [chunks] number in
-            let chunk = chunks[number]
-            let pair = pairs[chunk.pair]
-            let bytesA = try a.reader.bytes(of: pair.indexA)
-            let bytesB = try b.reader.bytes(of: pair.indexB)
-            var difference = ElementDifference()
+        let partials = try parallelMap(count: pieces.count, threads: threads) { [pieces] number in
+            let piece = pieces[number]
+            let pair = pairs[piece.pair]
+            let windowA = try TensorWindow(
+                a.reader, pair.indexA, in: pair.a.dtype.byteRange(of: piece.elements), pool: windowsA)
+            let windowB = try TensorWindow(
+                b.reader, pair.indexB, in: pair.b.dtype.byteRange(of: piece.elements), pool: windowsB)
+            var differences: [ElementDifference] = []
             for start in stride(
-                from: chunk.elements.lowerBound, to: chunk.elements.upperBound, by: Self.chunkElementCount)
+                from: piece.elements.lowerBound, to: piece.elements.upperBound, by: Self.chunkElementCount)
             {
-                let end = min(chunk.elements.upperBound - start, Self.chunkElementCount) + start
-                try bytesA.withUnsafeBytes { allA in
-                    try bytesB.withUnsafeBytes { allB in
-                        let partA = pair.a.dtype.slice(start..<end, of: allA)
-                        let partB = pair.b.dtype.slice(start..<end, of: allB)
+                let end = min(piece.elements.upperBound - start, Self.chunkElementCount) + start
+                try windowA.withBytes(pair.a.dtype.byteRange(of: start..<end)) { partA in
+                    try windowB.withBytes(pair.b.dtype.byteRange(of: start..<end)) { partB in
                         try scratch.withBuffer { buffer in
-                            difference.combine(
+                            differences.append(
                                 ElementDifference(
                                     partA, pair.a.dtype, partB, pair.b.dtype, tolerance: tolerance, scratch: buffer))
                         }
@@ -104,13 +106,39 @@ public struct CheckpointComparison: Sendable {
                     }
                 }
             }
-            partials.withLock { $0[number] = difference }
+            return differences
         }
+        // Chunk by chunk, so that sums do not depend on what was read together.
         var totals = [ElementDifference](repeating: ElementDifference(), count: pairs.count)
-        for (chunk, partial) in zip(chunks, partials.withLock { $0 }) { totals[chunk.pair].combine(partial) }
+        for (piece, partial) in zip(pieces, partials) { partial.forEach { totals[piece.pair].combine($0) } }
         return CheckpointDifference(
             onlyInA: missing(from: b, in: a), onlyInB: missing(from: a, in: b),
             changes: zip(pairs, totals).compactMap(Self.change), comparedCount: pairs.count)
+    }
+
+    /// The memory that a thread takes for the tensors of both checkpoints that are not mapped.
+    public func workingByteCount(of a: TensorStore, and b: TensorStore) -> Int {
+        pairs(a, b).filter(\.areComparable).map { pair in
+            windowByteCount(of: pair.indexA, a) + a.reader.decodingByteCount(of: pair.indexA)
+                + windowByteCount(of: pair.indexB, b) + b.reader.decodingByteCount(of: pair.indexB)
+        }.max() ?? 0
+    }
+
+    /// How many elements are best read together: all of a tensor that decodes only whole, so that it is decoded once, else as
+    /// many chunks as lie in a piece of the format.
+    private func pieceElementCount(of tensor: TensorDescriptor, _ index: Int, _ store: TensorStore) -> Int {
+        guard store.reader.canReadRanges(of: index) else { return max(tensor.elementCount, 1) }
+        let together = store.reader.decodedTogetherByteCount(of: index)
+        let chunk = tensor.dtype.byteRange(of: 0..<Self.chunkElementCount).count
+        return Self.chunkElementCount * max(1, (together + chunk - 1) / chunk)
+    }
+
+    /// The size of the window for a tensor that is read in ranges.
+    private func windowByteCount(of index: Int, _ store: TensorStore) -> Int {
+        guard !store.reader.isMapped(index), store.reader.canReadRanges(of: index) else { return 0 }
+        let tensor = store.descriptors[index]
+        let elements = min(tensor.elementCount, pieceElementCount(of: tensor, index, store))
+        return max(tensor.dtype.byteRange(of: 0..<elements).count, store.reader.decodedTogetherByteCount(of: index))
     }
 
     /// The bytes that a comparison reads.
@@ -144,8 +172,8 @@ public struct CheckpointComparison: Sendable {
 
 extension DType {
     /// The bytes of a range of elements that begins and ends at whole bytes.
-    fileprivate func slice(_ elements: Range<Int>, of bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    fileprivate func byteRange(of elements: Range<Int>) -> Range<Int> {
         // In this order nothing overflows: the tensor's size in bits fits.
-        UnsafeRawBufferPointer(rebasing: bytes[elements.lowerBound * bitWidth / 8..<elements.upperBound * bitWidth / 8])
+        elements.lowerBound * bitWidth / 8..<elements.upperBound * bitWidth / 8
     }
 }

@@ -15,9 +15,12 @@ struct ElementDifference {
 
     init() {}
 
-    /// Compares two runs of the same number of elements, as numbers where both types compute and bit for bit otherwise.
+    /// Whether elements of a type are compared as numbers.
+    static func areNumbers(_ dtype: DType) -> Bool { canCast(from: dtype, to: .f64) }
+
+    /// Compares two runs of the same number of elements, as numbers where both types are and bit for bit otherwise.
     ///
-    /// - Precondition: equal types, or two that compute; `scratch` has `scratchByteCount` bytes.
+    /// - Precondition: equal types, or two of numbers; `scratch` has `scratchByteCount` bytes.
     init(
         _ a: UnsafeRawBufferPointer, _ typeA: DType, _ b: UnsafeRawBufferPointer, _ typeB: DType, tolerance: Double,
         scratch: UnsafeMutableRawBufferPointer
@@ -26,7 +29,7 @@ struct ElementDifference {
         if typeA == typeB, a.count == b.count, a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0 {
             return
         }
-        if typeA.isComputable, typeB.isComputable {
+        if Self.areNumbers(typeA), Self.areNumbers(typeB) {
             compareNumbers(a, typeA, b, typeB, tolerance: tolerance, scratch: scratch)
         } else {
             differingCount = Self.differingBits(a, b, width: typeA.bitWidth)

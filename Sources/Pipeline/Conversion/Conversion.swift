@@ -28,7 +28,7 @@ public struct Conversion: Sendable {
 
     private let plan: ConversionPlan
     private let store: TensorStore
-    private let threads: Int
+    public var threads: Int
 
     public init(_ plan: ConversionPlan, of store: TensorStore, threads: Int) {
         self.plan = plan
@@ -54,10 +54,12 @@ public struct Conversion: Sendable {
             options: plan.write)
         let chunks = plan.items.indices.flatMap(chunks(of:))
         let overflowCounts = Mutex([Int](repeating: 0, count: plan.items.count))
-        let scratch = ScratchPool(byteCount: Self.chunkByteCount)
-        try forEachChunk(count: chunks.count, threads: threads) { number in
+        let scratch = BufferPool(byteCount: Self.chunkByteCount)
+        let windows = BufferPool(byteCount: plan.items.map(windowByteCount).max() ?? 0)
+        try parallelMap(count: chunks.count, threads: threads) { number in
             let chunk = chunks[number]
-            let overflowCount = try process(chunk, into: writer, scratch: scratch, progress: progress)
+            let overflowCount = try process(
+                chunk, into: writer, windows: windows, scratch: scratch, progress: progress)
             if overflowCount > 0 { overflowCounts.withLock { $0[chunk.item] += overflowCount } }
         }
         let written = try writer.finish()
@@ -76,8 +78,12 @@ public struct Conversion: Sendable {
         let isCopy = item.source.dtype == item.target.dtype
         let total = isCopy ? item.source.byteCount : item.source.elementCount
         guard total > 0 else { return [] }
-        // A tensor that decodes only whole is decoded once; its pieces are walked inside the chunk.
-        let size = store.reader.canReadRanges(of: item.sourceIndex) ? step(of: item, isCopy: isCopy) : total
+        let reader = store.reader
+        let step = step(of: item, isCopy: isCopy)
+        // A tensor that decodes only whole is decoded once, and so is a large piece of one; both are walked inside the chunk.
+        let width = isCopy ? 1 : item.source.dtype.bitWidth / 8
+        let together = reader.decodedTogetherByteCount(of: item.sourceIndex) / width
+        let size = reader.canReadRanges(of: item.sourceIndex) ? max(1, (together + step - 1) / step) * step : total
         return stride(from: 0, to: total, by: size).map { start in
             Chunk(item: number, elements: start..<min(total - start, size) + start, isCopy: isCopy)
         }
@@ -91,33 +97,39 @@ public struct Conversion: Sendable {
 
     /// - Returns: how many finite values became infinite.
     private func process(
-        _ chunk: Chunk, into writer: any CheckpointWriter, scratch: ScratchPool, progress: (Int) -> Void
+        _ chunk: Chunk, into writer: any CheckpointWriter, windows: BufferPool, scratch: BufferPool,
+        progress: (Int) -> Void
     ) throws -> Int {
         let item = plan.items[chunk.item]
-        let reader = store.reader
         let width = chunk.isCopy ? 1 : item.source.dtype.bitWidth / 8
-        var overflowCount = 0
-        func write(_ part: UnsafeRawBufferPointer, from start: Int) throws {
-            overflowCount += try self.write(part, from: start, of: chunk, into: writer, scratch: scratch)
-            progress(part.count)
-        }
-        if !reader.isMapped(item.sourceIndex), reader.canReadRanges(of: item.sourceIndex) {
-            try scratch.withBuffer { buffer in
-                let range = chunk.elements.lowerBound * width..<chunk.elements.upperBound * width
-                let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count])
-                try reader.read(range, of: item.sourceIndex, into: part)
-                try write(UnsafeRawBufferPointer(part), from: chunk.elements.lowerBound)
-            }
-            return overflowCount
-        }
+        let window = try TensorWindow(
+            store.reader, item.sourceIndex, in: chunk.elements.lowerBound * width..<chunk.elements.upperBound * width,
+            pool: windows)
         let step = step(of: item, isCopy: chunk.isCopy)
-        try reader.bytes(of: item.sourceIndex).withUnsafeBytes { source in
-            for start in stride(from: chunk.elements.lowerBound, to: chunk.elements.upperBound, by: step) {
-                let end = min(chunk.elements.upperBound - start, step) + start
-                try write(UnsafeRawBufferPointer(rebasing: source[start * width..<end * width]), from: start)
+        var overflowCount = 0
+        for start in stride(from: chunk.elements.lowerBound, to: chunk.elements.upperBound, by: step) {
+            let end = min(chunk.elements.upperBound - start, step) + start
+            try window.withBytes(start * width..<end * width) { part in
+                overflowCount += try write(part, from: start, of: chunk, into: writer, scratch: scratch)
+                progress(part.count)
             }
         }
         return overflowCount
+    }
+
+    /// The size of the window for a tensor that is read in ranges.
+    private func windowByteCount(of item: ConversionPlan.Item) -> Int {
+        let reader = store.reader
+        guard !reader.isMapped(item.sourceIndex), reader.canReadRanges(of: item.sourceIndex) else { return 0 }
+        let isCopy = item.source.dtype == item.target.dtype
+        let step = step(of: item, isCopy: isCopy) * (isCopy ? 1 : item.source.dtype.bitWidth / 8)
+        return max(
+            min(step, item.source.byteCount), reader.decodedTogetherByteCount(of: item.sourceIndex))
+    }
+
+    /// The memory that a thread takes for tensors that are not mapped.
+    public var workingByteCount: Int {
+        plan.items.map { windowByteCount(of: $0) + store.reader.decodingByteCount(of: $0.sourceIndex) }.max() ?? 0
     }
 
     /// Copies or casts a part of a tensor into the output.
@@ -126,7 +138,7 @@ public struct Conversion: Sendable {
     /// - Returns: how many finite values became infinite.
     private func write(
         _ part: UnsafeRawBufferPointer, from start: Int, of chunk: Chunk, into writer: any CheckpointWriter,
-        scratch: ScratchPool
+        scratch: BufferPool
     ) throws -> Int {
         if chunk.isCopy {
             try writer.write(part, tensor: chunk.item, at: start)

@@ -36,16 +36,21 @@ public struct ExpertSet: Sendable {
 
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the base.
+    ///   - threads: of the readers, where a format decodes on several.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
-    public init(base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles]) throws {
-        let base = try TensorStore(opening: path)
+    public init(
+        base path: FilePath, config: FilePath? = nil, threads: Int = SkeinOptions.availableThreads,
+        experts files: [ExpertFiles]
+    ) throws {
+        let base = try TensorStore(opening: path, options: ReadOptions(threads: threads))
+        let options = ReadOptions(sharedBase: path, threads: threads)
         let backbone = try Backbone(of: base, config: config)
         self.base = base
         self.backbone = backbone
         experts = try files.map { files in
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
-                name: files.name, store: try TensorStore(opening: files.checkpoint), task: task,
+                name: files.name, store: try TensorStore(opening: files.checkpoint, options: options), task: task,
                 data: try files.data.map { try backbone.taskData($0, task: task, name: files.name) })
         }
     }

@@ -30,7 +30,7 @@ public struct RunPipeline: Sendable {
         guard recipe.resolve != nil || recipe.models.contains(where: { $0.head != nil || $0.data != nil }) else {
             return try mergeOnly(started, progress)
         }
-        let set = try ExpertSet(base: try basePath(), experts: recipe.models.map(\.files))
+        let set = try ExpertSet(base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files))
         let originals = set.experts.map { (name: $0.name, store: $0.store) }
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         _ = try mergeStage(base: set.base, originals)
@@ -70,8 +70,15 @@ public struct RunPipeline: Sendable {
     /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
     private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
         let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
-        let base = usesBase ? try recipe.baseModel.map { try TensorStore(opening: $0) } : nil
-        let experts = try recipe.models.map { (name: $0.name, store: try TensorStore(opening: $0.path)) }
+        let base =
+            usesBase
+            ? try recipe.baseModel.map {
+                try TensorStore(opening: $0, options: ReadOptions(threads: budget.threads))
+            } : nil
+        let options = ReadOptions(sharedBase: recipe.baseModel, threads: budget.threads)
+        let experts = try recipe.models.map {
+            (name: $0.name, store: try TensorStore(opening: $0.path, options: options))
+        }
         var report = RunReport(recipe: recipe)
         guard recipe.output != nil else {
             throw RecipeError(

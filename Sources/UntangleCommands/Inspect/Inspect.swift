@@ -1,6 +1,8 @@
 import Analysis
 import ArgumentParser
 import Checkpoints
+import Kernels
+import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
@@ -69,16 +71,16 @@ struct Inspect: ToolCommand {
         // The largest first, so that no thread is left alone with one at the end.
         let order = tensors.indices.sorted { tensors[$0].descriptor.byteCount > tensors[$1].descriptor.byteCount }
         let (stats, checksum, progress) = (stats, checksum, session.progress)
-        let threads = session.workers(decoding: tensors.map(\.index), of: reader)
-        let measurements = try parallelMap(count: order.count, threads: threads) { place in
+        let plan = ReadingPlan(of: tensors.map(\.index), reader, in: session)
+        let measurements = try parallelMap(count: order.count, threads: plan.threads) { place in
             let tensor = tensors[order[place]]
-            let bytes = try reader.bytes(of: tensor.index)
-            let measurement = bytes.withUnsafeBytes { data in
-                TensorMeasurement(
-                    digest: checksum ? TensorDigest(of: data).hexadecimal : nil,
-                    statistics: stats ? TensorStatistics(data, tensor.descriptor.dtype) : nil)
-            }
-            progress.advance(by: tensor.descriptor.byteCount)
+            let byteCount = tensor.descriptor.byteCount
+            let window = try TensorWindow(reader, tensor.index, in: 0..<byteCount, pool: plan.windows)
+            let measurement = TensorMeasurement(
+                digest: checksum ? try window.digest(byteCount: byteCount).hexadecimal : nil,
+                statistics: stats
+                    ? try TensorStatistics(byteCount: byteCount, tensor.descriptor.dtype, read: window.withBytes) : nil)
+            progress.advance(by: byteCount)
             return measurement
         }
         for (place, measurement) in zip(order, measurements) { inspection.tensors[place].measurement = measurement }
@@ -92,8 +94,10 @@ struct Inspect: ToolCommand {
                 "\(checkpoint) has no tensor \"\(name)\"", hint: "run 'untangle inspect \(checkpoint)' to see the names"
             )
         }
-        let dtype = reader.descriptors[index].dtype
-        let histogram = try reader.bytes(of: index).withUnsafeBytes { Histogram($0, dtype) }
+        let (dtype, byteCount) = (reader.descriptors[index].dtype, reader.descriptors[index].byteCount)
+        let plan = ReadingPlan(of: [index], reader, in: session)
+        let window = try TensorWindow(reader, index, in: 0..<byteCount, pool: plan.windows)
+        let histogram = try Histogram(byteCount: byteCount, dtype, read: window.withBytes)
         guard let histogram else {
             throw UsageError(
                 "tensor \"\(name)\" has type \(dtype.rawValue), or no finite element, and has no histogram")

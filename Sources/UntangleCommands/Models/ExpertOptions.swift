@@ -32,14 +32,16 @@ struct ExpertOptions: ParsableArguments {
 
     /// Opens everything.
     ///
-    /// - Parameter data: what each task is measured on.
-    func expertSet(data: [NamedFile] = []) throws -> ExpertSet {
+    /// - Parameters:
+    ///   - data: what each task is measured on.
+    ///   - threads: of the readers, where a format decodes on several.
+    func expertSet(data: [NamedFile] = [], threads: Int) throws -> ExpertSet {
         let names = expert.map(\.name)
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
         return try ExpertSet(
-            base: base, config: config,
+            base: base, config: config, threads: threads,
             experts: expert.map { expert in
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
