@@ -3,20 +3,22 @@ import TensorCore
 
 /// The checksums of the format, by libxxhash: XXH3 with seed 0.
 ///
-/// They find accidents, not forgeries. The library's `_dispatch` entry points hash three times as fast with AVX-512, but on
-/// Zen 4 the loops that split and join planes then run at less than half their speed: coding in all got slower.
+/// They find accidents, not forgeries. The widest vectors of the processor are used where the library has them (see the shim
+/// of `CXXHash`).
 enum SkeinHash {
     /// The blocks of a tree hash. Chunk sizes are multiples of it, so that threads can hash their chunks apart.
     static let blockByteCount = 64 << 10
 
     /// XXH3-64.
-    static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt64 { XXH3_64bits(bytes.baseAddress, bytes.count) }
+    static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        untangle_XXH3_64bits(bytes.baseAddress, bytes.count)
+    }
 
     static func checksum(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { checksum($0) } }
 
     /// XXH3-128 in its canonical form, the high half first and both big-endian.
     static func digest(_ bytes: UnsafeRawBufferPointer) -> ContentHash {
-        let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
+        let hash = untangle_XXH3_128bits(bytes.baseAddress, bytes.count)
         return ContentHash(high: hash.high64, low: hash.low64)
     }
 
@@ -83,7 +85,7 @@ final class BlockDigests: Sendable {
         var slot = offset / SkeinHash.blockByteCount * 16
         for start in stride(from: 0, to: bytes.count, by: SkeinHash.blockByteCount) {
             let end = min(start + SkeinHash.blockByteCount, bytes.count)
-            let hash = XXH3_128bits(bytes.baseAddress! + start, end - start)
+            let hash = untangle_XXH3_128bits(bytes.baseAddress! + start, end - start)
             slots.storeBytes(of: hash.high64.bigEndian, toByteOffset: slot, as: UInt64.self)
             slots.storeBytes(of: hash.low64.bigEndian, toByteOffset: slot + 8, as: UInt64.self)
             slot += 16
