@@ -38,7 +38,7 @@ def weights(*shape):
 
 def everything():
     tensors = {
-        "layers.0.weight": ("BF16", bf16(weights(200, 300))), "layers.1.weight": ("F32", weights(100, 250)),
+        "layers.0.weight": ("BF16", bf16(weights(300, 300))), "layers.1.weight": ("F32", weights(100, 250)),
         "layers.2.weight": ("F16", weights(150, 100).astype("<f2")), "layers.3.weight": ("F64", weights(40, 50).astype("<f8")),
         "special.F16": ("F16", numpy.resize(specials(16), 700)), "special.BF16": ("BF16", numpy.resize(specials(16), 700)),
         "special.F32": ("F32", numpy.resize(specials(32), 600)), "special.F64": ("F64", numpy.resize(specials(64), 500)),
@@ -79,7 +79,7 @@ def main(tool):
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, tensors, options in [
-                ("everything", all_tensors, ["--chunk-size", "64KiB"]), ("stored", all_tensors, ["--store"]),
+                ("everything", all_tensors, ["--chunk-size", "128KiB"]), ("stored", all_tensors, ["--store"]),
                 ("base", base, []), ("tuned", tuned, ["--base", os.path.join(here, "base.skein")])]:
             source = os.path.join(scratch, name + ".safetensors")
             safetensors(source, tensors)

@@ -104,9 +104,12 @@ class Skein:
         end = 56 + 8 * planes
         check(xxhash.xxh3_64_intdigest(data[:end - 8]) == header_sum, f"a chunk header of {name} is damaged")
         check((sync, owner, index) == (b"SKCH", tensor, number), f"a chunk of {name} is another's")
-        check(checksum(data[end:]) == payload_sum, f"a chunk of {name} is damaged")
+        entries = struct.unpack_from(f"<{planes}Q", data, 48)
+        # Behind the payload of a stored tensor come the hashes of its blocks, for those who read parts of it.
+        payload = data[end:end + sum(entry & (1 << 56) - 1 for entry in entries)]
+        check(checksum(payload) == payload_sum, f"a chunk of {name} is damaged")
         size, parts = raw // planes, []
-        for entry in struct.unpack_from(f"<{planes}Q", data, 48):
+        for entry in entries:
             codec, length = entry >> 56, entry & (1 << 56) - 1
             part = bytes(data[end:end + length])
             end += length

@@ -90,6 +90,35 @@ public struct Verification: Sendable, Hashable {
     }
 }
 
+extension Verification {
+    /// The tensors that cannot be relied on, one entry for each with the first reason found and the range around all of its
+    /// damage: what salvaging leaves out.
+    public var losses: [Damage] {
+        var losses: [Damage] = []
+        var places: [TensorName: Int] = [:]
+        for entry in damage {
+            guard let name = entry.tensor else { continue }
+            guard let place = places[name], losses[place].file == entry.file else {
+                // Of a tensor that lies in several files the first counts.
+                if places[name] == nil {
+                    places[name] = losses.count
+                    losses.append(entry)
+                }
+                continue
+            }
+            let first = losses[place]
+            let start = min(first.offset, entry.offset)
+            let end = max(first.offset + first.byteCount, entry.offset + entry.byteCount)
+            losses[place] = Damage(
+                tensor: name, file: first.file, offset: start, byteCount: end - start, reason: first.reason)
+        }
+        return losses
+    }
+
+    /// The damage that costs no tensor: to second copies, to padding, behind the end.
+    public var harmlessDamage: [Damage] { damage.filter { $0.tensor == nil } }
+}
+
 /// One damaged piece of a checkpoint.
 public struct Damage: Sendable, Hashable {
     public let tensor: TensorName?
@@ -120,20 +149,30 @@ public struct ReadOptions: Sendable {
     public var salvaging: Bool
     /// The threads that decode one tensor, where the format allows several.
     public var threads: Int
+    /// Bytes that a .skein file may claim to decode to however small it is; beyond them, 8192 times its size is the limit.
+    /// Constant data takes a byte a chunk, so nothing else bounds what a small file can claim.
+    public var expansionAllowance: Int
+
+    /// 1 GiB.
+    public static let defaultExpansionAllowance = 1 << 30
 
     public init(
         npyVoid: DType? = nil, base: FilePath? = nil, sharedBase: FilePath? = nil, salvaging: Bool = false,
-        threads: Int = SkeinOptions.availableThreads
+        threads: Int = SkeinOptions.availableThreads, expansionAllowance: Int = defaultExpansionAllowance
     ) {
         self.npyVoid = npyVoid
         self.base = base
         self.sharedBase = sharedBase
         self.salvaging = salvaging
         self.threads = threads
+        self.expansionAllowance = expansionAllowance
     }
 
     /// The same for a file that stands by itself.
-    var withoutBase: ReadOptions { ReadOptions(npyVoid: npyVoid, threads: threads) }
+    var withoutBase: ReadOptions {
+        ReadOptions(
+            npyVoid: npyVoid, salvaging: salvaging, threads: threads, expansionAllowance: expansionAllowance)
+    }
 
     /// The base to open for a file that recorded one; nil stands for the file of the recorded name beside it.
     ///
@@ -141,8 +180,8 @@ public struct ReadOptions: Sendable {
     /// file was put there for it.
     func base(recordedAs name: String?, beside file: FilePath) -> FilePath? {
         if let base { return base }
-        guard let sharedBase, let name, CheckpointFolder.file(of: sharedBase).lastComponent?.string != name,
-            let component = FilePath.Component(name)
+        guard let sharedBase, let name, let component = FilePath.Component(name),
+            ![sharedBase, CheckpointFolder.file(of: sharedBase)].contains(where: { $0.lastComponent == component })
         else { return sharedBase }
         let neighbour = file.removingLastComponent().appending(component)
         let isThere = AtomicOutput.fileExists(neighbour) && !AtomicOutput.isSameFile(neighbour, file)

@@ -4,17 +4,22 @@ import TensorCore
 /// A checkpoint as the rest of the product sees it: tensors by name, bytes on demand, whatever the format.
 public final class TensorStore: Sendable {
     public let reader: any CheckpointReader
+    /// The path that was asked for, such as a folder, where `path` is the checkpoint found in it.
+    public let openedPath: FilePath
     private let indices: [TensorName: Int]
 
     /// Opens a checkpoint, recognising its format by content.
     ///
     /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
     public convenience init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
-        self.init(try CheckpointFormat.open(path, options: options))
+        self.init(try CheckpointFormat.open(path, options: options), openedPath: path)
     }
 
-    public init(_ reader: any CheckpointReader) {
+    public convenience init(_ reader: any CheckpointReader) { self.init(reader, openedPath: reader.path) }
+
+    private init(_ reader: any CheckpointReader, openedPath: FilePath) {
         self.reader = reader
+        self.openedPath = openedPath
         indices = Dictionary(
             zip(reader.descriptors.map(\.name), reader.descriptors.indices), uniquingKeysWith: { first, _ in first })
     }

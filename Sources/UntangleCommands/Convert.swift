@@ -78,10 +78,10 @@ struct Convert: ToolCommand {
             options: reading.readOptions(
                 base: isSkein ? nil : skein.base, sharedBase: isSkein ? skein.base : nil, threads: budget.threads,
                 salvaging: salvage))
-        let damage = salvage ? try session.verify(store.reader, deep: true).damage : []
-        let lost = damage.filter { $0.tensor != nil }
-        // Damage that costs no tensor, such as to the second index; what showed on opening is warned of below.
-        let harmless = damage.filter { $0.tensor == nil }.map { "\($0.reason), at byte \($0.offset)" }
+        let verification = salvage ? try session.verify(store.reader, deep: true) : nil
+        let lost = verification?.losses ?? []
+        // What showed on opening is warned of below.
+        let harmless = verification?.harmlessDamage.map { "\($0.reason), at byte \($0.offset)" } ?? []
         harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
             for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads,
@@ -155,7 +155,7 @@ struct Convert: ToolCommand {
 
     private func text(of lost: [Damage]) -> String {
         guard !lost.isEmpty else { return salvage ? "nothing is lost\n" : "" }
-        let count = Set(lost.compactMap(\.tensor)).count
+        let count = lost.count
         return Damage.table(lost).rendered() + "\(count.grouped) \(count == 1 ? "tensor is" : "tensors are") lost\n"
     }
 

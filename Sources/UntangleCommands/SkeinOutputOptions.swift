@@ -20,7 +20,7 @@ struct SkeinOutputOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "skein: tensor data in a chunk, a power of two from 64KiB to 16MiB (default: 1MiB).", valueName: "size"))
+            "skein: tensor data in a chunk, a power of two from 128KiB to 16MiB (default: 1MiB).", valueName: "size"))
     var chunkSize: ByteSize?
 
     func validate() throws {
@@ -28,7 +28,7 @@ struct SkeinOutputOptions: ParsableArguments {
             throw ValidationError("--store does not compress, so it excludes --base, --level and --chunk-size")
         }
         if let size = chunkSize?.byteCount, !SkeinOptions.isChunkByteCount(size) {
-            throw ValidationError("--chunk-size takes a power of two from 64KiB to 16MiB")
+            throw ValidationError("--chunk-size takes a power of two from 128KiB to 16MiB")
         }
     }
 

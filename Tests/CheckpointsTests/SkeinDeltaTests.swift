@@ -1,4 +1,6 @@
 import Checkpoints
+import Glibc
+import Synchronization
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -54,7 +56,7 @@ import Testing
         let tuned = try Self.tuned()
         let path = folder.file("tuned.skein")
         try writeSkein(
-            tuned, to: path, SkeinOptions(chunkByteCount: 64 << 10, base: try TensorStore(opening: basePath)))
+            tuned, to: path, SkeinOptions(chunkByteCount: 128 << 10, base: try TensorStore(opening: basePath)))
 
         // Found beside the file, or named.
         #expect(try readSkein(path) == tuned)
@@ -142,12 +144,104 @@ import Testing
         #expect(skeinRefusal { _ = try readSkein(path, base: path) } == "format.wrong_base")
     }
 
+    /// A base that is a folder is found again under the name of the folder, shards and all.
+    @Test(arguments: ["model.safetensors", "model.skein", "shards"]) func aFolderIsABase(_ file: String) throws {
+        let base = try Self.base()
+        let models = folder.file("models")
+        #expect(mkdir(models.string, 0o755) == 0)
+        let output = models.appending(file == "shards" ? "model.safetensors" : file)
+        let writer = try CheckpointFormat.makeWriter(
+            #require(CheckpointFormat.format(ofOutput: output)), at: output, declaring: base.map(\.descriptor),
+            options: WriteOptions(sync: false, shardByteCount: file == "shards" ? 500_000 : nil))
+        for (number, sample) in base.enumerated() {
+            try sample.bytes.withUnsafeBytes { try writer.write($0, tensor: number, at: 0) }
+        }
+        let written = try writer.finish().files
+        // The shards and their index.
+        #expect(written.count == (file == "shards" ? 4 : 1))
+        let tuned = try Self.tuned()
+        let path = folder.file("tuned.skein")
+        try writeSkein(tuned, to: path, SkeinOptions(base: try TensorStore(opening: models)))
+        #expect(try SkeinReader(opening: path).baseFileName == "models")
+        #expect(try readSkein(path) == tuned)
+        #expect(try SkeinReader(opening: path).verify(deep: true).damage.isEmpty)
+        // The index of shards by itself.
+        guard file == "shards" else { return }
+        let index = models.appending("model.safetensors.index.json")
+        let beside = models.appending("tuned.skein")
+        try writeSkein(tuned, to: beside, SkeinOptions(base: try TensorStore(opening: index)))
+        #expect(try SkeinReader(opening: beside).baseFileName == "model.safetensors.index.json")
+        #expect(try readSkein(beside) == tuned)
+    }
+
+    /// A name of a base that no chunk needs is no chain.
+    @Test func whatNeedsNoBaseMayBeOne() throws {
+        try writeSkein(Self.base(), to: folder.file("first.skein"))
+        let unrelated = [try SkeinSample.weights("encoder", .bf16, [400, 500], seed: 50)]
+        try writeSkein(
+            unrelated, to: folder.file("second.skein"),
+            SkeinOptions(base: try TensorStore(opening: folder.file("first.skein"))))
+        #expect(try SkeinReader(opening: folder.file("second.skein")).baseFileName == "first.skein")
+        try writeSkein(
+            unrelated, to: folder.file("third.skein"),
+            SkeinOptions(base: try TensorStore(opening: folder.file("second.skein"))))
+        #expect(try SkeinReader(opening: folder.file("third.skein")).needsBase(0))
+        #expect(try readSkein(folder.file("third.skein")) == unrelated)
+    }
+
+    /// A base that decodes in ranges, counting how much of it is asked for at once.
+    private final class RangeReader: CheckpointReader {
+        let samples: [SkeinSample]
+        let largest = Mutex(0)
+        let descriptors: [TensorDescriptor]
+        init(_ samples: [SkeinSample]) {
+            self.samples = samples
+            descriptors = samples.map(\.descriptor)
+        }
+        var format: FormatID { .safetensors }
+        var path: FilePath { "ranges" }
+        var files: [FilePath] { [] }
+        var metadata: Metadata { Metadata() }
+        var warnings: [String] { [] }
+        func isMapped(_ index: Int) -> Bool { false }
+        func canReadRanges(of index: Int) -> Bool { true }
+        func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: 0..<0) }
+        func verify(
+            deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
+        ) throws -> Verification { Verification() }
+        func bytes(of index: Int) throws -> TensorBytes {
+            throw FormatError(.badChunk, "nobody may ask for the whole")
+        }
+        func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+            largest.withLock { $0 = max($0, range.count) }
+            try samples[index].bytes.withUnsafeBytes { bytes in
+                guard target.count == range.count, range.upperBound <= bytes.count else {
+                    throw FormatError(.truncated, "a range beyond the end")
+                }
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range]))
+            }
+        }
+    }
+
+    /// Hashing a base of another format takes pieces of it, not whole tensors.
+    @Test func theIdentityIsTakenInPieces() throws {
+        let samples = [try SkeinSample.weights("a", .f32, [900_001], seed: 1), try Self.base()[3]]
+        let reader = RangeReader(samples)
+        try writeSkein(samples, to: folder.file("base.skein"))
+        let path = folder.file("tuned.skein")
+        try writeSkein(samples, to: path, SkeinOptions(base: TensorStore(reader)))
+        #expect(reader.largest.withLock { $0 } <= 1 << 20)
+        // The same identity as its own format has: the file says which base it wants.
+        let error = try #require(throws: FormatError.self) { try SkeinReader(opening: path).bytes(of: 0) }
+        #expect(error.message.contains(try SkeinReader(opening: folder.file("base.skein")).identity.description))
+    }
+
     /// The identity of a checkpoint does not depend on its format or the order of its tensors.
     @Test func identityIsThatOfTheContents() throws {
         let samples = try Self.base()
         try writeSkein(samples, to: folder.file("a.skein"))
         try writeSkein(samples.reversed(), to: folder.file("b.skein"), SkeinOptions(isStored: true))
-        try writeSkein(samples.map { $0 }, to: folder.file("c.skein"), SkeinOptions(chunkByteCount: 64 << 10))
+        try writeSkein(samples.map { $0 }, to: folder.file("c.skein"), SkeinOptions(chunkByteCount: 128 << 10))
         let identities = try ["a", "b", "c"].map { try SkeinReader(opening: folder.file($0 + ".skein")).identity }
         #expect(Set(identities).count == 1)
         try writeSkein(Array(samples[1...]), to: folder.file("d.skein"))

@@ -32,6 +32,9 @@ struct SkeinForgery {
         return digests.withUnsafeBytes { XXH3_128bits($0.baseAddress, $0.count).low64 }
     }
 
+    /// Where the first chunk begins.
+    static func chunkStart(_ bytes: [UInt8]) -> Int { (64 + SkeinForgery(bytes).index.count + 63) / 64 * 64 }
+
     var index: Range<Int> { 64..<64 + Int(truncatingIfNeeded: min(word(at: 24), UInt64(bytes.count - 64))) }
 
     /// Gives a seal at an offset its checksum.
@@ -52,7 +55,13 @@ struct SkeinForgery {
     mutating func resealChunk(_ range: Range<Int>) {
         let header = 56 + 8 * Int(bytes[range.lowerBound + 17])
         guard header <= range.count else { return }
-        set(treeHash(range.lowerBound + header..<range.upperBound), at: range.lowerBound + 40)
+        // What a single plane leaves are the hashes of the blocks.
+        var end = range.upperBound
+        if header == 64, range.count > 64 {
+            let plane = Int(word(at: range.lowerBound + 48) & ((1 << 56) - 1))
+            if plane <= range.count - 64 { end = range.lowerBound + 64 + plane }
+        }
+        set(treeHash(range.lowerBound + header..<end), at: range.lowerBound + 40)
         set(hash(range.lowerBound..<range.lowerBound + header - 8), at: range.lowerBound + header - 8)
         // The entry of the chunk: its offset, its size, its checksum.
         let entry = withUnsafeBytes(of: (UInt64(range.lowerBound), UInt64(range.count)), Array.init)

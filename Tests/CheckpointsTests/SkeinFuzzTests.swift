@@ -38,7 +38,9 @@ import Testing
         let tuned = [
             try SkeinSample("a", .bf16, [700], base[0].bytes.map { $0 ^ UInt8(random.below(30) / 29) }),
             try SkeinSample("b", .f32, [40, 30], base[1].bytes.map { $0 ^ UInt8(random.below(9) / 8) }),
-            try SkeinSample.noise("c", .u8, [90], seed: 5), try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
+            // Large enough for block hashes when it is stored.
+            try SkeinSample.noise("c", .u8, [seed == 4 ? 70_000 : 90], seed: 5),
+            try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
         ]
         let path = folder.file("tuned.skein")
         try writeSkein(
@@ -74,14 +76,19 @@ import Testing
         for _ in 0...random.below(3) {
             let place = range.lowerBound + random.below(range.count)
             guard place < bytes.count else { continue }
-            switch random.below(keepingSize ? 4 : 7) {
+            switch random.below(keepingSize ? 5 : 8) {
+            case 4 where place + 8 <= bytes.count:
+                // Sizes and positions as an attack would have them.
+                let sizes: [UInt64] = [1 << 24, 1 << 31, 1 << 32, 1 << 40, 1 << 59, 1 << 60, 1 << 63, .max - 63, .max]
+                let size = sizes[random.below(sizes.count)] &+ UInt64(random.below(3)) &- 1
+                withUnsafeBytes(of: size.littleEndian) { bytes.replaceSubrange(place..<place + 8, with: $0) }
             case 0, 1: bytes[place] ^= 1 << UInt8(random.below(8))
             case 2: bytes[place] = [0, 1, 0x7F, 0x80, 0xFF][random.below(5)]
             case 3:
                 let end = min(place + random.below(16), min(range.upperBound, bytes.count))
                 for i in place..<max(place, end) { bytes[i] = UInt8(truncatingIfNeeded: random.next()) }
-            case 4: bytes.removeSubrange(place..<min(bytes.count, place + random.below(200)))
-            case 5: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + random.below(200))], at: place)
+            case 5: bytes.removeSubrange(place..<min(bytes.count, place + random.below(200)))
+            case 6: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + random.below(200))], at: place)
             default: bytes.removeSubrange(place...)
             }
         }

@@ -35,7 +35,7 @@ import Testing
 
     @Test func bytesDoNotDependOnThreads() throws {
         let tool = try Tool()
-        for (name, options) in [("plain", []), ("delta", ["--base", base]), ("small", ["--chunk-size", "64KiB"])] {
+        for (name, options) in [("plain", []), ("delta", ["--base", base]), ("small", ["--chunk-size", "128KiB"])] {
             let files = try ["1", "2", "5"].map { threads in
                 let output = "\(name)-\(threads).skein"
                 let outcome = try tool.run(["convert", expert, output, "--threads", threads] + options)

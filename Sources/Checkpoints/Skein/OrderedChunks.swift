@@ -11,8 +11,8 @@ final class OrderedChunks: Sendable {
     private let output: AtomicOutput
     private let buffers: LendingPool<EncodedChunk>
     private let state: Mutex<State>
-    /// What may wait in memory.
-    private let waitingByteLimit: Int
+    /// What may be held in memory.
+    private let heldByteLimit: Int
 
     private struct Waiting {
         let place: SkeinChunkPlace
@@ -31,7 +31,8 @@ final class OrderedChunks: Sendable {
         var next = 0
         var position: Int
         var waiting: [Int: Waiting] = [:]
-        var waitingByteCount = 0
+        /// The buffers of the chunks in memory.
+        var heldByteCount = 0
         var scratch: AtomicOutput?
         var scratchByteCount = 0
         var places: [SkeinChunkPlace]
@@ -52,7 +53,7 @@ final class OrderedChunks: Sendable {
     ) {
         self.output = output
         self.buffers = buffers
-        self.waitingByteLimit = waitingByteLimit
+        heldByteLimit = waitingByteLimit
         state = Mutex(
             State(
                 position: start, places: Array(repeating: SkeinChunkPlace(), count: count),
@@ -83,12 +84,17 @@ final class OrderedChunks: Sendable {
         try writeWhatIsNext()
     }
 
-    /// A place in the scratch file, if the chunk must wait and there is no room in memory.
+    /// A place in the scratch file, if the chunk must wait and there is no room in memory; else the room is taken.
+    ///
+    /// What counts is the whole buffer of the chunk, however little of it is used.
     private func scratchPlace(
         for chunk: EncodedChunk, number: Int
     ) throws(IOError) -> (file: AtomicOutput, offset: Int)? {
         try state.withLock { (state) throws(IOError) in
-            guard number != state.next, state.waitingByteCount + chunk.byteCount > waitingByteLimit else { return nil }
+            guard number != state.next, state.heldByteCount + chunk.room.count > heldByteLimit else {
+                state.heldByteCount += chunk.room.count
+                return nil
+            }
             if state.scratch == nil {
                 let name = ".\(output.path.lastComponent?.string ?? "output").scratch"
                 state.scratch = try AtomicOutput(
@@ -109,7 +115,6 @@ final class OrderedChunks: Sendable {
         state.withLock { state in
             precondition(number >= state.next && state.waiting[number] == nil, "a chunk was written twice")
             state.waiting[number] = waiting
-            if case .memory = store { state.waitingByteCount += waiting.byteCount }
         }
     }
 
@@ -119,8 +124,8 @@ final class OrderedChunks: Sendable {
             switch waiting.store {
             case .memory(let chunk):
                 try output.write(chunk.bytes, at: position)
+                state.withLock { $0.heldByteCount -= chunk.room.count }
                 buffers.giveBack(chunk)
-                state.withLock { $0.waitingByteCount -= waiting.byteCount }
             case .scratch(let offset):
                 guard let scratch = state.withLock({ $0.scratch }) else { return }
                 try buffers.with { buffer in

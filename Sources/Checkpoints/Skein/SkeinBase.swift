@@ -11,12 +11,14 @@ final class SkeinBase: Sendable {
     private let decoded = Mutex<[(index: Int, bytes: TensorBytes)]>([])
     private let buffers = Mutex<[AlignedBuffer]>([])
 
-    /// - Throws: `FormatError` `wrong_base` when the base is itself stored against a base: a chain would multiply the loss
-    ///   from one damaged file, and could be circular.
+    /// - Throws: `FormatError` `wrong_base` when the base itself needs a base: a chain would multiply the loss from one damaged
+    ///   file, and could be circular.
     init(_ store: TensorStore, threads: Int) throws(FormatError) {
         self.store = store
         self.threads = threads
-        if let reader = store.reader as? SkeinReader, let name = reader.baseFileName {
+        if let reader = store.reader as? SkeinReader, let name = reader.baseFileName,
+            reader.descriptors.indices.contains(where: reader.needsBase)
+        {
             throw FormatError(
                 .wrongBase,
                 "\(store.path.string) cannot be a base: it is itself stored as the difference to "
@@ -25,29 +27,49 @@ final class SkeinBase: Sendable {
         }
     }
 
-    /// How a file refers to the base.
+    /// How a file refers to the base: by the last name of the path that the user gave, be it of a file or of a folder.
     func reference() throws -> SkeinBaseReference {
-        SkeinBaseReference(
-            identity: try identity(), fileName: store.path.lastComponent?.string ?? store.path.string)
+        let given = store.openedPath.lastComponent
+        // `.` and `..` name no folder that lies beside a file; the checkpoint inside may.
+        let name = given?.kind == .regular ? given : store.path.lastComponent
+        return SkeinBaseReference(identity: try identity(), fileName: name?.string ?? store.path.string)
     }
 
+    /// Bytes of a tensor that are hashed at a time.
+    private static let pieceByteCount = 16 * SkeinHash.blockByteCount
+
     /// The identity of all its tensors; reads them through unless the format carries their hashes.
+    ///
+    /// Reads in pieces; of tensors that decode only whole, one is in memory at a time.
     func identity() throws -> ContentHash {
         if let known = identityCache.withLock({ $0 }) { return known }
         let identity: ContentHash
         if let reader = store.reader as? SkeinReader {
             identity = reader.identity
         } else {
-            let store = store
-            let hashes = Mutex([ContentHash](repeating: .none, count: store.descriptors.count))
-            try concurrently(count: store.descriptors.count, threads: threads) { number in
-                let hash = try store.reader.bytes(of: number).withUnsafeBytes { ContentHash(ofTensor: $0) }
-                hashes.withLock { $0[number] = hash }
-            }
-            identity = .identity(of: zip(store.descriptors, hashes.withLock { $0 }).map { ($0, $1) })
+            let hashes = try store.descriptors.indices.map(contentHash)
+            identity = .identity(of: zip(store.descriptors, hashes).map { ($0, $1) })
         }
         identityCache.withLock { $0 = identity }
         return identity
+    }
+
+    private func contentHash(of number: Int) throws -> ContentHash {
+        let byteCount = store.descriptors[number].byteCount
+        let digests = try BlockDigests(byteCount: byteCount)
+        let isInRanges = !store.reader.isMapped(number) && store.reader.canReadRanges(of: number)
+        let whole = isInRanges ? nil : try store.reader.bytes(of: number)
+        let pieceByteCount = Self.pieceByteCount
+        try concurrently(count: (byteCount + pieceByteCount - 1) / pieceByteCount, threads: threads) { [self] piece in
+            let start = piece * pieceByteCount
+            let range = start..<start + min(pieceByteCount, byteCount - start)
+            if let whole {
+                whole.withUnsafeBytes { digests.update(UnsafeRawBufferPointer(rebasing: $0[range]), at: start) }
+            } else {
+                try withBytes(of: number, range: range) { digests.update($0, at: start) }
+            }
+        }
+        return digests.combined
     }
 
     /// The tensor of the same name, dtype and shape.

@@ -13,18 +13,26 @@ final class SkeinChunkDecoder {
     let input: AlignedBuffer
     /// Room for the bytes of a chunk.
     let output: AlignedBuffer
-    /// Room for the bytes of the base.
-    let base: AlignedBuffer
+    /// The chunk whose planes lie in the buffers: reading it in small ranges decompresses it once.
+    private(set) var unpacked: UnpackedChunk?
 
-    /// - Parameters:
-    ///   - rawByteCount: the most bytes of tensor data in a chunk.
-    ///   - usesBase: whether there are chunks that need a base.
-    init(rawByteCount: Int, usesBase: Bool) throws(IOError) {
+    /// Which chunk was unpacked.
+    struct UnpackedChunk {
+        let tensor: Int
+        let chunk: Int
+        let header: SkeinChunkHeader
+        /// The base's bytes for it were compared with their checksum.
+        var hasCheckedBase = false
+
+        func isChunk(_ chunk: Int, of tensor: Int) -> Bool { self.chunk == chunk && self.tensor == tensor }
+    }
+
+    /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
+    init(rawByteCount: Int) throws(IOError) {
         planes = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)
         input = try AlignedBuffer(
             byteCount: SkeinChunkHeader.maximumByteCount + rawByteCount, isZeroed: false)
         output = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)
-        base = try AlignedBuffer(byteCount: usesBase ? rawByteCount : 0, isZeroed: false)
         guard let context = ZSTD_createDCtx() else {
             throw IOError(
                 code: "io.memory", message: "cannot allocate a decompressor", file: nil, hint: "lower --threads")
@@ -34,19 +42,21 @@ final class SkeinChunkDecoder {
 
     deinit { ZSTD_freeDCtx(context) }
 
-    /// Decodes a part of a chunk whose checksums were right.
+    /// Gives up the chunk that is unpacked, before something else is read into `input`.
+    func forget() { unpacked = nil }
+
+    /// Notes that the base's bytes for the unpacked chunk are the right ones.
+    func baseIsChecked() { unpacked?.hasCheckedBase = true }
+
+    /// Decompresses the planes of a chunk whose checksums were right.
     ///
-    /// - Parameters:
-    ///   - range: the bytes wanted, on borders of elements.
-    ///   - base: the bytes of the base for the range, if the transform needs them.
-    ///   - target: receives the range.
+    /// - Parameter payload: stays where it is until the next chunk.
     /// - Throws: `SkeinChunkHeader.Fault` when the payload does not decode to the planes.
-    func decode(
-        _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer, range: Range<Int>, base: UnsafeRawPointer?,
-        into target: UnsafeMutableRawPointer
+    func unpack(
+        _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer
     ) throws(SkeinChunkHeader.Fault) {
-        let width = header.planes.count
-        let planeByteCount = header.byteCount / width
+        unpacked = nil
+        let planeByteCount = header.byteCount / header.planes.count
         pointers.removeAll(keepingCapacity: true)
         var position = 0
         for (number, plane) in header.planes.enumerated() {
@@ -62,9 +72,22 @@ final class SkeinChunkDecoder {
             }
             pointers.append(UnsafePointer(place.assumingMemoryBound(to: UInt8.self)))
         }
+        unpacked = UnpackedChunk(tensor: header.tensor, chunk: header.chunk, header: header)
+    }
+
+    /// Joins a part of the chunk that was unpacked last.
+    ///
+    /// - Parameters:
+    ///   - range: the bytes wanted, on borders of elements.
+    ///   - base: the bytes of the base for the range, if the transform needs them.
+    ///   - target: receives the range.
+    func join(
+        _ range: Range<Int>, transform: SkeinTransform, base: UnsafeRawPointer?, into target: UnsafeMutableRawPointer
+    ) {
+        let width = pointers.count
         joiner.join(
-            pointers, range: range.lowerBound / width..<range.upperBound / width, transform: header.transform,
-            base: base, into: target)
+            pointers, range: range.lowerBound / width..<range.upperBound / width, transform: transform, base: base,
+            into: target)
     }
 
     private func decompress(

@@ -87,7 +87,7 @@ final class SkeinChunkEncoder {
                 into: target.payload)
             if usesBase, let base { header.baseChecksum = SkeinHash.tree(base).low }
         }
-        if header.planes.allSatisfy({ $0.codec == .raw }) {
+        if header.planes.isEmpty || header.chunkByteCount >= SkeinChunkHeader.plainChunkByteCount(of: raw.count) {
             // Nothing was gained: the bytes as they are need no joining.
             header.planes = [SkeinChunkHeader.Plane(codec: .raw, byteCount: raw.count)]
             header.transform = .none

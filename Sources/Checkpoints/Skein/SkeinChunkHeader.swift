@@ -86,6 +86,14 @@ struct SkeinChunkHeader: Equatable {
 
     var payloadByteCount: Int { planes.reduce(0) { $0 + $1.byteCount } }
 
+    /// What the chunk takes in the file.
+    var chunkByteCount: Int { (headerByteCount + payloadByteCount).roundedUpToSkeinAlignment }
+
+    /// What a chunk takes whose bytes are stored as they are.
+    static func plainChunkByteCount(of byteCount: Int) -> Int {
+        (minimumByteCount + byteCount).roundedUpToSkeinAlignment
+    }
+
     /// Whether the payload is the bytes of the tensor as they are.
     var isPlain: Bool { transform == .none && planes.count == 1 && planes[0].codec == .raw }
 

@@ -8,8 +8,9 @@ package final class SkeinCodedTensors: Sendable {
     private let decoders: LendingPool<SkeinChunkDecoder>
 
     package init(_ descriptors: [TensorDescriptor], options: SkeinOptions) throws {
-        let index = SkeinIndex(
-            descriptors, chunkByteCount: { _ in options.chunkByteCount }, metadata: Metadata(), base: nil)
+        let index = try SkeinIndex(
+            descriptors, chunkByteCount: { _ in options.chunkByteCount }, metadata: Metadata(), base: nil,
+            file: "(memory)")
         let largest = min(options.chunkByteCount, descriptors.map(\.byteCount).max() ?? 0)
         let level = options.level
         tensors = index.tensors
@@ -19,7 +20,7 @@ package final class SkeinCodedTensors: Sendable {
             }
         }
         encoders = LendingPool { try SkeinChunkEncoder(level: level, rawByteCount: largest) }
-        decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest, usesBase: false) }
+        decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest) }
     }
 
     /// The size of all chunks in a file.
@@ -27,7 +28,7 @@ package final class SkeinCodedTensors: Sendable {
 
     /// Codes the bytes of all tensors, against those of a base where there is one.
     package func encode(_ bytes: [TensorBytes], bases: [TensorBytes?], threads: Int) throws {
-        let digests = tensors.map { BlockDigests(byteCount: $0.descriptor.byteCount) }
+        let digests = try tensors.map { try BlockDigests(byteCount: $0.descriptor.byteCount) }
         try concurrently(count: chunks.count, threads: threads) { [self] number in
             let (tensor, chunk, coded) = chunks[number]
             let range = tensors[tensor].range(ofChunk: chunk)
@@ -64,8 +65,9 @@ package final class SkeinCodedTensors: Sendable {
                     !header.transform.needsBase || base.map(SkeinHash.tree)?.low == header.baseChecksum
                 else { throw FormatError(.badChecksum, "a chunk in memory is damaged") }
                 try decoders.with { decoder in
-                    try decoder.decode(
-                        header, payload, range: 0..<range.count, base: base?.baseAddress,
+                    try decoder.unpack(header, payload)
+                    decoder.join(
+                        0..<range.count, transform: header.transform, base: base?.baseAddress,
                         into: targets[tensor].address + range.lowerBound)
                 }
             }

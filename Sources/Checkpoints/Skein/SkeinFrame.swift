@@ -10,15 +10,19 @@ struct SkeinFrame {
 
     /// Reads the frame of a file.
     ///
-    /// - Parameter salvaging: accept a file that is cut short or has bytes behind its end, and count that as damage.
+    /// - Parameters:
+    ///   - salvaging: accept a file that is cut short or has bytes behind its end, and count that as damage.
+    ///   - expansionAllowance: see `ReadOptions`.
     /// - Throws: `FormatError`: `bad_magic`, `unsupported_version`, `truncated`, `trailing_bytes`, `bad_checksum` when both
     ///   copies of a part are damaged, and the faults of an index.
-    init(_ file: SkeinFile, salvaging: Bool) throws {
+    init(_ file: SkeinFile, salvaging: Bool, expansionAllowance: Int) throws {
         var found = Findings(file: file)
         extent = try found.extent(salvaging: salvaging)
         let (bytes, checksum) = try found.indexBytes(extent)
         let extent = extent
-        index = try bytes.withUnsafeBytes { try SkeinIndexParser.parse($0, extent: extent, file: file.path) }
+        index = try bytes.withUnsafeBytes {
+            try SkeinIndexParser.parse($0, extent: extent, expansionAllowance: expansionAllowance, file: file.path)
+        }
         found.checkSeals(
             SkeinSeal(
                 indexByteCount: UInt64(extent.firstIndex.count),

@@ -13,7 +13,8 @@ import TensorCore
 //               4  byte count of the key, 4 of the value, then both in UTF-8
 //     tensors   for each tensor, in the order of their chunks:
 //               4  byte count of what follows in this record
-//               1  flags: bit 0 contiguous: one chunk with the bytes as they are; bit 1: some chunk needs the base
+//               1  flags: bit 0 contiguous: one chunk with the bytes as they are; bit 1: some chunk needs the base;
+//                  bit 2: behind the payload come the hashes of its blocks, 16 bytes each (contiguous only)
 //               1  byte count of the dtype's name
 //               2  bits of an element
 //               4  rank
@@ -48,7 +49,18 @@ struct SkeinTensor {
     let chunks: Range<Int>
     var isContiguous = false
     var needsBase = false
+    /// Whether the hashes of its blocks follow the payload of a contiguous tensor.
+    var hasBlockHashes = false
     var contentHash = ContentHash.none
+
+    /// The size of the hashes behind the payload.
+    var blockHashByteCount: Int { hasBlockHashes ? 16 * SkeinHash.blockCount(byteCount: descriptor.byteCount) : 0 }
+
+    /// The bytes of a block that is hashed by itself.
+    func block(_ number: Int) -> Range<Int> {
+        let start = number * SkeinHash.blockByteCount
+        return start..<start + min(SkeinHash.blockByteCount, descriptor.byteCount - start)
+    }
 
     /// The part of the tensor's bytes that a chunk holds.
     func range(ofChunk chunk: Int) -> Range<Int> {
@@ -75,11 +87,20 @@ struct SkeinIndex {
     var tensors: [SkeinTensor]
     var chunks: [SkeinChunkPlace]
 
-    /// The sizes of chunks that are decoded as a whole; the largest bounds what a decoder needs.
-    static let chunkByteCounts = 64 << 10...16 << 20
+    /// The sizes of chunks that are decoded as a whole, of which the powers of two.
+    ///
+    /// The largest bounds what a decoder needs. The smallest keeps noise below 100.1 %: a chunk costs 112 bytes beyond its
+    /// data, its header and its place in both copies of the index, which is 0.085 % of 128 KiB.
+    static let chunkByteCounts = 128 << 10...16 << 20
 
     static func isChunkByteCount(_ count: Int) -> Bool {
         chunkByteCounts.contains(count) && count & (count - 1) == 0
+    }
+
+    /// What a file may decode to by its size: more than zeros do in chunks of 1 MiB.
+    static func decodedByteLimit(fileByteCount: Int) -> Int {
+        let (limit, overflow) = fileByteCount.multipliedReportingOverflow(by: 8192)
+        return overflow ? .max : limit
     }
 
     /// Lines about tensors that decode to far more than they take: zeros do so honestly, attacks too.
@@ -130,7 +151,8 @@ extension SkeinIndex {
         let dims = tensor.descriptor.shape.dims
         let name = tensor.descriptor.name.text.utf8
         bytes.append(UInt32(Self.recordByteCount(of: tensor)))
-        bytes.append(UInt8((tensor.isContiguous ? 1 : 0) | (tensor.needsBase ? 2 : 0)))
+        bytes.append(
+            UInt8((tensor.isContiguous ? 1 : 0) | (tensor.needsBase ? 2 : 0) | (tensor.hasBlockHashes ? 4 : 0)))
         bytes.append(UInt8(dtype.rawValue.utf8.count))
         bytes.append(UInt16(dtype.bitWidth))
         bytes.append(UInt32(dims.count))
@@ -153,10 +175,12 @@ extension SkeinIndex {
             + tensor.descriptor.name.text.utf8.count + 24 * tensor.chunks.count
     }
 
-    /// Checks that every length fits its field.
+    /// Checks that every length fits its field, before anything is allocated by it.
     ///
     /// - Throws: `FormatError` `header_too_large`, `duplicate_key` for a name declared twice.
-    func check(file: FilePath) throws(FormatError) {
+    private static func check(
+        _ tensors: [SkeinTensor], metadata: Metadata, file: FilePath
+    ) throws(FormatError) {
         func tooLarge(_ what: String, _ tensor: TensorName? = nil) -> FormatError {
             FormatError(.headerTooLarge, "\(what) is too large for the index", file: file, tensor: tensor)
         }
@@ -173,9 +197,34 @@ extension SkeinIndex {
             guard names.insert(name).inserted else {
                 throw FormatError(.duplicateKey, "two tensors are named \"\(name)\"", file: file, tensor: name)
             }
-            guard Self.recordByteCount(of: tensor) <= Int(UInt32.max) else {
-                throw tooLarge("the entry of tensor \"\(name)\"", name)
-            }
+            // The places of all chunks are held in memory, so that their number in all has the limit of one record's.
+            guard tensor.chunks.upperBound < Int(UInt32.max) / 24,
+                Self.recordByteCount(of: tensor) <= Int(UInt32.max)
+            else { throw tooLarge("the entry of tensor \"\(name)\"", name) }
         }
+    }
+
+    /// The index of tensors that have not been written yet.
+    ///
+    /// - Throws: `FormatError` `header_too_large`, `duplicate_key` for a name declared twice.
+    init(
+        _ descriptors: [TensorDescriptor], chunkByteCount: (TensorDescriptor) -> Int, metadata: Metadata,
+        base: SkeinBaseReference?, file: FilePath
+    ) throws(FormatError) {
+        var tensors: [SkeinTensor] = []
+        var chunkCount = 0
+        for descriptor in descriptors {
+            let size = chunkByteCount(descriptor)
+            let count = SkeinTensor.chunkCount(byteCount: descriptor.byteCount, chunkByteCount: size)
+            let (end, overflow) = chunkCount.addingReportingOverflow(count)
+            // A sum that overflows is too large by far, as the check finds.
+            let chunks = chunkCount..<(overflow ? .max : end)
+            tensors.append(SkeinTensor(descriptor: descriptor, chunkByteCount: size, chunks: chunks))
+            chunkCount = chunks.upperBound
+        }
+        try Self.check(tensors, metadata: metadata, file: file)
+        self.init(
+            base: base, metadata: metadata, tensors: tensors,
+            chunks: Array(repeating: SkeinChunkPlace(), count: chunkCount))
     }
 }

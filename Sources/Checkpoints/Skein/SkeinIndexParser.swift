@@ -6,6 +6,9 @@ struct SkeinIndexParser {
     private var fields: SkeinFields
     private let extent: SkeinExtent
     private let file: FilePath
+    /// What the tensors may decode to in all.
+    private let decodedByteLimit: Int
+    private var decodedByteCount = 0
     private var chunks: [SkeinChunkPlace] = []
     private var position: Int
 
@@ -13,17 +16,19 @@ struct SkeinIndexParser {
     ///
     /// - Throws: `FormatError` with the tensor and the byte offset of the first rule that is broken.
     static func parse(
-        _ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, file: FilePath
+        _ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, expansionAllowance: Int, file: FilePath
     ) throws(FormatError) -> SkeinIndex {
-        var parser = SkeinIndexParser(bytes, extent: extent, file: file)
+        let limit = max(expansionAllowance, SkeinIndex.decodedByteLimit(fileByteCount: extent.fileByteCount))
+        var parser = SkeinIndexParser(bytes, extent: extent, decodedByteLimit: limit, file: file)
         do { return try parser.index() } catch let error as FormatError { throw error } catch {
             throw parser.fault(.badIndex, "the index ends inside of a record")
         }
     }
 
-    private init(_ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, file: FilePath) {
+    private init(_ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, decodedByteLimit: Int, file: FilePath) {
         fields = SkeinFields(bytes)
         self.extent = extent
+        self.decodedByteLimit = decodedByteLimit
         self.file = file
         position = extent.chunks.lowerBound
     }
@@ -120,8 +125,9 @@ struct SkeinIndexParser {
             )
         }
         let descriptor = try descriptor(name, dtype, dims)
+        try count(descriptor)
         let isContiguous = flags & 1 != 0
-        guard flags < 4, hasBase || flags & 2 == 0, let chunkByteCount = Int(exactly: chunkByteCount),
+        guard flags < 8, flags & 5 != 4, hasBase || flags & 2 == 0, let chunkByteCount = Int(exactly: chunkByteCount),
             SkeinIndex.isChunkByteCount(chunkByteCount)
                 || isContiguous && chunkByteCount == descriptor.byteCount
                     && chunkByteCount > 0
@@ -135,9 +141,23 @@ struct SkeinIndexParser {
         let first = chunks.count
         let tensor = SkeinTensor(
             descriptor: descriptor, chunkByteCount: chunkByteCount, chunks: first..<first + chunkCount,
-            isContiguous: isContiguous, needsBase: flags & 2 != 0, contentHash: contentHash)
+            isContiguous: isContiguous, needsBase: flags & 2 != 0, hasBlockHashes: flags & 4 != 0,
+            contentHash: contentHash)
         for chunk in 0..<chunkCount { try takeChunk(chunk, of: tensor, from: &record) }
         return tensor
+    }
+
+    /// Adds a tensor to what the file decodes to, which has a limit: a chunk of constant bytes takes next to nothing.
+    private mutating func count(_ descriptor: TensorDescriptor) throws(FormatError) {
+        let (sum, overflow) = decodedByteCount.addingReportingOverflow(descriptor.byteCount)
+        guard !overflow, sum <= decodedByteLimit else {
+            throw FormatError(
+                .zipBomb,
+                "\(file.string) has \(extent.fileByteCount) bytes but claims to hold more than \(decodedByteLimit) from tensor "
+                    + "\"\(descriptor.name)\" on", file: file, tensor: descriptor.name,
+                byteOffset: extent.firstIndex.lowerBound + fields.position)
+        }
+        decodedByteCount = sum
     }
 
     private func descriptor(_ name: TensorName, _ dtype: DType, _ dims: [UInt64]) throws -> TensorDescriptor {
@@ -176,8 +196,9 @@ struct SkeinIndexParser {
         }
         let raw = tensor.range(ofChunk: chunk).count
         guard let storedByteCount = Int(exactly: storedByteCount), storedByteCount > SkeinChunkHeader.minimumByteCount,
-            storedByteCount <= raw + SkeinChunkHeader.maximumByteCount,
-            !tensor.isContiguous || storedByteCount == raw + SkeinChunkHeader.minimumByteCount
+            storedByteCount <= raw + SkeinChunkHeader.maximumByteCount + tensor.blockHashByteCount,
+            !tensor.isContiguous
+                || storedByteCount == raw + SkeinChunkHeader.minimumByteCount + tensor.blockHashByteCount
         else {
             throw fault(
                 .sizeMismatch, "chunk \(chunk) of tensor \"\(name)\" takes \(storedByteCount) bytes for \(raw)",

@@ -6,14 +6,14 @@ public struct SkeinOptions: Sendable {
     public var level: SkeinLevel
     /// Store every tensor as it is, in one piece that can be mapped.
     public var isStored: Bool
-    /// Bytes of tensor data in a chunk: a power of two from 64 KiB to 16 MiB. Smaller chunks make row ranges cheaper.
+    /// Bytes of tensor data in a chunk: a power of two from 128 KiB to 16 MiB. Smaller chunks make row ranges cheaper.
     public var chunkByteCount: Int
     /// The checkpoint to store differences to: tensors of the same name, dtype and shape are coded against it where
     /// that is shorter.
     public var base: TensorStore?
     /// The threads that hash the base.
     public var threads: Int
-    /// Coded chunks that wait in memory for those before them, beyond which they go to a scratch file.
+    /// Memory for coded chunks that wait for those before them, beyond which they go to a scratch file.
     package var waitingByteLimit = 64 << 20
 
     /// 1 MiB: the size is flat from 128 KiB up, and a chunk with its planes fits the second-level cache.

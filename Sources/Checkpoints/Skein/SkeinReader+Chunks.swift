@@ -19,6 +19,7 @@ extension SkeinReader {
     func load(
         _ chunk: Int, of number: Int, with decoder: SkeinChunkDecoder
     ) throws(FormatError) -> (header: SkeinChunkHeader, payload: UnsafeRawBufferPointer) {
+        decoder.forget()
         let place = index.chunks[index.tensors[number].chunks.lowerBound + chunk]
         let stored = UnsafeMutableRawBufferPointer(
             start: decoder.input.address, count: place.storedByteCount)
@@ -34,7 +35,7 @@ extension SkeinReader {
     }
 
     /// Reads a header and checks that it is the one that the index means.
-    private func header(
+    func header(
         _ bytes: UnsafeRawBufferPointer, chunk: Int, of number: Int
     ) throws(FormatError) -> SkeinChunkHeader {
         let tensor = index.tensors[number]
@@ -42,7 +43,8 @@ extension SkeinReader {
         let header: SkeinChunkHeader
         do {
             header = try SkeinChunkHeader(
-                bytes, storedByteCount: place.storedByteCount, expected: place.headerChecksum)
+                bytes, storedByteCount: place.storedByteCount - tensor.blockHashByteCount,
+                expected: place.headerChecksum)
         } catch {
             throw damage(error.category, error.reason, tensor: number, chunk: chunk)
         }
@@ -53,37 +55,51 @@ extension SkeinReader {
         return header
     }
 
-    /// Decodes a part of a chunk.
+    /// Decodes a part of a chunk; the decoder that has it from before only joins its planes.
     ///
     /// - Parameter range: bytes of the tensor, inside the chunk.
     func decode(_ range: Range<Int>, of number: Int, chunk: Int, into target: UnsafeMutableRawBufferPointer) throws {
-        try decoders.with { decoder in
-            let (header, payload) = try load(chunk, of: number, with: decoder)
-            try decode(range, of: number, chunk: chunk, header, payload, with: decoder, into: target)
+        func hasChunk(_ decoder: SkeinChunkDecoder) -> Bool { decoder.unpacked?.isChunk(chunk, of: number) ?? false }
+        try decoders.with(preferring: hasChunk) { decoder in
+            if !hasChunk(decoder) {
+                let (header, payload) = try load(chunk, of: number, with: decoder)
+                try unpack(header, payload, with: decoder)
+            }
+            try join(range, with: decoder, into: target)
         }
     }
 
-    /// Decodes a part of a chunk that was loaded.
-    func decode(
-        _ range: Range<Int>, of number: Int, chunk: Int, _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer,
-        with decoder: SkeinChunkDecoder, into target: UnsafeMutableRawBufferPointer
+    /// Decompresses a chunk that was loaded.
+    func unpack(
+        _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer, with decoder: SkeinChunkDecoder
+    ) throws(FormatError) {
+        do { try decoder.unpack(header, payload) } catch {
+            throw damage(error.category, error.reason, tensor: header.tensor, chunk: header.chunk)
+        }
+    }
+
+    /// Joins a part of the chunk that a decoder unpacked.
+    ///
+    /// - Parameter range: bytes of the tensor, inside the chunk.
+    func join(
+        _ range: Range<Int>, with decoder: SkeinChunkDecoder, into target: UnsafeMutableRawBufferPointer
     ) throws {
-        let whole = index.tensors[number].range(ofChunk: chunk)
+        guard let unpacked = decoder.unpacked else { preconditionFailure("no chunk was unpacked") }
+        let header = unpacked.header
+        let whole = index.tensors[header.tensor].range(ofChunk: header.chunk)
         let width = header.planes.count
         // Whole elements around the range.
         let start = (range.lowerBound - whole.lowerBound) / width * width
         let end = min(whole.count, (range.upperBound - whole.lowerBound + width - 1) / width * width)
         let isAligned = end - start == range.count
         let output = isAligned ? target.baseAddress! : decoder.output.address
-        func decode(_ base: UnsafeRawPointer?) throws {
-            do { try decoder.decode(header, payload, range: start..<end, base: base, into: output) } catch {
-                throw damage(error.category, error.reason, tensor: number, chunk: chunk)
-            }
-        }
         if header.transform.needsBase {
-            try withBase(of: number, chunk: chunk, header) { try decode($0.baseAddress! + start) }
+            try withBase(of: unpacked, elements: start..<end) { base in
+                decoder.baseIsChecked()
+                decoder.join(start..<end, transform: header.transform, base: base, into: output)
+            }
         } else {
-            try decode(nil)
+            decoder.join(start..<end, transform: header.transform, base: nil, into: output)
         }
         if !isAligned {
             target.copyMemory(
@@ -92,18 +108,26 @@ extension SkeinReader {
         }
     }
 
-    /// Calls `body` with the bytes of the base for a chunk, which are the ones the chunk was written against.
+    /// Calls `body` with the bytes of the base for a part of a chunk, once they are known to be the ones that it was
+    /// written against.
+    ///
+    /// - Parameter elements: bytes of the chunk.
     private func withBase(
-        of number: Int, chunk: Int, _ header: SkeinChunkHeader, _ body: (UnsafeRawBufferPointer) throws -> Void
+        of unpacked: SkeinChunkDecoder.UnpackedChunk, elements: Range<Int>, _ body: (UnsafeRawPointer) -> Void
     ) throws {
         let base = try base()
-        let tensor = index.tensors[number]
+        let header = unpacked.header
+        let tensor = index.tensors[header.tensor]
         guard let match = base.index(for: tensor.descriptor) else { throw try wrongBase(base, tensor.descriptor) }
-        try base.withBytes(of: match, range: tensor.range(ofChunk: chunk)) { bytes in
-            guard SkeinHash.tree(bytes).low == header.baseChecksum else {
+        let whole = tensor.range(ofChunk: header.chunk)
+        // The checksum is that of the whole chunk, so the first part that is read reads all.
+        let wanted = unpacked.hasCheckedBase ? elements : 0..<whole.count
+        let range = whole.lowerBound + wanted.lowerBound..<whole.lowerBound + wanted.upperBound
+        try base.withBytes(of: match, range: range) { bytes in
+            guard unpacked.hasCheckedBase || SkeinHash.tree(bytes).low == header.baseChecksum else {
                 throw try wrongBase(base, tensor.descriptor)
             }
-            try body(bytes)
+            body(bytes.baseAddress! + (elements.lowerBound - wanted.lowerBound))
         }
     }
 
@@ -113,35 +137,5 @@ extension SkeinReader {
             "\(base.store.path.string) is not the base of \(path.string): its identity is \(try base.identity()), not "
                 + "\(index.base?.identity ?? .none)", file: path, tensor: descriptor.name,
             hint: "name the right base with --base; it was called \"\(baseFileName?.escapingControlCharacters ?? "")\"")
-    }
-
-    /// Checks the header and the contents of a contiguous tensor.
-    ///
-    /// - Returns: the hash of its contents.
-    func checkContiguous(_ number: Int) throws -> ContentHash {
-        let tensor = index.tensors[number]
-        let place = index.chunks[tensor.chunks.lowerBound]
-        let digests = BlockDigests(byteCount: tensor.descriptor.byteCount)
-        let buffer = try AlignedBuffer(byteCount: min(1 << 20, tensor.descriptor.byteCount), isZeroed: false)
-        let header: SkeinChunkHeader
-        do {
-            let bytes = try file.read(place.offset..<place.offset + SkeinChunkHeader.minimumByteCount)
-            header = try bytes.withUnsafeBytes { (bytes) throws(FormatError) in
-                try self.header(bytes, chunk: 0, of: number)
-            }
-            for start in stride(from: 0, to: tensor.descriptor.byteCount, by: buffer.byteCount) {
-                let count = min(buffer.byteCount, tensor.descriptor.byteCount - start)
-                let part = UnsafeMutableRawBufferPointer(start: buffer.address, count: count)
-                try file.read(into: part, at: place.offset + SkeinChunkHeader.minimumByteCount + start)
-                digests.update(UnsafeRawBufferPointer(part), at: start)
-            }
-        } catch let fault as SkeinFile.Fault {
-            throw damage(.badChecksum, fault.reason, tensor: number, chunk: 0)
-        }
-        let hash = digests.combined
-        guard hash.low == header.payloadChecksum else {
-            throw damage(.badChecksum, "the checksum of its payload is wrong", tensor: number, chunk: 0)
-        }
-        return hash
     }
 }

@@ -4,85 +4,102 @@ import TensorCore
 extension SkeinReader {
     /// Reads the whole file and checks every checksum and every zero between the parts.
     ///
+    /// What is wrong with one chunk, be it damaged, of an unknown codec, or without the base that it needs, is damage of its
+    /// tensor and hides nothing else. Chunks of a tensor with the same fault are one entry.
+    ///
     /// - Parameter deep: also decode every chunk and compare the contents of each tensor with its hash.
-    /// - Throws: `FormatError` when the file cannot be understood at all, and `missing_base` or `wrong_base` from a deep check
-    ///   of a file that needs one; `IOError`.
+    /// - Throws: `FormatError` when the file cannot be understood at all; `IOError` when there is no memory, or the base that
+    ///   the options name cannot be opened.
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {
         var result = Verification(checkedByteCount: file.byteCount)
-        result.damage = try SkeinFrame(file, salvaging: true).damage
+        result.damage = try SkeinFrame(
+            file, salvaging: true, expansionAllowance: options.expansionAllowance
+        ).damage
         let chunks = index.tensors.enumerated().flatMap { number, tensor in
             (0..<tensor.chunks.count).map { (tensor: number, chunk: $0) }
         }
-        let found = Mutex([[Damage]](repeating: [], count: chunks.count))
-        let digests = deep ? index.tensors.map { BlockDigests(byteCount: $0.descriptor.byteCount) } : []
+        let found = Mutex([[ChunkFault]](repeating: [], count: chunks.count))
+        let digests = try index.tensors.map { tensor in
+            deep && !tensor.isContiguous ? try BlockDigests(byteCount: tensor.descriptor.byteCount) : nil
+        }
         try concurrently(count: chunks.count, threads: threads) { [self] position in
             let (tensor, chunk) = chunks[position]
             defer { progress(index.chunks[index.tensors[tensor].chunks.lowerBound + chunk].range.count) }
-            let damage = try check(chunk, of: tensor, digests: deep ? digests[tensor] : nil)
-            if !damage.isEmpty { found.withLock { $0[position] = damage } }
+            let faults = try check(chunk, of: tensor, digests: digests[tensor])
+            if !faults.isEmpty { found.withLock { $0[position] = faults } }
         }
-        let damage = found.withLock { $0 }.flatMap { $0 }
-        result.damage += damage
-        if deep {
-            let damaged = Set(damage.compactMap(\.tensor))
-            for (number, tensor) in index.tensors.enumerated()
-            where !tensor.isContiguous && !damaged.contains(tensor.descriptor.name)
-                && digests[number].combined != tensor.contentHash
-            {
-                result.damage.append(contentDamage(of: number))
+        let faults = found.withLock { $0 }.flatMap { $0 }
+        result.damage += damage(of: faults)
+        let faulty = Set(faults.compactMap(\.tensor))
+        for (number, tensor) in index.tensors.enumerated() {
+            guard let digests = digests[number], !faulty.contains(number), digests.combined != tensor.contentHash else {
+                continue
             }
+            result.damage += damage(of: [contentFault(of: number)])
         }
         return result
     }
 
     /// What is wrong with one chunk.
-    private func check(_ chunk: Int, of number: Int, digests: BlockDigests?) throws -> [Damage] {
+    private struct ChunkFault {
+        /// Nil for what lies behind a chunk.
+        let tensor: Int?
+        let range: Range<Int>
+        let reason: String
+    }
+
+    /// One entry for chunks of a tensor that share a reason, such as the base that is missing.
+    private func damage(of faults: [ChunkFault]) -> [Damage] {
+        var runs: [ChunkFault] = []
+        for fault in faults {
+            if let last = runs.last, last.tensor != nil, last.tensor == fault.tensor, last.reason == fault.reason {
+                runs[runs.count - 1] = ChunkFault(
+                    tensor: last.tensor, range: last.range.lowerBound..<fault.range.upperBound, reason: last.reason)
+            } else {
+                runs.append(fault)
+            }
+        }
+        return runs.map { run in
+            Damage(
+                tensor: run.tensor.map { descriptors[$0].name }, file: path, offset: run.range.lowerBound,
+                byteCount: run.range.count, reason: run.reason)
+        }
+    }
+
+    private func check(_ chunk: Int, of number: Int, digests: BlockDigests?) throws -> [ChunkFault] {
         let tensor = index.tensors[number]
         let place = index.chunks[tensor.chunks.lowerBound + chunk]
-        var damage: [Damage] = []
         do {
             if tensor.isContiguous {
-                if try checkContiguous(number) != tensor.contentHash { damage.append(contentDamage(of: number)) }
+                if try checkContiguous(number) != tensor.contentHash { return [contentFault(of: number)] }
             } else {
                 try decoders.with { decoder in
                     let (header, payload) = try load(chunk, of: number, with: decoder)
                     guard let digests else { return }
+                    try unpack(header, payload, with: decoder)
                     let range = tensor.range(ofChunk: chunk)
                     let target = UnsafeMutableRawBufferPointer(start: decoder.output.address, count: range.count)
-                    try decode(range, of: number, chunk: chunk, header, payload, with: decoder, into: target)
+                    try join(range, with: decoder, into: target)
                     digests.update(UnsafeRawBufferPointer(target), at: range.lowerBound)
                 }
             }
-        } catch let error as FormatError where error.category.isDamage && error.file == path.string {
-            damage.append(
-                Damage(
-                    tensor: tensor.descriptor.name, file: path, offset: place.offset,
-                    byteCount: place.storedByteCount, reason: error.message))
-        } catch let error as FormatError where options.salvaging && [.missingBase, .wrongBase].contains(error.category)
-        {
-            damage.append(
-                Damage(
-                    tensor: tensor.descriptor.name, file: path, offset: place.offset, byteCount: place.storedByteCount,
-                    reason: error.message))
+        } catch let error as FormatError {
+            let other = error.file.flatMap { $0 == path.string ? nil : $0 }
+            let reason = other.map { "its base \($0) cannot be used: \(error.message)" } ?? error.message
+            return [ChunkFault(tensor: number, range: place.storedRange, reason: reason)]
         }
         let padding = place.storedRange.upperBound..<place.range.upperBound
         let isZero = (try? file.read(padding))?.allSatisfy { $0 == 0 } ?? false
-        if !isZero, damage.isEmpty {
-            damage.append(
-                // Not the tensor's: it can be read, and salvaged, without a doubt.
-                Damage(
-                    tensor: nil, file: path, offset: padding.lowerBound, byteCount: padding.count,
-                    reason: "the padding behind a chunk is not zero"))
-        }
-        return damage
+        guard !isZero else { return [] }
+        // Not the tensor's: it can be read, and salvaged, without a doubt.
+        return [ChunkFault(tensor: nil, range: padding, reason: "the padding behind a chunk is not zero")]
     }
 
-    private func contentDamage(of number: Int) -> Damage {
-        let location = location(of: number)
-        return Damage(
-            tensor: descriptors[number].name, file: path, offset: location.range.lowerBound,
-            byteCount: location.range.count, reason: "the contents do not have the hash that the index states")
+    private func contentFault(of number: Int) -> ChunkFault {
+        ChunkFault(
+            tensor: number, range: location(of: number).range,
+            reason: "the contents do not have the hash that the index states")
     }
 }

@@ -14,17 +14,20 @@ public final class SkeinReader: CheckpointReader {
     let options: ReadOptions
     let decoders: LendingPool<SkeinChunkDecoder>
     private let map: MappedFile
-    /// The contiguous tensors whose checksum was right.
-    private let checked = Mutex<Set<Int>>([])
-    private let openBase = Mutex<SkeinBase?>(nil)
+    /// What is known of the contiguous tensors.
+    let contiguousChecks: [Int: ContiguousCheck]
+    /// The base, or why there is none.
+    private let openBase = Mutex<Result<SkeinBase, any Error>?>(nil)
     private let range: Range<Int>
 
     /// Opens a file and checks its seals and its index; chunks are not touched.
     ///
-    /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
+    /// - Throws: `FormatError` with the first rule that is broken, `zip_bomb` when the file claims more data than
+    ///   `options.expansionAllowance` lets it; `IOError` when the file cannot be read.
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         file = try SkeinFile(path)
-        let frame = try SkeinFrame(file, salvaging: options.salvaging)
+        let frame = try SkeinFrame(
+            file, salvaging: options.salvaging, expansionAllowance: options.expansionAllowance)
         index = frame.index
         range = frame.extent.chunks
         warnings = frame.damage.map { "\($0.reason), at byte \($0.offset)" } + frame.index.expansionWarnings
@@ -32,8 +35,11 @@ public final class SkeinReader: CheckpointReader {
         map = try MappedFile(path)
         let tensors = index.tensors
         let largest = tensors.map { $0.isContiguous ? 0 : min($0.chunkByteCount, $0.descriptor.byteCount) }.max() ?? 0
-        let usesBase = tensors.contains { $0.needsBase }
-        decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest, usesBase: usesBase) }
+        decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest) }
+        contiguousChecks = Dictionary(
+            uniqueKeysWithValues: tensors.indices.lazy.filter { tensors[$0].isContiguous }.map {
+                ($0, ContiguousCheck())
+            })
         descriptors = tensors.map(\.descriptor)
     }
 
@@ -93,6 +99,7 @@ public final class SkeinReader: CheckpointReader {
 
     private func bytes(of index: Int, in range: Range<Int>) throws -> TensorBytes {
         let tensor = self.index.tensors[index]
+        try checkPresence(of: range, in: index)
         let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
         if tensor.isContiguous {
             try read(range, of: index, into: buffer.mutableBytes)
@@ -114,13 +121,7 @@ public final class SkeinReader: CheckpointReader {
     /// Reads a range of a tensor on the calling thread.
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
         let tensor = self.index.tensors[index]
-        if tensor.isContiguous {
-            let start = try contiguousRange(of: index).lowerBound
-            do { try file.read(into: target, at: start + range.lowerBound) } catch {
-                throw damage(.badChecksum, error.reason, tensor: index, chunk: 0)
-            }
-            return
-        }
+        if tensor.isContiguous { return try readContiguous(range, of: index, into: target) }
         var position = range.lowerBound
         while position < range.upperBound {
             let chunk = position / tensor.chunkByteCount
@@ -133,23 +134,23 @@ public final class SkeinReader: CheckpointReader {
         }
     }
 
-    /// The bytes of a contiguous tensor in the file, checked on the first call.
-    private func contiguousRange(of index: Int) throws -> Range<Int> {
-        let place = self.index.chunks[self.index.tensors[index].chunks.lowerBound]
-        if !checked.withLock({ $0.contains(index) }) {
-            _ = try checkContiguous(index)
-            checked.withLock { _ = $0.insert(index) }
+    /// Refuses a range before anything is allocated for it when the file was cut off before its end.
+    private func checkPresence(of range: Range<Int>, in number: Int) throws(FormatError) {
+        let tensor = index.tensors[number]
+        guard !range.isEmpty else { return }
+        let chunk = (range.upperBound - 1) / tensor.chunkByteCount
+        guard index.chunks[tensor.chunks.lowerBound + chunk].storedRange.upperBound <= file.byteCount else {
+            throw damage(
+                .badChecksum, "the file ends before it, at byte \(file.byteCount)", tensor: number, chunk: chunk)
         }
-        return place.offset + SkeinChunkHeader.minimumByteCount..<place.storedRange.upperBound
     }
 
-    /// The base, opened when it is first needed.
+    /// The base, opened when it is first needed; a base that cannot be opened is not tried again.
     func base() throws -> SkeinBase {
         try openBase.withLock { base in
-            if let base { return base }
-            let opened = try SkeinBase(try openBaseStore(), threads: options.threads)
+            let opened = base ?? Result { try SkeinBase(try openBaseStore(), threads: options.threads) }
             base = opened
-            return opened
+            return try opened.get()
         }
     }
 
@@ -167,12 +168,13 @@ public final class SkeinReader: CheckpointReader {
                 throw IOError(code: "io.not_found", message: "the base is not beside the file", file: sibling.string)
             }
             return try TensorStore(opening: sibling, options: options.withoutBase)
-        } catch let error as IOError where error.code == "io.not_found" {
+        } catch let error as IOError where error.code != "io.memory" {
             let free = index.tensors.count { !$0.needsBase }
+            let reason = error.code == "io.not_found" ? "is not beside it" : "cannot be opened: \(error.message)"
             throw FormatError(
                 .missingBase,
                 "\(path.string) is stored as the difference to \"\(reference.fileName.escapingControlCharacters)\" with "
-                    + "the identity \(reference.identity), which is not beside it", file: path,
+                    + "the identity \(reference.identity), which \(reason)", file: path,
                 hint: "name the base with --base; \(free) of \(index.tensors.count) tensors can be read without it")
         }
     }

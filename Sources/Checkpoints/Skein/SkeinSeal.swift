@@ -99,6 +99,9 @@ struct SkeinExtent: Equatable {
     let secondIndex: Range<Int>
     let fileByteCount: Int
 
+    /// What no position and no size reaches: far below 2^63, so that sums of a few cannot overflow.
+    static let byteLimit = 1 << 60
+
     /// - Precondition: the chunks end at a multiple of 64, not before they start.
     init(indexByteCount: Int, chunksEnd: Int) {
         firstIndex = SkeinSeal.byteCount..<SkeinSeal.byteCount + indexByteCount
@@ -114,10 +117,8 @@ struct SkeinExtent: Equatable {
 
     /// The extent that a seal claims; nil when its numbers contradict each other.
     init?(_ seal: SkeinSeal) {
-        // Far below 2^63, so that no sum below can overflow.
-        let limit = 1 << 60
-        guard let indexByteCount = Int(exactly: seal.indexByteCount), indexByteCount <= limit,
-            let secondIndexOffset = Int(exactly: seal.secondIndexOffset), secondIndexOffset <= limit,
+        guard let indexByteCount = Int(exactly: seal.indexByteCount), indexByteCount <= Self.byteLimit,
+            let secondIndexOffset = Int(exactly: seal.secondIndexOffset), secondIndexOffset <= Self.byteLimit,
             secondIndexOffset % SkeinSeal.alignment == 0,
             secondIndexOffset >= Self.chunksStart(indexByteCount: indexByteCount)
         else { return nil }

@@ -1,7 +1,8 @@
 import SystemPackage
 import TensorCore
 
-/// Writes a .skein file without compression: one chunk for each tensor, whose bytes can be mapped.
+/// Writes a .skein file without compression: one chunk for each tensor, whose bytes can be mapped, with the hashes of its
+/// blocks, so that a part can be checked by itself.
 ///
 /// Every position follows from the declaration, so pieces go straight to their places from any thread.
 public final class SkeinStoredWriter: CheckpointWriter {
@@ -19,19 +20,24 @@ public final class SkeinStoredWriter: CheckpointWriter {
         options: WriteOptions = WriteOptions()
     ) throws {
         // An empty tensor has no chunk, whatever size that would have.
-        var index = SkeinIndex(
+        var index = try SkeinIndex(
             descriptors, chunkByteCount: { $0.byteCount > 0 ? $0.byteCount : SkeinOptions.defaultChunkByteCount },
-            metadata: metadata, base: nil)
-        try index.check(file: path)
+            metadata: metadata, base: nil, file: path)
         var position = SkeinExtent.chunksStart(indexByteCount: index.encoded().count)
-        for tensor in index.tensors {
-            for chunk in tensor.chunks {
+        for number in index.tensors.indices {
+            let byteCount = index.tensors[number].descriptor.byteCount
+            index.tensors[number].isContiguous = byteCount > 0
+            // The hash of a single block is that of the tensor.
+            index.tensors[number].hasBlockHashes = byteCount > SkeinHash.blockByteCount
+            for chunk in index.tensors[number].chunks {
                 index.chunks[chunk].offset = position
-                guard !position.addingReportingOverflow(tensor.descriptor.byteCount).overflow,
-                    position + tensor.descriptor.byteCount < Int.max - (1 << 32)
-                else { throw FormatError(.overflow, "the file would have more than 2^63 bytes", file: path) }
-                index.chunks[chunk].storedByteCount = SkeinChunkHeader.minimumByteCount + tensor.descriptor.byteCount
+                index.chunks[chunk].storedByteCount =
+                    SkeinChunkHeader.minimumByteCount + byteCount + index.tensors[number].blockHashByteCount
                 position = index.chunks[chunk].range.upperBound
+            }
+            // A tensor has less than 2^60 bytes, whose bits are counted in 63, so that the sum was one.
+            guard position < SkeinExtent.byteLimit else {
+                throw FormatError(.overflow, "the file would have more than 2^60 bytes", file: path)
             }
         }
         self.index = index
@@ -40,7 +46,7 @@ public final class SkeinStoredWriter: CheckpointWriter {
         assembler = PieceAssembler(
             byteCounts: descriptors.map(\.byteCount),
             unitByteCounts: descriptors.map { _ in SkeinHash.blockByteCount })
-        digests = descriptors.map { BlockDigests(byteCount: $0.byteCount) }
+        digests = try descriptors.map { try BlockDigests(byteCount: $0.byteCount) }
         let extent = SkeinExtent(indexByteCount: index.encoded().count, chunksEnd: position)
         output = try AtomicOutput(creating: path, byteCount: extent.fileByteCount, options: options)
     }
@@ -66,7 +72,6 @@ public final class SkeinStoredWriter: CheckpointWriter {
             let hash = digests[number].combined
             index.tensors[number].contentHash = hash
             guard let chunk = index.tensors[number].chunks.first else { continue }
-            index.tensors[number].isContiguous = true
             let byteCount = index.tensors[number].descriptor.byteCount
             var header = SkeinChunkHeader(
                 tensor: number, chunk: 0, transform: .none, byteCount: byteCount,
@@ -76,6 +81,10 @@ public final class SkeinStoredWriter: CheckpointWriter {
             var bytes = [UInt8](repeating: 0, count: SkeinChunkHeader.minimumByteCount)
             index.chunks[chunk].headerChecksum = bytes.withUnsafeMutableBytes { header.store(to: $0.baseAddress!) }
             try output.write(bytes, at: index.chunks[chunk].offset)
+            if index.tensors[number].hasBlockHashes {
+                try output.write(
+                    digests[number].bytes, at: index.chunks[chunk].offset + bytes.count + byteCount)
+            }
         }
         return try index.seal(output, chunksEnd: chunksEnd)
     }

@@ -34,16 +34,16 @@ public final class SkeinWriter: CheckpointWriter {
         let chunkByteCount = settings.chunkByteCount
         try Self.check(chunkByteCount)
         base = try settings.base.map { try SkeinBase($0, threads: settings.threads) }
-        index = SkeinIndex(
-            descriptors, chunkByteCount: { _ in chunkByteCount }, metadata: metadata, base: try base?.reference())
-        try index.check(file: path)
+        index = try SkeinIndex(
+            descriptors, chunkByteCount: { _ in chunkByteCount }, metadata: metadata, base: try base?.reference(),
+            file: path)
         let largest = min(chunkByteCount, descriptors.map(\.byteCount).max() ?? 0)
         let level = settings.level
         encoders = LendingPool { try SkeinChunkEncoder(level: level, rawByteCount: largest) }
         buffers = LendingPool { try EncodedChunk(rawByteCount: largest) }
         assembler = PieceAssembler(
             byteCounts: descriptors.map(\.byteCount), unitByteCounts: descriptors.map { _ in chunkByteCount })
-        digests = descriptors.map { BlockDigests(byteCount: $0.byteCount) }
+        digests = try descriptors.map { try BlockDigests(byteCount: $0.byteCount) }
         output = try AtomicOutput(creating: path, byteCount: nil, options: options)
         ordered = OrderedChunks(
             count: index.chunks.count,
@@ -52,10 +52,10 @@ public final class SkeinWriter: CheckpointWriter {
     }
 
     static func check(_ chunkByteCount: Int) throws(FormatError) {
-        guard SkeinIndex.isChunkByteCount(chunkByteCount) else {
+        guard SkeinOptions.isChunkByteCount(chunkByteCount) else {
             throw FormatError(
                 .sizeMismatch, "a chunk cannot have \(chunkByteCount) bytes",
-                hint: "--chunk-size takes a power of two from 64 KiB to 16 MiB")
+                hint: "--chunk-size takes a power of two from 128 KiB to 16 MiB")
         }
     }
 
@@ -109,30 +109,11 @@ public final class SkeinWriter: CheckpointWriter {
 }
 
 extension SkeinIndex {
-    /// The index of tensors that have not been written yet.
-    init(
-        _ descriptors: [TensorDescriptor], chunkByteCount: (TensorDescriptor) -> Int, metadata: Metadata,
-        base: SkeinBaseReference?
-    ) {
-        var tensors: [SkeinTensor] = []
-        var chunkCount = 0
-        for descriptor in descriptors {
-            let size = chunkByteCount(descriptor)
-            let count = SkeinTensor.chunkCount(byteCount: descriptor.byteCount, chunkByteCount: size)
-            tensors.append(
-                SkeinTensor(
-                    descriptor: descriptor, chunkByteCount: size, chunks: chunkCount..<chunkCount + count))
-            chunkCount += count
-        }
-        self.init(
-            base: base, metadata: metadata, tensors: tensors,
-            chunks: Array(repeating: SkeinChunkPlace(), count: chunkCount))
-    }
-
     /// Writes both copies of the index and both seals, and gives the file its name.
     func seal(_ output: AtomicOutput, chunksEnd: Int) throws -> WrittenCheckpoint {
         let bytes = encoded()
         let extent = SkeinExtent(indexByteCount: bytes.count, chunksEnd: chunksEnd)
+        try checkExpansion(fileByteCount: extent.fileByteCount, file: output.path)
         let seal = SkeinSeal(
             indexByteCount: UInt64(bytes.count), secondIndexOffset: UInt64(chunksEnd),
             fileByteCount: UInt64(extent.fileByteCount), indexChecksum: SkeinHash.checksum(bytes))
@@ -143,5 +124,17 @@ extension SkeinIndex {
         try output.write(padded(bytes) + seal.encoded(as: .footer), at: chunksEnd)
         try output.commit()
         return WrittenCheckpoint(files: [output.path], byteCount: extent.fileByteCount)
+    }
+
+    /// Refuses what no reader would open.
+    private func checkExpansion(fileByteCount: Int, file: FilePath) throws(FormatError) {
+        let limit = max(ReadOptions.defaultExpansionAllowance, Self.decodedByteLimit(fileByteCount: fileByteCount))
+        let total = tensors.reduce(0) { $0 + $1.descriptor.byteCount }
+        guard total <= limit else {
+            throw FormatError(
+                .zipBomb, "\(total) bytes would take only \(fileByteCount), and no reader believes such a file",
+                file: file,
+                hint: "lower --chunk-size: up to 1MiB all data can be written")
+        }
     }
 }

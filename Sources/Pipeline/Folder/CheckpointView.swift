@@ -36,5 +36,8 @@ struct CheckpointView: CheckpointReader {
         try reader.read(range, of: places[index], into: target)
     }
     func location(of index: Int) -> StoredLocation { reader.location(of: places[index]) }
-    func verify() throws -> Verification { try reader.verify() }
+    func decodedTogetherByteCount(of index: Int) -> Int { reader.decodedTogetherByteCount(of: places[index]) }
+    func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {
+        try reader.verify(deep: deep, threads: threads, progress: progress)
+    }
 }

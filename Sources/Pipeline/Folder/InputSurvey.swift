@@ -25,12 +25,10 @@ struct InputSurvey {
         let files = stores.enumerated().flatMap { model, store in
             store.reader.files.filter { $0.extension != "json" }.map { (model: model, path: $0) }
         }
-        let surveys = FirstFailure<(File, [Range<Int>: NormSums])>(count: files.count)
-        parallelChunks(count: files.count, threads: threads) { place in
+        let results = try parallelMap(count: files.count, threads: threads) { place in
             let (model, path) = files[place]
-            surveys.run(place) { try Self.survey(path, Self.ranges(of: names, in: stores[model], path)) }
+            return try Self.survey(path, Self.ranges(of: names, in: stores[model], path))
         }
-        let results = try surveys.results()
         models = try stores.enumerated().map { model, store in
             let own = zip(files, results).filter { $0.0.model == model }.map(\.1)
             let sums = Dictionary(own.map { ($0.0.path, $0.1) }, uniquingKeysWith: { first, _ in first })

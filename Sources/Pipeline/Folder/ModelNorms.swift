@@ -19,20 +19,17 @@ struct ModelNorms: Sendable {
             let descriptor = store.descriptors[place]
             let bytes = try store.reader.bytes(of: place)
             let count = (descriptor.elementCount + Self.chunkCount - 1) / Self.chunkCount
-            let chunks = FirstFailure<NormSums>(count: count)
             let width = descriptor.dtype.bitWidth / 8
-            parallelChunks(count: count, threads: threads) { chunk in
+            let chunks = try parallelMap(count: count, threads: threads) { chunk in
                 let start = chunk * Self.chunkCount
                 let end = min(start + Self.chunkCount, descriptor.elementCount)
-                chunks.run(chunk) {
-                    var sums = NormSums()
-                    bytes.withUnsafeBytes {
-                        sums.add(UnsafeRawBufferPointer(rebasing: $0[start * width..<end * width]), descriptor.dtype)
-                    }
-                    return sums
+                var sums = NormSums()
+                bytes.withUnsafeBytes {
+                    sums.add(UnsafeRawBufferPointer(rebasing: $0[start * width..<end * width]), descriptor.dtype)
                 }
+                return sums
             }
-            self[name] = try chunks.results().reduce(into: NormSums()) { $0.add($1) }
+            self[name] = chunks.reduce(into: NormSums()) { $0.add($1) }
         }
     }
 
