@@ -53,7 +53,7 @@ final class MergeLog: Sendable {
 
 extension MergeReport {
     /// The report with a line for each kind of finding.
-    fileprivate var withWarnings: MergeReport {
+    var withWarnings: MergeReport {
         var report = self
         if overflowCount > 0 {
             report.warnings.append("\(overflowCount) numbers were too large for the output type and became infinite")

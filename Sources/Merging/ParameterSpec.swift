@@ -34,7 +34,7 @@ public struct ParameterSpec: Sendable, Hashable {
     }
 
     /// The value as this parameter takes it, with numbers for flags where the text of a recipe has 0 and 1.
-    func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
+    package func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
         switch (kind, value) {
         case (.number, .number(let number)):
             guard number.isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
