@@ -54,9 +54,7 @@ struct Merge: ToolCommand {
     @Flag(help: "Print the methods with their parameters, defaults and papers, and stop.")
     var listMethods = false
 
-    @Flag(help: "Turn warnings about the recipe into errors.")
-    var strict = false
-
+    @OptionGroup var recipes: RecipeOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var writing: OutputOptions
@@ -98,7 +96,7 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
-        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
+        try checkTarget(target)
         if target.hasSuffix("/") { try makeFolder(FilePath(target)) }
         let (report, written) = try stage.write(
             to: FilePath(target), format: format ?? (target.hasSuffix("/") ? .safetensors : nil),
@@ -129,19 +127,29 @@ struct Merge: ToolCommand {
     }
 
     private func fromRecipe(_ session: Session) throws -> (MergeStage, String?) {
-        let recipe = try RecipeFile.load(FilePath(inputs[0]), strict: strict)
-        recipe.warnings.forEach(session.warn)
+        let target = inputs.count == 2 ? inputs[1] : output
+        let book = try recipes.book(FilePath(inputs[0]), output: target.map { FilePath($0) }, in: session)
+        let recipe = book.final
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
-        // A method without task vectors takes no base; one that is listed among the models is an expert like the others.
-        let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
+        var planned: [FilePath: TensorStore] = [:]
+        if dryRun {
+            planned = try book.plannedIntermediates(session, opening: open)
+        } else {
+            if let target { try checkTarget(target) }
+            try book.mergeIntermediates(writing.writeOptions(), in: session)
+        }
         let stage = try MergeStage(
-            method: recipe.mergeMethod, base: usesBase ? try recipe.baseModel.map(open) : nil,
-            experts: try recipe.models.map { (name: $0.name, store: try open($0.path)) },
-            parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
-            outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)
-        return (stage, inputs.count == 2 ? inputs[1] : output)
+            recipe, stores: try recipe.stores { try planned[$0] ?? open($0) },
+            settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype,
+            budget: session.budget, memory: session.memoryByteCount)
+        return (stage, target)
+    }
+
+    /// Finds out before the work what would keep the result from being written.
+    private func checkTarget(_ target: String) throws {
+        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
     }
 
     private func open(_ path: FilePath) throws -> TensorStore {
@@ -149,7 +157,7 @@ struct Merge: ToolCommand {
     }
 
     private func json(
-        of plan: MergePlan, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
+        of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
         warnings: [String]
     ) -> JSONOutput {
         [

@@ -7,9 +7,13 @@ import TensorCore
 
 /// A merge, planned once, that goes to a file or stays in memory.
 public struct MergeStage: Sendable {
-    public let plan: MergePlan
+    public let plan: StackedMerge
+    /// What was asked for, when it was a recipe.
+    public let recipe: Recipe?
+    /// How many layers the result has, when they got new numbers; nil when they are those of `donor`.
+    public let layerCount: Int?
     /// Whose metadata the result inherits.
-    private let model: TensorStore
+    public let donor: TensorStore
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
     public init(
@@ -17,11 +21,18 @@ public struct MergeStage: Sendable {
         selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
         memory: Int? = nil
     ) throws {
-        plan = try MergePlan(
+        let plan = try MergePlan(
             method: MergeMethods.named(method), base: base, experts: experts, parameters: parameters,
             selection: selection, outputDType: outputDType, budget: budget, memory: memory)
         // A plan without experts is refused.
-        model = base ?? experts[0].store
+        self.init(plan: StackedMerge([plan]), recipe: nil, layerCount: nil, donor: base ?? experts[0].store)
+    }
+
+    init(plan: StackedMerge, recipe: Recipe?, layerCount: Int?, donor: TensorStore) {
+        self.plan = plan
+        self.recipe = recipe
+        self.layerCount = layerCount
+        self.donor = donor
     }
 
     /// Merges into a file.
@@ -34,7 +45,7 @@ public struct MergeStage: Sendable {
         to path: FilePath, format: FormatID? = nil, signature: StageSignature? = nil, options: WriteOptions,
         progress: any ProgressSink = SilentProgress()
     ) throws -> (report: MergeReport, written: WrittenCheckpoint) {
-        var metadata = model.metadata
+        var metadata = donor.metadata
         metadata["untangle.merge_method"] = plan.method.name
         let format = try format ?? Self.format(ofOutput: path)
         let writer = try CheckpointFormat.makeWriter(
@@ -60,7 +71,7 @@ public struct MergeStage: Sendable {
     public func merged(progress: any ProgressSink = SilentProgress()) throws -> (
         report: MergeReport, store: TensorStore
     ) {
-        let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: model.metadata)
+        let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: donor.metadata)
         let report = try execute(into: writer, title: "merging", progress)
         _ = try writer.finish()
         guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }

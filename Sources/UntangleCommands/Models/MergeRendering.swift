@@ -1,7 +1,7 @@
 import Merging
 import Reporting
 
-extension MergePlan {
+extension StackedMerge {
     /// What `--dry-run` tells people.
     var text: String {
         var table = Table([.init("what"), .init("", .right)])
