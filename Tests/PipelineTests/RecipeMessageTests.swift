@@ -133,6 +133,10 @@ import Testing
         Mistake(
             "merge_method: linear\n\(base)\(two)parameters: { weight: 1 }\n", "", line: 2,
             says: "base_model is merged like the models"),
+        Mistake(
+            "merge_method: ties\n\(base)models:\n  - model: base\n    parameters: { weight: 1 }\n  - model: a\n", "",
+            line: 5,
+            says: "weight has no effect under the base model"),
         Mistake("merge_method: karcher\n\(base)\(two)", "", line: 2, says: "base_model is merged like the models"),
         Mistake(
             "merge_method: passthrough\nslices:\n  - sources:\n    - { model: a, layer_range: [0, 4] }\n"

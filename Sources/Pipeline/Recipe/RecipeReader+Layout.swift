@@ -81,7 +81,13 @@ extension RecipeReader {
                 of: section, known: ["model", "name", "head", "data", "parameters"], method: method)
             let source = try source(from: section, of: "models", &parameters)
             // mergekit's recipes often list the base among the models; there it is the base and no expert.
-            if let base = slice.base, base.reference.path == source.reference.path { continue }
+            if let base = slice.base, base.reference.path == source.reference.path {
+                if let key = source.parameters.keys.min() {
+                    let line = section.line(of: "parameters").map { "line \($0): " } ?? ""
+                    warnings.append(line + "\(key) has no effect under the base model, ignored")
+                }
+                continue
+            }
             if let other = slice.experts.first(where: { $0.reference.path == source.reference.path }) {
                 throw RecipeError(
                     .duplicateName, "the model \(source.reference.text) is listed twice", file: path,
