@@ -40,21 +40,20 @@ final class MergeLog: Sendable {
     /// What was collected, in the order of the tensors.
     func report() -> MergeReport {
         state.withLock { state in
-            let notes = state.remarks.sorted { $0.key < $1.key }.map { place, remark in
-                (tensor: plan.outputs[place].name, remark: remark)
-            }
-            return MergeReport(
+            MergeReport(
                 warnings: plan.summary.warnings,
-                notes: notes.map { TensorNote(tensor: $0.tensor, text: $0.remark.text) },
+                notes: state.remarks.sorted { $0.key < $1.key }.map { place, remark in
+                    TensorNote(tensor: plan.outputs[place].name, remark: remark)
+                },
                 findings: state.findings.sorted { $0.key < $1.key }.map(\.value)
-            ).withWarnings(about: notes)
+            ).withWarnings
         }
     }
 }
 
 extension MergeReport {
     /// The report with a line for each kind of finding.
-    fileprivate func withWarnings(about notes: [(tensor: TensorName, remark: MergeRemark)]) -> MergeReport {
+    var withWarnings: MergeReport {
         var report = self
         if overflowCount > 0 {
             report.warnings.append("\(overflowCount) numbers were too large for the output type and became infinite")

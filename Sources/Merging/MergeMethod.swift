@@ -40,7 +40,7 @@ public struct MethodInfo: Sendable, Hashable {
     }
 
     /// - Throws: `merge.too_few_experts`, `merge.too_many_experts`.
-    func check(expertCount: Int) throws(MergeError) {
+    package func check(expertCount: Int) throws(MergeError) {
         guard !expertCounts.contains(expertCount) else { return }
         let (least, most) = (expertCounts.lowerBound, expertCounts.upperBound)
         let wanted =

@@ -10,6 +10,8 @@ public struct MergeParameters: Sendable {
     /// Values for single tensors over all others, asked for every tensor; this is how filters and gradients over layers
     /// are carried out. The expert is nil for parameters of the whole merge.
     public var overrides: Override?
+    /// The parameters that `overrides` answers for: where a method needs one value for all tensors, they are refused.
+    public var varying: Set<String> = []
 
     public typealias Override =
         @Sendable (_ parameter: String, _ expert: Int?, _ tensor: TensorName) -> ParameterValue?
@@ -131,21 +133,27 @@ public struct MergeArguments: Sendable {
         return try spec.accept(stated)
     }
 
-    private func spec(_ name: String) -> ParameterSpec {
+    /// - Throws: `merge.bad_parameter` when one value is asked for and the parameter has one for each tensor.
+    private func spec(_ name: String) throws(MergeError) -> ParameterSpec {
         guard let spec = specs.first(where: { $0.name == name }) else {
             preconditionFailure("the method does not declare \(name)")
+        }
+        guard tensor != nil || !parameters.varying.contains(name) else {
+            throw MergeError(
+                .badParameter, "parameter \"\(name)\" holds for the whole merge and cannot vary with the tensor",
+                hint: "give one value, without filters and gradients")
         }
         return spec
     }
 
     func number(_ name: String) throws(MergeError) -> Double {
-        guard case .number(let number) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        guard case .number(let number) = try value(try spec(name), expert: nil) else { preconditionFailure() }
         return number
     }
 
     /// One number for each expert.
     func numbers(_ name: String) throws(MergeError) -> [Double] {
-        let spec = spec(name)
+        let spec = try spec(name)
         var numbers: [Double] = []
         for expert in 0..<expertCount {
             guard case .number(let number) = try value(spec, expert: expert) else { preconditionFailure() }
@@ -156,7 +164,7 @@ public struct MergeArguments: Sendable {
 
     /// One text for each expert.
     func texts(_ name: String) throws(MergeError) -> [String] {
-        let spec = spec(name)
+        let spec = try spec(name)
         var texts: [String] = []
         for expert in 0..<expertCount {
             guard case .text(let text) = try value(spec, expert: expert) else { preconditionFailure() }
@@ -166,17 +174,17 @@ public struct MergeArguments: Sendable {
     }
 
     func flag(_ name: String) throws(MergeError) -> Bool {
-        guard case .flag(let flag) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        guard case .flag(let flag) = try value(try spec(name), expert: nil) else { preconditionFailure() }
         return flag
     }
 
     func text(_ name: String) throws(MergeError) -> String {
-        guard case .text(let text) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        guard case .text(let text) = try value(try spec(name), expert: nil) else { preconditionFailure() }
         return text
     }
 
     func patterns(_ name: String) throws(MergeError) -> [String] {
-        guard case .list(let values) = try value(spec(name), expert: nil) else { preconditionFailure() }
+        guard case .list(let values) = try value(try spec(name), expert: nil) else { preconditionFailure() }
         return values.compactMap { value in if case .text(let text) = value { text } else { nil } }
     }
 

@@ -96,7 +96,9 @@ public struct MergeReport: Sendable, Hashable {
 
 public struct TensorNote: Sendable, Hashable {
     public let tensor: TensorName
-    public let text: String
+    let remark: MergeRemark
+
+    public var text: String { remark.text }
 }
 
 /// Numbers of a merged tensor that are not as numbers should be.

@@ -20,7 +20,7 @@ public struct ParameterSpec: Sendable, Hashable {
         case choice([String])
         /// Shell patterns of tensor names.
         case patterns
-        /// A file or folder; relative to the working directory, so a recipe applies `resolvingPaths` first.
+        /// A file or folder, relative to the working directory.
         case path
 
         /// The kind in words.
@@ -49,7 +49,7 @@ public struct ParameterSpec: Sendable, Hashable {
     }
 
     /// The value as this parameter takes it, with numbers for flags where the text of a recipe has 0 and 1.
-    func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
+    package func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
         switch (kind, value) {
         case (.number, .number(let number)):
             guard number.isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
@@ -103,16 +103,6 @@ public struct ParameterSpec: Sendable, Hashable {
         case .text(let text): text
         case .list(let values): values.map(plain).joined(separator: ",")
         case .number, .flag: value.description
-        }
-    }
-
-    /// A value with its relative paths, if the parameter takes paths, taken from a folder instead of the working directory.
-    public func resolvingPaths(in value: ParameterValue, from folder: FilePath) -> ParameterValue {
-        guard kind == .path else { return value }
-        return switch value {
-        case .text(let path): path.isEmpty ? value : .text(folder.pushing(FilePath(path)).string)
-        case .list(let paths): .list(paths.map { resolvingPaths(in: $0, from: folder) })
-        case .number, .flag: value
         }
     }
 

@@ -58,9 +58,7 @@ struct Merge: ToolCommand {
     @Flag(help: "Print the methods with their parameters, defaults and papers, and stop.")
     var listMethods = false
 
-    @Flag(help: "Turn warnings about the recipe into errors.")
-    var strict = false
-
+    @OptionGroup var recipes: RecipeOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var writing: OutputOptions
@@ -92,7 +90,7 @@ struct Merge: ToolCommand {
             return .done
         }
         let started = ContinuousClock.now
-        let (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
+        var (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
         if dryRun {
             stage.warnings.forEach(session.warn)
             let space = target.map { stage.diskSpace(at: FilePath($0)) }
@@ -104,9 +102,10 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
-        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
+        try checkTarget(target)
+        stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
-            to: FilePath(target), format: format, isFolder: target.hasSuffix("/"), folder: try folderOptions(),
+            to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
             options: writing.writeOptions(shardByteCount: shardSize?.byteCount), progress: session.progress)
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
@@ -124,13 +123,6 @@ struct Merge: ToolCommand {
         return .done
     }
 
-    /// What an output folder is told of the recipe.
-    private func folderOptions() throws -> FolderOptions {
-        var options = FolderOptions(author: "Untangle \(ToolVersion.current)")
-        if method == nil { options.recipe = try MappedFile(FilePath(inputs[0])).withUnsafeBytes { Array($0) } }
-        return options
-    }
-
     private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
         let experts = try inputs.map { path in
             (name: FilePath(path).stem ?? path, store: try open(FilePath(path), base: base, session))
@@ -143,21 +135,29 @@ struct Merge: ToolCommand {
     }
 
     private func fromRecipe(_ session: Session) throws -> (MergeStage, String?) {
-        let recipe = try RecipeFile.load(FilePath(inputs[0]), strict: strict)
-        recipe.warnings.forEach(session.warn)
+        let target = inputs.count == 2 ? inputs[1] : output
+        let book = try recipes.book(FilePath(inputs[0]), output: target.map { FilePath($0) }, in: session)
+        let recipe = book.final
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
-        // A method without task vectors takes no base; one that is listed among the models is an expert like the others.
-        let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
+        var planned: [FilePath: TensorStore] = [:]
+        if dryRun {
+            planned = try book.plannedIntermediates(session) { try open($0, session) }
+        } else {
+            if let target { try checkTarget(target) }
+            try book.mergeIntermediates(writing.writeOptions(), in: session)
+        }
         let stage = try MergeStage(
-            method: recipe.mergeMethod, base: usesBase ? try recipe.baseModel.map { try open($0, session) } : nil,
-            experts: try recipe.models.map {
-                (name: $0.name, store: try open($0.path, base: recipe.baseModel, session))
-            },
-            parameters: try parameters.parameters(over: recipe.parameters), selection: selection.selection,
-            outputDType: dtype ?? recipe.outputDType, budget: session.budget, memory: session.memoryByteCount)
-        return (stage, inputs.count == 2 ? inputs[1] : output)
+            recipe, stores: try recipe.stores { try planned[$0] ?? open($0, base: recipe.baseModel?.path, session) },
+            settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype,
+            budget: session.budget, memory: session.memoryByteCount)
+        return (stage, target)
+    }
+
+    /// Finds out before the work what would keep the result from being written.
+    private func checkTarget(_ target: String) throws {
+        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
     }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
@@ -165,7 +165,7 @@ struct Merge: ToolCommand {
     }
 
     private func json(
-        of plan: MergePlan, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
+        of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
         warnings: [String]
     ) -> JSONOutput {
         [

@@ -19,15 +19,14 @@ struct Run: ToolCommand {
     @Argument(help: "A recipe in YAML.")
     var recipe: FilePath
 
-    @Flag(help: "Turn warnings about the recipe into errors.")
-    var strict = false
-
+    @OptionGroup var reading: RecipeOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        let recipe = try RecipeFile.load(recipe, strict: strict)
-        recipe.warnings.forEach(session.warn)
+        let book = try reading.book(recipe, in: session)
+        let recipe = book.final
+        try book.mergeIntermediates(writing.writeOptions(), in: session)
         let pipeline = RunPipeline(
             recipe, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
         let report = try pipeline.run(progress: session.progress)

@@ -226,18 +226,6 @@ import Testing
         }
     }
 
-    @Test("relative paths of statistics are taken from the folder of a recipe")
-    func statisticsPaths() throws {
-        let spec = try #require(
-            MergeMethods.named("fisher").info.parameters.first { $0.name == "statistics" })
-        #expect(spec.kind == .path && spec.isRequired)
-        let resolved = spec.resolvingPaths(in: .list([.text("a.npz"), .text("/b.npz")]), from: "/folder")
-        #expect(resolved == .list([.text("/folder/a.npz"), .text("/b.npz")]))
-        #expect(spec.resolvingPaths(in: .text("../a"), from: "x/y") == .text("x/y/../a"))
-        let number = try #require(MergeMethods.named("linear").info.parameters.first)
-        #expect(number.resolvingPaths(in: .text("a"), from: "/folder") == .text("a"))
-    }
-
     @Test("statistics that are missing or do not fit are named")
     func statistics() throws {
         let base = try makeModel([TestTensor("bias", [1, 2, 3])])

@@ -48,10 +48,14 @@ import Testing
     @discardableResult
     private func write(
         _ stage: MergeStage, to name: String = "out", force: Bool = false, shards: Int? = nil,
-        folder options: FolderOptions = FolderOptions()
+        recipe: String? = nil, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil
     ) throws -> (report: MergeReport, written: WrittenCheckpoint, folder: FolderReport?) {
-        try stage.write(
-            to: folder.file(name), isFolder: true, folder: options,
+        var stage = stage
+        if let recipe { stage.folder.recipe = recipe }
+        stage.folder.tokenizer = tokenizer
+        stage.folder.chatTemplate = chatTemplate
+        return try stage.write(
+            to: folder.file(name), isFolder: true,
             options: WriteOptions(force: force, sync: false, shardByteCount: shards))
     }
 
@@ -78,8 +82,8 @@ import Testing
         ]
         let a = try model("a", layers(1), files: files)
         let b = try model("b", layers(3), files: ["special_tokens_map.json": "{}"])
-        let recipe = Array("# mine\nmerge_method: linear # ```\n".utf8)
-        let result = try write(try stage([("a", a), ("b", b)]), folder: FolderOptions(recipe: recipe))
+        let recipe = "# mine\nmerge_method: linear # ```\n"
+        let result = try write(try stage([("a", a), ("b", b)]), recipe: recipe)
         let expected = [
             "LICENSE", "README.md", "config.json", "custom.py", "generation_config.json", "mergekit_config.yml",
             "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.json",
@@ -92,7 +96,7 @@ import Testing
         // Nothing differs, so nothing is rewritten: not a byte, and numbers keep their form.
         #expect(try text("out/config.json") == config())
         #expect(result.folder?.configChanges == [])
-        #expect(try contents(folder.file("out/mergekit_config.yml")) == recipe)
+        #expect(try text("out/mergekit_config.yml") == recipe)
         let card = try text("out/README.md")
         #expect(card.contains("library_name: transformers"))
         #expect(card.contains("https://arxiv.org/abs/2203.05482"))
@@ -197,8 +201,8 @@ import Testing
         let a = try model(
             "a", layers(1), files: ["tokenizer.json": "A", "merges.txt": "A", "generation_config.json": "A"])
         let b = try model("b", layers(1), files: ["tokenizer.json": "B", "tokenizer_config.json": #"{"x": 1.0}"#])
-        let options = FolderOptions(tokenizer: folder.file("b"), chatTemplate: try ChatTemplate("chatml"))
-        try write(try stage([("a", a), ("b", b)]), folder: options)
+        try write(
+            try stage([("a", a), ("b", b)]), tokenizer: folder.file("b"), chatTemplate: try ChatTemplate("chatml"))
         #expect(try text("out/tokenizer.json") == "B")
         #expect(try text("out/generation_config.json") == "A")
         #expect(!fileExists(folder.file("out/merges.txt")))
@@ -215,7 +219,7 @@ import Testing
         let a = try model("a", layers(1), files: ["tokenizer_config.json": #"{"chat_template": "one"}"#])
         let b = try model("b", layers(1), files: ["tokenizer_config.json": two])
         let c = try model("c", layers(1), files: ["tokenizer_config.json": two, "chat_template.jinja": "two"])
-        try write(try stage([("a", a), ("b", b), ("c", c)]), folder: FolderOptions(chatTemplate: .auto))
+        try write(try stage([("a", a), ("b", b), ("c", c)]), chatTemplate: .auto)
         #expect(try text("out/tokenizer_config.json") == two)
     }
 
@@ -258,11 +262,9 @@ import Testing
         try write(try stage(experts, base: base, dtype: .bf16, parameters: parameters))
         let recipe = try RecipeFile.load(folder.file("out/mergekit_config.yml"), strict: true)
         #expect(recipe.mergeMethod == "task_arithmetic" && recipe.outputDType == .bf16)
-        #expect(recipe.baseModel == folder.file("base/model.safetensors"))
+        #expect(recipe.baseModel?.path == folder.file("base/model.safetensors"))
         let again = try MergeStage(
-            method: recipe.mergeMethod, base: TensorStore(opening: try #require(recipe.baseModel)),
-            experts: recipe.models.map { (name: $0.name, store: try TensorStore(opening: $0.path)) },
-            parameters: recipe.parameters, outputDType: recipe.outputDType, budget: testBudget)
+            recipe, stores: recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
         try write(again, to: "again")
         #expect(
             try contents(folder.file("out/model.safetensors")) == (try contents(folder.file("again/model.safetensors")))

@@ -13,13 +13,16 @@ import Testing
     init() throws { suite = try PipelineSuite("tiny") }
 
     /// A recipe over the suite, in the temporary folder.
-    private func recipe(_ method: String = "task_arithmetic", _ more: String = "", tasks: [String]? = nil) throws
-        -> Recipe
-    {
+    ///
+    /// - Parameter elsewhere: experts that lie outside of the suite, by task.
+    private func recipe(
+        _ method: String = "task_arithmetic", _ more: String = "", tasks: [String]? = nil,
+        elsewhere: [String: FilePath] = [:]
+    ) throws -> Recipe {
         let models = (tasks ?? suite.tasks).map { task in
             let files = suite.files(task)
             return """
-                  - model: \(files.checkpoint)
+                  - model: \(elsewhere[task] ?? files.checkpoint)
                     name: \(task)
                     head: \(files.head ?? "")
                     data: \(files.data ?? "")
@@ -120,8 +123,7 @@ import Testing
 
     @Test func worksAgainWhenAnInputHasChanged() throws {
         let copy = try folder.write(try contents(suite.path("expert_digits.safetensors")), to: "expert.safetensors")
-        var recipe = try recipe("task_arithmetic", "output: merged.safetensors")
-        recipe.models[1].path = copy
+        var recipe = try recipe("task_arithmetic", "output: merged.safetensors", elsewhere: [suite.tasks[1]: copy])
         _ = try run(recipe)
         let before = try contents(folder.file("merged.safetensors"))
         _ = try folder.write(try contents(suite.path("expert_latin_lower.safetensors")), to: "expert.safetensors")
@@ -132,7 +134,7 @@ import Testing
         #expect(try contents(folder.file("merged.safetensors")) != before)
         #expect(try run(recipe).mergeWasDone)
         // So is a parameter.
-        recipe.parameters["lambda"] = .number(0.5)
+        recipe.parameters["lambda"] = .value(.number(0.5))
         #expect(try !run(recipe, force: true).mergeWasDone)
     }
 
@@ -148,8 +150,7 @@ import Testing
     ]) func findsOutBeforeTheWork(method: String, more: String, expected: String) throws {
         try folder.write("precious", to: "precious.txt")
         let other = try folder.write(try contents(suite.base), to: "precious.safetensors")
-        let recipe = try recipe(method, resolve + more)
-        #expect(code { _ = try run(recipe) } == expected)
+        #expect(code { _ = try run(try recipe(method, resolve + more)) } == expected)
         #expect(!fileExists(folder.file("out/m.resolved")))
         #expect(!fileExists(folder.file("precious.resolved")))
         #expect(try contents(folder.file("precious.txt")) == Array("precious".utf8))
@@ -183,8 +184,7 @@ import Testing
         var headless = try recipe()
         headless.models[0].head = nil
         #expect(code { _ = try run(headless) } == "input.missing_head")
-        var lost = try recipe()
-        lost.models[0].path = folder.file("none.safetensors")
+        let lost = try recipe(elsewhere: [suite.tasks[0]: folder.file("none.safetensors")])
         #expect(code { _ = try run(lost) } == "io.not_found")
     }
 

@@ -13,13 +13,15 @@ struct Passthrough: MergeMethod {
     let info = MethodInfo(
         name: "passthrough", summary: "One model as it is, optionally scaled.",
         paper: "Layer stacking: Kim et al. 2023, arXiv:2312.15166", needsBase: false, expertCounts: 1...1,
-        parameters: [ParameterSpec("scale", .number, default: .number(1), help: "Factor of the tensors.")])
+        parameters: [
+            ParameterSpec("scale", .number, default: .number(1), perExpert: true, help: "Factor of the tensors.")
+        ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let scale = try arguments.forTensor(tensor.name).number("scale")
-            rules.append(.elementwise(WeightedMean(weights: [scale], divisor: 1)))
+            let scale = try arguments.forTensor(tensor.name).numbers("scale")
+            rules.append(.elementwise(WeightedMean(weights: scale, divisor: 1)))
         }
         return MergeAssignment(rules: rules)
     }

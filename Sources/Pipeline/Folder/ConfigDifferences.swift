@@ -22,9 +22,11 @@ struct ConfigDifferences {
         "_attn_implementation_autoset", "unsloth_version", "unsloth_fixed",
     ]
 
-    /// - Parameter models: the one whose file goes along with the result first; models without a file say nothing.
-    init(_ models: [(name: String, config: ModelConfig)]) {
-        donor = models.first?.name ?? ""
+    /// - Parameters:
+    ///   - models: those with a file.
+    ///   - donor: the name of the model whose file goes along with the result.
+    init(_ models: [(name: String, config: ModelConfig)], donor: String) {
+        self.donor = donor
         var keys: [String] = []
         for key in models.flatMap({ $0.config.root.object.map { $0.map(\.key) } ?? [] })
         where !Self.ignored.contains(key) && !keys.contains(key) {

@@ -4,8 +4,8 @@ import SystemPackage
 
 /// What a folder holds beside the weights, and where it comes from.
 public struct FolderOptions: Sendable {
-    /// The recipe as its author wrote it; nil has one written from the arguments of the merge.
-    public var recipe: [UInt8]?
+    /// The recipe, as its author wrote it or one that says the same as the arguments of the merge.
+    public var recipe: String
     /// The model whose tokenizer goes along: its file or folder; nil stands for the model whose configuration does.
     public var tokenizer: FilePath?
     public var chatTemplate: ChatTemplate?
@@ -13,7 +13,7 @@ public struct FolderOptions: Sendable {
     public var author: String
 
     public init(
-        recipe: [UInt8]? = nil, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
+        recipe: String, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
         author: String = "Untangle"
     ) {
         self.recipe = recipe

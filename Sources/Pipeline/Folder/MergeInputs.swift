@@ -17,38 +17,42 @@ struct MergeInputs: Sendable {
     /// The base first, if there is one, then the experts.
     let models: [Model]
     let hasBase: Bool
+    private let donorPlace: Int
     /// What `tie_word_embeddings` has to say of the result; nil when that has not changed.
     let isTied: Bool?
     let warnings: [String]
     private let configs: ConfigDifferences
 
+    /// - Parameter donor: the place among the experts of the model whose configuration the result has, when there is no base.
     /// - Precondition: there is a base or an expert.
-    init(base: TensorStore?, experts: [(name: String, store: TensorStore)]) throws {
+    init(base: TensorStore?, experts: [(name: String, store: TensorStore)], donor: Int = 0) throws {
         hasBase = base != nil
+        donorPlace = hasBase ? 0 : donor
         let all = (base.map { [(name: "base", store: $0)] } ?? []) + experts
         let folders = all.map { ModelFolder(of: $0.store) }
-        let ties = try TiedEmbeddings(zip(all, folders).map { ($0.name, $0.store, $1?.config) })
+        let ties = try TiedEmbeddings(
+            zip(all, folders).map { ($0.name, $0.store, $1?.config) }, donor: folders[donorPlace]?.config)
         models = zip(zip(all, folders), ties.stores).map {
             Model(name: $0.0.name, store: $1, original: $0.0.store, folder: $0.1)
         }
         isTied = ties.isTied
         configs = ConfigDifferences(
-            zip(all, folders).compactMap { model, folder in folder?.config.map { (model.name, $0) } })
+            zip(all, folders).compactMap { model, folder in folder?.config.map { (model.name, $0) } },
+            donor: all[donorPlace].name)
         warnings = folders.compactMap { $0 }.flatMap(\.warnings) + ties.warnings + (configs.warning.map { [$0] } ?? [])
     }
 
-    /// The model whose configuration and tokenizer the result has: the base, or the first expert.
-    var donor: Model { models[0] }
+    /// The model whose configuration and tokenizer the result has.
+    var donor: Model { models[donorPlace] }
+    /// All models but the donor.
+    var others: [Model] { models.enumerated().filter { $0.offset != donorPlace }.map(\.element) }
     var base: TensorStore? { hasBase ? models[0].store : nil }
     var experts: [(name: String, store: TensorStore)] {
         models.dropFirst(hasBase ? 1 : 0).map { (name: $0.name, store: $0.store) }
     }
 
     /// Makes a plan; when the models do not fit together, the error tells where their configurations differ, too.
-    func plan(_ make: (_ base: TensorStore?, _ experts: [(name: String, store: TensorStore)]) throws -> MergePlan)
-        throws
-        -> MergePlan
-    {
-        do { return try make(base, experts) } catch let error as MergeError { throw configs.explaining(error) }
+    func explaining<Plan>(_ plan: () throws -> Plan) throws -> Plan {
+        do { return try plan() } catch let error as MergeError { throw configs.explaining(error) }
     }
 }

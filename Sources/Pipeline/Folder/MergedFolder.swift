@@ -17,7 +17,7 @@ final class MergedFolder {
     let writer: any CheckpointWriter
     private let path: FilePath
     private let folder: AtomicFolder
-    private let plan: MergePlan
+    private let plan: StackedMerge
     private let inputs: MergeInputs
     private let options: FolderOptions
     private let write: WriteOptions
@@ -26,17 +26,15 @@ final class MergedFolder {
     private let config: RewrittenConfig?
     /// Files with contents of their own, beside those that are copied.
     private let written: [(name: String, contents: [UInt8])]
-    private let recipe: String
     /// The names of an older checkpoint in the folder, and of its tokenizer.
     private let older: OlderModel
     private var remarks: [String] = []
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
-    /// - Parameter recipe: the recipe as text, for the copy and the card.
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     init(
-        at path: FilePath, format: FormatID, plan: MergePlan, metadata: Metadata, inputs: MergeInputs, recipe: String,
+        at path: FilePath, format: FormatID, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs,
         options: FolderOptions, write: WriteOptions, budget: ComputeBudget
     ) throws {
         self.path = path
@@ -45,14 +43,13 @@ final class MergedFolder {
         self.options = options
         self.write = write
         self.budget = budget
-        self.recipe = recipe
         let donor = inputs.donor
         var companions = Self.companions(of: donor)
         if let tokenizer = options.tokenizer {
             companions = companions.replacingTokenizer(by: try Self.companions(of: tokenizer))
         }
         if let template = options.chatTemplate {
-            let models = [companions] + inputs.models.dropFirst().map(Self.companions)
+            let models = [companions] + inputs.others.map(Self.companions)
             if let text = template.text(of: models) {
                 written = try ChatTemplate.files(with: text, replacing: companions)
             } else {
@@ -97,7 +94,7 @@ final class MergedFolder {
         try copyCompanions()
         if let config { try put(ModelConfig.fileName, config.text) }
         for file in written { try put(file.name, file.contents) }
-        try put(Self.recipeName, Array(recipe.utf8))
+        try put(Self.recipeName, Array(options.recipe.utf8))
         try put(Self.cardName, Array(card(survey, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
@@ -161,7 +158,7 @@ final class MergedFolder {
         return ModelCard(
             title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
-            sanity: sanity, recipe: recipe,
+            sanity: sanity, recipe: options.recipe,
             isForTransformers: inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

@@ -21,8 +21,8 @@ struct TiedEmbeddings {
     /// Whether a tensor is an embedding matrix of tokens, by its name.
     static func isEmbedding(_ name: TensorName) -> Bool { owner(of: name).map { embeddings.contains($0) } ?? false }
 
-    /// - Parameter models: the donor of the result's configuration first.
-    init(_ models: [(name: String, store: TensorStore, config: ModelConfig?)]) throws {
+    /// - Parameter donor: the configuration that the result has.
+    init(_ models: [(name: String, store: TensorStore, config: ModelConfig?)], donor: ModelConfig?) throws {
         stores = models.map(\.store)
         var names: [TensorName] = []
         for name in models.flatMap({ $0.store.descriptors.map(\.name) })
@@ -32,7 +32,7 @@ struct TiedEmbeddings {
         for head in names {
             let lacking = models.indices.filter { models[$0].store.index(of: head) == nil }
             if lacking.isEmpty {
-                try writeOnce(head, models)
+                if donor?.tiesWordEmbeddings == true { try writeOnce(head, models) }
             } else {
                 lend(head, to: lacking, models)
             }
@@ -62,7 +62,6 @@ struct TiedEmbeddings {
     private mutating func writeOnce(
         _ head: TensorName, _ models: [(name: String, store: TensorStore, config: ModelConfig?)]
     ) throws {
-        guard models.first?.config?.tiesWordEmbeddings == true else { return }
         for model in models where try !Self.isShared(head, in: model.store) {
             warnings.append(
                 "config.json says that \"\(head)\" is the embedding matrix, but in \(model.name) it differs; "

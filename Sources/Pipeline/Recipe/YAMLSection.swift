@@ -96,15 +96,29 @@ struct YAMLSection {
         RecipeError(.badValue, "\(key) \(problem)", file: file, line: line(of: key))
     }
 
-    /// The first key that is not known, as an error that names the nearest known one.
-    func unknownKeys(known: [String]) -> [RecipeError] {
+    /// The keys that are not known.
+    func unknownKeys(known: [String]) -> [UnknownKey] {
         keys.filter { !known.contains($0.key) }.map { key, line in
-            RecipeError(
-                .unknownKey, "unknown key \"\(key)\" in \(title)", file: file, line: line,
-                hint: nearestName(to: key, among: known).map { "did you mean \($0)?" }
-                    ?? "known keys: \(known.joined(separator: ", "))")
+            let nearest = nearestName(to: key, among: known)
+            return UnknownKey(
+                key: key, nearest: nearest,
+                error: RecipeError(
+                    .unknownKey, "unknown key \"\(key)\" in \(title)", file: file, line: line,
+                    hint: nearest.map { "did you mean \($0)?" } ?? "known keys: \(known.joined(separator: ", "))"))
         }
     }
+}
+
+/// A key that a section does not know.
+struct UnknownKey {
+    let key: String
+    /// The known key that was most likely meant.
+    let nearest: String?
+    /// For sections that know all their keys.
+    let error: RecipeError
+
+    /// For sections that may have others.
+    var warning: String { "\(error.message), ignored" + (nearest.map { " (did you mean \($0)?)" } ?? "") }
 }
 
 extension Node {

@@ -31,17 +31,16 @@ public struct RunPipeline: Sendable {
             return try mergeOnly(started, progress)
         }
         let set = try ExpertSet(base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files))
-        let originals = set.experts.map { (name: $0.name, store: $0.store) }
+        let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
-        _ = try mergeStage(base: set.base, originals)
+        _ = try mergeStage(originals)
         try checkOutputs()
         var report = RunReport(recipe: recipe)
         let adapted = try resolve(set, progress)
         report.adapted = adapted
 
-        let sources = adapted.isEmpty ? originals : adapted.map { (name: $0.name, store: $0.store) }
-        let final = try merge(
-            base: set.base, sources, signature: try mergeSignature(set.base, sources), &report, progress)
+        let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
+        let final = try merge(sources, signature: try mergeSignature(sources), &report, progress)
         guard set.experts.contains(where: { $0.data != nil }) else {
             report.duration = ContinuousClock.now - started
             return report
@@ -54,8 +53,7 @@ public struct RunPipeline: Sendable {
             report.merged = merged
         } else {
             report.mergedResolved = merged
-            report.merged = try stage.measure(
-                try mergeStage(base: set.base, originals).merged(progress: progress).store)
+            report.merged = try stage.measure(try mergeStage(originals).merged(progress: progress).store)
         }
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
             report.warnings.append(
@@ -69,16 +67,8 @@ public struct RunPipeline: Sendable {
 
     /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
     private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
-        let usesBase = try MergeMethods.named(recipe.mergeMethod).info.usesBase
-        let base =
-            usesBase
-            ? try recipe.baseModel.map {
-                try TensorStore(opening: $0, options: ReadOptions(threads: budget.threads))
-            } : nil
-        let options = ReadOptions(sharedBase: recipe.baseModel, threads: budget.threads)
-        let experts = try recipe.models.map {
-            (name: $0.name, store: try TensorStore(opening: $0.path, options: options))
-        }
+        let options = ReadOptions(sharedBase: recipe.baseModel?.path, threads: budget.threads)
+        let stores = try recipe.stores { try TensorStore(opening: $0, options: options) }
         var report = RunReport(recipe: recipe)
         guard recipe.output != nil else {
             throw RecipeError(
@@ -86,7 +76,7 @@ public struct RunPipeline: Sendable {
                 hint: "say where the merged checkpoint goes with output:")
         }
         try checkOutputs()
-        _ = try merge(base: base, experts, signature: try mergeSignature(base, experts), &report, progress)
+        _ = try merge(stores, signature: try mergeSignature(stores), &report, progress)
         report.duration = ContinuousClock.now - started
         return report
     }
@@ -111,7 +101,7 @@ public struct RunPipeline: Sendable {
             throw RecipeError(
                 .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path)
         }
-        return base
+        return base.path
     }
 
     private func resolve(_ set: ExpertSet, _ progress: any ProgressSink) throws -> [AdaptedExpert] {
@@ -131,18 +121,24 @@ public struct RunPipeline: Sendable {
         }
     }
 
-    private func mergeStage(base: TensorStore?, _ experts: [(name: String, store: TensorStore)]) throws -> MergeStage {
-        try MergeStage(
-            method: recipe.mergeMethod, base: base, experts: experts, parameters: recipe.parameters,
-            outputDType: recipe.outputDType, budget: budget, memory: memory)
+    /// The opened models of the recipe by their paths.
+    private func stores(of set: ExpertSet) -> [FilePath: TensorStore] {
+        var stores: [FilePath: TensorStore] = [:]
+        for (model, expert) in zip(recipe.models, set.experts) { stores[model.path] = expert.store }
+        if let base = recipe.baseModel { stores[base.path] = set.base }
+        return stores
+    }
+
+    private func mergeStage(_ stores: [FilePath: TensorStore]) throws -> MergeStage {
+        try MergeStage(recipe, stores: stores, budget: budget, memory: memory)
     }
 
     /// Merges to the output, or into memory when there is none, or takes over what an earlier run has written.
     private func merge(
-        base: TensorStore?, _ experts: [(name: String, store: TensorStore)], signature: StageSignature,
-        _ report: inout RunReport, _ progress: any ProgressSink
+        _ stores: [FilePath: TensorStore], signature: StageSignature, _ report: inout RunReport,
+        _ progress: any ProgressSink
     ) throws -> TensorStore {
-        let stage = try mergeStage(base: base, experts)
+        let stage = try mergeStage(stores)
         guard let output = recipe.output else {
             let (merge, store) = try stage.merged(progress: progress)
             report.warnings += merge.warnings
@@ -151,27 +147,18 @@ public struct RunPipeline: Sendable {
         if !write.force, signature.matches(outputAt: output) {
             report.mergeWasDone = true
         } else {
-            // A recipe that never was a file is written out anew.
-            let recipeText = try? MappedFile(recipe.path).withUnsafeBytes { Array($0) }
             let (merge, written, _) = try stage.write(
-                to: output, isFolder: recipe.outputIsFolder, folder: FolderOptions(recipe: recipeText),
-                signature: signature, options: write, progress: progress)
+                to: output, isFolder: recipe.outputIsFolder, signature: signature, options: write, progress: progress)
             report.warnings += merge.warnings
             report.written = written
         }
         return try TensorStore(opening: output)
     }
 
-    private func mergeSignature(
-        _ base: TensorStore?, _ experts: [(name: String, store: TensorStore)]
-    ) throws -> StageSignature {
-        let settings = [
-            "merge 1", recipe.mergeMethod, recipe.parameters.settings, recipe.outputDType?.rawValue ?? "",
-            experts.map(\.name).joined(separator: "\n"),
-        ]
-        return try StageSignature(
-            settings: settings.joined(separator: "\n"),
-            files: (base?.reader.files ?? []) + experts.flatMap(\.store.reader.files))
+    private func mergeSignature(_ stores: [FilePath: TensorStore]) throws -> StageSignature {
+        try StageSignature(
+            settings: "merge 2\n\(recipe.mergeSettings)",
+            files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] })
     }
 }
 

@@ -7,13 +7,13 @@ import TensorCore
 
 /// A merge, planned once, that goes to a file or stays in memory.
 public struct MergeStage: Sendable {
-    public let plan: MergePlan
+    public let plan: StackedMerge
+    /// What an output folder holds beside the weights.
+    public var folder: FolderOptions
     /// What should be known about the models although they can be merged.
     public var warnings: [String] { inputs.warnings }
-    /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the first.
+    /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     private let inputs: MergeInputs
-    private let parameters: MergeParameters
-    private let outputDType: DType?
     private let budget: ComputeBudget
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
@@ -24,14 +24,23 @@ public struct MergeStage: Sendable {
     ) throws {
         let method = try MergeMethods.named(method)
         let inputs = try MergeInputs(base: base, experts: experts)
-        plan = try inputs.plan { base, experts in
+        let plan = try inputs.explaining {
             try MergePlan(
-                method: method, base: base, experts: experts, parameters: parameters, selection: selection,
+                method: method, base: inputs.base, experts: inputs.experts, parameters: parameters,
+                selection: selection,
                 outputDType: outputDType, budget: budget, memory: memory)
         }
+        let recipe = RecipeText.yaml(
+            method: method.info, base: base?.path.string,
+            experts: experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
+            outputDType: outputDType)
+        self.init(plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, budget: budget)
+    }
+
+    init(plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, budget: ComputeBudget) {
+        self.plan = plan
+        self.folder = folder
         self.inputs = inputs
-        self.parameters = parameters
-        self.outputDType = outputDType
         self.budget = budget
     }
 
@@ -43,14 +52,13 @@ public struct MergeStage: Sendable {
     /// - Parameters:
     ///   - format: nil goes by the extension; a folder gets safetensors.
     ///   - isFolder: whether the path is to become a folder; one that exists always stays one.
-    ///   - folder: what a folder holds beside the weights.
     ///   - signature: written into a file beside the output, if there is one.
     /// - Returns: what the merge found, the files, weights first, and for a folder what went into it.
     /// - Throws: `usage.output_format` when nothing tells the format, `io.space` when the disk has too little room; what merging
     ///   and writing throw.
     public func write(
-        to path: FilePath, format: FormatID? = nil, isFolder: Bool = false, folder: FolderOptions = FolderOptions(),
-        signature: StageSignature? = nil, options: WriteOptions, progress: any ProgressSink = SilentProgress()
+        to path: FilePath, format: FormatID? = nil, isFolder: Bool = false, signature: StageSignature? = nil,
+        options: WriteOptions, progress: any ProgressSink = SilentProgress()
     ) throws -> (report: MergeReport, written: WrittenCheckpoint, folder: FolderReport?) {
         var metadata = inputs.donor.store.metadata
         metadata["untangle.merge_method"] = plan.method.name
@@ -62,8 +70,8 @@ public struct MergeStage: Sendable {
         var contents: FolderReport?
         if isFolder {
             let output = try MergedFolder(
-                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, recipe: recipeText(folder),
-                options: folder, write: options, budget: budget)
+                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, options: folder,
+                write: options, budget: budget)
             report = try execute(into: output.writer, title: "merging", progress)
             let finished = try output.finish(report)
             (written, contents) = (finished.written, finished.report)
@@ -77,15 +85,6 @@ public struct MergeStage: Sendable {
         report.warnings = warnings + report.warnings
         try signature?.note(written, options: options)
         return (report, written, contents)
-    }
-
-    /// The recipe that a folder keeps: the author's own, or one that says the same as the arguments.
-    private func recipeText(_ folder: FolderOptions) -> String {
-        if let recipe = folder.recipe { return String(decoding: recipe, as: UTF8.self) }
-        return RecipeText.yaml(
-            method: plan.method, base: inputs.base?.path.string,
-            experts: inputs.experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
-            outputDType: outputDType)
     }
 
     /// The format that an output path asks for.

@@ -2,7 +2,7 @@ import Merging
 import Pipeline
 import Reporting
 
-extension MergePlan {
+extension StackedMerge {
     /// What `--dry-run` tells people.
     ///
     /// - Parameter space: of the output, if there is one.

@@ -1,0 +1,75 @@
+import Checkpoints
+import TensorCore
+
+/// Merges that together make one checkpoint, each with its own models and parameters: the slices of a stack of layers, or one
+/// merge of whole models.
+public struct StackedMerge: Sendable {
+    /// In the order of the result; at least one.
+    public let plans: [MergePlan]
+    /// What a writer has to declare.
+    public let outputs: [TensorDescriptor]
+    public let summary: MergeSummary
+
+    /// - Precondition: there is a plan, and all have one method.
+    public init(_ plans: [MergePlan]) {
+        precondition(!plans.isEmpty, "a stack needs a plan")
+        self.plans = plans
+        outputs = plans.flatMap(\.outputs)
+        summary = plans.count == 1 ? plans[0].summary : MergeSummary(stacking: plans.map(\.summary))
+    }
+
+    public var method: MethodInfo { plans[0].method }
+
+    /// Carries the merges out, one after the other; see `MergePlan.execute`.
+    public func execute(
+        into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) throws -> MergeReport {
+        if plans.count == 1 { return try plans[0].execute(into: writer, progress: progress) }
+        var report = MergeReport(warnings: summary.warnings, notes: [], findings: [])
+        var (firstTensor, doneByteCount) = (0, 0)
+        for plan in plans {
+            let before = doneByteCount
+            let part = try plan.execute(into: WriterSection(of: writer, from: firstTensor)) { progress(before + $0) }
+            report.notes += part.notes
+            report.findings += part.findings
+            firstTensor += plan.outputs.count
+            doneByteCount += plan.summary.progressByteCount
+        }
+        return report.withWarnings
+    }
+}
+
+/// The part of a writer's tensors that one of several merges makes.
+private final class WriterSection: CheckpointWriter {
+    private let writer: any CheckpointWriter
+    private let firstTensor: Int
+
+    init(of writer: any CheckpointWriter, from firstTensor: Int) {
+        self.writer = writer
+        self.firstTensor = firstTensor
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
+        try writer.write(bytes, tensor: firstTensor + tensor, at: offset)
+    }
+
+    func finish() throws -> WrittenCheckpoint { preconditionFailure("a section is finished with its writer") }
+}
+
+extension MergeSummary {
+    /// Of merges that run one after the other.
+    fileprivate init(stacking parts: [MergeSummary]) {
+        elementwiseCount = parts.reduce(0) { $0 + $1.elementwiseCount }
+        matrixCount = parts.reduce(0) { $0 + $1.matrixCount }
+        copiedCount = parts.reduce(0) { $0 + $1.copiedCount }
+        parameterCount = parts.reduce(0) { $0 + $1.parameterCount }
+        passCount = parts.map(\.passCount).max() ?? 1
+        inputByteCount = parts.reduce(0) { $0 + $1.inputByteCount }
+        outputByteCount = parts.reduce(0) { $0 + $1.outputByteCount }
+        workingByteCount = parts.map(\.workingByteCount).max() ?? 0
+        progressByteCount = parts.reduce(0) { $0 + $1.progressByteCount }
+        threads = parts.map(\.threads).max() ?? 1
+        var seen: Set<String> = []
+        warnings = parts.flatMap(\.warnings).filter { seen.insert($0).inserted }
+    }
+}

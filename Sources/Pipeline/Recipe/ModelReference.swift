@@ -1,0 +1,78 @@
+import SystemPackage
+import TensorCore
+import Yams
+
+/// A model as a recipe names it: a path, or `organisation/name` on the Hugging Face hub, optionally with `@revision`.
+public struct ModelReference: Sendable, Hashable {
+    /// As it is written, without the revision of the long form.
+    public var text: String
+    /// The part of the text that names the model, and the revision behind it.
+    public var id: String
+    public var revision: String?
+    /// Where the model is; before `ModelLocator` has looked for it, the text as a path that counts from the recipe's folder.
+    public var path: FilePath
+    public var line: Int?
+
+    init(_ text: String, line: Int?, file: FilePath) {
+        self.text = text
+        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        id = parts[0]
+        revision = parts.count == 2 && !parts[1].isEmpty ? parts[1] : nil
+        path = FilePath(text).relative(toFolderOf: file)
+        self.line = line
+    }
+
+    /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
+    var defaultName: String {
+        guard let last = FilePath(id).lastComponent else { return text }
+        // Other suffixes belong to the name: `Mistral-7B-v0.1`.
+        let extensions = ["safetensors", "npz", "npy", "skein", "pt", "pth", "bin", "gguf"]
+        return extensions.contains(last.extension?.lowercased() ?? "") ? last.stem : last.string
+    }
+}
+
+extension YAMLSection {
+    /// A model: a text, or mergekit's long form `{model: {path: ..., revision: ...}}`.
+    func model(_ key: String) throws(RecipeError) -> ModelReference? {
+        guard let node = node(key), !node.isNull else { return nil }
+        return try ModelReference(node, key: key, in: self)
+    }
+}
+
+extension ModelReference {
+    fileprivate init(_ node: Node, key: String, in section: YAMLSection) throws(RecipeError) {
+        let line = node.mark?.line ?? section.line(of: key)
+        if let text = node.scalar?.string {
+            // The system would take a path only up to a NUL.
+            guard !text.isEmpty, !text.unicodeScalars.contains("\0") else {
+                throw section.bad(key, "must be a path or the name of a model")
+            }
+            self.init(text, line: line, file: section.file)
+            return
+        }
+        let form = try YAMLSection(node, title: key, file: section.file)
+        if let inner = form.node("model"), !inner.isNull {
+            if let adapter = form.node("lora"), !adapter.isNull {
+                throw RecipeError.adapter(of: key, file: section.file, line: form.line(of: "lora"))
+            }
+            try self.init(inner, key: "model", in: form)
+            return
+        }
+        guard let path = try form.text("path"), !path.isEmpty, !path.unicodeScalars.contains("\0") else {
+            throw RecipeError(
+                .missingKey, "\(key) names no model", file: section.file, line: line,
+                hint: "\(key): PATH, or \(key): { model: { path: PATH, revision: REVISION } }")
+        }
+        self.init(path, line: line, file: section.file)
+        // Here the whole text is the path.
+        (id, revision) = (path, try form.text("revision"))
+    }
+}
+
+extension RecipeError {
+    static func adapter(of model: String, file: FilePath, line: Int?) -> RecipeError {
+        RecipeError(
+            .unsupported, "\(model.escapingControlCharacters) is a model with an adapter, and recipes take no adapters",
+            file: file, line: line, hint: "write the adapter into its model first, and name the result")
+    }
+}

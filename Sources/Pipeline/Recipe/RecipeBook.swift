@@ -1,0 +1,152 @@
+import SystemPackage
+import TensorCore
+import Yams
+
+/// A recipe file of one or several documents, of which some build upon the results of others, as in mergekit-multi.
+///
+/// The document without a name is the final one; where all have names it is the only one that no other needs. The
+/// others' results go to folders of their names.
+public struct RecipeBook: Sendable {
+    /// Every one after those that it needs.
+    public var intermediates: [Recipe]
+    public var final: Recipe
+
+    /// What was ignored in any document.
+    public var warnings: [String] { intermediates.flatMap(\.warnings) + final.warnings }
+
+    /// - Parameter strict: warnings are errors.
+    /// - Throws: `RecipeError` with the line at fault, `IOError` when the file cannot be read.
+    public static func load(_ path: FilePath, strict: Bool = false) throws -> RecipeBook {
+        try parse(RecipeFile.text(of: path), path: path, strict: strict)
+    }
+
+    /// Reads a recipe from its text; `path` locates relative paths and names the file in errors.
+    public static func parse(_ text: String, path: FilePath, strict: Bool = false) throws(RecipeError) -> RecipeBook {
+        let nodes = try RecipeFile.documents(of: text, path: path)
+        var documents: [Document] = []
+        for node in nodes {
+            let recipe = try RecipeFile.recipe(from: node, text: text, path: path, strict: strict)
+            documents.append(Document(recipe: recipe, line: node.mark?.line))
+        }
+        return try RecipeBook(documents, path: path)
+    }
+
+    /// One document and where it begins.
+    private struct Document {
+        let recipe: Recipe
+        let line: Int?
+        var name: String? { recipe.name }
+
+        func uses(_ name: String?) -> Bool { name.map { recipe.references.map(\.id).contains($0) } ?? false }
+    }
+
+    private init(_ documents: [Document], path: FilePath) throws(RecipeError) {
+        guard documents.count > 1 else {
+            (intermediates, final) = ([], documents[0].recipe)
+            return
+        }
+        let last = try Self.finalPlace(in: documents, path)
+        var names: Set<String> = []
+        for (place, document) in documents.enumerated() where place != last {
+            try Self.check(document, path)
+            guard let name = document.name, names.insert(name).inserted else {
+                throw RecipeError(
+                    .duplicateName, "two documents are called \"\(document.name ?? "")\"", file: path,
+                    line: document.line)
+            }
+        }
+        var remaining = documents.indices.filter { $0 != last }
+        var ordered: [Recipe] = []
+        while !remaining.isEmpty {
+            let ready = remaining.firstIndex { place in
+                !remaining.contains { documents[place].uses(documents[$0].name) }
+            }
+            guard let ready else {
+                let names = remaining.compactMap { documents[$0].name }
+                throw RecipeError(
+                    .cycle, "the documents \(names.joined(separator: ", ")) need each other's results", file: path,
+                    line: documents[remaining[0]].line)
+            }
+            ordered.append(documents[remaining.remove(at: ready)].recipe)
+        }
+        (intermediates, final) = (ordered, documents[last].recipe)
+    }
+
+    private static func finalPlace(in documents: [Document], _ path: FilePath) throws(RecipeError) -> Int {
+        let unnamed = documents.indices.filter { documents[$0].name == nil }
+        if unnamed.count > 1 {
+            throw RecipeError(
+                .missingKey, "\(unnamed.count) documents have no name, and only the final one does without", file: path,
+                line: documents[unnamed[1]].line, hint: "name: NAME, by which others refer to the result")
+        }
+        if let place = unnamed.first { return place }
+        let unused = documents.indices.filter { place in
+            !documents.contains { $0.uses(documents[place].name) }
+        }
+        if unused.isEmpty {
+            throw RecipeError(.cycle, "every document needs the result of another", file: path, line: documents[0].line)
+        }
+        guard unused.count == 1 else {
+            throw RecipeError(
+                .missingKey, "\(unused.count) documents could be the final one", file: path,
+                line: documents[unused[1]].line, hint: "leave out the name of the final document")
+        }
+        return unused[0]
+    }
+
+    /// What an intermediate document may not have.
+    private static func check(_ document: Document, _ path: FilePath) throws(RecipeError) {
+        let recipe = document.recipe
+        let own = [
+            ("output", recipe.output != nil), ("report", recipe.report != nil), ("resolve", recipe.resolve != nil),
+        ]
+        if let key = own.first(where: \.1)?.0 {
+            throw RecipeError(
+                .unsupported, "\(key) belongs to the final document, not to \"\(recipe.name ?? "")\"", file: path,
+                line: document.line)
+        }
+        let name = recipe.name ?? ""
+        let component = FilePath.Component(name)
+        guard component?.kind == .regular, component?.string == name, !name.hasPrefix("."), name.utf8.count <= 200
+        else {
+            throw RecipeError(
+                .badValue, "the name \"\(name.escapingControlCharacters)\" cannot be that of a folder", file: path,
+                line: document.line, hint: "choose a short name without slashes that does not begin with a dot")
+        }
+    }
+
+    /// The recipes with every model found, and with outputs for intermediate results.
+    ///
+    /// - Parameters:
+    ///   - modelsFolder: where models of the hub are.
+    ///   - intermediateFolder: gets a folder for every intermediate document, by its name.
+    /// - Throws: as `ModelLocator.locate`.
+    public func located(modelsFolder: FilePath?, intermediateFolder: FilePath) throws(RecipeError) -> RecipeBook {
+        var locator = ModelLocator(modelsFolder: modelsFolder)
+        for recipe in intermediates {
+            if let name = recipe.name { locator.merges[name] = intermediateFolder.appending(name) }
+        }
+        var book = self
+        for index in book.intermediates.indices {
+            book.intermediates[index] = try locator.locate(book.intermediates[index])
+            book.intermediates[index].output = book.intermediates[index].name.map { intermediateFolder.appending($0) }
+            book.intermediates[index].outputIsFolder = true
+        }
+        book.final = try locator.locate(final)
+        return book
+    }
+
+    /// Where intermediate results go when nothing else is said: `out/merged.intermediate` beside `out/merged.safetensors`.
+    public static func intermediateFolder(beside output: FilePath) -> FilePath {
+        output.removingLastComponent().appending((output.stem ?? "merged") + ".intermediate")
+    }
+}
+
+extension Recipe {
+    /// Every model that is named anywhere.
+    var references: [ModelReference] {
+        let sources = slices.flatMap { ($0.base.map { [$0] } ?? []) + $0.experts }
+        let all = sources.map(\.reference) + (baseModel.map { [$0] } ?? [])
+        return all + (tokenizerModel.map { [$0] } ?? [])
+    }
+}

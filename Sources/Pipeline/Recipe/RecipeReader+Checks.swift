@@ -1,0 +1,125 @@
+import Merging
+import TensorCore
+
+/// Mistakes that recipes often have: each gets a message of its own.
+extension RecipeReader {
+    /// Warns of keys that are not known in a section, and says of parameters where they belong.
+    ///
+    /// - Parameter method: nil where parameters are no likely mistake.
+    mutating func noteUnknownKeys(of section: YAMLSection, known: [String], method: MethodInfo? = nil) {
+        for unknown in section.unknownKeys(known: known) {
+            let key = unknown.key
+            let place = unknown.error.line.map { "line \($0): " } ?? ""
+            if key == "layer_range" {
+                warnings.append(
+                    place + "layer_range has no effect in \(section.title), ignored (write slices: instead of models:)")
+            } else if let method, MergeMethods.all.contains(where: { $0.info.hasParameter(key) }) {
+                let advice =
+                    method.hasParameter(key)
+                    ? "write it under parameters:" : "and method \(method.name) has no such parameter"
+                warnings.append(place + "\(key) has no effect in \(section.title) itself, ignored (\(advice))")
+            } else {
+                warnings.append(unknown.warning)
+            }
+        }
+    }
+
+    /// Methods that take no base: mergekit merges a base_model that is not listed like the models that are.
+    ///
+    /// - Parameter isMeasured: whether the recipe needs the base for something else.
+    mutating func decideOnUnusedBase(
+        _ base: ModelReference, under method: MethodInfo, common: ParameterScope, isMeasured: Bool,
+        in layout: inout RecipeLayout
+    ) throws(RecipeError) {
+        guard !layout.isStacked, !layout.models.contains(where: { $0.path == base.path }), !isMeasured,
+            !layout.models.contains(where: { $0.data != nil || $0.head != nil })
+        else { return }
+        let place = base.line.map { "line \($0): " } ?? ""
+        // In mergekit `linear` needs a weight for it, and `passthrough` cannot take a second model.
+        let isMerged = method.name == "linear" ? common["weight"] != nil : method.name == "karcher"
+        guard isMerged else {
+            warnings.append(place + "base_model has no effect under \(method.name)")
+            return
+        }
+        warnings.append(
+            place
+                + "method \(method.name) knows no base: base_model is merged like the models, as in mergekit (leave it "
+                + "out, or list it under models)")
+        layout.slices[0].experts.append(Recipe.Source(reference: base, parameters: [:], line: base.line))
+        layout.models.append(Recipe.Model(reference: base, name: base.defaultName))
+    }
+
+    /// Makes the names distinct that were made up, and requires it of those that were written.
+    ///
+    /// - Parameter namesAreFiles: whether names become file names, which are not made up from paths.
+    func nameModels(of layout: inout RecipeLayout, namesAreFiles: Bool) throws(RecipeError) {
+        var places: [String: [Int]] = [:]
+        for (place, model) in layout.models.enumerated() { places[model.name, default: []].append(place) }
+        for same in places.values.filter({ $0.count > 1 }).sorted(by: { $0[1] < $1[1] }) {
+            guard !namesAreFiles, !same.contains(where: layout.named.contains) else {
+                let model = layout.models[same[1]]
+                throw RecipeError(
+                    .duplicateName, "two models are called \"\(model.name)\"", file: path, line: model.reference.line,
+                    hint: "give each a name: of its own")
+            }
+            for place in same { layout.models[place].name = layout.models[place].reference.text }
+        }
+    }
+
+    /// Warns where a parameter takes its default that mergekit demands.
+    mutating func noteMissingValues(of layout: RecipeLayout, method: MethodInfo, common: ParameterScope) {
+        for spec in method.parameters where ["weight", "t"].contains(spec.name) {
+            for slice in layout.slices {
+                let outer = [slice.parameters, slice.moduleParameters, common]
+                let chains = (spec.isPerExpert ? slice.experts.map { [$0.parameters] + outer } : [outer])
+                    .map { scopes in scopes.compactMap { $0[spec.name] } }
+                let missing = chains.indices.filter { !chains[$0].contains(where: \.saysSomethingAboutAll) }
+                guard let first = missing.first else { continue }
+                // With no weight at all, every model has the same, which needs no words.
+                if spec.isPerExpert, chains.allSatisfy(\.isEmpty) { continue }
+                let line = spec.isPerExpert ? slice.experts[first].line : slice.line
+                let owner = spec.isPerExpert ? " for \(slice.experts[first].reference.text)" : ""
+                let lack =
+                    chains[first].isEmpty ? "no \(spec.name) is given" : "\(spec.name) has no value without a filter"
+                warnings.append(
+                    (line.map { "line \($0): " } ?? "")
+                        + "\(lack)\(owner), and \(spec.defaultValue) is taken where none applies; mergekit refuses this"
+                )
+                break
+            }
+        }
+    }
+
+    /// What a method demands of its models.
+    func check(
+        _ layout: RecipeLayout, method: MethodInfo, base: ModelReference?, root: YAMLSection
+    ) throws(RecipeError) {
+        for slice in layout.slices {
+            if method.needsBase, slice.base == nil {
+                let models = slice.experts.map(\.reference.text)
+                let advice = method.name == "slerp" && models.count == 2 ? models[0] : "PATH"
+                let task = method.name == "slerp" ? "goes from base_model to the other model" : "needs base_model"
+                throw RecipeError(
+                    .missingKey, "base_model is missing: method \(method.name) \(task)", file: path,
+                    line: root.line(of: "merge_method"), hint: "base_model: \(advice)")
+            }
+            do throws(MergeError) { try method.check(expertCount: slice.experts.count) } catch {
+                throw RecipeError(error, file: path, line: slice.line ?? layout.line)
+            }
+        }
+        if layout.slices.count > 1, let line = stackedScalingLine(of: root) {
+            throw RecipeError(
+                .unsupported, "lines_alpha and lines_beta go by the depth in a whole model, and the recipe has slices",
+                file: path, line: line, hint: "give lambda a gradient in every slice")
+        }
+    }
+
+    private func stackedScalingLine(of root: YAMLSection) -> Int? {
+        guard let section = try? root.section("parameters") else { return nil }
+        return section.line(of: "lines_beta") ?? section.line(of: "lines_alpha")
+    }
+}
+
+extension MethodInfo {
+    fileprivate func hasParameter(_ name: String) -> Bool { parameters.contains { $0.name == name } }
+}

@@ -1,0 +1,190 @@
+import Merging
+import TensorCore
+import Yams
+
+/// What is merged with what, as it was read.
+struct RecipeLayout {
+    var models: [Recipe.Model] = []
+    /// The models whose name was written and not made up, by their place.
+    var named: Set<Int> = []
+    var slices: [Recipe.Slice] = []
+    var isStacked = false
+    /// Where the models or slices stand.
+    var line: Int?
+}
+
+extension RecipeReader {
+    mutating func layout(
+        of root: YAMLSection, method: MethodInfo, base: ModelReference?, _ parameters: inout RecipeParameters
+    ) throws(RecipeError) -> RecipeLayout {
+        let forms = ["models", "slices", "modules"].filter { root.node($0).map { !$0.isNull } ?? false }
+        if forms.count > 1 {
+            let line = forms.compactMap(root.line(of:)).max()
+            throw RecipeError(
+                .badValue, "\(forms.joined(separator: " and ")) are given, and a recipe has one of them", file: path,
+                line: line, hint: "slices say which layers are merged; models take all layers")
+        }
+        guard forms.first == "modules" else {
+            return try layout(in: root, moduleParameters: [:], method: method, base: base, &parameters)
+        }
+        guard let modules = try root.section("modules"), let key = modules.keys.first else {
+            throw root.bad("modules", "is empty")
+        }
+        guard modules.keys.count == 1, let module = try modules.section(key.key) else {
+            throw RecipeError(
+                .unsupported, "modules with a recipe each are not supported: there are \(modules.keys.count)",
+                file: path, line: root.line(of: "modules"),
+                hint: "list whole checkpoints under models, and give parameters that differ by filter")
+        }
+        noteUnknownKeys(of: module, known: ["models", "slices", "parameters"], method: method)
+        if let both = module.line(of: "slices"), module.node("models") != nil {
+            throw RecipeError(
+                .badValue, "models and slices are given, and a module has one of them", file: path, line: both)
+        }
+        let own = try parameters.scope(in: module.section("parameters"))
+        return try layout(in: module, moduleParameters: own, method: method, base: base, &parameters)
+    }
+
+    private mutating func layout(
+        in section: YAMLSection, moduleParameters: ParameterScope, method: MethodInfo, base: ModelReference?,
+        _ parameters: inout RecipeParameters
+    ) throws(RecipeError) -> RecipeLayout {
+        let key = section.node("slices") == nil ? "models" : "slices"
+        guard let nodes = try section.list(key), !nodes.isEmpty else {
+            throw RecipeError(
+                .missingKey, "\(key) is missing or empty", file: path, line: section.line(of: key),
+                hint: "list what to merge under models, or layers of models under slices")
+        }
+        var layout = RecipeLayout(isStacked: key == "slices", line: section.line(of: key))
+        if layout.isStacked {
+            for node in nodes {
+                try addSlice(from: node, method: method, base: base, to: &layout, &parameters)
+            }
+        } else {
+            try addModels(from: nodes, method: method, base: base, to: &layout, &parameters)
+        }
+        for index in layout.slices.indices { layout.slices[index].moduleParameters = moduleParameters }
+        return layout
+    }
+
+    // MARK: - Whole models
+
+    private mutating func addModels(
+        from nodes: [Node], method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
+        _ parameters: inout RecipeParameters
+    ) throws(RecipeError) {
+        var slice = Recipe.Slice(experts: [], parameters: [:], moduleParameters: [:], line: layout.line)
+        if method.usesBase, let base { slice.base = Recipe.Source(reference: base, parameters: [:], line: base.line) }
+        for node in nodes {
+            let section = try YAMLSection(node, title: "an entry of models", file: path)
+            noteUnknownKeys(
+                of: section, known: ["model", "name", "head", "data", "parameters"], method: method)
+            let source = try source(from: section, of: "models", &parameters)
+            // mergekit's recipes often list the base among the models; there it is the base and no expert.
+            if let base = slice.base, base.reference.path == source.reference.path {
+                if let key = source.parameters.keys.min() {
+                    let line = section.line(of: "parameters").map { "line \($0): " } ?? ""
+                    warnings.append(line + "\(key) has no effect under the base model, ignored")
+                }
+                continue
+            }
+            if let other = slice.experts.first(where: { $0.reference.path == source.reference.path }) {
+                throw RecipeError(
+                    .duplicateName, "the model \(source.reference.text) is listed twice", file: path,
+                    line: source.line, hint: other.line.map { "the first time on line \($0)" })
+            }
+            slice.experts.append(source)
+            let name = try section.text("name")
+            if name != nil { layout.named.insert(layout.models.count) }
+            layout.models.append(
+                Recipe.Model(
+                    reference: source.reference, name: name ?? source.reference.defaultName,
+                    head: try section.path("head"), data: try section.path("data")))
+        }
+        layout.slices = [slice]
+    }
+
+    private func source(
+        from section: YAMLSection, of list: String, _ parameters: inout RecipeParameters
+    ) throws(RecipeError) -> Recipe.Source {
+        guard let reference = try section.model("model") else {
+            throw RecipeError(
+                .missingKey, "an entry of \(list) has no \"model\"", file: path, line: section.line,
+                hint: "- model: PATH")
+        }
+        return Recipe.Source(
+            reference: reference,
+            parameters: try parameters.scope(in: section.section("parameters"), ofOneModel: true), line: section.line)
+    }
+
+    // MARK: - Slices
+
+    private mutating func addSlice(
+        from node: Node, method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
+        _ parameters: inout RecipeParameters
+    ) throws(RecipeError) {
+        let section = try YAMLSection(node, title: "an entry of slices", file: path)
+        noteUnknownKeys(
+            of: section, known: ["sources", "base_model", "parameters", "residual_weight"], method: method)
+        if let line = section.line(of: "residual_weight") {
+            warnings.append("line \(line): residual_weight has no effect, in mergekit neither")
+        }
+        guard let nodes = try section.list("sources"), !nodes.isEmpty else {
+            throw RecipeError(
+                .missingKey, "a slice has no sources", file: path, line: section.line,
+                hint: "sources: [{ model: PATH, layer_range: [0, 8] }]")
+        }
+        var slice = Recipe.Slice(
+            experts: [], parameters: try parameters.scope(in: section.section("parameters")), moduleParameters: [:],
+            line: section.line)
+        let sliceBase = try section.model("base_model") ?? base
+        for node in nodes {
+            let section = try YAMLSection(node, title: "an entry of sources", file: path)
+            noteUnknownKeys(of: section, known: ["model", "layer_range", "parameters"], method: method)
+            var source = try source(from: section, of: "sources", &parameters)
+            source.layers = try layerRange(of: section)
+            try requireSameLength(source, as: slice.base ?? slice.experts.first)
+            if method.usesBase, slice.base == nil, source.reference.path == sliceBase?.path {
+                slice.base = source
+            } else {
+                slice.experts.append(source)
+                if !layout.models.contains(where: { $0.path == source.reference.path }) {
+                    layout.models.append(
+                        Recipe.Model(reference: source.reference, name: source.reference.defaultName))
+                }
+            }
+        }
+        if method.usesBase, slice.base == nil, let sliceBase {
+            throw RecipeError(
+                .missingKey, "base_model \(sliceBase.text) is not among the sources of the slice", file: path,
+                line: slice.line,
+                hint: "add it with the layers that the others are compared with: "
+                    + "- { model: \(sliceBase.text), layer_range: [...] }")
+        }
+        layout.slices.append(slice)
+    }
+
+    private func layerRange(of section: YAMLSection) throws(RecipeError) -> Range<Int> {
+        guard let nodes = try section.list("layer_range") else {
+            throw RecipeError(
+                .missingKey, "a source has no layer_range", file: path, line: section.line,
+                hint: "layer_range: [FIRST, ONE BEHIND THE LAST]")
+        }
+        let bounds = nodes.compactMap { $0.scalar.flatMap { Int($0.string) } }
+        guard nodes.count == 2, bounds.count == 2, bounds[0] >= 0, bounds[0] < bounds[1], bounds[1] <= 1_000_000 else {
+            throw section.bad(
+                "layer_range", "must be two whole numbers, the first layer and the one behind the last: [0, 8]")
+        }
+        return bounds[0]..<bounds[1]
+    }
+
+    private func requireSameLength(_ source: Recipe.Source, as first: Recipe.Source?) throws(RecipeError) {
+        guard let layers = source.layers, let first, let firstLayers = first.layers, layers.count != firstLayers.count
+        else { return }
+        throw RecipeError(
+            .badValue,
+            "layer_range of \(source.reference.text) has \(layers.count) layers, that of \(first.reference.text) "
+                + "\(firstLayers.count): the sources of a slice must have equally many",
+            file: path, line: source.line)
+    }
+}

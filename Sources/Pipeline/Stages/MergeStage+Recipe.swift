@@ -1,0 +1,168 @@
+import Checkpoints
+import Kernels
+import Merging
+import SystemPackage
+import TensorCore
+
+extension MergeStage {
+    /// Plans what a recipe says, slice by slice.
+    ///
+    /// - Parameters:
+    ///   - stores: the models of the recipe by their paths; see `Recipe.stores(opening:)`.
+    ///   - settings: parameters that go before everything the recipe says.
+    ///   - outputDType: goes before that of the recipe.
+    /// - Throws: `RecipeError` with the line at fault; what `MergePlan` throws.
+    public init(
+        _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
+        selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
+        memory: Int? = nil
+    ) throws {
+        let method = try MergeMethods.named(recipe.mergeMethod)
+        try recipe.checkVocabularies()
+        let (inputs, stores) = try recipe.inputs(from: stores)
+        let names = recipe.modelNames
+        var plans: [MergePlan] = []
+        var firstLayer = 0
+        for (place, slice) in recipe.slices.enumerated() {
+            let cut = SliceCut(
+                recipe: recipe, slice: slice, stores: stores, firstLayer: firstLayer, isFirst: place == 0,
+                isLast: place == recipe.slices.count - 1)
+            let base = try slice.base.map(cut.store)
+            let experts = try slice.experts.map { source in
+                (name: names[source.reference.path] ?? source.reference.text, store: try cut.store(of: source))
+            }
+            let parameters = SliceParameters(
+                method: method.info, slice: slice, common: recipe.parameters, layers: try cut.layers()
+            ).parameters(fixed: settings)
+            do {
+                let plan = try inputs.explaining {
+                    try MergePlan(
+                        method: method, base: base, experts: experts, parameters: parameters, selection: selection,
+                        outputDType: outputDType ?? recipe.outputDType, budget: budget, memory: memory)
+                }
+                plans.append(plan)
+            } catch let error as MergeError
+                where recipe.isStacked || (error.reason == .badParameter && settings.isEmpty)
+            {
+                throw RecipeError(error, file: recipe.path, line: slice.line)
+            }
+            firstLayer += cut.layerCount
+        }
+        let folder = FolderOptions(
+            recipe: recipe.text, tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
+        self.init(plan: StackedMerge(plans), folder: folder, inputs: inputs, budget: budget)
+    }
+}
+
+/// Cuts the layers of one slice out of the models.
+private struct SliceCut {
+    let recipe: Recipe
+    let slice: Recipe.Slice
+    let stores: [FilePath: TensorStore]
+    /// The number of the slice's first layer in the result.
+    let firstLayer: Int
+    let isFirst: Bool
+    let isLast: Bool
+
+    /// 0 for whole models.
+    var layerCount: Int { (slice.base ?? slice.experts.first)?.layers?.count ?? 0 }
+
+    func store(of source: Recipe.Source) throws -> TensorStore {
+        guard let whole = stores[source.reference.path] else {
+            preconditionFailure("the models of a recipe are opened before it is planned")
+        }
+        guard let layers = source.layers else { return whole }
+        let stack = try stack(of: whole, source)
+        guard layers.upperBound <= stack.count else {
+            throw RecipeError(
+                .badValue,
+                "layer_range [\(layers.lowerBound), \(layers.upperBound)] goes beyond the \(stack.count) layers of "
+                    + source.reference.text, file: recipe.path, line: source.line)
+        }
+        if layers == 0..<stack.count, isFirst, isLast { return whole }
+        return TensorStore(
+            try LayerSlice(
+                of: whole.reader, layers: layers, firstLayer: firstLayer, includesTensorsBefore: isFirst,
+                includesTensorsBehind: isLast))
+    }
+
+    private func stack(of store: TensorStore, _ source: Recipe.Source) throws(RecipeError) -> LayerStack {
+        let stacks = LayerStack.all(in: store.descriptors)
+        guard let stack = stacks.first, stacks.count == 1 else {
+            let found =
+                stacks.isEmpty
+                ? "no layers: no tensor name has a number between dots"
+                : "\(stacks.count) stacks of layers (\(stacks.prefix(3).map(\.prefix).joined(separator: ", ")))"
+            throw RecipeError(
+                .unsupported, "slices need a model with one stack of layers, and \(source.reference.text) has \(found)",
+                file: recipe.path, line: source.line, hint: "list whole checkpoints under models")
+        }
+        return stack
+    }
+
+    func layers() throws -> SliceLayers {
+        guard let first = slice.base ?? slice.experts.first, let store = stores[first.reference.path] else {
+            return .whole(counts: [:])
+        }
+        guard first.layers != nil else {
+            let stacks = LayerStack.all(in: store.descriptors)
+            return .whole(counts: Dictionary(uniqueKeysWithValues: stacks.map { ($0.prefix, $0.count) }))
+        }
+        return .moved(
+            first: firstLayer, count: layerCount, expertFirst: slice.experts.map { $0.layers?.lowerBound ?? 0 })
+    }
+}
+
+extension Recipe {
+    /// The models that are merged, each once, in the order of the recipe.
+    var sourcePaths: [FilePath] {
+        var seen: Set<FilePath> = []
+        return slices.flatMap { ($0.base.map { [$0] } ?? []) + $0.experts }.map(\.reference.path).filter {
+            seen.insert($0).inserted
+        }
+    }
+
+    /// What models are called, by their paths.
+    fileprivate var modelNames: [FilePath: String] {
+        Dictionary(models.map { ($0.path, $0.name) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The models as they take part: together with their folders, and by their paths.
+    fileprivate func inputs(from stores: [FilePath: TensorStore]) throws -> (MergeInputs, [FilePath: TensorStore]) {
+        let base = slices.lazy.compactMap(\.base).first?.reference.path
+        let names = modelNames
+        let experts = sourcePaths.filter { $0 != base }
+        let inputs = try MergeInputs(
+            base: base.flatMap { stores[$0] },
+            experts: experts.compactMap { path in stores[path].map { (name: names[path] ?? path.string, store: $0) } },
+            donor: experts.firstIndex { $0 == donor?.path } ?? 0)
+        let paths = (base.map { [$0] } ?? []) + experts
+        return (inputs, Dictionary(uniqueKeysWithValues: zip(paths, inputs.models.map(\.store))))
+    }
+
+    /// Opens the models that are merged, each once.
+    public func stores(opening open: (FilePath) throws -> TensorStore) throws -> [FilePath: TensorStore] {
+        var stores: [FilePath: TensorStore] = [:]
+        for path in sourcePaths { stores[path] = try open(path) }
+        return stores
+    }
+
+    /// A text that differs whenever the merge would compute something else, paths left out.
+    var mergeSettings: String {
+        let numbers = Dictionary(
+            sourcePaths.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        func text(_ scope: ParameterScope) -> String {
+            scope.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
+        }
+        func text(_ source: Source) -> String {
+            let range = source.layers.map { "\($0)" } ?? "all"
+            return "source \(numbers[source.reference.path] ?? -1) \(range) \(text(source.parameters))"
+        }
+        var lines = [mergeMethod, outputDType?.rawValue ?? "", text(parameters)]
+        for slice in slices {
+            lines.append("slice \(slice.base == nil) \(text(slice.parameters)) module \(text(slice.moduleParameters))")
+            lines += ((slice.base.map { [$0] } ?? []) + slice.experts).map(text)
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+import Checkpoints
+import Merging
+import Pipeline
+import SystemPackage
+import TensorCore
+
+/// How a recipe is read and where its models are.
+struct RecipeOptions: ParsableArguments {
+    @Flag(help: "Turn warnings about the recipe into errors.")
+    var strict = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Where models with names of the Hugging Face hub are: a folder with organisation/name or name in it, or the "
+                + "hub's cache. Nothing is downloaded.", valueName: "folder"),
+        completion: .directory)
+    var modelsDir: FilePath?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the results of a recipe's named documents go (default: beside the output).", valueName: "folder"),
+        completion: .directory)
+    var intermediateDir: FilePath?
+
+    /// Reads a recipe, finds its models, and warns of what it ignores.
+    ///
+    /// - Parameter output: where the final result goes; nil takes what the recipe says.
+    func book(_ path: FilePath, output: FilePath? = nil, in session: Session) throws -> RecipeBook {
+        if let modelsDir, !CheckpointFormat.isFolder(modelsDir) {
+            throw UsageError("--models-dir \(modelsDir) is not a folder")
+        }
+        let book = try RecipeBook.load(path, strict: strict)
+        book.warnings.forEach(session.warn)
+        let result = output ?? book.final.output ?? path
+        return try book.located(
+            modelsFolder: modelsDir,
+            intermediateFolder: intermediateDir ?? RecipeBook.intermediateFolder(beside: result))
+    }
+}
+
+extension RecipeBook {
+    /// Merges what the final document builds upon, as far as an earlier run has not done so.
+    func mergeIntermediates(_ write: WriteOptions, in session: Session) throws {
+        for recipe in intermediates {
+            let report = try RunPipeline(
+                recipe, write: write, budget: session.budget, memory: session.memoryByteCount
+            ).run(progress: session.progress)
+            session.progress.end()
+            report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
+        }
+    }
+
+    /// Plans what the final document builds upon, for a plan of that.
+    func plannedIntermediates(
+        _ session: Session, opening open: (FilePath) throws -> TensorStore
+    ) throws -> [FilePath: TensorStore] {
+        var planned: [FilePath: TensorStore] = [:]
+        for recipe in intermediates {
+            guard let output = recipe.output else { continue }
+            let stage = try MergeStage(
+                recipe, stores: try recipe.stores { try planned[$0] ?? open($0) }, budget: session.budget,
+                memory: session.memoryByteCount)
+            planned[output] = TensorStore(PlannedCheckpoint(stage.plan, at: output))
+        }
+        return planned
+    }
+}

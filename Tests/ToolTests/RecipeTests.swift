@@ -1,0 +1,101 @@
+import Checkpoints
+import Foundation
+import SystemPackage
+import TensorCore
+import Testing
+
+/// Recipes of several documents and of models with names of the hub, with the built tool.
+@Suite struct RecipeTests {
+    private let tool: Tool
+
+    /// Models of two layers and one number per tensor: 1 for `one`, 3 for `two`.
+    init() throws {
+        tool = try Tool()
+        for (name, value) in [("org/one", 1), ("org/two", 3)] as [(String, Float)] {
+            let folder = tool.folder.file("hub/\(name)")
+            try FileManager.default.createDirectory(atPath: folder.string, withIntermediateDirectories: true)
+            let names: [TensorName] = [
+                "model.embed_tokens.weight", "model.layers.0.w", "model.layers.1.w", "model.norm.weight",
+            ]
+            let writer = try CheckpointFormat.makeWriter(
+                .safetensors, at: folder,
+                declaring: names.map { try TensorDescriptor(name: $0, dtype: .f32, shape: Shape([1])) })
+            for place in names.indices {
+                try withUnsafeBytes(of: value) { try writer.write($0, tensor: place, at: 0) }
+            }
+            _ = try writer.finish()
+        }
+        _ = try tool.folder.write(
+            Array(
+                """
+                merge_method: passthrough
+                slices:
+                  - sources: [{ model: mean, layer_range: [0, 2] }]
+                  - sources: [{ model: org/two, layer_range: [1, 2] }]
+                ---
+                name: mean
+                merge_method: linear
+                models:
+                  - { model: org/one, parameters: { weight: 1 } }
+                  - { model: org/two, parameters: { weight: 3 } }
+
+                """.utf8), to: "r.yaml")
+    }
+
+    private func numbers(_ path: String) throws -> [Float] {
+        let store = try TensorStore(opening: tool.folder.file(path))
+        return try store.descriptors.map { descriptor in
+            try #require(try store.bytes(of: descriptor.name)).withUnsafeBytes { $0.loadUnaligned(as: Float.self) }
+        }
+    }
+
+    @Test func mergesDocumentsInTheirOrder() throws {
+        let arguments = ["merge", "r.yaml", "out/m.safetensors", "--models-dir", "hub", "--no-sync"]
+        let plan = try tool.run(arguments + ["--dry-run", "--json"])
+        #expect(plan.status == 0, "\(plan.errors)")
+        #expect(try plan.json()["tensors"]["elementwise"].int == 5)
+        #expect(!tool.exists("out"))
+        _ = try tool.shell("mkdir out")
+        let merge = try tool.run(arguments)
+        #expect(merge.status == 0, "\(merge.errors)")
+        // (1 + 3 · 3) / 4 = 2.5 where the mean is taken, 3 in the last layer and the norm.
+        #expect(try numbers("out/m.safetensors") == [2.5, 2.5, 2.5, 3, 3])
+        #expect(try numbers("out/m.intermediate/mean") == [2.5, 2.5, 2.5, 2.5])
+        #expect(try tool.names(in: "out") == ["m.intermediate", "m.safetensors"])
+        // What an earlier run has made is taken over, so that it needs no --force of its own.
+        #expect(
+            try tool.run([
+                "merge", "r.yaml", "out/n.safetensors", "--models-dir", "hub", "--intermediate-dir",
+                "out/m.intermediate",
+            ]).status == 0)
+    }
+
+    @Test func runsThemAsWell() throws {
+        let text = String(decoding: try tool.data("r.yaml"), as: UTF8.self)
+        _ = try tool.folder.write(Array("output: m.npz\n\(text)".utf8), to: "run.yaml")
+        let arguments = [
+            "run", "run.yaml", "--models-dir", "hub", "--intermediate-dir", "parts", "--no-sync", "--json",
+        ]
+        let first = try tool.run(arguments)
+        #expect(first.status == 0, "\(first.errors)")
+        #expect(try numbers("m.npz") == [2.5, 2.5, 2.5, 3, 3])
+        #expect(try numbers("parts/mean") == [2.5, 2.5, 2.5, 2.5])
+        #expect(try tool.run(arguments).json()["skipped"].items.map(\.string) == ["merge"])
+    }
+
+    @Test(arguments: [
+        (["r.yaml", "m.npz"], Int32(3), "io.not_found", "line 9: the model org/one is not there"),
+        (["r.yaml", "m.npz", "--models-dir", "none"], 2, "usage", "--models-dir none is not a folder"),
+        (
+            ["r.yaml", "m.npz", "--models-dir", "hub", "--set", "t=1"], 2, "merge.unknown_parameter",
+            "no parameter \"t\""
+        ),
+    ]) func refuses(arguments: [String], status: Int32, code: String, message: String) throws {
+        let outcome = try tool.run(["merge", "--json"] + arguments)
+        #expect(outcome.status == status)
+        let error = try outcome.error()
+        #expect(error["code"].string == code)
+        #expect(error["message"].string?.contains(message) == true, "\(error["message"].string ?? "")")
+        #expect(!tool.exists("m.npz"))
+    }
+}
