@@ -14,7 +14,8 @@ extension MergePlan {
         table.append(["passes over the inputs", summary.passCount.grouped])
         table.append(["input, one pass", "\(ByteSize(summary.inputByteCount))"])
         table.append(["output", "\(ByteSize(summary.outputByteCount))"])
-        table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))"])
+        let limit = summary.memoryLimit.map { " of \(ByteSize($0)) allowed" } ?? ""
+        table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))\(limit)"])
         table.append(["threads", summary.threads.grouped])
         return table.rendered() + summary.warnings.map { "warning: \($0)\n" }.joined()
     }
@@ -32,6 +33,7 @@ extension MergePlan {
             "input_bytes": .integer(summary.inputByteCount),
             "output_bytes": .integer(summary.outputByteCount),
             "memory_bytes": .integer(summary.workingByteCount),
+            "memory_limit_bytes": summary.memoryLimit.map { .integer($0) } ?? .null,
             "threads": .integer(summary.threads),
             "warnings": .strings(warnings + summary.warnings),
         ]
