@@ -29,9 +29,10 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "6.2.2")),
     ],
     targets: [
-        // System libraries, found through pkg-config.
+        // System libraries, found through pkg-config; CLinux is what the C library has but does not show to Swift.
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
@@ -39,7 +40,7 @@ let package = Package(
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", [filePaths]),
         library("Kernels", ["TensorCore", "COpenBLAS"]),
-        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CZstd", "CXXHash", filePaths]),
+        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
         library("Networks", ["TensorCore", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),

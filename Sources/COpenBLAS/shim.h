@@ -19,4 +19,13 @@ void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const 
 void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb,
             int *info, size_t uplo_length);
 
+/* The parts of dsyevd, for eigenvectors of which only some are wanted. */
+void dsytrd_(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e, double *tau, double *work,
+             const int *lwork, int *info, size_t uplo_length);
+void dstedc_(const char *compz, const int *n, double *d, double *e, double *z, const int *ldz, double *work,
+             const int *lwork, int *iwork, const int *liwork, int *info, size_t compz_length);
+void dormtr_(const char *side, const char *uplo, const char *trans, const int *m, const int *n, const double *a,
+             const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork, int *info,
+             size_t side_length, size_t uplo_length, size_t trans_length);
+
 #endif

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 import SystemPackage
@@ -15,6 +16,9 @@ public final class AtomicOutput: Sendable {
     private let sync: Bool
     private let force: Bool
     private let state = Mutex(State.open)
+    private let writtenByteCount = Atomic<Int>(0)
+    /// How much is written before the disk is set to work, so that little is left for the flush at the end.
+    private static let flushStep = 32 << 20
 
     private enum State { case open, committed, discarded }
 
@@ -107,6 +111,11 @@ public final class AtomicOutput: Sendable {
                 throw IOError(Errno(rawValue: errno), action: "write \(path.string)", path: path)
             }
             done += count
+        }
+        let (before, after) = writtenByteCount.wrappingAdd(done, ordering: .relaxed)
+        if sync, before / Self.flushStep != after / Self.flushStep {
+            // Starts writing what is dirty and does not wait. A failure shows in the flush.
+            sync_file_range(descriptor.rawValue, 0, 0, syncFileRangeWrite)
         }
     }
 

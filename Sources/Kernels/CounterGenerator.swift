@@ -23,6 +23,21 @@ public struct CounterGenerator: Sendable, Hashable {
     @inlinable
     public func uniform(_ counter: UInt64) -> Double { (Double(bits(counter) >> 11) + 0.5) * 0x1p-53 }
 
+    /// The 53 bits k that `uniform` makes (k + 1/2) / 2^53 of, to be compared with a `limit`.
+    @inlinable
+    public func number(_ counter: UInt64) -> UInt64 { bits(counter) >> 11 }
+
+    /// The least number that is not below a probability.
+    public static func limit(of probability: Double) -> UInt64 {
+        UInt64(max(0, (min(probability, 1) * 0x1p53 - 0.5).rounded(.up)))
+    }
+
+    /// 1 when a number is below a limit, else 0: the sign of their difference, as a branch could not be predicted.
+    @inlinable
+    public static func isBelow(_ number: UInt64, _ limit: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: (number &- limit) >> 63)
+    }
+
     /// A uniform whole number below `bound`, by the high half of a 128-bit product (bias below `bound` / 2^64).
     public func below(_ bound: Int, _ counter: UInt64) -> Int {
         Int(bits(counter).multipliedFullWidth(by: UInt64(bound)).high)

@@ -45,6 +45,15 @@ public func isFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) ->
     return found == 0
 }
 
+/// Counts numbers whose magnitude has exactly a key, which is below 2^31.
+@inlinable
+public func countMagnitudes<T: ElementwiseScalar>(_ x: UnsafePointer<T>, equalTo key: UInt32, count: Int) -> Int {
+    var equal: UInt32 = 0
+    // Only 0 - 1 reaches the top bit.
+    for i in 0..<count { equal &+= ((x[i].magnitudeKey ^ key) &- 1) >> 31 }
+    return Int(equal)
+}
+
 /// Counts NaN and infinities, apart.
 ///
 /// - Cost: one pass when all is finite, as nearly always.

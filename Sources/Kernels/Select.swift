@@ -4,10 +4,12 @@
 /// the upper 16 bits of every value, the second the lower 15 of those that share the upper bits of the k-th largest.
 /// Counts add up in any order, so the values may come in pieces from several threads.
 ///
-/// - Cost: O(n) per pass, 512 KiB.
+/// - Cost: O(n) per pass; 512 KiB while a pass is under way.
 public struct MagnitudeSelection: Sendable {
     /// Counters that a pass needs.
     public static let binCount = 1 << 16
+    /// What a selection holds during a pass.
+    public static let byteCount = binCount * MemoryLayout<UInt64>.stride
 
     /// Which of the magnitudes is looked for; 1 is the largest.
     public let rank: Int
@@ -42,7 +44,9 @@ public struct MagnitudeSelection: Sendable {
     /// Adds a pass's counts of some of the values.
     public mutating func absorb(_ partial: UnsafePointer<UInt32>) {
         makeRoom()
-        for bin in 0..<Self.binCount { counts[bin] &+= UInt64(partial[bin]) }
+        counts.withUnsafeMutableBufferPointer { counts in
+            for bin in 0..<Self.binCount { counts[bin] &+= UInt64(partial[bin]) }
+        }
     }
 
     /// Adds a pass's counts of some of the values, when they may exceed 32 bits.
@@ -66,12 +70,11 @@ public struct MagnitudeSelection: Sendable {
         }
         if let upper {
             found = Found(key: upper << 15 | UInt32(bin), largerCount: larger, equalCount: Int(counts[bin]))
-            counts = []
         } else {
             upper = UInt32(bin)
             largerCount = larger
-            for bin in 0..<Self.binCount { counts[bin] = 0 }
         }
+        counts = []
     }
 
     /// What counts values for the pass that is under way; small enough to hand to every thread.
@@ -89,12 +92,32 @@ public struct MagnitudeSelection: Sendable {
             _ values: UnsafePointer<T>, count: Int, into partial: UnsafeMutablePointer<UInt32>
         ) {
             if let upper {
-                for i in 0..<count {
-                    let key = values[i].magnitudeKey
-                    if key >> 15 == upper { partial[Int(key & 0x7FFF)] &+= 1 }
-                }
+                countLower(values, upper: upper, count: count, into: partial)
             } else {
                 for i in 0..<count { partial[Int(values[i].magnitudeKey >> 15)] &+= 1 }
+            }
+        }
+
+        /// Marks the few values that count in a loop that vectorises, then visits the marks.
+        @inlinable
+        func countLower<T: ElementwiseScalar>(
+            _ values: UnsafePointer<T>, upper: UInt32, count: Int, into partial: UnsafeMutablePointer<UInt32>
+        ) {
+            withUnsafeTemporaryAllocation(byteCount: 512, alignment: 8) { memory in
+                let marks = memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
+                var start = 0
+                while start < count {
+                    let length = min(512, count &- start)
+                    for i in 0..<length {
+                        // Only 0 - 1 reaches the top bit.
+                        let other = (values[start &+ i].magnitudeKey >> 15) ^ upper
+                        marks[i] = UInt8(truncatingIfNeeded: (other &- 1) >> 31)
+                    }
+                    forEachMark(memory.baseAddress!, count: length) { place in
+                        partial[Int(values[start &+ place].magnitudeKey & 0x7FFF)] &+= 1
+                    }
+                    start &+= length
+                }
             }
         }
     }

@@ -29,10 +29,13 @@ struct MergeExecution: Sendable {
 
     func run() throws {
         try copyTensors()
-        let groups = TensorGroup.split(
-            plan.tensors.filter(\.isElementwise), limit: TensorGroup.limit(memory: plan.memory))
+        let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.groupByteCount)
         if let survey = plan.survey {
             for pass in 0..<survey.passCount {
+                guard survey.needs(pass: pass) else {
+                    for group in groups { skip(group.tensors) }
+                    continue
+                }
                 for group in groups {
                     try forEachChunk(of: try load(group)) { _, chunk in survey.observe(chunk, pass: pass) }
                 }
@@ -48,16 +51,14 @@ struct MergeExecution: Sendable {
         let tensors = try load(group)
         let passCount = tensors.map { $0.planned.elementwiseRule?.survey?.passCount ?? 0 }.max() ?? 0
         for pass in 0..<passCount {
-            try forEachChunk(of: tensors) { tensor, chunk in
-                if let survey = tensor.planned.elementwiseRule?.survey, pass < survey.passCount {
-                    survey.observe(chunk, pass: pass)
-                }
+            var surveyed = tensors.filter { pass < $0.planned.elementwiseRule?.survey?.passCount ?? 0 }
+            let isOver = surveyed.partition { $0.planned.elementwiseRule?.survey?.needs(pass: pass) == false }
+            skip(surveyed[isOver...].map(\.planned))
+            surveyed.removeSubrange(isOver...)
+            try forEachChunk(of: surveyed) { tensor, chunk in
+                tensor.planned.elementwiseRule?.survey?.observe(chunk, pass: pass)
             }
-            for tensor in tensors {
-                if let survey = tensor.planned.elementwiseRule?.survey, pass < survey.passCount {
-                    survey.finish(pass: pass)
-                }
-            }
+            for tensor in surveyed { tensor.planned.elementwiseRule?.survey?.finish(pass: pass) }
         }
         try forEachChunk(of: tensors) { tensor, chunk in
             guard let rule = tensor.planned.elementwiseRule else { return }
@@ -124,19 +125,28 @@ struct MergeExecution: Sendable {
         log.add(finding, to: tensor.number)
     }
 
+    /// Counts a pass as done that did not come about.
+    private func skip(_ tensors: [PlannedTensor]) {
+        log.advance(tensors.reduce(0) { $0 + $1.output.byteCount })
+    }
+
     private func load(_ group: TensorGroup) throws -> [LoadedTensor] {
         try parallelMap(count: group.tensors.count, threads: plan.budget.threads) { place in
             try LoadedTensor(group.tensors[place], of: plan.models, hasBase: plan.hasBase)
         }
     }
 
-    /// Works on the chunks of all tensors of a group in parallel.
+    /// Works on the chunks of all tensors of a group in parallel, and has the chunks read that come next.
     private func forEachChunk(
         of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
     ) throws {
         let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
         try parallelMap(count: chunks.count, threads: plan.budget.threads) { place in
             let (tensor, number) = chunks[place]
+            if place + plan.budget.threads < chunks.count {
+                let (later, number) = chunks[place + plan.budget.threads]
+                tensors[later].withChunk(number) { $0.prefetch() }
+            }
             try tensors[tensor].withChunk(number) { chunk in
                 try body(tensors[tensor], chunk)
                 log.advance(chunk.count * (tensors[tensor].planned.output.dtype.bitWidth / 8))

@@ -98,8 +98,14 @@ extension ElementwiseRule {
 /// Passes over the inputs before the merge. Chunks of a pass come in any order, from several threads.
 protocol MergeSurvey: Sendable {
     var passCount: Int { get }
+    /// How often all inputs are read in the usual case, where fewer passes come about than may, or some read little.
+    var readingCount: Int { get }
     /// Memory that the survey holds until its tensors are merged.
     var byteCount: Int { get }
+    /// Memory that every thread uses in `observe`, beside two rows of a block.
+    var scratchByteCount: Int { get }
+    /// Whether a pass comes about, asked when the one before is finished.
+    func needs(pass: Int) -> Bool
     func observe(_ chunk: MergeChunk, pass: Int)
     /// Called when every chunk was observed.
     func finish(pass: Int)
@@ -108,6 +114,9 @@ protocol MergeSurvey: Sendable {
 }
 
 extension MergeSurvey {
+    var readingCount: Int { passCount }
+    var scratchByteCount: Int { 0 }
+    func needs(pass: Int) -> Bool { true }
     func release() {}
 }
 

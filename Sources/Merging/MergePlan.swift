@@ -19,6 +19,8 @@ public struct MergePlan: Sendable {
     let hasBase: Bool
     let budget: ComputeBudget
     let memory: Int
+    /// Bytes that the decoded and surveyed tensors of a group may take.
+    let groupByteCount: Int
 
     /// Checks models and parameters and decides how every tensor is merged.
     ///
@@ -73,9 +75,12 @@ public struct MergePlan: Sendable {
         grouped = assignment.grouped
         hasBase = base != nil
         outputs = tensors.map(\.output)
+        let scratch = budget.threads * (tensors.map { $0.scratchByteCount(survey: assignment.survey) }.max() ?? 0)
+        let held = (assignment.survey?.byteCount ?? 0) + scratch
+        groupByteCount = min(max(0, self.memory - held), TensorGroup.largestByteCount)
         summary = try MergeSummary(
             tensors: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads,
-            memory: self.memory, warnings: agreement.warnings)
+            memory: memory, scratchByteCount: scratch, groupByteCount: groupByteCount, warnings: agreement.warnings)
     }
 }
 
@@ -138,6 +143,16 @@ struct PlannedTensor: Sendable {
         }
         output = try TensorDescriptor(
             name: descriptor.name, dtype: outputDType ?? descriptor.dtype, shape: descriptor.shape)
+    }
+
+    /// What a thread needs beside the tensor's bytes while it merges or surveys elements.
+    func scratchByteCount(survey: (any MergeSurvey)?) -> Int {
+        guard case .elementwise(let rule) = work else { return 0 }
+        let row = mergeBlockCapacity * (needsDouble ? 8 : 4)
+        let piece = min(MergeExecution.pieceCapacity, output.elementCount) * output.dtype.bitWidth / 8
+        let merging = row * (1 + rule.scratchRowCount(expertCount: indices.count)) + piece
+        let surveying = [survey, rule.survey].map { $0.map { 2 * row + $0.scratchByteCount } ?? 0 }.max() ?? 0
+        return max(merging, surveying)
     }
 
     /// Whether the tensor is merged in F64.

@@ -8,28 +8,33 @@ public struct MergeSummary: Sendable, Hashable {
     public let copiedCount: Int
     /// Parameters of the merged tensors.
     public let parameterCount: Int
-    /// How often the inputs are read: once to merge, before it to select.
+    /// How often the inputs are read: once to merge, before it to select. A selection whose sample misleads reads more.
     public let passCount: Int
     /// One pass over all models.
     public let inputByteCount: Int
     public let outputByteCount: Int
     /// What is read in all passes, if nothing stays in memory between them.
     public var readByteCount: Int { inputByteCount.multipliedReportingOverflow(by: passCount).partialValue }
-    /// The most working memory that is used at a time, mapped inputs not counted.
+    /// The most working memory that is used at a time, beside mapped inputs and the few megabytes of the program itself.
     public let workingByteCount: Int
+    /// The bound that was set for it, which only a merge exceeds whose single elements need more; nil for none.
+    public let memoryLimit: Int?
     /// What `progress` counts up to.
     public let progressByteCount: Int
     public let threads: Int
     public let warnings: [String]
 
+    /// What OpenBLAS keeps for each thread to rearrange operands of a product; measured with matrices of 3072 x 768.
+    private static let packingByteCount = 6 << 20
+
     init(
-        tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, memory: Int,
-        warnings: [String]
+        tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, memory: Int?,
+        scratchByteCount: Int, groupByteCount: Int, warnings: [String]
     ) throws(MergeError) {
         var (elementwise, matrix, copied, parameters) = (0, 0, 0, 0)
-        var (passes, progress, scratchRows) = (0, 0, 0)
+        var (passes, progress) = (0, 0)
         var matrixBytes: [Int] = []
-        let modelPasses = survey?.passCount ?? 0
+        let (modelPasses, modelReadings) = (survey?.passCount ?? 0, survey?.readingCount ?? 0)
         let heldBytes = grouped?.heldByteCount ?? 0
         for tensor in tensors {
             switch tensor.work {
@@ -40,9 +45,8 @@ public struct MergeSummary: Sendable, Hashable {
             case .elementwise(let rule):
                 elementwise += 1
                 let own = modelPasses + (rule.survey?.passCount ?? 0)
-                passes = max(passes, own)
+                passes = max(passes, modelReadings + (rule.survey?.readingCount ?? 0))
                 progress += (1 + own) * tensor.output.byteCount
-                scratchRows = max(scratchRows, 1 + rule.scratchRowCount(expertCount: tensor.indices.count))
             case .matrix(_, let bytes), .grouped(_, let bytes):
                 matrix += 1
                 if case .grouped = tensor.work {
@@ -52,7 +56,7 @@ public struct MergeSummary: Sendable, Hashable {
                 }
                 progress += tensor.output.byteCount
                 let need = bytes + heldBytes + tensor.decodedByteCount
-                guard need <= memory else {
+                if let memory, need > memory {
                     throw MergeError(
                         .memory,
                         "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(need) bytes of working memory, "
@@ -72,11 +76,12 @@ public struct MergeSummary: Sendable, Hashable {
         progressByteCount = progress
         self.threads = threads
         self.warnings = warnings
-        let groups = TensorGroup.split(tensors.filter(\.isElementwise), limit: TensorGroup.limit(memory: memory))
-        let groupBytes = groups.map(\.byteCount).max() ?? 0
-        let scratch = threads * (scratchRows * mergeBlockCapacity * 8 + MergeExecution.pieceCapacity * 8)
+        memoryLimit = memory
+        let groups = TensorGroup.split(tensors.filter(\.isElementwise), limit: groupByteCount)
+        let held = (groups.map(\.byteCount).max() ?? 0) + (survey?.byteCount ?? 0) + scratchByteCount
         let largest = matrixBytes.sorted(by: >).prefix(threads).reduce(heldBytes, +)
-        workingByteCount = max(groupBytes + (survey?.byteCount ?? 0) + scratch, min(memory, largest))
+        let packing = min(threads, matrixBytes.count) * Self.packingByteCount
+        workingByteCount = max(held, min(memory ?? Int.max, largest) + packing)
     }
 }
 

@@ -7,27 +7,39 @@ extension PlannedTensor {
     var elementwiseRule: (any ElementwiseRule)? { if case .elementwise(let rule) = work { rule } else { nil } }
 }
 
-/// Tensors whose chunks are worked on together: as many as the memory holds of what is decoded and surveyed.
+/// Tensors whose chunks are worked on together: as many as the memory holds of what is decoded and surveyed, and so few that
+/// the second pass finds their bytes still in the page cache.
 struct TensorGroup {
-    var tensors: [PlannedTensor] = []
-    var byteCount = 0
+    private(set) var tensors: [PlannedTensor] = []
+    private(set) var byteCount = 0
+    private var inputByteCount = 0
 
     /// More would not keep the workers busier.
-    static func limit(memory: Int) -> Int { min(memory, 256 << 20) }
+    static let largestByteCount = 64 << 20
+    private static let largestInputByteCount = 1 << 30
 
     /// Splits a list, in its order. A tensor that alone exceeds the limit makes a group of its own.
     static func split(_ tensors: [PlannedTensor], limit: Int) -> [TensorGroup] {
         var groups: [TensorGroup] = []
         for tensor in tensors {
             let bytes = tensor.decodedByteCount + (tensor.elementwiseRule?.survey?.byteCount ?? 0)
-            if let last = groups.last, last.byteCount + bytes <= limit {
-                groups[groups.count - 1].tensors.append(tensor)
-                groups[groups.count - 1].byteCount += bytes
+            if let last = groups.last, last.byteCount + bytes <= limit,
+                last.inputByteCount + tensor.inputByteCount <= largestInputByteCount
+            {
+                groups[groups.count - 1].add(tensor, bytes: bytes)
             } else {
-                groups.append(TensorGroup(tensors: [tensor], byteCount: bytes))
+                var group = TensorGroup()
+                group.add(tensor, bytes: bytes)
+                groups.append(group)
             }
         }
         return groups
+    }
+
+    private mutating func add(_ tensor: PlannedTensor, bytes: Int) {
+        tensors.append(tensor)
+        byteCount += bytes
+        inputByteCount += tensor.inputByteCount
     }
 }
 

@@ -5,24 +5,39 @@ import Glibc
 /// The owner decides who writes when; the type itself only frees.
 public final class AlignedBuffer: @unchecked Sendable {
     public let byteCount: Int
+    // Safety: freed or unmapped in deinit only; every view is bounded by byteCount.
     public let address: UnsafeMutableRawPointer
+    private let isMapped: Bool
+    /// From here on zeroed memory is mapped.
+    private static let mappedByteCount = 1 << 20
 
     /// - Parameter isZeroed: false leaves the contents undefined, for buffers that are filled before they are read.
     /// - Throws: `IOError` `io.memory` when the system has no room.
     public init(byteCount: Int, alignment: Int = 64, isZeroed: Bool = true) throws(IOError) {
-        // Safety: calloc'd through posix_memalign and freed in deinit; every view is bounded by byteCount.
-        var raw: UnsafeMutableRawPointer?
-        let failure = posix_memalign(&raw, alignment, max(byteCount, 1))
-        guard failure == 0, let raw else {
+        isMapped = isZeroed && byteCount >= Self.mappedByteCount && alignment <= 4096  // the smallest page
+        guard let raw = isMapped ? Self.map(byteCount) : Self.allocate(byteCount, alignment: alignment) else {
             throw IOError(
                 code: "io.memory", message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
         }
-        if isZeroed { memset(raw, 0, byteCount) }
+        if isZeroed, !isMapped { memset(raw, 0, byteCount) }
         self.byteCount = byteCount
         address = raw
     }
 
-    deinit { free(address) }
+    deinit {
+        if isMapped { munmap(address, byteCount) } else { free(address) }
+    }
+
+    /// Zeroed memory that goes back to the system when it is released; `free` keeps blocks of up to 32 MiB, for each thread.
+    private static func map(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+        let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return address == MAP_FAILED ? nil : address
+    }
+
+    private static func allocate(_ byteCount: Int, alignment: Int) -> UnsafeMutableRawPointer? {
+        var raw: UnsafeMutableRawPointer?
+        return posix_memalign(&raw, alignment, max(byteCount, 1)) == 0 ? raw : nil
+    }
 
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: byteCount) }
     public var mutableBytes: UnsafeMutableRawBufferPointer {

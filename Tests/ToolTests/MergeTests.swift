@@ -56,7 +56,7 @@ import Testing
         #expect(
             document.keys == [
                 "method", "units", "tensors", "parameters", "passes", "input_bytes", "read_bytes", "output_bytes",
-                "memory_bytes", "threads", "warnings", "disk",
+                "memory_bytes", "memory_limit_bytes", "threads", "warnings", "disk",
             ])
         #expect(document["tensors"].keys == ["elementwise", "matrices", "copied"])
         #expect(document["passes"].int == 1)

@@ -6,7 +6,7 @@
 //
 // Davari, Belilovsky 2023, "Model breadcrumbs", arXiv:2312.06795, as mergekit 0.1.5 does it: where fewer entries are left than
 // are to be kept, fewer outliers go; a density of 1 keeps all, outliers too. Tensor by tensor; of equal magnitudes those that
-// come first in memory count as larger. Passes: two to select, up to two for equal magnitudes, one to rescale, one to merge.
+// come first in memory count as larger. Passes over the inputs: one to select, one to rescale, one to merge.
 
 import Kernels
 import TensorCore
@@ -44,46 +44,38 @@ struct Breadcrumbs: MergeMethod {
 }
 
 /// Keeps entries of middling magnitude.
-final class MagnitudeBand: EntryMask {
+struct MagnitudeBand: EntryMask {
     private let densities: [Double]
     /// Two streams for each expert: the outliers, and the outliers with what is kept.
     private let entries: LargestEntries
 
     init(densities: [Double], gammas: [Double], elementCount n: Int) {
         self.densities = densities
-        entries = LargestEntries(
-            counts: zip(densities, gammas).flatMap { density, gamma -> [Int?] in
-                guard density < 1, n > 0 else { return [0, nil] }
-                let kept = Int(density * Double(n))
-                let dropped = min(Int(gamma * Double(n)), n - kept)
-                return [dropped, kept + dropped]
-            })
+        let counts = zip(densities, gammas).flatMap { density, gamma -> [Int?] in
+            guard density < 1, n > 0 else { return [0, nil] }
+            let kept = Int(density * Double(n))
+            let dropped = min(Int(gamma * Double(n)), n - kept)
+            return [dropped, kept + dropped]
+        }
+        entries = LargestEntries(counts: counts, elementCount: n, equals: .firstInTensor)
     }
 
     var isKeepingAll: Bool { densities.allSatisfy { $0 >= 1 } }
-    var passCount: Int { isKeepingAll ? 0 : LargestEntries.passCount }
+    var passCount: Int { entries.passCount }
+    var readingCount: Int { entries.readingCount }
     var byteCount: Int { entries.byteCount }
+    var scratchByteCount: Int { entries.scratchByteCount }
+    func needs(pass: Int) -> Bool { entries.isSearching }
 
     func observe(_ chunk: MergeChunk, pass: Int) {
         if chunk.needsDouble {
-            observe(chunk, pass: pass, in: Double.self)
+            TaskVectorStreams<Double>.with(chunk, streamsPerExpert: 2) { entries.observe(&$0) }
         } else {
-            observe(chunk, pass: pass, in: Float.self)
+            TaskVectorStreams<Float>.with(chunk, streamsPerExpert: 2) { entries.observe(&$0) }
         }
     }
 
-    private func observe<T: ElementwiseScalar>(_ chunk: MergeChunk, pass: Int, in scalar: T.Type) {
-        let reader = TaskVectorReader<T>(chunk)
-        for expert in densities.indices where densities[expert] < 1 {
-            for stream in [2 * expert, 2 * expert + 1] {
-                entries.observe(chunk.number, pass: pass, stream: stream) { body in
-                    reader.forEachBlock(of: expert, body)
-                }
-            }
-        }
-    }
-
-    func finish(pass: Int) { entries.finish(pass: pass) }
+    func finish(pass: Int) { entries.finishPass() }
 
     func apply(to values: UnsafeMutablePointer<Float>, of expert: Int, start: Int, count: Int) {
         drop(from: values, of: expert, start: start, count: count)
@@ -98,11 +90,7 @@ final class MagnitudeBand: EntryMask {
     ) {
         guard densities[expert] < 1 else { return }
         let cuts = entries.cuts
-        let (outliers, kept) = (cuts[2 * expert], cuts[2 * expert + 1])
-        for i in 0..<count {
-            let key = values[i].magnitudeKey
-            let stays = kept.contains(key, at: start + i) && !outliers.contains(key, at: start + i)
-            values[i] = stays ? values[i] : 0
-        }
+        cuts[2 * expert + 1].keep(values, by: values, from: start, count: count)
+        cuts[2 * expert].drop(from: values, start: start, count: count)
     }
 }

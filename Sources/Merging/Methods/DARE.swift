@@ -64,11 +64,10 @@ struct RandomMask: EntryMask {
         let density = densities[expert]
         guard density < 1 else { return }
         let generator = generators[expert]
-        // The number is (k + 1/2) / 2^53 for the upper 53 bits k, so that it is below the density up to this k.
-        let limit = UInt64(max(0, (density * 0x1p53 - 0.5).rounded(.up)))
+        let limit = CounterGenerator.limit(of: density)
         for i in 0..<count {
-            // A choice, not a branch: which way it goes cannot be predicted.
-            values[i] = generator.bits(UInt64(start &+ i)) >> 11 < limit ? values[i] : 0
+            let number = generator.number(UInt64(truncatingIfNeeded: start &+ i))
+            values[i] = values[i].masked(by: CounterGenerator.isBelow(number, limit))
         }
     }
 }

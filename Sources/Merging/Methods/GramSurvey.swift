@@ -147,6 +147,8 @@ final class GramSurvey: MergeSurvey {
     var passCount: Int { 1 }
     var byteCount: Int { 8 * vectors.vectorCount * (GramMatrix.productCount(vectors.count) + vectors.count) }
 
+    var scratchByteCount: Int { (vectors.count + 1) * mergeBlockCapacity * MemoryLayout<Double>.stride }
+
     /// For each member a coefficient for every vector, after the pass.
     var coefficients: [[Double]] { state.withLock { $0.coefficients } }
 

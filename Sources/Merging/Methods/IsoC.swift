@@ -4,7 +4,8 @@
 //
 // Marczak et al. 2025, "No task left behind", arXiv:2502.04959. Tensors that are not matrices get the mean task vector. The
 // paper tunes λ, with optima above 1. Directions below the numerical rank are left out, where the reference would give
-// arbitrary vectors full weight; a note in the report says so. One decomposition of each matrix.
+// arbitrary vectors full weight; a note in the report says so. One decomposition of each matrix,
+// in F64 through the Gram matrix of the shorter side.
 
 import Kernels
 import TensorCore
@@ -24,20 +25,16 @@ struct IsotropicSum: MatrixRule {
     let lambda: Double
 
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
-        try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
+        try flattenSpectrumByteCount(rows: rows, columns: columns)
     }
 
     func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
         inputs.readTaskVector(of: 0, into: result)
         for expert in inputs.experts.indices.dropFirst() { inputs.addTaskVector(of: expert, to: result) }
-        let factors = try SingularValueDecomposition(
-            destroying: result.elements, rows: inputs.rows, columns: inputs.columns)
-        let rank = factors.numericalRank
-        let mean = factors.singularValues.reduce(0) { $0 + Double($1) } / Double(factors.rank)
-        let weights = Array(repeating: Float(mean * lambda), count: rank)
-        try recompose(factors, rank: rank, weights: weights, into: result.elements)
+        let rank = try flattenSpectrum(result.elements, rows: inputs.rows, columns: inputs.columns, scaledBy: lambda)
+        let full = min(inputs.rows, inputs.columns)
         // A matrix that nobody changed is nothing to remark on.
-        let isCut = 0 < rank && rank < factors.rank
-        return MergeRemark(ranks: isCut ? ["\(rank) of \(factors.rank)"] : [])
+        let isCut = 0 < rank && rank < full
+        return MergeRemark(ranks: isCut ? ["\(rank) of \(full)"] : [])
     }
 }

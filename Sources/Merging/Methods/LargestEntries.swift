@@ -1,136 +1,101 @@
 import Kernels
 import Synchronization
 
-/// Finds, for several streams of numbers over one tensor, which entries are the k largest by magnitude.
+/// Finds, for several streams of numbers over one tensor or over the whole model, which are the k largest by magnitude.
 ///
-/// Of equal magnitudes those that come first in memory count as larger. Two passes find the magnitude of the last entry,
-/// two more where it lies if others are equal. Magnitudes are compared in F32.
+/// Magnitudes are compared in F32. A tensor of one chunk goes through all steps of its searches in the first pass, while its
+/// bytes are in the cache.
 final class LargestEntries: Sendable {
-    /// Entries above a magnitude, and those that equal it up to a flat index.
-    struct Cut: Sendable {
-        var key: UInt32
-        var lastEqualIndex: Int
+    private let elementCount: Int
+    private let isOneChunk: Bool
+    private let longest: Int
+    private let usualCount: Int
+    /// How many of the searches may count in tables.
+    private let tableCount: Int
+    /// All searches, and a copy of one of them.
+    private let searchByteCount: Int
+    private let state: Mutex<[MagnitudeSearch]>
 
-        static let all = Cut(key: 0, lastEqualIndex: .max)
-        static let none = Cut(key: .max, lastEqualIndex: -1)
+    /// - Parameters:
+    ///   - counts: for each stream how many numbers are wanted, at most as many as it has; nil wants all.
+    ///   - elementCount: the numbers of each stream.
+    ///   - equals: whether of equal magnitudes the first in one tensor count as larger, or all of them belong to the largest.
+    init(counts: [Int?], elementCount: Int, equals: MagnitudeCut.Equals) {
+        self.elementCount = elementCount
+        let searches = counts.map { MagnitudeSearch(wanted: $0, elementCount: elementCount, equals: equals) }
+        let isSearching = searches.contains { !$0.step.isDone }
+        isOneChunk = equals == .firstInTensor && elementCount <= MergeChunk.capacity
+        let (most, usual) =
+            isOneChunk ? (1, 1) : equals == .all ? (MagnitudeSearch.longestOverModel, 2) : (MagnitudeSearch.longest, 1)
+        longest = isSearching ? most : 0
+        usualCount = isSearching ? usual : 0
+        tableCount = searches.count(where: \.mayCount)
+        searchByteCount = searches.reduce(0) { $0 + $1.byteCount } + (searches.map(\.byteCount).max() ?? 0)
+        state = Mutex(searches)
+    }
 
-        @inline(__always)
-        func contains(_ magnitudeKey: UInt32, at index: Int) -> Bool {
-            magnitudeKey > key || (magnitudeKey == key && index <= lastEqualIndex)
+    /// As many as the longest search takes; `isSearching` tells whether the next one comes about.
+    var passCount: Int { longest }
+    /// How often the streams are read when samples do not mislead and few magnitudes are equal.
+    var readingCount: Int { usualCount }
+    var isSearching: Bool { state.withLock { $0.contains { !$0.step.isDone } } }
+    /// Memory from the first pass to the last.
+    var byteCount: Int { isOneChunk ? 0 : searchByteCount }
+    /// Memory that every thread takes in `observe`.
+    var scratchByteCount: Int {
+        tableCount * MagnitudeSelection.binCount * MemoryLayout<UInt32>.stride + (isOneChunk ? searchByteCount : 0)
+    }
+
+    /// For each stream which numbers are the largest, after all passes.
+    var cuts: [MagnitudeCut] { state.withLock { $0.map(\.cut) } }
+
+    /// Does what each search needs of a chunk.
+    func observe(_ streams: inout some NumberStreams) {
+        repeat {
+            search(&streams)
+            if isOneChunk { advance() }
+        } while isOneChunk && isSearching
+    }
+
+    /// Ends a pass.
+    func finishPass() {
+        if !isOneChunk { advance() }
+    }
+
+    private func advance() {
+        state.withLock { searches in
+            for stream in searches.indices { searches[stream].advance() }
         }
     }
 
-    static let passCount = 4
-
-    private let state: Mutex<[Stream]>
-
-    private struct Stream {
-        let count: Int
-        var cut: Cut
-        var selection: MagnitudeSelection?
-        /// Of the entries that equal the cut, how many are among the largest; nil when all are, or once they are found.
-        var wantedEqualCount: Int?
-        /// How many entries of each chunk equal the cut.
-        var equalCounts: [Int: Int] = [:]
-        /// The chunk in which the last entry lies.
-        var lastChunk = -1
-
-        /// - Parameter count: how many entries are wanted; nil wants all.
-        init(count: Int?) {
-            self.count = count ?? 0
-            cut = count == nil ? .all : .none
+    private func search(_ streams: inout some NumberStreams) {
+        let tasks = state.withLock { $0.map(\.task) }
+        let chunk = streams.chunk
+        var works = tasks.enumerated().compactMap { stream, task in
+            ChunkSearch(task, stream: stream, chunk: chunk.number, elementCount: elementCount)
         }
-
-        /// What counts for a pass; made when the first numbers come, as it takes half a megabyte.
-        mutating func counter() -> MagnitudeSelection.Counter? {
-            if selection == nil, count > 0 { selection = MagnitudeSelection(rank: count) }
-            return selection?.counter
-        }
-    }
-
-    /// - Parameter counts: for each stream how many entries are wanted, at most as many as it has; nil wants all.
-    init(counts: [Int?]) { state = Mutex(counts.map { Stream(count: $0) }) }
-
-    var byteCount: Int { state.withLock { $0.count { $0.count > 0 } } * MagnitudeSelection.binCount * 8 }
-
-    /// For each stream which entries are among the largest, after all passes.
-    var cuts: [Cut] { state.withLock { $0.map(\.cut) } }
-
-    /// Shows a chunk's numbers to a stream.
-    ///
-    /// - Parameter forEachBlock: calls its argument with the flat index of the first number, the count and the numbers of one
-    ///   block after the other, in order.
-    func observe<T: ElementwiseScalar>(
-        _ chunk: Int, pass: Int, stream: Int,
-        _ forEachBlock: ((_ start: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void) -> Void
-    ) {
-        switch pass {
-        case 0, 1:
-            guard let counter = state.withLock({ $0[stream].counter() }) else { return }
-            withUnsafeTemporaryAllocation(of: UInt32.self, capacity: MagnitudeSelection.binCount) { counts in
-                counts.initialize(repeating: 0)
-                forEachBlock { _, count, values in counter.count(values, count: count, into: counts.baseAddress!) }
-                state.withLock { $0[stream].selection?.absorb(counts.baseAddress!) }
+        for place in works.indices { works[place].sample(&streams) }
+        guard works.contains(where: \.isReading) else { return deliver(works) }
+        let counting = works.indices.filter { works[$0].counter != nil }
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: counting.count * MagnitudeSelection.binCount) {
+            tables in
+            tables.initialize(repeating: 0)
+            for (number, place) in counting.enumerated() {
+                works[place].table = tables.baseAddress.map { $0 + number * MagnitudeSelection.binCount }
             }
-        case 2:
-            guard let key = state.withLock({ $0[stream].wantedEqualCount == nil ? nil : $0[stream].cut.key }) else {
-                return
-            }
-            var equal = 0
-            forEachBlock { _, count, values in
-                for i in 0..<count where values[i].magnitudeKey == key { equal += 1 }
-            }
-            state.withLock { $0[stream].equalCounts[chunk] = equal }
-        default:
-            let (wanted, key, isHere) = state.withLock {
-                ($0[stream].wantedEqualCount, $0[stream].cut.key, $0[stream].lastChunk == chunk)
-            }
-            guard isHere, var wanted else { return }
-            var last = Int.max
-            forEachBlock { start, count, values in
-                guard wanted > 0 else { return }
-                for i in 0..<count where values[i].magnitudeKey == key {
-                    wanted -= 1
-                    if wanted == 0 {
-                        last = start + i
-                        return
-                    }
+            chunk.forEachBlock { offset, count in
+                for place in works.indices where works[place].isReading {
+                    let values = streams.read(works[place].stream, from: offset, count: count)
+                    works[place].take(values, start: chunk.range.lowerBound + offset, count: count)
                 }
             }
-            state.withLock { $0[stream].cut.lastEqualIndex = last }
+            deliver(works)
         }
     }
 
-    func finish(pass: Int) {
-        state.withLock { streams in
-            for place in streams.indices {
-                switch pass {
-                case 0: streams[place].selection?.finishPass()
-                case 1: Self.readSelection(of: &streams[place])
-                case 2: Self.locateChunk(of: &streams[place])
-                default: streams[place].wantedEqualCount = nil
-                }
-            }
+    private func deliver(_ works: [ChunkSearch]) {
+        state.withLock { searches in
+            for work in works { work.deliver(to: &searches[work.stream]) }
         }
-    }
-
-    private static func readSelection(of stream: inout Stream) {
-        stream.selection?.finishPass()
-        guard let found = stream.selection?.result else { return }
-        stream.selection = nil
-        let wanted = stream.count - found.largerCount
-        stream.cut = Cut(key: found.key, lastEqualIndex: .max)
-        stream.wantedEqualCount = wanted < found.equalCount ? wanted : nil
-    }
-
-    private static func locateChunk(of stream: inout Stream) {
-        guard var remaining = stream.wantedEqualCount else { return }
-        for (chunk, count) in stream.equalCounts.sorted(by: { $0.key < $1.key }) {
-            stream.lastChunk = chunk
-            if remaining <= count { break }
-            remaining -= count
-        }
-        stream.wantedEqualCount = remaining
-        stream.equalCounts = [:]
     }
 }

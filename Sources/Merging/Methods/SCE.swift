@@ -7,8 +7,8 @@
 //
 // Wan et al. 2024, "FuseChat", arXiv:2408.07990, as mergekit 0.1.5 does it, tensor by tensor; 1 selects all, 0 none. The changes of
 // fine-tuned language models are mostly so small that the 10⁻⁶ makes all weights the same. Of equal variances the first in
-// memory are selected; variances are compared in F32. Passes: one to weigh and count, with a selection below 1 five more, one
-// to merge.
+// memory are selected; variances are compared in F32. Passes over the inputs: one to weigh and one to merge; with a selection
+// below 1 two before them, to count and to select.
 
 import Kernels
 import Synchronization
@@ -43,6 +43,8 @@ final class VarianceSelection: MergeSurvey {
     private let share: Double
     private let expertCount: Int
     private let elementCount: Int
+    /// The search as it is when all entries vary: what it costs at most.
+    private let largestSearch: LargestEntries
     private let state = Mutex(State())
 
     private struct State {
@@ -58,19 +60,34 @@ final class VarianceSelection: MergeSurvey {
         self.share = share
         self.expertCount = expertCount
         self.elementCount = elementCount
+        largestSearch = Self.search(share: share, of: elementCount, elementCount: elementCount)
+    }
+
+    private static func search(share: Double, of count: Int, elementCount: Int) -> LargestEntries {
+        LargestEntries(
+            counts: [share < 1 ? Int(Double(count) * share) : nil], elementCount: elementCount,
+            equals: .firstInTensor)
     }
 
     private var isSelecting: Bool { share < 1 }
 
     /// Counting, selecting, weighing.
-    var passCount: Int { isSelecting ? LargestEntries.passCount + 2 : 1 }
-    var byteCount: Int { isSelecting ? MagnitudeSelection.binCount * 8 : 0 }
+    var passCount: Int { largestSearch.passCount + (isSelecting ? 2 : 1) }
+    var readingCount: Int { largestSearch.readingCount + (isSelecting ? 2 : 1) }
+    var byteCount: Int { largestSearch.byteCount }
+    var scratchByteCount: Int {
+        largestSearch.scratchByteCount + (expertCount + 3) * mergeBlockCapacity * MemoryLayout<Double>.stride
+    }
+
+    func needs(pass: Int) -> Bool {
+        pass == 0 || pass == passCount - 1 || state.withLock { $0.entries }?.isSearching == true
+    }
 
     /// What each expert weighs, after all passes.
     var weights: [Double] { state.withLock { $0.weights } }
 
     /// Which variances are selected.
-    var cut: LargestEntries.Cut { state.withLock { $0.entries }?.cuts[0] ?? .all }
+    var cut: MagnitudeCut { state.withLock { $0.entries }?.cuts[0] ?? .all }
 
     func observe(_ chunk: MergeChunk, pass: Int) {
         if chunk.needsDouble {
@@ -84,28 +101,35 @@ final class VarianceSelection: MergeSurvey {
         if pass == passCount - 1 {
             addSquares(chunk, in: T.self)
         } else if pass == 0 {
-            var varying = 0
-            forEachBlock(of: chunk, in: T.self) { _, count, variances, _ in
-                for i in 0..<count where variances[i] != 0 { varying += 1 }
+            var unvarying = 0
+            VarianceStream<T>.with(self, chunk) { stream in
+                chunk.forEachBlock { offset, count in
+                    let variances = stream.read(0, from: offset, count: count)
+                    var zeros: UInt32 = 0
+                    for i in 0..<count { zeros &+= variances[i].zeroBit }
+                    unvarying += Int(zeros)
+                }
             }
-            state.withLock { $0.varyingCount += varying }
+            state.withLock { [unvarying] in $0.varyingCount += chunk.count - unvarying }
         } else if let entries = state.withLock({ $0.entries }) {
-            entries.observe(chunk.number, pass: pass - 1, stream: 0) { body in
-                forEachBlock(of: chunk, in: T.self) { start, count, variances, _ in body(start, count, variances) }
-            }
+            VarianceStream<T>.with(self, chunk) { entries.observe(&$0) }
         }
     }
 
     private func addSquares<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type) {
         var squares = [Double](repeating: 0, count: expertCount)
         let cut = cut
-        forEachBlock(of: chunk, in: T.self) { start, count, variances, taskVectors in
-            keep(cut, variances: variances, start: start, of: taskVectors, count: count)
-            for expert in taskVectors.indices {
-                squares[expert] += innerProduct(taskVectors[expert], taskVectors[expert], count: count)
+        VarianceStream<T>.with(self, chunk) { stream in
+            chunk.forEachBlock { offset, count in
+                let variances = stream.read(0, from: offset, count: count)
+                let start = chunk.range.lowerBound + offset
+                for (expert, taskVector) in stream.taskVectors.enumerated() {
+                    if isSelecting { cut.keep(taskVector, by: variances, from: start, count: count) }
+                    squares[expert] += innerProduct(taskVector, taskVector, count: count)
+                }
             }
         }
-        state.withLock { $0.squares[chunk.number] = squares }
+        state.withLock { [squares] in $0.squares[chunk.number] = squares }
     }
 
     func finish(pass: Int) {
@@ -122,29 +146,10 @@ final class VarianceSelection: MergeSurvey {
             }
         } else if pass == 0 {
             state.withLock { state in
-                state.entries = LargestEntries(counts: [Int(Double(state.varyingCount) * share)])
+                state.entries = Self.search(share: share, of: state.varyingCount, elementCount: elementCount)
             }
         } else {
-            state.withLock { $0.entries }?.finish(pass: pass - 1)
-        }
-    }
-
-    /// Calls `body` with every block's first flat index, length, variances and task vectors.
-    private func forEachBlock<T: ElementwiseScalar>(
-        of chunk: MergeChunk, in scalar: T.Type,
-        _ body: (Int, Int, UnsafePointer<T>, [UnsafeMutablePointer<T>]) -> Void
-    ) {
-        withUnsafeTemporaryAllocation(of: T.self, capacity: (expertCount + 3) * mergeBlockCapacity) { memory in
-            let variances = memory.baseAddress!
-            chunk.forEachBlock { offset, count in
-                let block = MergeBlock(
-                    chunk: chunk, offset: offset, count: count, result: variances,
-                    scratch: variances + mergeBlockCapacity)
-                let taskVectors = (0..<expertCount).map { block.row(2 + $0) }
-                block.readBase(into: block.row(0))
-                read(block, base: block.row(0), into: taskVectors, variances: variances, mean: block.row(1))
-                body(block.start, count, variances, taskVectors)
-            }
+            state.withLock { $0.entries }?.finishPass()
         }
     }
 
@@ -170,19 +175,35 @@ final class VarianceSelection: MergeSurvey {
         }
         divide(variances, by: T(expertCount), count: block.count)
     }
+}
 
-    /// Sets the entries to zero that are not selected.
-    @inline(__always)
-    func keep<T: ElementwiseScalar>(
-        _ cut: LargestEntries.Cut, variances: UnsafePointer<T>, start: Int, of taskVectors: [UnsafeMutablePointer<T>],
-        count: Int
-    ) {
-        guard isSelecting else { return }
-        for taskVector in taskVectors {
-            for i in 0..<count {
-                taskVector[i] = cut.contains(variances[i].magnitudeKey, at: start + i) ? taskVector[i] : 0
-            }
+/// The variances of a chunk's task vectors, read block by block into the same memory.
+private struct VarianceStream<Scalar: ElementwiseScalar>: NumberStreams {
+    let chunk: MergeChunk
+    private let selection: VarianceSelection
+    private let memory: UnsafeMutablePointer<Scalar>
+    /// What the last block was made of.
+    let taskVectors: [UnsafeMutablePointer<Scalar>]
+
+    static func with<R>(
+        _ selection: VarianceSelection, _ chunk: MergeChunk, _ body: (inout VarianceStream) throws -> R
+    ) rethrows -> R {
+        let rowCount = chunk.experts.count + 3
+        return try withUnsafeTemporaryAllocation(of: Scalar.self, capacity: rowCount * mergeBlockCapacity) { memory in
+            let memory = memory.baseAddress!
+            var stream = VarianceStream(
+                chunk: chunk, selection: selection, memory: memory,
+                taskVectors: chunk.experts.indices.map { memory + ($0 + 3) * mergeBlockCapacity })
+            return try body(&stream)
         }
+    }
+
+    mutating func read(_ stream: Int, from offset: Int, count: Int) -> UnsafePointer<Scalar> {
+        let block = MergeBlock(
+            chunk: chunk, offset: offset, count: count, result: memory, scratch: memory + mergeBlockCapacity)
+        block.readBase(into: block.row(0))
+        selection.read(block, base: block.row(0), into: taskVectors, variances: memory, mean: block.row(1))
+        return UnsafePointer(memory)
     }
 }
 
@@ -203,24 +224,19 @@ struct SelectiveSum: ElementwiseRule {
         let taskVectors = (0..<block.expertCount).map { block.row(4 + $0) }
         block.readBase(into: base)
         selection.read(block, base: base, into: taskVectors, variances: variances, mean: sum)
-        selection.keep(selection.cut, variances: variances, start: block.start, of: taskVectors, count: count)
+        let cut = selection.cut
+        if !cut.isKeepingAll {
+            for taskVector in taskVectors { cut.keep(taskVector, by: variances, from: block.start, count: count) }
+        }
         sumUp(taskVectors, into: sum, count: count)
         block.result.update(repeating: 0, count: count)
         divisor.update(repeating: 0, count: count)
         for (expert, weight) in selection.weights.enumerated() {
-            let taskVector = taskVectors[expert]
-            let weight = T(weight)
-            for i in 0..<count {
-                let agrees = sum[i] >= 0 ? taskVector[i] > 0 : taskVector[i] < 0
-                block.result[i] += agrees ? weight * taskVector[i] : 0
-                divisor[i] += agrees ? weight : 0
-            }
+            addAgreeing(
+                taskVectors[expert], sum: sum, times: T(weight), weight: T(weight), to: block.result, divisor,
+                count: count)
         }
-        let lambda = T(lambda)
-        for i in 0..<count {
-            let change = lambda * block.result[i] / (divisor[i] < 1e-6 ? 1e-6 : divisor[i])
-            // NaN has no sign and would be lost in the election.
-            block.result[i] = sum[i] == sum[i] ? base[i] + change : sum[i]
-        }
+        for i in 0..<count { block.result[i] = block.result[i] / (divisor[i] < 1e-6 ? 1e-6 : divisor[i]) }
+        scale(block.result, by: T(lambda), addingTo: base, unlessNaN: sum, count: count)
     }
 }

@@ -19,7 +19,12 @@ final class SignMajority: MergeSurvey {
     var isPositive: Bool { balance.withLock { $0 > 0 } }
 
     var passCount: Int { trim.passCount + 1 }
+    var readingCount: Int { trim.readingCount + 1 }
+    func needs(pass: Int) -> Bool { pass == trim.passCount || trim.needs(pass: pass) }
     var byteCount: Int { trim.byteCount }
+    var scratchByteCount: Int {
+        max(trim.scratchByteCount, (weights.count + 2) * mergeBlockCapacity * MemoryLayout<Double>.stride)
+    }
 
     func observe(_ chunk: MergeChunk, pass: Int) {
         if pass < trim.passCount {
@@ -47,7 +52,7 @@ final class SignMajority: MergeSurvey {
                 block.readBase(into: base)
                 let votes = weights.indices.map { block.row($0) }
                 trim.readVotes(of: block, base: base, weights: weights, into: votes)
-                addUp(votes, into: block.result, count: count)
+                sumUp(votes, into: block.result, count: count)
                 let sums = block.result
                 var positive: UInt32 = 0
                 var negative: UInt32 = 0

@@ -57,7 +57,12 @@ final class SparseTaskVectors: MergeSurvey {
     }
 
     var passCount: Int { mask.passCount + (isRescaling ? 1 : 0) }
+    var readingCount: Int { mask.readingCount + (isRescaling ? 1 : 0) }
     var byteCount: Int { mask.byteCount }
+    var scratchByteCount: Int {
+        max(mask.scratchByteCount, mergeBlockCapacity * MemoryLayout<Double>.stride)
+    }
+    func needs(pass: Int) -> Bool { pass >= mask.passCount || mask.needs(pass: pass) }
 
     /// What the survivors of each expert are multiplied by.
     var scales: [Double] { state.withLock { $0.scales } }
@@ -73,21 +78,22 @@ final class SparseTaskVectors: MergeSurvey {
     }
 
     private func addUp<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type) {
-        let reader = TaskVectorReader<T>(chunk)
-        let sums = withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
+        var sums = Array(repeating: (whole: 0.0, kept: 0.0), count: expertCount)
+        withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
             let kept = memory.baseAddress!
-            return (0..<expertCount).map { expert in
-                var sums = (whole: 0.0, kept: 0.0)
-                reader.forEachBlock(of: expert) { start, count, values in
-                    sums.whole += magnitudeSum(values, count: count)
-                    kept.update(from: values, count: count)
-                    mask.apply(toAny: kept, of: expert, start: start, count: count)
-                    sums.kept += magnitudeSum(kept, count: count)
+            TaskVectorStreams<T>.with(chunk) { streams in
+                chunk.forEachBlock { offset, count in
+                    for expert in sums.indices {
+                        let values = streams.read(expert, from: offset, count: count)
+                        sums[expert].whole += magnitudeSum(values, count: count)
+                        kept.update(from: values, count: count)
+                        mask.apply(toAny: kept, of: expert, start: chunk.range.lowerBound + offset, count: count)
+                        sums[expert].kept += magnitudeSum(kept, count: count)
+                    }
                 }
-                return sums
             }
         }
-        state.withLock { $0.sums[chunk.number] = sums }
+        state.withLock { [sums] in $0.sums[chunk.number] = sums }
     }
 
     func finish(pass: Int) {
@@ -119,15 +125,6 @@ final class SparseTaskVectors: MergeSurvey {
             let factor = T(weights[expert] * scales[expert])
             for i in 0..<block.count { vote[i] = factor * vote[i] }
         }
-    }
-}
-
-/// `sum = Σ rows`, in order.
-@inline(__always)
-func sumUp<T: ElementwiseScalar>(_ rows: [UnsafeMutablePointer<T>], into sum: UnsafeMutablePointer<T>, count: Int) {
-    sum.update(repeating: 0, count: count)
-    for row in rows {
-        for i in 0..<count { sum[i] += row[i] }
     }
 }
 
@@ -179,11 +176,7 @@ struct SparseTaskVectorSum: ElementwiseRule {
             block.result.update(from: sum, count: count)
             if normalize { divide(block.result, by: T(normalizer(weights.reduce(0, +))), count: count) }
         }
-        let lambda = T(lambda)
-        for i in 0..<count {
-            // NaN has no sign and would be lost in an election.
-            block.result[i] = sum[i] == sum[i] ? base[i] + lambda * block.result[i] : sum[i]
-        }
+        scale(block.result, by: T(lambda), addingTo: base, unlessNaN: sum, count: count)
     }
 
     @inline(__always)
@@ -194,16 +187,11 @@ struct SparseTaskVectorSum: ElementwiseRule {
         result.update(repeating: 0, count: count)
         divisor.update(repeating: 0, count: count)
         for expert in weights.indices {
-            let vote = votes[expert]
-            let weight = T(weights[expert])
-            for i in 0..<count {
-                let agrees = sum[i] >= 0 ? vote[i] > 0 : vote[i] < 0
-                result[i] += agrees ? vote[i] : 0
-                divisor[i] += agrees ? weight : 0
-            }
+            addAgreeing(
+                votes[expert], sum: sum, weight: T(weights[expert]), to: result, divisor, count: count)
         }
         guard normalize else { return }
-        for i in 0..<count { result[i] /= abs(divisor[i]) < 1e-8 ? 1 : divisor[i] }
+        for i in 0..<count { result[i] = result[i] / (abs(divisor[i]) < 1e-8 ? 1 : divisor[i]) }
     }
 }
 

@@ -14,8 +14,8 @@
 //   largest magnitude; everything that reaches it stays. A sum of zero takes the sign that most entries elected; if there is no
 //   majority, minus, as the code does.
 //
-// Magnitudes are compared in F32. Passes: two to select, up to two for equal magnitudes (`tensor`) or one for the majority
-// (`model`), one to merge; none but the last when density is 1 and the scope is `tensor`.
+// Magnitudes are compared in F32. Passes over the inputs: one to select and one to merge (`tensor`), or two to select, one
+// for the majority and one to merge (`model`); only the last when density is 1 and the scope is `tensor`.
 
 import Kernels
 import TensorCore
@@ -50,14 +50,13 @@ struct TIES: MergeMethod {
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
             let densities = try arguments.numbers("density")
-            let trim = MagnitudeTrim(densities: densities, elementCount: tensor.elementCount, ties: .firstInTensor)
-            let isTrimming = densities.contains { $0 < 1 }
+            let trim = MagnitudeTrim(densities: densities, elementCount: tensor.elementCount, equals: .firstInTensor)
             rules.append(
                 .elementwise(
                     SignElection(
                         weights: try arguments.numbers("weight"), normalize: try arguments.flag("normalize"),
                         lambda: try arguments.number("lambda"), trim: trim, majority: nil,
-                        survey: isTrimming ? trim : nil)))
+                        survey: trim.passCount > 0 ? trim : nil)))
         }
         return MergeAssignment(rules: rules)
     }
@@ -68,7 +67,7 @@ struct TIES: MergeMethod {
         var total = 0
         for tensor in tensors { total += tensor.elementCount }
         let weights = try arguments.numbers("weight")
-        let trim = MagnitudeTrim(densities: try arguments.numbers("density"), elementCount: total, ties: .all)
+        let trim = MagnitudeTrim(densities: try arguments.numbers("density"), elementCount: total, equals: .all)
         let majority = SignMajority(weights: weights, trim: trim)
         var rules: [MergeRule] = []
         for tensor in tensors {
@@ -112,7 +111,7 @@ struct SignElection: ElementwiseRule {
         let divisor = block.row(weights.count + 2)
         block.readBase(into: base)
         trim.readVotes(of: block, base: base, weights: weights, into: votes)
-        addUp(votes, into: sum, count: count)
+        sumUp(votes, into: sum, count: count)
         let result = block.result
         let zeroSign: UInt32 = majority?.isPositive ?? true ? 0 : 1
         result.update(repeating: 0, count: count)
@@ -125,37 +124,6 @@ struct SignElection: ElementwiseRule {
         if normalize {
             for i in 0..<count { result[i] = result[i] / (abs(divisor[i]) < 1e-8 ? 1 : divisor[i]) }
         }
-        let lambda = T(lambda)
-        if isFinite(sum, count: count) {
-            for i in 0..<count { result[i] = base[i] + lambda * result[i] }
-        } else {
-            // NaN has no sign and would be lost in the election.
-            for i in 0..<count { result[i] = sum[i].isNaN ? sum[i] : base[i] + lambda * result[i] }
-        }
-    }
-}
-
-/// Adds to the result what has the sign of the sum, and its weight to the divisor.
-///
-/// - Parameter zeroSign: the sign bit that a sum of zero elects.
-@inline(__always)
-private func addAgreeing<T: ElementwiseScalar>(
-    _ vote: UnsafePointer<T>, sum: UnsafePointer<T>, zeroSign: UInt32, weight: T, to result: UnsafeMutablePointer<T>,
-    _ divisor: UnsafeMutablePointer<T>, count: Int
-) {
-    for i in 0..<count {
-        let isZero = sum[i].zeroBit
-        let elected = sum[i].signBit & ~isZero | zeroSign & isZero
-        let agrees = ~(vote[i].signBit ^ elected | vote[i].zeroBit) & 1
-        result[i] = result[i] + vote[i].masked(by: agrees)
-        divisor[i] = divisor[i] + weight.masked(by: agrees)
-    }
-}
-
-/// `sum = Σ rows`, in order.
-func addUp<T: ElementwiseScalar>(_ rows: [UnsafeMutablePointer<T>], into sum: UnsafeMutablePointer<T>, count: Int) {
-    sum.update(repeating: 0, count: count)
-    for row in rows {
-        for i in 0..<count { sum[i] += row[i] }
+        scale(result, by: T(lambda), addingTo: base, unlessNaN: sum, count: count)
     }
 }

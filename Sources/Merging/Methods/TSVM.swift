@@ -8,7 +8,8 @@
 // Gargiulo et al. 2025, "Task singular vectors", arXiv:2412.00081, and its code (1 / N is rounded before it multiplies).
 // Tensors that are not matrices get the mean task vector. Directions below the numerical rank are left out, where the
 // reference would mix arbitrary vectors in; a note in the report says so, and where there are more experts than rows or
-// columns, so that k is 0 and the base stays. N + 2 decompositions of each matrix.
+// columns, so that k is 0 and the base stays. N + 2 decompositions of each matrix, in F64 through the Gram matrices of
+// the shorter sides.
 
 import Kernels
 import TensorCore
@@ -33,12 +34,9 @@ struct OrthogonalizedTaskVectors: MatrixRule {
     }
 
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
-        let kept = Self.rankShare(rows: rows, columns: columns, expertCount: expertCount) * expertCount
-        let decomposition = try max(
-            SingularValueDecomposition.workingByteCount(rows: rows, columns: columns),
-            SingularValueDecomposition.workingByteCount(rows: rows, columns: kept),
-            SingularValueDecomposition.workingByteCount(rows: kept, columns: columns))
-        return 4 * kept * (2 * rows + columns) + decomposition
+        let share = Self.rankShare(rows: rows, columns: columns, expertCount: expertCount)
+        return try OrthogonalTriplets.workingByteCount(
+            rows: rows, columns: columns, capacity: share * expertCount, share: share)
     }
 
     func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
@@ -50,23 +48,15 @@ struct OrthogonalizedTaskVectors: MatrixRule {
                 kind: .crowded,
                 text: "int(\(min(rows, columns)) / \(experts)) is 0 singular directions for each of \(experts) experts")
         }
-        var triplets = try TripletStack(rows: rows, columns: columns, capacity: share * experts)
+        var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: share * experts)
         var cut: [String] = []
         for expert in 0..<experts {
             // The result's memory is free until the end.
             inputs.readTaskVector(of: expert, into: result)
-            let factors = try SingularValueDecomposition(destroying: result.elements, rows: rows, columns: columns)
-            let rank = factors.numericalRank
+            let rank = try triplets.append(result.elements, wanted: share)
             if rank < share { cut.append("\(rank) of \(share) for expert \(expert + 1)") }
-            triplets.append(factors, count: min(rank, share))
         }
-        let u = try triplets.leftVectors()
-        let weights = triplets.singularValues.map { $0 * Float(lambda) }
-        try replaceByPolarFactor(u, rows: rows, columns: triplets.count)
-        try replaceByPolarFactor(triplets.vt, rows: triplets.count, columns: columns)
-        try multiplyScaled(
-            u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
-            columns: columns, into: result.elements)
+        try triplets.product(scaledBy: lambda, into: result.elements)
         // A matrix that nobody changed is nothing to remark on.
         return triplets.count == 0 ? nil : MergeRemark(ranks: cut)
     }

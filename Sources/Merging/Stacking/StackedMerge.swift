@@ -68,6 +68,7 @@ extension MergeSummary {
         outputByteCount = parts.reduce(0) { $0 + $1.outputByteCount }
         workingByteCount = parts.map(\.workingByteCount).max() ?? 0
         progressByteCount = parts.reduce(0) { $0 + $1.progressByteCount }
+        memoryLimit = parts.first?.memoryLimit
         threads = parts.map(\.threads).max() ?? 1
         var seen: Set<String> = []
         warnings = parts.flatMap(\.warnings).filter { seen.insert($0).inserted }

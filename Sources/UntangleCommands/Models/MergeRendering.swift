@@ -23,7 +23,8 @@ extension StackedMerge {
             table.append(["disk space needed", "\(ByteSize(space.neededByteCount))"])
             table.append(["disk space free", space.freeByteCount.map { "\(ByteSize($0))" } ?? "unknown"])
         }
-        table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))"])
+        let limit = summary.memoryLimit.map { " of \(ByteSize($0)) allowed" } ?? ""
+        table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))\(limit)"])
         table.append(["threads", summary.threads.grouped])
         var warnings = summary.warnings
         if let space, !space.isEnough { warnings.append("the disk has too little room") }
@@ -47,6 +48,7 @@ extension StackedMerge {
             "read_bytes": .integer(summary.readByteCount),
             "output_bytes": .integer(summary.outputByteCount),
             "memory_bytes": .integer(summary.workingByteCount),
+            "memory_limit_bytes": summary.memoryLimit.map { .integer($0) } ?? .null,
             "threads": .integer(summary.threads),
             "warnings": .strings(warnings + summary.warnings),
         ]

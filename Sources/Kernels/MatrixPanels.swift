@@ -1,0 +1,63 @@
+import TensorCore
+
+/// Walks over a matrix of F32 in F64, a few vectors of the shorter side's length at a time: rows of a tall matrix, columns of
+/// a wide one.
+struct MatrixPanels {
+    let rows: Int
+    let columns: Int
+    /// `[panelCount, order]`
+    private let panel: DoubleMatrix
+
+    /// Vectors in a panel.
+    static let panelCount = 256
+
+    /// The elements of the panel.
+    static func elementCount(rows: Int, columns: Int) -> Int { panelCount * min(rows, columns) }
+
+    init(rows: Int, columns: Int) throws {
+        self.rows = rows
+        self.columns = columns
+        panel = try DoubleMatrix(rows: Self.panelCount, columns: min(rows, columns))
+    }
+
+    /// The length of the vectors, and how many there are.
+    var order: Int { min(rows, columns) }
+    var longer: Int { max(rows, columns) }
+
+    /// Calls `body` with the number of the first vector, how many there are, and their values `[count, order]`.
+    func forEach(of matrix: FloatBuffer, _ body: (Int, Int, UnsafeMutablePointer<Double>) -> Void) {
+        let source = matrix.pointer
+        let target = panel.pointer
+        for start in stride(from: 0, to: longer, by: Self.panelCount) {
+            let count = min(Self.panelCount, longer - start)
+            if rows >= columns {
+                for i in 0..<count * order { target[i] = Double(source[start * columns + i]) }
+            } else {
+                for i in 0..<count {
+                    for row in 0..<rows { target[i * order + row] = Double(source[row * columns + start + i]) }
+                }
+            }
+            body(start, count, target)
+        }
+    }
+
+    /// Rounds vectors, given as `forEach` gives them, into their places in a matrix.
+    func store(_ values: UnsafePointer<Double>, start: Int, count: Int, in matrix: FloatBuffer) {
+        let target = matrix.pointer
+        if rows >= columns {
+            for i in 0..<count * order { target[start * columns + i] = Float(values[i]) }
+        } else {
+            for row in 0..<rows {
+                for i in 0..<count { target[row * columns + start + i] = Float(values[i * order + row]) }
+            }
+        }
+    }
+
+    /// The upper half of the sum of the vectors' outer products.
+    func gram(of matrix: FloatBuffer, into gram: DoubleMatrix) {
+        gram.pointer.update(repeating: 0, count: order * order)
+        forEach(of: matrix) { _, count, values in
+            addGram(order, count, values, stride: order, byRows: false, to: gram.pointer)
+        }
+    }
+}

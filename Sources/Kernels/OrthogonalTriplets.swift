@@ -1,0 +1,133 @@
+import COpenBLAS
+import TensorCore
+
+/// The strongest singular triplets of several matrices of one shape, and the product of their polar factors.
+///
+///     [U_1 | … | U_N], diag(S_1, …, S_N), [V_1 | … | V_N]  ->  polar(U) S polar(V)ᵀ
+///
+/// Triplets of different matrices may be nearly dependent, by which the polar factors magnify rounding errors; so all
+/// is kept in F64 and rounded once, at the end.
+public struct OrthogonalTriplets {
+    private let rows: Int
+    private let columns: Int
+    /// Vectors as rows, `[capacity, rows]` and `[capacity, columns]`.
+    private let left: DoubleMatrix
+    private let right: DoubleMatrix
+    private var weights: [Double] = []
+    // For all decompositions.
+    private let panels: MatrixPanels
+    private let gram: DoubleMatrix
+    private let space: GramSpectrum.Workspace
+
+    /// - Parameter capacity: triplets of all matrices, at most as many as the shorter side has elements.
+    public init(rows: Int, columns: Int, capacity: Int) throws {
+        self.rows = rows
+        self.columns = columns
+        left = try DoubleMatrix(rows: capacity, columns: rows)
+        right = try DoubleMatrix(rows: capacity, columns: columns)
+        panels = try MatrixPanels(rows: rows, columns: columns)
+        let order = panels.order
+        gram = try DoubleMatrix(rows: order, columns: order)
+        space = try GramSpectrum.Workspace(order: order)
+    }
+
+    public var count: Int { weights.count }
+
+    /// The bytes that a value, and its work on a matrix, takes.
+    ///
+    /// - Parameter share: triplets of one matrix.
+    public static func workingByteCount(
+        rows: Int, columns: Int, capacity: Int, share: Int
+    ) throws(DecompositionError) -> Int {
+        let order = min(rows, columns)
+        // Beside the stacks: vectors of a decomposition; both inverse roots with the vectors of the second or with their core,
+        // and the core applied.
+        let panel = MatrixPanels.elementCount(rows: rows, columns: columns)
+        let fixed = capacity * (rows + columns) + panel + order * order
+        let changing = max(
+            share * order, 3 * capacity * capacity + order * capacity + MatrixPanels.panelCount * columns)
+        return try 8 * (fixed + changing) + GramSpectrum.workspaceByteCount(order: order)
+    }
+
+    /// Adds the triplets of a matrix with the largest singular values, but none below its numerical rank.
+    ///
+    /// - Parameters:
+    ///   - matrix: `[rows, columns]`, row-major.
+    ///   - wanted: how many at most.
+    /// - Returns: the numerical rank.
+    public mutating func append(_ matrix: FloatBuffer, wanted: Int) throws -> Int {
+        guard countNonFinite(matrix.pointer, count: rows * columns) == (0, 0) else {
+            throw DecompositionError.notFinite
+        }
+        let (order, longer) = (panels.order, panels.longer)
+        panels.gram(of: matrix, into: gram)
+        let spectrum = try GramSpectrum(destroying: gram, order: order, keeping: wanted, in: space)
+        let rank = spectrum.numericalRank(longer: longer)
+        let added = min(rank, wanted, left.rows - count)
+        let (short, long) = rows >= columns ? (right, left) : (left, right)
+        for place in 0..<added {
+            short.row(count + place).update(from: spectrum.vectors.row(spectrum.kept - 1 - place), count: order)
+        }
+        panels.forEach(of: matrix) { start, length, values in
+            multiply(
+                added, length, order, DoubleOperand(address: short.row(count), stride: order),
+                DoubleOperand(address: values, stride: order, isTransposed: true), into: long.row(count) + start,
+                stride: longer)
+        }
+        for place in 0..<added {
+            let factor = 1 / spectrum.singularValues[place]
+            let vector = long.row(count + place)
+            for i in 0..<longer { vector[i] *= factor }
+        }
+        weights += spectrum.singularValues.prefix(added)
+        return rank
+    }
+
+    /// `factor · polar(U) S polar(V)ᵀ`, rounded to F32. Directions of the stacks below their numerical rank are left out.
+    ///
+    /// - Parameter result: `[rows, columns]`, row-major.
+    public func product(scaledBy factor: Double, into result: FloatBuffer) throws {
+        guard count > 0 else {
+            result.values.update(repeating: 0)
+            return
+        }
+        // polar(A) = A (Aᵀ A)^(-1/2), so the product is U (M_u S M_v) Vᵀ.
+        let leftRoot = try inverseRoot(of: left)
+        let rightRoot = try inverseRoot(of: right)
+        for k in 0..<count {
+            let row = rightRoot.row(k)
+            for i in 0..<count { row[i] *= weights[k] * factor }
+        }
+        let core = try DoubleMatrix(rows: count, columns: count)
+        multiply(
+            count, count, count, DoubleOperand(address: leftRoot.pointer, stride: count),
+            DoubleOperand(address: rightRoot.pointer, stride: count), into: core.pointer, stride: count)
+        // The core goes to the shorter side.
+        let isTall = rows >= columns
+        let short = isTall ? right : left
+        let applied = try DoubleMatrix(rows: count, columns: short.columns)
+        multiply(
+            count, short.columns, count,
+            DoubleOperand(address: core.pointer, stride: count, isTransposed: !isTall),
+            DoubleOperand(address: short.pointer, stride: short.columns), into: applied.pointer,
+            stride: short.columns)
+        let (first, second) = isTall ? (left, applied) : (applied, right)
+        let strip = try DoubleMatrix(rows: MatrixPanels.panelCount, columns: columns)
+        for start in stride(from: 0, to: rows, by: strip.rows) {
+            let length = min(strip.rows, rows - start)
+            multiply(
+                length, columns, count,
+                DoubleOperand(address: first.pointer + start, stride: rows, isTransposed: true),
+                DoubleOperand(address: second.pointer, stride: columns), into: strip.pointer, stride: columns)
+            let target = result.pointer + start * columns
+            for i in 0..<length * columns { target[i] = Float(strip.pointer[i]) }
+        }
+    }
+
+    private func inverseRoot(of stack: DoubleMatrix) throws -> DoubleMatrix {
+        gram.pointer.update(repeating: 0, count: count * count)
+        addGram(count, stack.columns, stack.pointer, stride: stack.columns, byRows: true, to: gram.pointer)
+        let spectrum = try GramSpectrum(destroying: gram, order: count, keeping: count, in: space)
+        return try spectrum.inverseSquareRoot(rank: spectrum.numericalRankOfDouble(longer: max(stack.columns, count)))
+    }
+}
