@@ -72,11 +72,11 @@ struct Convert: ToolCommand {
         let format = format ?? (isFolder ? .safetensors : nil)
         let budget = session.budget
         // Where the output is stored against --base, the input may have one of its own.
-        let isSkein = (format ?? CheckpointFormat.format(ofOutput: path)) == .skein
+        let isDelta = !skein.store && (format ?? CheckpointFormat.format(ofOutput: path)) == .skein
         let store = try TensorStore(
             opening: input,
             options: reading.readOptions(
-                base: isSkein ? nil : skein.base, sharedBase: isSkein ? skein.base : nil, threads: budget.threads,
+                base: isDelta ? nil : skein.base, sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
                 salvaging: salvage))
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let lost = verification?.losses ?? []

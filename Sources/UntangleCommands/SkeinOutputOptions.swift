@@ -8,8 +8,8 @@ import TensorCore
 struct SkeinOutputOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "skein: store differences to this checkpoint. Also the base of an INPUT that was stored so (default: the "
-                + "recorded name, beside INPUT).", valueName: "checkpoint"))
+            "skein: store differences to this checkpoint, unless --store is given. Also the base of an INPUT that was "
+                + "stored so (default: the recorded name, beside INPUT).", valueName: "checkpoint"))
     var base: FilePath?
 
     @Flag(help: "skein: store tensors as they are, so that they can be mapped.")
@@ -24,8 +24,8 @@ struct SkeinOutputOptions: ParsableArguments {
     var chunkSize: ByteSize?
 
     func validate() throws {
-        if store, base != nil || level != nil || chunkSize != nil {
-            throw ValidationError("--store does not compress, so it excludes --base, --level and --chunk-size")
+        if store, level != nil || chunkSize != nil {
+            throw ValidationError("--store does not compress, so it excludes --level and --chunk-size")
         }
         if let size = chunkSize?.byteCount, !SkeinOptions.isChunkByteCount(size) {
             throw ValidationError("--chunk-size takes a power of two from 128KiB to 16MiB")
@@ -49,10 +49,14 @@ struct SkeinOutputOptions: ParsableArguments {
             }
             return SkeinOptions()
         }
+        if store, base != nil, (input as? SkeinReader)?.baseFileName == nil {
+            throw UsageError(
+                "--store stores no differences, and the input needs no base", hint: "leave out --base or --store")
+        }
         var options = SkeinOptions(
             level: level ?? .default, isStored: store,
             chunkByteCount: chunkSize?.byteCount ?? SkeinOptions.defaultChunkByteCount,
-            base: try base.map { try TensorStore(opening: $0, options: ReadOptions(threads: threads)) },
+            base: try store ? nil : base.map { try TensorStore(opening: $0, options: ReadOptions(threads: threads)) },
             threads: threads)
         options.waitingByteLimit = min(options.waitingByteLimit, memoryByteCount / 4)
         return options

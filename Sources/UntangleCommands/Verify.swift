@@ -12,7 +12,8 @@ struct Verify: ToolCommand {
             Ends with status 0 when all is well, 1 with a list of damaged tensors when stored data is damaged, and 3 when \
             the description of the data breaks a rule, so that tensors cannot be told apart. safetensors has no \
             checksums: there, rules and sizes are what can be checked. Of a .skein file every byte is covered by a checksum; \
-            with --deep every tensor is also decoded and compared with the hash of its contents.
+            with --deep every tensor is also decoded and compared with the hash of its contents, which takes the base of a file \
+            that was written against one.
 
             Example:
               untangle verify Fixtures/suites/tiny/test_digits.npz
@@ -34,6 +35,8 @@ struct Verify: ToolCommand {
             let reader = try CheckpointFormat.open(
                 checkpoint, options: input.readOptions(base: base.base, threads: session.budget.threads))
             reader.warnings.forEach(session.warn)
+            // Contents that cannot be worked out are not damaged.
+            if deep { try (reader as? SkeinReader)?.requireBase() }
             verification = try session.verify(reader, deep: deep)
         } catch let error as FormatError where error.category.isDamage {
             // Damage in what had to be decoded to learn about the tensor at all.

@@ -166,6 +166,12 @@ import Testing
         }
         _ = try folder.write(original + [0], to: "longer.skein")
         #expect(skeinRefusal { _ = try SkeinReader(opening: folder.file("longer.skein")) } == "format.trailing_bytes")
+        // The footer is where the header says, and nothing else is wrong.
+        let longer = try SkeinReader(opening: folder.file("longer.skein"), options: ReadOptions(salvaging: true))
+        #expect(longer.warnings.count == 1)
+        _ = try folder.write(Array(original[..<chunks.location(of: 1).range.lowerBound]), to: "shorter.skein")
+        let shorter = try SkeinReader(opening: folder.file("shorter.skein"), options: ReadOptions(salvaging: true))
+        #expect(shorter.warnings[0].hasPrefix("the second index is damaged: the file ends before it"))
     }
 
     /// Contents that differ from their hash under checksums that are right: only a deep check decodes.

@@ -59,6 +59,19 @@ import Testing
         let missing = try tool.run("convert", "tuned.skein", "b.safetensors", "--json")
         #expect(missing.status == 3)
         #expect(try missing.error()["code"].string == "format.missing_base")
+        // What cannot be worked out is not damaged, and its description is all there.
+        #expect(
+            try tool.run("verify", "tuned.skein", "--deep", "--json").error()["code"].string == "format.missing_base")
+        let described = try tool.run("inspect", "tuned.skein", "--json").json()
+        #expect(described["base"]["name"].string == "base.safetensors")
+        let identity = try #require(described["base"]["identity"].string)
+        #expect(try missing.error()["message"].string?.contains(identity) == true)
+        let needing = try #require(described["base"]["tensors"].int)
+        #expect(needing > 0)
+        #expect(
+            try tool.run("inspect", "tuned.skein").output.contains(
+                "  \(needing) of 30 tensors are differences to \"base.safetensors\", identity \(identity)\n"))
+        #expect(try tool.run("inspect", "alone.skein", "--json").json()["base"].string == nil)
         #expect(try tool.run("convert", "tuned.skein", "b.safetensors", "--base", base).status == 0)
         #expect(try tool.run("diff", expert, "b.safetensors").status == 0)
         let wrong = try tool.run("convert", "tuned.skein", "c.safetensors", "--base", expert, "--json")
@@ -66,6 +79,19 @@ import Testing
         #expect(try wrong.error()["code"].string == "format.wrong_base")
         #expect(try tool.run("verify", "tuned.skein").status == 0)
         #expect(try tool.run("verify", "tuned.skein", "--deep", "--base", base).status == 0)
+    }
+
+    /// With `--store` the base is that of the input, and the output needs none.
+    @Test func aDifferenceCanBeStoredAsItIs() throws {
+        let tool = try Tool()
+        #expect(try tool.shell("mkdir away").status == 0)
+        #expect(try tool.run("convert", expert, "away/tuned.skein", "--base", base).status == 0)
+        #expect(try tool.run("convert", "away/tuned.skein", "own.skein", "--store").status == 3)
+        #expect(try tool.run("convert", "away/tuned.skein", "own.skein", "--store", "--base", base).status == 0)
+        #expect(try tool.run("diff", expert, "own.skein").status == 0)
+        #expect(try tool.run("verify", "own.skein", "--deep").status == 0)
+        #expect(try tool.run("convert", "own.skein", "x.skein", "--store", "--base", base).status == 2)
+        #expect(try tool.run("convert", base, "x.skein", "--store", "--base", base).status == 2)
     }
 
     /// Merges write this format like any other, and read experts that are stored against their base.

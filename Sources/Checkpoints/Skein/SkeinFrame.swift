@@ -55,8 +55,8 @@ struct SkeinFrame {
                     begins ? .truncated : .badMagic, "\(path.string) has only \(file.byteCount) bytes", file: path,
                     byteOffset: 0)
             }
-            try readSeal(.header)
-            try readSeal(.footer)
+            try readSeal(.header, fileByteCount: file.byteCount)
+            try readSeal(.footer, fileByteCount: file.byteCount)
             guard let seal = seals[.header] ?? seals[.footer] else {
                 guard begins else {
                     throw FormatError(.badMagic, "\(path.string) is not a .skein file", file: path, byteOffset: 0)
@@ -78,12 +78,16 @@ struct SkeinFrame {
                     byteOffset: min(file.byteCount, extent.fileByteCount),
                     hint: isCut ? "the file is cut short; `convert --salvage` keeps what is there" : nil)
             }
-            if !isCut { note(extent.fileByteCount..<file.byteCount, message) }
+            if !isCut {
+                note(extent.fileByteCount..<file.byteCount, message)
+                // It does not end the file, and is where the header says.
+                try readSeal(.footer, fileByteCount: extent.fileByteCount)
+            }
             return extent
         }
 
-        private mutating func readSeal(_ position: SkeinSeal.Position) throws(FormatError) {
-            let range = range(of: position, fileByteCount: file.byteCount)
+        private mutating func readSeal(_ position: SkeinSeal.Position, fileByteCount: Int) throws(FormatError) {
+            let range = range(of: position, fileByteCount: fileByteCount)
             guard let bytes = try? file.read(range) else { return }
             switch bytes.withUnsafeBytes({ SkeinSeal.read($0, as: position) }) {
             case .seal(let seal): seals[position] = seal
@@ -113,21 +117,21 @@ struct SkeinFrame {
         mutating func indexBytes(_ extent: SkeinExtent) throws -> (bytes: [UInt8], checksum: UInt64) {
             let expected = (seals[.header] ?? seals[.footer])?.indexChecksum
             var healthy: [UInt8]?
-            for (range, end) in [
-                (extent.firstIndex, extent.chunks.lowerBound),
-                (extent.secondIndex, extent.fileByteCount - SkeinSeal.byteCount),
+            for (name, range, end) in [
+                ("first", extent.firstIndex, extent.chunks.lowerBound),
+                ("second", extent.secondIndex, extent.fileByteCount - SkeinSeal.byteCount),
             ] {
                 do throws(SkeinFile.Fault) {
                     let bytes = try file.read(range.lowerBound..<end)
                     let index = Array(bytes[..<range.count])
                     guard SkeinHash.checksum(index) == expected else {
-                        throw SkeinFile.Fault(reason: "the checksum of the index is wrong")
+                        throw SkeinFile.Fault(reason: "its checksum is wrong")
                     }
                     healthy = healthy ?? index
                     guard bytes[range.count...].allSatisfy({ $0 == 0 }) else {
-                        throw SkeinFile.Fault(reason: "the padding behind the index is not zero")
+                        throw SkeinFile.Fault(reason: "the padding behind it is not zero")
                     }
-                } catch { note(range.lowerBound..<end, error.reason) }
+                } catch { note(range.lowerBound..<end, "the \(name) index is damaged: \(error.reason)") }
             }
             guard let healthy, let expected else {
                 throw FormatError(

@@ -58,8 +58,19 @@ public final class SkeinReader: CheckpointReader {
     /// The file name of the base that the file was written against.
     public var baseFileName: String? { index.base?.fileName }
 
+    /// The identity of the base that the file was written against.
+    public var baseIdentity: ContentHash? { index.base?.identity }
+
     /// Whether a tensor can only be read beside the base.
     public func needsBase(_ index: Int) -> Bool { self.index.tensors[index].needsBase }
+
+    /// Opens the base if some tensor needs it.
+    ///
+    /// - Throws: `FormatError` `missing_base`, or what is wrong with the base; `IOError` when the base that the options name
+    ///   cannot be opened.
+    public func requireBase() throws {
+        if index.tensors.contains(where: \.needsBase) { _ = try base() }
+    }
 
     public func isMapped(_ index: Int) -> Bool { self.index.tensors[index].isContiguous }
     public func canReadRanges(of index: Int) -> Bool { true }

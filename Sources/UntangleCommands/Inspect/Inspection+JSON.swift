@@ -16,8 +16,15 @@ extension Inspection {
         ]
         return
             document
+            .adding("base", base?.json)
             .adding("modules", modules.map { .array($0.modules.map(\.json)) })
             .adding("histogram", histogram.map { $0.histogram.json(name: $0.name) })
+    }
+}
+
+extension Inspection.Base {
+    fileprivate var json: JSONOutput {
+        ["name": .string(name), "identity": .string(identity.description), "tensors": .integer(tensorCount)]
     }
 }
 

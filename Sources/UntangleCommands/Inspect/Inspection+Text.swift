@@ -21,6 +21,11 @@ extension Inspection {
         var lines = "\(reader.path.string.escapingControlCharacters): \(reader.format.rawValue)"
         if reader.files.count > 1 { lines += ", \(reader.files.count) files" }
         lines += "\n"
+        if let base {
+            lines +=
+                "  \(base.tensorCount.grouped) of \(reader.descriptors.count.grouped) tensors are differences to "
+                + "\"\(base.name.escapingControlCharacters)\", identity \(base.identity)\n"
+        }
         for entry in reader.metadata.entries {
             lines += "  \(Self.shortened(entry.key)): \(Self.shortened(entry.value))\n"
         }

@@ -13,10 +13,28 @@ struct Inspection {
         var measurement = TensorMeasurement()
     }
 
+    /// What a .skein file was written against.
+    struct Base {
+        let name: String
+        let identity: ContentHash
+        /// The tensors that cannot be read without it.
+        let tensorCount: Int
+    }
+
     let reader: any CheckpointReader
     var tensors: [Tensor]
     var modules: ModuleTree?
     var histogram: (name: TensorName, histogram: Histogram)?
+
+    /// Nil for what stands by itself.
+    var base: Base? {
+        guard let skein = reader as? SkeinReader, let name = skein.baseFileName, let identity = skein.baseIdentity
+        else {
+            return nil
+        }
+        return Base(
+            name: name, identity: identity, tensorCount: skein.descriptors.indices.count(where: skein.needsBase))
+    }
 
     var totals: TensorTotals { TensorTotals(tensors.lazy.map(\.descriptor)) }
 }
