@@ -20,6 +20,9 @@ struct Merge: ToolCommand {
             result does not depend on the number of threads. On the command line every expert has weight 1 unless --set \
             weight=... says otherwise.
 
+            An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
+            card and recipe.
+
             Example:
               untangle merge --method ties --set density=0.2 \\
                 --base Fixtures/suites/tiny/base.safetensors \\
@@ -37,7 +40,9 @@ struct Merge: ToolCommand {
     @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
     var base: FilePath?
 
-    @Option(help: ArgumentHelp("Where the result goes.", valueName: "path"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Where the result goes; a slash at its end makes it a folder.", valueName: "path"),
+        completion: .file())
     var output: String?
 
     @OptionGroup var parameters: MergeParameterOptions

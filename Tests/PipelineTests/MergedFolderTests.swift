@@ -129,6 +129,36 @@ import Testing
             listing("out").filter { !$0.hasPrefix("model") } == ["README.md", "config.json", "mergekit_config.yml"])
     }
 
+    /// In a stack the layers have other numbers than in the models, and every model is measured by what it gave.
+    @Test func aStackIsComparedWithWhatItWasStackedFrom() throws {
+        try model("a", layers(1))
+        // Layer 1 of b is ten times as long as its layer 0.
+        var other = layers(1, head: 18)
+        other[2] = TestTensor(other[2].name, [2, 2], [10, 10, 20, 30])
+        try model("b", other)
+        let text = """
+            merge_method: passthrough
+            slices:
+              - sources: [{ model: a, layer_range: [0, 2] }]
+              - sources: [{ model: b, layer_range: [1, 2], parameters: { scale: 0.5 } }]
+              - sources: [{ model: a, layer_range: [0, 1] }]
+            """
+        let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
+        let stage = try MergeStage(
+            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        let result = try write(stage)
+        let sanity = try #require(result.folder?.sanity)
+        // a: embeddings 6 times 1, layers 0, 1 and 0 with 1, 1, 4, 9 each, head 6 times 81. b: layer 1, halved.
+        #expect(abs(sanity.inputs[0].norm * sanity.inputs[0].norm - (6 + 3 * 15 + 486)) < 1e-9)
+        #expect(sanity.inputs[0].ratio == 1)
+        #expect(abs(sanity.inputs[1].norm * sanity.inputs[1].norm - 1500) < 1e-9)
+        #expect(sanity.inputs[1].ratio == 0.5)
+        #expect(abs(sanity.norm * sanity.norm - (6 + 3 * 15 + 375 + 486)) < 1e-9)
+        #expect(sanity.least?.tensor == "model.layers.2.mlp.weight")
+        #expect((sanity.least?.ratio, sanity.most?.ratio) == (0.5, 1))
+        #expect(result.folder?.configChanges == ["num_hidden_layers = 4"])
+    }
+
     @Test func oddNumbersOfTheResultAreCounted() throws {
         var odd = layers(1)
         odd[1] = TestTensor(odd[1].name, [2, 2], [.nan, .infinity, 1e6, 1])

@@ -19,6 +19,7 @@ final class MergedFolder {
     private let folder: AtomicFolder
     private let plan: StackedMerge
     private let inputs: MergeInputs
+    private let origins: TensorOrigins
     private let options: FolderOptions
     private let write: WriteOptions
     private let budget: ComputeBudget
@@ -35,11 +36,12 @@ final class MergedFolder {
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     init(
         at path: FilePath, format: FormatID, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs,
-        options: FolderOptions, write: WriteOptions, budget: ComputeBudget
+        origins: TensorOrigins, options: FolderOptions, write: WriteOptions, budget: ComputeBudget
     ) throws {
         self.path = path
         self.plan = plan
         self.inputs = inputs
+        self.origins = origins
         self.options = options
         self.write = write
         self.budget = budget
@@ -86,7 +88,9 @@ final class MergedFolder {
         let writer = writer
         let flushing = BackgroundWork { try writer.finish() }
         let surveying = Result {
-            try InputSurvey(of: inputs.models.map(\.store), plan.outputs.map(\.name), threads: budget.threads)
+            let stores = inputs.models.map(\.store)
+            let tensors = origins.tensors(ofModels: stores.count, for: plan.outputs.map(\.name))
+            return try InputSurvey(of: stores, tensors, threads: budget.threads)
         }
         let weights = try flushing.value()
         let survey = try surveying.get()
@@ -148,7 +152,7 @@ final class MergedFolder {
             of: try TensorStore(opening: folder.staging), namesToRead, threads: budget.threads)
         return MergeSanity(
             result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
-            expertCount: inputs.experts.count, names: plan.outputs.map(\.name), overflowCount: report.overflowCount)
+            names: plan.outputs.map(\.name), origins: origins, overflowCount: report.overflowCount)
     }
 
     private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {

@@ -76,15 +76,15 @@ struct ModelCard {
             | became infinite in the output type | \(sanity.overflowCount) |
             | L2 norm of the result | \(number(sanity.norm)) |
 
-            | model | L2 norm | result / model |
+            | model | L2 norm of what was merged | result / model |
             |---|---:|---:|
 
             """
         for input in sanity.inputs {
-            text += "| \(cell(input.name)) | \(number(input.norm)) | \(ratio(sanity.norm, to: input.norm)) |\n"
+            text += "| \(cell(input.name)) | \(number(input.norm)) | \(input.ratio.map(number) ?? "-") |\n"
         }
         if let least = sanity.least, let most = sanity.most {
-            text += "\nNorm of single tensors over their mean norm in the merged models: least "
+            text += "\nNorm of single tensors over the mean norm of what the experts gave for them: least "
             text += "\(number(least.ratio)) (`\(least.tensor)`), most \(number(most.ratio)) (`\(most.tensor)`).\n"
         }
         return text
@@ -126,8 +126,6 @@ struct ModelCard {
     private func number(_ value: Double) -> String {
         value.isFinite ? value.short() : value.isNaN ? "NaN" : "infinite"
     }
-
-    private func ratio(_ value: Double, to other: Double) -> String { other == 0 ? "-" : number(value / other) }
 
     /// Text in a cell of a table.
     private func cell(_ text: String) -> String {

@@ -14,6 +14,7 @@ public struct MergeStage: Sendable {
     public var warnings: [String] { inputs.warnings }
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     private let inputs: MergeInputs
+    private let origins: TensorOrigins
     private let budget: ComputeBudget
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
@@ -34,13 +35,20 @@ public struct MergeStage: Sendable {
             method: method.info, base: base?.path.string,
             experts: experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
             outputDType: outputDType)
-        self.init(plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, budget: budget)
+        let origins = TensorOrigins(
+            plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
+        self.init(
+            plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
+            budget: budget)
     }
 
-    init(plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, budget: ComputeBudget) {
+    init(
+        plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, origins: TensorOrigins, budget: ComputeBudget
+    ) {
         self.plan = plan
         self.folder = folder
         self.inputs = inputs
+        self.origins = origins
         self.budget = budget
     }
 
@@ -70,8 +78,8 @@ public struct MergeStage: Sendable {
         var contents: FolderReport?
         if isFolder {
             let output = try MergedFolder(
-                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, options: folder,
-                write: options, budget: budget)
+                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, origins: origins,
+                options: folder, write: options, budget: budget)
             report = try execute(into: output.writer, title: "merging", progress)
             let finished = try output.finish(report)
             (written, contents) = (finished.written, finished.report)
