@@ -98,6 +98,11 @@ struct Merge: ToolCommand {
         var (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
         if dryRun {
             stage.warnings.forEach(session.warn)
+            if let target, !writing.force,
+                let file = stage.obstacle(at: FilePath(target), isFolder: target.hasSuffix("/"))
+            {
+                session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
+            }
             let space = target.map { stage.diskSpace(at: FilePath($0)) }
             if session.json {
                 try session.print(stage.plan.json(space, after: session.warnings))
@@ -129,8 +134,9 @@ struct Merge: ToolCommand {
     }
 
     private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
-        let experts = try inputs.map { path in
-            (name: FilePath(path).stem ?? path, store: try open(FilePath(path), base: base, session))
+        let paths = inputs.map { FilePath($0) }
+        let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
+            (name: name, store: try open(path, base: base, session))
         }
         let stage = try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,

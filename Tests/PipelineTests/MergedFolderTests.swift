@@ -177,7 +177,17 @@ import Testing
         let result = try write(try stage([("a", a)], selection: fewer))
         #expect(result.folder?.configChanges == ["num_hidden_layers = 1"])
         #expect(try text("out/config.json").contains("\"num_hidden_layers\": 1,"))
+        #expect(result.report.warnings.count == 1)
         #expect(result.report.warnings.contains { $0.contains("layer_types") })
+    }
+
+    @Test func tensorsThatTheModelNeedsAreMissed() throws {
+        let a = try model("a", layers(1))
+        let result = try write(try stage([("a", a)], selection: TensorSelection(exclude: ["lm_head*"])))
+        #expect(
+            result.report.warnings == [
+                "the result lacks 1 tensor that a has, such as \"lm_head.weight\": transformers will fill in random numbers"
+            ])
     }
 
     @Test func headsThatAreTheEmbeddingsAreWrittenOnce() throws {
@@ -196,6 +206,8 @@ import Testing
         let a = try model("a", layers(1, head: nil), config: config(tied: "true"))
         let b = try model("b", layers(3, head: 5))
         let result = try write(try stage([("a", a), ("b", b)]))
+        // That one says they are tied and one not is no news: the result says what is true of it.
+        #expect(result.report.warnings.count == 1)
         #expect(result.report.warnings.contains { $0.contains("a has no \"lm_head.weight\"") })
         let head = try #require(try tensors(of: folder.file("out")).first { $0.name == "lm_head.weight" })
         // (1 + 5) / 2
@@ -225,6 +237,65 @@ import Testing
                 ["lm_head.weight", "vocabulary"], ["model.embed_tokens.weight", "vocabulary"],
                 ["config.json vocab_size", "config"],
             ])
+    }
+
+    @Test func modelsOfOtherDepthAreToldToUseSlices() throws {
+        let (a, b) = (try model("a", layers(1)), try model("b", layers(1, count: 1)))
+        var c = layers(1)
+        c.remove(at: 1)
+        let gap = try model("c", c)
+        func remedies(_ other: TensorStore) -> [[String]]? {
+            let error = #expect(throws: MergeError.self) { try stage([("a", a), ("other", other)]) }
+            return error?.details?.rows.map { [$0[0], $0[3]] }
+        }
+        #expect(remedies(b) == [["model.layers.1.mlp.weight", "choose layers with slices in a recipe"]])
+        #expect(remedies(gap) == [["model.layers.0.mlp.weight", "--exclude 'model.layers.0.mlp.weight'"]])
+    }
+
+    @Test func tokenizersThatDifferAreToldOf() throws {
+        func tokenizer(_ tokens: [String], more: String = "") -> String {
+            let list = tokens.enumerated().map { #""\#($1)": \#($0)"# }.joined(separator: ", ")
+            return #"{"model": {"vocab": {\#(list)}}, "added_tokens": []\#(more)}"#
+        }
+        let names = ["a", "other", "swapped", "longer"]
+        let texts = [
+            tokenizer(["x", "y"]), tokenizer(["x", "y"], more: #", "version": "1.0""#), tokenizer(["y", "x"]),
+            tokenizer(["x", "y", "z"]),
+        ]
+        let models = try zip(names, texts).map { name, text in
+            (name: name, store: try model(name, layers(1), files: ["tokenizer.json": text]))
+        }
+        let start = "differs from that of a, which the result has: "
+        #expect(
+            try stage(models).warnings == [
+                "the tokenizer of swapped \(start)2 rows of the embeddings stand for other tokens there",
+                "the tokenizer of longer \(start)it lacks 1 token that has rows there",
+            ])
+        #expect(try stage([models[3], models[0]]).warnings.last?.hasSuffix("it has 1 token more") == true)
+    }
+
+    @Test(arguments: [
+        ("models/Llama-3.1-8B", "Llama-3.1-8B"), ("a.safetensors", "a"), ("v0.1/model.safetensors", "v0.1"),
+        ("b/model.safetensors.index.json", "b"), ("model.safetensors", "model"), ("x.NPZ", "x"),
+        ("hub/models--owner--name.v1/snapshots/abc", "owner/name.v1"), ("models--one", "models--one"), (".", "."),
+    ])
+    func modelsAreCalledByTheirFolders(path: String, name: String) {
+        #expect(FilePath(path).modelName == name)
+    }
+
+    @Test func modelsOfOneNameAreCalledByTheirPaths() {
+        #expect(ModelNames.distinct(["x/a.npz", "b", "y/a"]) == ["x/a.npz", "b", "y/a"])
+    }
+
+    @Test func aFormatWithoutTheTypeSaysHowToChooseAnother() throws {
+        let a = try model("a", layers(1))
+        let merge = try stage([("a", a)], dtype: .bf16)
+        let error = #expect(throws: FormatError.self) {
+            try merge.write(to: folder.file("out"), format: .npz, isFolder: true, options: WriteOptions(sync: false))
+        }
+        #expect(error?.code == "format.unsupported_dtype" && error?.file == folder.file("out").string)
+        #expect(error?.hint?.contains("--dtype F32") == true)
+        #expect(listing(".") == ["a"])
     }
 
     @Test func tokenizerAndTemplateComeFromWhereTheyAreAsked() throws {
@@ -290,9 +361,11 @@ import Testing
         try parameters.set("lambda=0.25")
         let experts = [(name: "a", store: a), (name: "b", store: b)]
         try write(try stage(experts, base: base, dtype: .bf16, parameters: parameters))
+        #expect(try text("out/README.md").contains("| base | base | model.safetensors |"))
         let recipe = try RecipeFile.load(folder.file("out/mergekit_config.yml"), strict: true)
         #expect(recipe.mergeMethod == "task_arithmetic" && recipe.outputDType == .bf16)
-        #expect(recipe.baseModel?.path == folder.file("base/model.safetensors"))
+        // As people write it, and mergekit reads it.
+        #expect(recipe.baseModel?.path == folder.file("base"))
         let again = try MergeStage(
             recipe, stores: recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
         try write(again, to: "again")

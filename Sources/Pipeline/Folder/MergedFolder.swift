@@ -16,6 +16,7 @@ final class MergedFolder {
     /// Takes the tensors of the plan.
     let writer: any CheckpointWriter
     private let path: FilePath
+    private let format: FormatID
     private let folder: AtomicFolder
     private let plan: StackedMerge
     private let inputs: MergeInputs
@@ -39,6 +40,7 @@ final class MergedFolder {
         origins: TensorOrigins, options: FolderOptions, write: WriteOptions, budget: ComputeBudget
     ) throws {
         self.path = path
+        self.format = format
         self.plan = plan
         self.inputs = inputs
         self.origins = origins
@@ -65,6 +67,7 @@ final class MergedFolder {
         config = try donor.folder?.config?.rewritten(
             from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied)
         remarks += config?.warnings ?? []
+        remarks += inputs.warning(ofTensorsLackingIn: plan.outputs).map { [$0] } ?? []
 
         older = OlderModel(in: path)
         if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
@@ -77,8 +80,26 @@ final class MergedFolder {
         var metadata = metadata
         // What transformers looks for before it takes a file for weights of PyTorch.
         if metadata["format"] == nil { metadata["format"] = "pt" }
-        writer = try CheckpointFormat.makeWriter(
-            format, at: folder.staging, declaring: plan.outputs, metadata: metadata, options: write)
+        let (staging, described) = (folder.staging, metadata)
+        writer = try Self.naming(path, insteadOf: staging) {
+            try MergeStage.makeWriter(
+                format, at: staging, for: path, declaring: plan.outputs, metadata: described, options: write)
+        }
+    }
+
+    /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
+    func named<Result>(_ work: () throws -> Result) throws -> Result {
+        try Self.naming(path, insteadOf: folder.staging, work)
+    }
+
+    private static func naming<Result>(
+        _ path: FilePath, insteadOf staging: FilePath, _ work: () throws -> Result
+    ) throws -> Result {
+        do { return try work() } catch let error as IOError {
+            func named(_ text: String) -> String { text.replacing(staging.string, with: path.string) }
+            throw IOError(
+                code: error.code, message: named(error.message), file: error.file.map(named), hint: error.hint)
+        }
     }
 
     /// Completes the folder and gives it its place.
@@ -157,12 +178,14 @@ final class MergedFolder {
 
     private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {
         let models = zip(inputs.models, survey.models).enumerated().map { place, model in
-            ModelCard.Input(name: model.0.name, isBase: inputs.hasBase && place == 0, files: model.1.files)
+            let isBase = inputs.hasBase && place == 0
+            return ModelCard.Input(
+                name: isBase ? model.0.original.path.modelName : model.0.name, isBase: isBase, files: model.1.files)
         }
         return ModelCard(
             title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
             sanity: sanity, recipe: options.recipe,
-            isForTransformers: inputs.donor.folder?.config?.isForTransformers ?? false)
+            isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

@@ -32,8 +32,8 @@ public struct MergeStage: Sendable {
                 outputDType: outputDType, budget: budget, memory: memory)
         }
         let recipe = RecipeText.yaml(
-            method: method.info, base: base?.path.string,
-            experts: experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
+            method: method.info, base: base?.path.modelFolder.string,
+            experts: experts.map { (name: $0.name, path: $0.store.path.modelFolder.string) }, parameters: parameters,
             outputDType: outputDType)
         let origins = TensorOrigins(
             plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
@@ -54,6 +54,14 @@ public struct MergeStage: Sendable {
 
     /// The room that the result needs and its disk has.
     public func diskSpace(at path: FilePath) -> DiskSpace { DiskSpace(needed: plan.summary.outputByteCount, at: path) }
+
+    /// A file that stands in the way of an output until `WriteOptions.force` is set; nil when there is none.
+    public func obstacle(at path: FilePath, isFolder: Bool) -> FilePath? {
+        guard isFolder || CheckpointFormat.isFolder(path) else { return fileExists(path) ? path : nil }
+        let donor = inputs.donor
+        let companions = donor.folder?.companions(of: donor.original.path).copied.map(\.name) ?? []
+        return OlderModel(in: path).blocking(companions).map { path.appending($0) }
+    }
 
     /// Merges into a file, or into a folder with everything that makes it a model.
     ///
@@ -80,13 +88,16 @@ public struct MergeStage: Sendable {
             let output = try MergedFolder(
                 at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, origins: origins,
                 options: folder, write: options, budget: budget)
-            report = try execute(into: output.writer, title: "merging", progress)
-            let finished = try output.finish(report)
-            (written, contents) = (finished.written, finished.report)
-            report.warnings += finished.warnings
+            let merged = try output.named {
+                let report = try execute(into: output.writer, title: "merging", progress)
+                return (report: report, folder: try output.finish(report))
+            }
+            report = merged.report
+            (written, contents) = (merged.folder.written, merged.folder.report)
+            report.warnings += merged.folder.warnings
         } else {
-            let writer = try CheckpointFormat.makeWriter(
-                format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
+            let writer = try Self.makeWriter(
+                format, at: path, for: path, declaring: plan.outputs, metadata: metadata, options: options)
             report = try execute(into: writer, title: "merging", progress)
             written = try writer.finish()
         }
@@ -104,6 +115,24 @@ public struct MergeStage: Sendable {
         throw .usage(
             "output_format", "the name \(path.string.escapingControlCharacters) does not tell the output format",
             hint: "end it in .safetensors or .npz, or in a slash for a folder")
+    }
+
+    /// Makes the writer of a result.
+    ///
+    /// - Parameter output: what the user calls it.
+    /// - Throws: `format.unsupported_dtype` when the format lacks a type of the result; what making the writer throws.
+    static func makeWriter(
+        _ format: FormatID, at path: FilePath, for output: FilePath, declaring tensors: [TensorDescriptor],
+        metadata: Metadata, options: WriteOptions
+    ) throws -> any CheckpointWriter {
+        do {
+            return try CheckpointFormat.makeWriter(
+                format, at: path, declaring: tensors, metadata: metadata, options: options)
+        } catch let error as FormatError where error.category == .unsupportedDtype {
+            throw FormatError(
+                error.category, error.message, file: output,
+                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+        }
     }
 
     /// Merges into memory, to measure the result without a file.
