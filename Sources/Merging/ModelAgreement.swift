@@ -22,16 +22,20 @@ struct ModelAgreement {
     /// - Throws: `merge.incompatible`, `merge.different_buffers`, with the differences as `details`.
     init(_ models: [MergeModel], selection: TensorSelection) throws {
         let prefixes = Self.prefixes(of: models, selection: selection)
+        let stacks = models.map { LayerStack.all(in: $0.store.descriptors) }
         var differences: [ModelDifference] = []
         var mixed: [TensorName] = []
         for name in Self.names(of: models, selection: selection) {
             let places = models.map { $0.store.index(of: name) }
             guard !places.contains(nil) else {
                 let has = zip(models, places).filter { $0.1 != nil }.map(\.0.name)
-                let lacks = zip(models, places).filter { $0.1 == nil }.map(\.0.name)
+                let lacking = models.indices.filter { places[$0] == nil }
+                let isDeeper = lacking.allSatisfy { Self.isBehindLayers(name, stacks[$0]) }
                 differences.append(
                     .missing(
-                        name, has: has, lacks: lacks, renaming: prefixes.first { $0.names.contains(name) }?.remedy))
+                        name, has: has, lacks: lacking.map { models[$0].name },
+                        remedy: prefixes.first { $0.names.contains(name) }?.remedy
+                            ?? (isDeeper ? "choose layers with slices in a recipe" : nil)))
                 continue
             }
             let indices = places.compactMap { $0 }
@@ -67,6 +71,12 @@ struct ModelAgreement {
         return models.flatMap { $0.store.descriptors.map(\.name) }.filter {
             selection.contains($0) && seen.insert($0).inserted
         }
+    }
+
+    /// Whether a tensor belongs to a layer that a model has not because its stack of layers ends before.
+    private static func isBehindLayers(_ name: TensorName, _ stacks: [LayerStack]) -> Bool {
+        guard let layer = LayerName(name) else { return false }
+        return stacks.contains { $0.prefix == layer.prefix && $0.count <= layer.number }
     }
 
     private static func prefixes(of models: [MergeModel], selection: TensorSelection) -> [NamePrefix] {

@@ -48,13 +48,13 @@ struct ModelDifference {
 
     /// A tensor that some models lack.
     ///
-    /// - Parameter renaming: what would give the models the same names, if anything does.
+    /// - Parameter remedy: what would give the models the same tensors, if anything does.
     static func missing(
-        _ tensor: TensorName, has: [String], lacks: [String], renaming: String?
+        _ tensor: TensorName, has: [String], lacks: [String], remedy: String?
     ) -> ModelDifference {
         ModelDifference(
             kind: .missing, tensor: tensor, models: "in \(list(has)), not in \(list(lacks))",
-            remedy: renaming ?? "--exclude '\(tensor)'")
+            remedy: remedy ?? "--exclude '\(tensor)'")
     }
 
     /// A tensor whose shape differs.

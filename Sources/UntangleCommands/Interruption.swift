@@ -13,6 +13,8 @@ enum Interruption {
     static func watch() {
         // A broken pipe is then an error of `write`, which `StandardOutput` knows how to take.
         signal(SIGPIPE, SIG_IGN)
+        // A limit on the size of files (`ulimit -f`) is then an error of the write, like a full disk.
+        signal(SIGXFSZ, SIG_IGN)
         var ends: [Int32] = [-1, -1]
         // Without the pipe or the thread the signals keep their usual effect.
         guard pipe(&ends) == 0 else { return }

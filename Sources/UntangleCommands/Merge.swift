@@ -20,6 +20,9 @@ struct Merge: ToolCommand {
             result does not depend on the number of threads. On the command line every expert has weight 1 unless --set \
             weight=... says otherwise.
 
+            An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
+            card and recipe.
+
             Example:
               untangle merge --method ties --set density=0.2 \\
                 --base Fixtures/suites/tiny/base.safetensors \\
@@ -37,7 +40,9 @@ struct Merge: ToolCommand {
     @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
     var base: FilePath?
 
-    @Option(help: ArgumentHelp("Where the result goes.", valueName: "path"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Where the result goes; a slash at its end makes it a folder.", valueName: "path"),
+        completion: .file())
     var output: String?
 
     @OptionGroup var parameters: MergeParameterOptions
@@ -93,6 +98,11 @@ struct Merge: ToolCommand {
         var (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
         if dryRun {
             stage.warnings.forEach(session.warn)
+            if let target, !writing.force,
+                let file = stage.obstacle(at: FilePath(target), isFolder: target.hasSuffix("/"))
+            {
+                session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
+            }
             let space = target.map { stage.diskSpace(at: FilePath($0)) }
             if session.json {
                 try session.print(stage.plan.json(space, after: session.warnings))
@@ -124,8 +134,9 @@ struct Merge: ToolCommand {
     }
 
     private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
-        let experts = try inputs.map { path in
-            (name: FilePath(path).stem ?? path, store: try open(FilePath(path), base: base, session))
+        let paths = inputs.map { FilePath($0) }
+        let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
+            (name: name, store: try open(path, base: base, session))
         }
         let stage = try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,

@@ -129,6 +129,36 @@ import Testing
             listing("out").filter { !$0.hasPrefix("model") } == ["README.md", "config.json", "mergekit_config.yml"])
     }
 
+    /// In a stack the layers have other numbers than in the models, and every model is measured by what it gave.
+    @Test func aStackIsComparedWithWhatItWasStackedFrom() throws {
+        try model("a", layers(1))
+        // Layer 1 of b is ten times as long as its layer 0.
+        var other = layers(1, head: 18)
+        other[2] = TestTensor(other[2].name, [2, 2], [10, 10, 20, 30])
+        try model("b", other)
+        let text = """
+            merge_method: passthrough
+            slices:
+              - sources: [{ model: a, layer_range: [0, 2] }]
+              - sources: [{ model: b, layer_range: [1, 2], parameters: { scale: 0.5 } }]
+              - sources: [{ model: a, layer_range: [0, 1] }]
+            """
+        let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
+        let stage = try MergeStage(
+            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        let result = try write(stage)
+        let sanity = try #require(result.folder?.sanity)
+        // a: embeddings 6 times 1, layers 0, 1 and 0 with 1, 1, 4, 9 each, head 6 times 81. b: layer 1, halved.
+        #expect(abs(sanity.inputs[0].norm * sanity.inputs[0].norm - (6 + 3 * 15 + 486)) < 1e-9)
+        #expect(sanity.inputs[0].ratio == 1)
+        #expect(abs(sanity.inputs[1].norm * sanity.inputs[1].norm - 1500) < 1e-9)
+        #expect(sanity.inputs[1].ratio == 0.5)
+        #expect(abs(sanity.norm * sanity.norm - (6 + 3 * 15 + 375 + 486)) < 1e-9)
+        #expect(sanity.least?.tensor == "model.layers.2.mlp.weight")
+        #expect((sanity.least?.ratio, sanity.most?.ratio) == (0.5, 1))
+        #expect(result.folder?.configChanges == ["num_hidden_layers = 4"])
+    }
+
     @Test func oddNumbersOfTheResultAreCounted() throws {
         var odd = layers(1)
         odd[1] = TestTensor(odd[1].name, [2, 2], [.nan, .infinity, 1e6, 1])
@@ -147,7 +177,17 @@ import Testing
         let result = try write(try stage([("a", a)], selection: fewer))
         #expect(result.folder?.configChanges == ["num_hidden_layers = 1"])
         #expect(try text("out/config.json").contains("\"num_hidden_layers\": 1,"))
+        #expect(result.report.warnings.count == 1)
         #expect(result.report.warnings.contains { $0.contains("layer_types") })
+    }
+
+    @Test func tensorsThatTheModelNeedsAreMissed() throws {
+        let a = try model("a", layers(1))
+        let result = try write(try stage([("a", a)], selection: TensorSelection(exclude: ["lm_head*"])))
+        #expect(
+            result.report.warnings == [
+                "the result lacks 1 tensor that a has, such as \"lm_head.weight\": transformers will fill in random numbers"
+            ])
     }
 
     @Test func headsThatAreTheEmbeddingsAreWrittenOnce() throws {
@@ -166,6 +206,8 @@ import Testing
         let a = try model("a", layers(1, head: nil), config: config(tied: "true"))
         let b = try model("b", layers(3, head: 5))
         let result = try write(try stage([("a", a), ("b", b)]))
+        // That one says they are tied and one not is no news: the result says what is true of it.
+        #expect(result.report.warnings.count == 1)
         #expect(result.report.warnings.contains { $0.contains("a has no \"lm_head.weight\"") })
         let head = try #require(try tensors(of: folder.file("out")).first { $0.name == "lm_head.weight" })
         // (1 + 5) / 2
@@ -195,6 +237,65 @@ import Testing
                 ["lm_head.weight", "vocabulary"], ["model.embed_tokens.weight", "vocabulary"],
                 ["config.json vocab_size", "config"],
             ])
+    }
+
+    @Test func modelsOfOtherDepthAreToldToUseSlices() throws {
+        let (a, b) = (try model("a", layers(1)), try model("b", layers(1, count: 1)))
+        var c = layers(1)
+        c.remove(at: 1)
+        let gap = try model("c", c)
+        func remedies(_ other: TensorStore) -> [[String]]? {
+            let error = #expect(throws: MergeError.self) { try stage([("a", a), ("other", other)]) }
+            return error?.details?.rows.map { [$0[0], $0[3]] }
+        }
+        #expect(remedies(b) == [["model.layers.1.mlp.weight", "choose layers with slices in a recipe"]])
+        #expect(remedies(gap) == [["model.layers.0.mlp.weight", "--exclude 'model.layers.0.mlp.weight'"]])
+    }
+
+    @Test func tokenizersThatDifferAreToldOf() throws {
+        func tokenizer(_ tokens: [String], more: String = "") -> String {
+            let list = tokens.enumerated().map { #""\#($1)": \#($0)"# }.joined(separator: ", ")
+            return #"{"model": {"vocab": {\#(list)}}, "added_tokens": []\#(more)}"#
+        }
+        let names = ["a", "other", "swapped", "longer"]
+        let texts = [
+            tokenizer(["x", "y"]), tokenizer(["x", "y"], more: #", "version": "1.0""#), tokenizer(["y", "x"]),
+            tokenizer(["x", "y", "z"]),
+        ]
+        let models = try zip(names, texts).map { name, text in
+            (name: name, store: try model(name, layers(1), files: ["tokenizer.json": text]))
+        }
+        let start = "differs from that of a, which the result has: "
+        #expect(
+            try stage(models).warnings == [
+                "the tokenizer of swapped \(start)2 rows of the embeddings stand for other tokens there",
+                "the tokenizer of longer \(start)it lacks 1 token that has rows there",
+            ])
+        #expect(try stage([models[3], models[0]]).warnings.last?.hasSuffix("it has 1 token more") == true)
+    }
+
+    @Test(arguments: [
+        ("models/Llama-3.1-8B", "Llama-3.1-8B"), ("a.safetensors", "a"), ("v0.1/model.safetensors", "v0.1"),
+        ("b/model.safetensors.index.json", "b"), ("model.safetensors", "model"), ("x.NPZ", "x"),
+        ("hub/models--owner--name.v1/snapshots/abc", "owner/name.v1"), ("models--one", "models--one"), (".", "."),
+    ])
+    func modelsAreCalledByTheirFolders(path: String, name: String) {
+        #expect(FilePath(path).modelName == name)
+    }
+
+    @Test func modelsOfOneNameAreCalledByTheirPaths() {
+        #expect(ModelNames.distinct(["x/a.npz", "b", "y/a"]) == ["x/a.npz", "b", "y/a"])
+    }
+
+    @Test func aFormatWithoutTheTypeSaysHowToChooseAnother() throws {
+        let a = try model("a", layers(1))
+        let merge = try stage([("a", a)], dtype: .bf16)
+        let error = #expect(throws: FormatError.self) {
+            try merge.write(to: folder.file("out"), format: .npz, isFolder: true, options: WriteOptions(sync: false))
+        }
+        #expect(error?.code == "format.unsupported_dtype" && error?.file == folder.file("out").string)
+        #expect(error?.hint?.contains("--dtype F32") == true)
+        #expect(listing(".") == ["a"])
     }
 
     @Test func tokenizerAndTemplateComeFromWhereTheyAreAsked() throws {
@@ -260,9 +361,11 @@ import Testing
         try parameters.set("lambda=0.25")
         let experts = [(name: "a", store: a), (name: "b", store: b)]
         try write(try stage(experts, base: base, dtype: .bf16, parameters: parameters))
+        #expect(try text("out/README.md").contains("| base | base | model.safetensors |"))
         let recipe = try RecipeFile.load(folder.file("out/mergekit_config.yml"), strict: true)
         #expect(recipe.mergeMethod == "task_arithmetic" && recipe.outputDType == .bf16)
-        #expect(recipe.baseModel?.path == folder.file("base/model.safetensors"))
+        // As people write it, and mergekit reads it.
+        #expect(recipe.baseModel?.path == folder.file("base"))
         let again = try MergeStage(
             recipe, stores: recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
         try write(again, to: "again")

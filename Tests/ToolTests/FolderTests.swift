@@ -45,6 +45,13 @@ import Testing
         let outcome = try tool.run(arguments + ["out/"])
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("copied from a: tokenizer.json\n"))
+        // A dry run says what the run would stop at.
+        for output in ["out/", "out", "a/model.safetensors"] {
+            let plan = try tool.run(arguments + [output, "--dry-run", "--json"])
+            let file = output.hasPrefix("out") ? "out/model.safetensors" : output
+            #expect(try plan.json()["warnings"].items.map(\.string) == ["\(file) exists already; --force replaces it"])
+            #expect(try tool.run(arguments + [output, "--dry-run", "--force"]).errors.isEmpty)
+        }
         let folder = try tool.run(arguments + ["out", "--force", "--json", "--shard-size", "5GB"]).json()["folder"]
         #expect(folder.keys == ["donor", "copied", "left_out", "config_changes", "sanity"])
         #expect(folder["sanity"].keys == ["nan", "inf", "overflows", "norm", "inputs", "least", "most"])
@@ -87,5 +94,29 @@ import Testing
         }
         // The run that was interrupted has already removed what the killed one left.
         #expect(try tool.names(in: ".") == before)
+    }
+
+    /// A limit on the size of files ends the merge with an error instead of the signal that it raises.
+    @Test func aLimitOnFileSizesIsAnErrorLikeAFullDisk() throws {
+        try InterruptionTests.writeSparseCheckpoint(
+            byteCount: 8 << 20, dtype: "F16", to: tool.folder.file("large.safetensors").string)
+        let errors = Pipe()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = [
+            "-c", #"ulimit -f 1000 && exec "$0" merge --method average large.safetensors --output out/ --quiet"#,
+            Tool.binary.path,
+        ]
+        process.currentDirectoryURL = URL(fileURLWithPath: tool.folder.path.string)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = errors
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit && process.terminationStatus == 4)
+        let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.hasPrefix("error: ") && text.split(separator: "\n").count <= 3)
+        // The folder that was asked for, not the hidden one.
+        #expect(text.contains("out/model.safetensors") && !text.contains(".tmp-"))
+        #expect(try tool.names(in: ".") == ["Fixtures", "large.safetensors"])
     }
 }

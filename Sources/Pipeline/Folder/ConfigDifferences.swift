@@ -48,8 +48,13 @@ struct ConfigDifferences {
         }
     }
 
-    /// One line for models whose tensors fit all the same; nil when nothing differs.
-    var warning: String? {
+    /// One line for models whose tensors fit all the same; nil when nothing differs that the result inherits.
+    ///
+    /// - Parameter isTied: what the result says of its output head, whatever the models say; nil when it inherits that, too.
+    func warning(isTied: Bool?) -> String? {
+        // The number of layers is counted in the result.
+        let decided = ModelConfig.layerCountKeys + (isTied == nil ? [] : [ModelConfig.tieKey])
+        let differences = differences.filter { !decided.contains($0.key) }
         guard !differences.isEmpty else { return nil }
         let shown = 6
         let list = differences.prefix(shown).map { "\($0.key) (\($0.models))" }.joined(separator: ", ")
@@ -63,9 +68,15 @@ struct ConfigDifferences {
         var error = error
         error.details?.append(
             differences.map {
-                ["config.json \($0.key)", "config", $0.models, "merge models of one architecture and size"]
+                ["config.json \($0.key)", "config", $0.models, Self.remedy(for: $0.key)]
             })
         return error
+    }
+
+    private static func remedy(for key: String) -> String {
+        if ModelConfig.layerCountKeys.contains(key) { return "choose layers with slices in a recipe" }
+        if key == "vocab_size" { return "give all models one vocabulary" }
+        return "merge models of one architecture and size"
     }
 
     /// A value in a form that is the same for the same value.

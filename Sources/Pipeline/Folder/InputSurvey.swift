@@ -20,17 +20,18 @@ struct InputSurvey {
 
     /// - Parameters:
     ///   - stores: the models as they take part in the merge.
-    ///   - names: the tensors whose norms count.
-    init(of stores: [TensorStore], _ names: [TensorName], threads: Int) throws {
+    ///   - names: for every model the tensors whose norms count.
+    init(of stores: [TensorStore], _ names: [[TensorName]], threads: Int) throws {
         let files = stores.enumerated().flatMap { model, store in
             store.reader.files.filter { $0.extension != "json" }.map { (model: model, path: $0) }
         }
         let results = try parallelMap(count: files.count, threads: threads) { place in
             let (model, path) = files[place]
-            return try Self.survey(path, Self.ranges(of: names, in: stores[model], path))
+            return try Self.survey(path, Self.ranges(of: names[model], in: stores[model], path))
         }
         models = try stores.enumerated().map { model, store in
             let own = zip(files, results).filter { $0.0.model == model }.map(\.1)
+            let names = names[model]
             let sums = Dictionary(own.map { ($0.0.path, $0.1) }, uniquingKeysWith: { first, _ in first })
             var norms = try ModelNorms(
                 of: store, names.filter { Self.range(of: $0, in: store) == nil }, threads: threads)

@@ -39,7 +39,10 @@ struct MergeInputs: Sendable {
         configs = ConfigDifferences(
             zip(all, folders).compactMap { model, folder in folder?.config.map { (model.name, $0) } },
             donor: all[donorPlace].name)
-        warnings = folders.compactMap { $0 }.flatMap(\.warnings) + ties.warnings + (configs.warning.map { [$0] } ?? [])
+        let vocabularies = VocabularyDifferences(zip(all, folders).map { ($0.name, $1?.path) }, donor: donorPlace)
+        warnings =
+            folders.compactMap { $0 }.flatMap(\.warnings) + ties.warnings + vocabularies.warnings
+            + (configs.warning(isTied: ties.isTied).map { [$0] } ?? [])
     }
 
     /// The model whose configuration and tokenizer the result has.
@@ -49,6 +52,22 @@ struct MergeInputs: Sendable {
     var base: TensorStore? { hasBase ? models[0].store : nil }
     var experts: [(name: String, store: TensorStore)] {
         models.dropFirst(hasBase ? 1 : 0).map { (name: $0.name, store: $0.store) }
+    }
+
+    /// A remark about tensors that transformers will look for in the result and not find; nil when there are none.
+    func warning(ofTensorsLackingIn outputs: [TensorDescriptor]) -> String? {
+        guard donor.folder?.config?.isForTransformers ?? false else { return nil }
+        let names = Set(outputs.map(\.name))
+        let stacks = LayerStack.all(in: outputs)
+        let lacking = donor.store.descriptors.map(\.name).filter { name in
+            guard !names.contains(name) else { return false }
+            // Of layers the configuration has as many as the result.
+            guard let layer = LayerName(name) else { return true }
+            return stacks.contains { $0.prefix == layer.prefix && layer.number < $0.count }
+        }
+        guard let first = lacking.first else { return nil }
+        return "the result lacks \(lacking.count) \(lacking.count == 1 ? "tensor" : "tensors") that \(donor.name) has, "
+            + "such as \"\(first)\": transformers will fill in random numbers"
     }
 
     /// Makes a plan; when the models do not fit together, the error tells where their configurations differ, too.

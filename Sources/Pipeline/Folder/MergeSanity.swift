@@ -8,21 +8,24 @@ public struct MergeSanity: Sendable, Hashable {
     public let infinityCount: Int
     /// Finite numbers that became infinite in the type of the output.
     public let overflowCount: Int
-    /// The L2 norm of all tensors that were merged.
+    /// The L2 norm of the result.
     public let norm: Double
-    /// The norm of the same tensors in each input, the base first.
+    /// The base first, if there is one.
     public let inputs: [Input]
-    /// The tensors whose norm is the smallest and the largest part of their mean norm in the experts.
+    /// The tensors whose norm is the smallest and the largest part of the mean norm of what the experts gave for them.
     public let least: TensorRatio?
     public let most: TensorRatio?
 
     /// One model that was merged.
     public struct Input: Sendable, Hashable {
         public let name: String
+        /// The norm of the tensors that were merged; one that is in the result several times counts as often.
         public let norm: Double
+        /// The norm of the tensors of the result that they were merged into, as a part of theirs; nil when theirs is 0.
+        public let ratio: Double?
     }
 
-    /// The norm of a tensor of the result as a part of what it is in the experts.
+    /// The norm of a tensor of the result as a part of the mean norm of what the experts gave for it.
     public struct TensorRatio: Sendable, Hashable {
         public let tensor: TensorName
         public let ratio: Double
@@ -30,19 +33,32 @@ public struct MergeSanity: Sendable, Hashable {
 
     /// - Parameters:
     ///   - inputs: the base first, if there is one.
-    ///   - names: the tensors that were merged.
+    ///   - names: the tensors of the result.
+    ///   - origins: what they were merged from.
     init(
-        result: ModelNorms, inputs: [(name: String, norms: ModelNorms)], expertCount: Int, names: [TensorName],
+        result: ModelNorms, inputs: [(name: String, norms: ModelNorms)], names: [TensorName], origins: TensorOrigins,
         overflowCount: Int
     ) {
         nanCount = result.nanCount
         infinityCount = result.infinityCount
         self.overflowCount = overflowCount
         norm = result.norm(over: names)
-        self.inputs = inputs.map { Input(name: $0.name, norm: $0.norms.norm(over: names)) }
-        let experts = inputs.suffix(expertCount).map(\.norms)
+        self.inputs = inputs.enumerated().map { model, input in
+            var (merged, given): ([TensorName], [TensorName]) = ([], [])
+            for name in names {
+                for source in origins[name] where source.model == model {
+                    merged.append(name)
+                    given.append(source.tensor)
+                }
+            }
+            let norm = input.norms.norm(over: given)
+            return Input(
+                name: input.name, norm: norm, ratio: norm == 0 ? nil : result.norm(over: merged) / norm)
+        }
         let ratios = names.compactMap { name -> TensorRatio? in
-            let mean = experts.reduce(0) { $0 + ($1[name]?.norm ?? 0) } / Double(max(1, experts.count))
+            let experts = origins[name].filter { !$0.isBase }
+            let sum = experts.reduce(0) { $0 + (inputs[$1.model].norms[$1.tensor]?.norm ?? 0) }
+            let mean = sum / Double(max(1, experts.count))
             guard let norm = result[name]?.norm, mean > 0, mean.isFinite else { return nil }
             return TensorRatio(tensor: name, ratio: norm / mean)
         }

@@ -16,9 +16,11 @@ final class MergedFolder {
     /// Takes the tensors of the plan.
     let writer: any CheckpointWriter
     private let path: FilePath
+    private let format: FormatID
     private let folder: AtomicFolder
     private let plan: StackedMerge
     private let inputs: MergeInputs
+    private let origins: TensorOrigins
     private let options: FolderOptions
     private let write: WriteOptions
     private let budget: ComputeBudget
@@ -35,11 +37,13 @@ final class MergedFolder {
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     init(
         at path: FilePath, format: FormatID, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs,
-        options: FolderOptions, write: WriteOptions, budget: ComputeBudget
+        origins: TensorOrigins, options: FolderOptions, write: WriteOptions, budget: ComputeBudget
     ) throws {
         self.path = path
+        self.format = format
         self.plan = plan
         self.inputs = inputs
+        self.origins = origins
         self.options = options
         self.write = write
         self.budget = budget
@@ -63,6 +67,7 @@ final class MergedFolder {
         config = try donor.folder?.config?.rewritten(
             from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied)
         remarks += config?.warnings ?? []
+        remarks += inputs.warning(ofTensorsLackingIn: plan.outputs).map { [$0] } ?? []
 
         older = OlderModel(in: path)
         if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
@@ -75,8 +80,26 @@ final class MergedFolder {
         var metadata = metadata
         // What transformers looks for before it takes a file for weights of PyTorch.
         if metadata["format"] == nil { metadata["format"] = "pt" }
-        writer = try CheckpointFormat.makeWriter(
-            format, at: folder.staging, declaring: plan.outputs, metadata: metadata, options: write)
+        let (staging, described) = (folder.staging, metadata)
+        writer = try Self.naming(path, insteadOf: staging) {
+            try MergeStage.makeWriter(
+                format, at: staging, for: path, declaring: plan.outputs, metadata: described, options: write)
+        }
+    }
+
+    /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
+    func named<Result>(_ work: () throws -> Result) throws -> Result {
+        try Self.naming(path, insteadOf: folder.staging, work)
+    }
+
+    private static func naming<Result>(
+        _ path: FilePath, insteadOf staging: FilePath, _ work: () throws -> Result
+    ) throws -> Result {
+        do { return try work() } catch let error as IOError {
+            func named(_ text: String) -> String { text.replacing(staging.string, with: path.string) }
+            throw IOError(
+                code: error.code, message: named(error.message), file: error.file.map(named), hint: error.hint)
+        }
     }
 
     /// Completes the folder and gives it its place.
@@ -86,7 +109,9 @@ final class MergedFolder {
         let writer = writer
         let flushing = BackgroundWork { try writer.finish() }
         let surveying = Result {
-            try InputSurvey(of: inputs.models.map(\.store), plan.outputs.map(\.name), threads: budget.threads)
+            let stores = inputs.models.map(\.store)
+            let tensors = origins.tensors(ofModels: stores.count, for: plan.outputs.map(\.name))
+            return try InputSurvey(of: stores, tensors, threads: budget.threads)
         }
         let weights = try flushing.value()
         let survey = try surveying.get()
@@ -148,17 +173,19 @@ final class MergedFolder {
             of: try TensorStore(opening: folder.staging), namesToRead, threads: budget.threads)
         return MergeSanity(
             result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
-            expertCount: inputs.experts.count, names: plan.outputs.map(\.name), overflowCount: report.overflowCount)
+            names: plan.outputs.map(\.name), origins: origins, overflowCount: report.overflowCount)
     }
 
     private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {
         let models = zip(inputs.models, survey.models).enumerated().map { place, model in
-            ModelCard.Input(name: model.0.name, isBase: inputs.hasBase && place == 0, files: model.1.files)
+            let isBase = inputs.hasBase && place == 0
+            return ModelCard.Input(
+                name: isBase ? model.0.original.path.modelName : model.0.name, isBase: isBase, files: model.1.files)
         }
         return ModelCard(
             title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
             sanity: sanity, recipe: options.recipe,
-            isForTransformers: inputs.donor.folder?.config?.isForTransformers ?? false)
+            isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

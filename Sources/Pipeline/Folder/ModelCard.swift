@@ -29,7 +29,7 @@ struct ModelCard {
     }
 
     private var frontMatter: String {
-        let ids = inputs.compactMap { $0.files.first.flatMap { Self.hubName(of: $0.path) } }
+        let ids = inputs.compactMap { $0.files.first?.path.hubName }
         var lines = ["---"]
         lines += ids.isEmpty ? ["base_model: []"] : ["base_model:"] + ids.map { "- \($0)" }
         if isForTransformers { lines.append("library_name: transformers") }
@@ -76,15 +76,15 @@ struct ModelCard {
             | became infinite in the output type | \(sanity.overflowCount) |
             | L2 norm of the result | \(number(sanity.norm)) |
 
-            | model | L2 norm | result / model |
+            | model | L2 norm of what was merged | result / model |
             |---|---:|---:|
 
             """
-        for input in sanity.inputs {
-            text += "| \(cell(input.name)) | \(number(input.norm)) | \(ratio(sanity.norm, to: input.norm)) |\n"
+        for (model, input) in zip(inputs, sanity.inputs) {
+            text += "| \(cell(model.name)) | \(number(input.norm)) | \(input.ratio.map(number) ?? "-") |\n"
         }
         if let least = sanity.least, let most = sanity.most {
-            text += "\nNorm of single tensors over their mean norm in the merged models: least "
+            text += "\nNorm of single tensors over the mean norm of what the experts gave for them: least "
             text += "\(number(least.ratio)) (`\(least.tensor)`), most \(number(most.ratio)) (`\(most.tensor)`).\n"
         }
         return text
@@ -104,18 +104,6 @@ struct ModelCard {
 
     // MARK: - Parts
 
-    /// `owner/name` of a file in the cache of the Hugging Face hub, `.../models--owner--name/snapshots/...`.
-    static func hubName(of path: FilePath) -> String? {
-        for component in path.components.map(\.string) where component.hasPrefix("models--") {
-            let parts = component.dropFirst("models--".count).split(separator: "--", maxSplits: 1)
-            let allowed = parts.allSatisfy { part in
-                part.utf8.allSatisfy { $0 < 0x80 && ($0.isLetterOrDigit || "-_.".utf8.contains($0)) }
-            }
-            if parts.count == 2, allowed { return parts.joined(separator: "/") }
-        }
-        return nil
-    }
-
     /// Where a paper with an arXiv number is to be read.
     private static func paperAddress(_ paper: String) -> String? {
         guard let range = paper.firstRange(of: "arXiv:") else { return nil }
@@ -127,8 +115,6 @@ struct ModelCard {
         value.isFinite ? value.short() : value.isNaN ? "NaN" : "infinite"
     }
 
-    private func ratio(_ value: Double, to other: Double) -> String { other == 0 ? "-" : number(value / other) }
-
     /// Text in a cell of a table.
     private func cell(_ text: String) -> String {
         text.escapingControlCharacters.replacing("|", with: "\\|")
@@ -136,11 +122,5 @@ struct ModelCard {
 
     private func code(_ text: String) -> String {
         "`" + text.escapingControlCharacters.replacing("`", with: "'") + "`"
-    }
-}
-
-extension UInt8 {
-    fileprivate var isLetterOrDigit: Bool {
-        (0x30...0x39).contains(self) || (0x41...0x5A).contains(self & 0xDF)
     }
 }

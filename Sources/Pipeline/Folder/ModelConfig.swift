@@ -5,6 +5,7 @@ import TensorCore
 /// A model's `config.json`, read for what a merge needs and rewritten only where the result differs.
 struct ModelConfig: Sendable {
     static let fileName = "config.json"
+    static let tieKey = "tie_word_embeddings"
 
     let text: [UInt8]
     let root: JSONValue
@@ -21,14 +22,14 @@ struct ModelConfig: Sendable {
     }
 
     /// Whether the output head is the embedding matrix; nil when the file does not say.
-    var tiesWordEmbeddings: Bool? { root["tie_word_embeddings"]?.bool }
+    var tiesWordEmbeddings: Bool? { root[Self.tieKey]?.bool }
 
     /// Whether transformers knows what to do with the folder.
     var isForTransformers: Bool { root["architectures"] != nil || root["model_type"] != nil }
 
     /// The sections that may describe the language model: the whole, or a part of a multimodal model.
     private static let sections = [[], ["text_config"], ["llm_config"], ["language_config"]]
-    private static let layerCountKeys = ["num_hidden_layers", "n_layer", "num_layers", "n_layers"]
+    static let layerCountKeys = ["num_hidden_layers", "n_layer", "num_layers", "n_layers"]
     private static let dtypeKeys = ["torch_dtype", "dtype"]
 
     /// The file with number of layers, type, vocabulary and tying as they are in the result.
@@ -51,7 +52,7 @@ struct ModelConfig: Sendable {
             try editor.set(["torch_dtype"], to: JSONEditor.quoted(name))
         }
         if let isTied, tiesWordEmbeddings != isTied {
-            try editor.set(["tie_word_embeddings"], to: isTied ? "true" : "false")
+            try editor.set([Self.tieKey], to: isTied ? "true" : "false")
         }
         return editor
     }

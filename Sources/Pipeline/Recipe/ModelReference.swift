@@ -23,12 +23,7 @@ public struct ModelReference: Sendable, Hashable {
     }
 
     /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
-    var defaultName: String {
-        guard let last = FilePath(id).lastComponent else { return text }
-        // Other suffixes belong to the name: `Mistral-7B-v0.1`.
-        let extensions = ["safetensors", "npz", "npy", "skein", "pt", "pth", "bin", "gguf"]
-        return extensions.contains(last.extension?.lowercased() ?? "") ? last.stem : last.string
-    }
+    var defaultName: String { FilePath(id).checkpointName ?? text }
 }
 
 extension YAMLSection {

@@ -36,7 +36,7 @@ extension Recipe {
 }
 
 /// The tokens of a model and their numbers.
-private enum Vocabulary: Equatable {
+enum Vocabulary: Equatable {
     /// Of a `tokenizer.json`, by the tokens' bytes.
     case tokens([[UInt8]: Int])
     /// Of a `tokenizer.model`, whose bytes are compared as they are.

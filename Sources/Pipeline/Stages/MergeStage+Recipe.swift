@@ -19,9 +19,10 @@ extension MergeStage {
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
-        let (inputs, stores) = try recipe.inputs(from: stores)
+        let (inputs, stores, places) = try recipe.inputs(from: stores)
         let names = recipe.modelNames
         var plans: [MergePlan] = []
+        var origins = TensorOrigins()
         var firstLayer = 0
         for (place, slice) in recipe.slices.enumerated() {
             let cut = SliceCut(
@@ -41,6 +42,7 @@ extension MergeStage {
                         outputDType: outputDType ?? recipe.outputDType, budget: budget, memory: memory)
                 }
                 plans.append(plan)
+                for output in plan.outputs { origins.add(output.name, from: cut.sources(of: output.name, places)) }
             } catch let error as MergeError
                 where recipe.isStacked || (error.reason == .badParameter && settings.isEmpty)
             {
@@ -50,7 +52,7 @@ extension MergeStage {
         }
         let folder = FolderOptions(
             recipe: recipe.text, tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
-        self.init(plan: StackedMerge(plans), folder: folder, inputs: inputs, budget: budget)
+        self.init(plan: StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
     }
 }
 
@@ -84,6 +86,22 @@ private struct SliceCut {
             try LayerSlice(
                 of: whole.reader, layers: layers, firstLayer: firstLayer, includesTensorsBefore: isFirst,
                 includesTensorsBehind: isLast))
+    }
+
+    /// Where a tensor of the result comes from.
+    ///
+    /// - Parameter places: those of the models among the inputs, by their paths.
+    func sources(of tensor: TensorName, _ places: [FilePath: Int]) -> [TensorOrigins.Source] {
+        func origin(_ source: Recipe.Source, isBase: Bool) -> TensorOrigins.Source? {
+            guard let model = places[source.reference.path] else { return nil }
+            guard let layers = source.layers, let name = LayerName(tensor) else {
+                return TensorOrigins.Source(model: model, tensor: tensor, isBase: isBase)
+            }
+            let number = name.number - firstLayer + layers.lowerBound
+            return TensorOrigins.Source(model: model, tensor: name.inLayer(number), isBase: isBase)
+        }
+        let base = slice.base.flatMap { origin($0, isBase: true) }
+        return (base.map { [$0] } ?? []) + slice.experts.compactMap { origin($0, isBase: false) }
     }
 
     private func stack(of store: TensorStore, _ source: Recipe.Source) throws(RecipeError) -> LayerStack {
@@ -127,8 +145,10 @@ extension Recipe {
         Dictionary(models.map { ($0.path, $0.name) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// The models as they take part: together with their folders, and by their paths.
-    fileprivate func inputs(from stores: [FilePath: TensorStore]) throws -> (MergeInputs, [FilePath: TensorStore]) {
+    /// The models as they take part: together with their folders, and by their paths, with their places.
+    fileprivate func inputs(
+        from stores: [FilePath: TensorStore]
+    ) throws -> (MergeInputs, [FilePath: TensorStore], places: [FilePath: Int]) {
         let base = slices.lazy.compactMap(\.base).first?.reference.path
         let names = modelNames
         let experts = sourcePaths.filter { $0 != base }
@@ -137,7 +157,10 @@ extension Recipe {
             experts: experts.compactMap { path in stores[path].map { (name: names[path] ?? path.string, store: $0) } },
             donor: experts.firstIndex { $0 == donor?.path } ?? 0)
         let paths = (base.map { [$0] } ?? []) + experts
-        return (inputs, Dictionary(uniqueKeysWithValues: zip(paths, inputs.models.map(\.store))))
+        return (
+            inputs, Dictionary(uniqueKeysWithValues: zip(paths, inputs.models.map(\.store))),
+            Dictionary(uniqueKeysWithValues: paths.enumerated().map { ($1, $0) })
+        )
     }
 
     /// Opens the models that are merged, each once.

@@ -14,6 +14,7 @@ public struct MergeStage: Sendable {
     public var warnings: [String] { inputs.warnings }
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     private let inputs: MergeInputs
+    private let origins: TensorOrigins
     private let budget: ComputeBudget
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
@@ -31,21 +32,36 @@ public struct MergeStage: Sendable {
                 outputDType: outputDType, budget: budget, memory: memory)
         }
         let recipe = RecipeText.yaml(
-            method: method.info, base: base?.path.string,
-            experts: experts.map { (name: $0.name, path: $0.store.path.string) }, parameters: parameters,
+            method: method.info, base: base?.path.modelFolder.string,
+            experts: experts.map { (name: $0.name, path: $0.store.path.modelFolder.string) }, parameters: parameters,
             outputDType: outputDType)
-        self.init(plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, budget: budget)
+        let origins = TensorOrigins(
+            plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
+        self.init(
+            plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
+            budget: budget)
     }
 
-    init(plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, budget: ComputeBudget) {
+    init(
+        plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, origins: TensorOrigins, budget: ComputeBudget
+    ) {
         self.plan = plan
         self.folder = folder
         self.inputs = inputs
+        self.origins = origins
         self.budget = budget
     }
 
     /// The room that the result needs and its disk has.
     public func diskSpace(at path: FilePath) -> DiskSpace { DiskSpace(needed: plan.summary.outputByteCount, at: path) }
+
+    /// A file that stands in the way of an output until `WriteOptions.force` is set; nil when there is none.
+    public func obstacle(at path: FilePath, isFolder: Bool) -> FilePath? {
+        guard isFolder || CheckpointFormat.isFolder(path) else { return fileExists(path) ? path : nil }
+        let donor = inputs.donor
+        let companions = donor.folder?.companions(of: donor.original.path).copied.map(\.name) ?? []
+        return OlderModel(in: path).blocking(companions).map { path.appending($0) }
+    }
 
     /// Merges into a file, or into a folder with everything that makes it a model.
     ///
@@ -70,15 +86,18 @@ public struct MergeStage: Sendable {
         var contents: FolderReport?
         if isFolder {
             let output = try MergedFolder(
-                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, options: folder,
-                write: options, budget: budget)
-            report = try execute(into: output.writer, title: "merging", progress)
-            let finished = try output.finish(report)
-            (written, contents) = (finished.written, finished.report)
-            report.warnings += finished.warnings
+                at: path, format: format, plan: plan, metadata: metadata, inputs: inputs, origins: origins,
+                options: folder, write: options, budget: budget)
+            let merged = try output.named {
+                let report = try execute(into: output.writer, title: "merging", progress)
+                return (report: report, folder: try output.finish(report))
+            }
+            report = merged.report
+            (written, contents) = (merged.folder.written, merged.folder.report)
+            report.warnings += merged.folder.warnings
         } else {
-            let writer = try CheckpointFormat.makeWriter(
-                format, at: path, declaring: plan.outputs, metadata: metadata, options: options)
+            let writer = try Self.makeWriter(
+                format, at: path, for: path, declaring: plan.outputs, metadata: metadata, options: options)
             report = try execute(into: writer, title: "merging", progress)
             written = try writer.finish()
         }
@@ -96,6 +115,24 @@ public struct MergeStage: Sendable {
         throw .usage(
             "output_format", "the name \(path.string.escapingControlCharacters) does not tell the output format",
             hint: "end it in .safetensors or .npz, or in a slash for a folder")
+    }
+
+    /// Makes the writer of a result.
+    ///
+    /// - Parameter output: what the user calls it.
+    /// - Throws: `format.unsupported_dtype` when the format lacks a type of the result; what making the writer throws.
+    static func makeWriter(
+        _ format: FormatID, at path: FilePath, for output: FilePath, declaring tensors: [TensorDescriptor],
+        metadata: Metadata, options: WriteOptions
+    ) throws -> any CheckpointWriter {
+        do {
+            return try CheckpointFormat.makeWriter(
+                format, at: path, declaring: tensors, metadata: metadata, options: options)
+        } catch let error as FormatError where error.category == .unsupportedDtype {
+            throw FormatError(
+                error.category, error.message, file: output,
+                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+        }
     }
 
     /// Merges into memory, to measure the result without a file.

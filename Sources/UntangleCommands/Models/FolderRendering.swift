@@ -10,10 +10,10 @@ extension FolderReport {
         if !copied.isEmpty { text += "copied from \(donor.escapingControlCharacters): \(list(copied))\n" }
         if !leftOut.isEmpty { text += "left out: \(list(leftOut))\n" }
         if let configChanges, !configChanges.isEmpty { text += "config.json: \(list(configChanges))\n" }
-        let ratios = sanity.inputs.map { input in
-            "\((sanity.norm / input.norm).short(4)) of \(input.name.escapingControlCharacters)"
+        let ratios = sanity.inputs.compactMap { input in
+            input.ratio.map { "\($0.short(4)) of \(input.name.escapingControlCharacters)" }
         }
-        return text + "norm of the result: \(ratios.joined(separator: ", "))\n"
+        return ratios.isEmpty ? text : text + "norm of the result: \(ratios.joined(separator: ", "))\n"
     }
 
     var json: JSONOutput {
@@ -31,7 +31,7 @@ extension FolderReport {
                     sanity.inputs.map {
                         [
                             "name": .string($0.name), "norm": .number($0.norm),
-                            "ratio": .number(sanity.norm / $0.norm),
+                            "ratio": $0.ratio.map(JSONOutput.number) ?? .null,
                         ]
                     }),
                 "least": sanity.least?.json ?? .null,

@@ -1,0 +1,43 @@
+import TensorCore
+
+/// Which tensors of which models every tensor of a result was merged from. In a stack of layers they have other names there.
+struct TensorOrigins: Sendable {
+    /// One tensor of a model.
+    struct Source: Sendable, Hashable {
+        /// The model's place among the inputs.
+        let model: Int
+        let tensor: TensorName
+        /// Whether task vectors are taken from it.
+        let isBase: Bool
+    }
+
+    private var sources: [TensorName: [Source]] = [:]
+
+    init() {}
+
+    /// Of whole models, where names stay.
+    ///
+    /// - Parameter hasBase: whether the first model is the base.
+    init(_ tensors: [TensorName], modelCount: Int, hasBase: Bool) {
+        for tensor in tensors {
+            add(tensor, from: (0..<modelCount).map { Source(model: $0, tensor: tensor, isBase: hasBase && $0 == 0) })
+        }
+    }
+
+    mutating func add(_ tensor: TensorName, from sources: [Source]) { self.sources[tensor] = sources }
+
+    /// What a tensor of the result was merged from.
+    subscript(tensor: TensorName) -> [Source] { sources[tensor] ?? [] }
+
+    /// The tensors that take part, for every model, each once.
+    ///
+    /// - Parameter tensors: those of the result, in the order to list them in.
+    func tensors(ofModels count: Int, for tensors: [TensorName]) -> [[TensorName]] {
+        var names = [[TensorName]](repeating: [], count: count)
+        var seen = [Set<TensorName>](repeating: [], count: count)
+        for source in tensors.flatMap({ self[$0] }) where seen[source.model].insert(source.tensor).inserted {
+            names[source.model].append(source.tensor)
+        }
+        return names
+    }
+}
