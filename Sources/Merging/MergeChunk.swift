@@ -38,8 +38,8 @@ struct MergeChunk {
     }
 }
 
-/// Elements that are worked on at a time: a row of them, in F32, is 16 KiB, so that a few rows stay in the cache.
-let mergeBlockCapacity = 4096
+/// Elements that are worked on at a time: a row of them, in F32, is 8 KiB, so that a few rows stay in the cache.
+let mergeBlockCapacity = 2048
 
 /// The stored elements of one tensor in one model.
 struct MergeSource {
