@@ -99,6 +99,16 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
         chunk.experts[expert].read(from: start, count: count, into: row)
     }
 
+    /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
+    @inline(__always)
+    func readTaskVector(_ expert: Int, base: UnsafePointer<Scalar>, into row: UnsafeMutablePointer<Scalar>) {
+        readExpert(expert, into: row)
+        if Scalar.subtract(base, from: row, count: count) {
+            readExpert(expert, into: row)
+            subtract(base, from: row, count: count)
+        }
+    }
+
     /// - Precondition: the method needs a base.
     func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }
