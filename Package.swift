@@ -39,7 +39,8 @@ let package = Package(
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", [filePaths]),
-        library("Kernels", ["TensorCore", "COpenBLAS"]),
+        .target(name: "CKernels"),
+        library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
         library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
         library("Networks", ["TensorCore", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),

@@ -5,12 +5,11 @@
 // conditional increment leaves a branch in the loop. Every function takes `count` elements at addresses of any alignment and
 // leaves bounds to its caller.
 
+import CKernels
+
 /// BF16 is the upper half of F32.
 func widenBF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMutablePointer<Float>) {
-    for i in 0..<count {
-        let bits = UInt32(source.loadUnaligned(fromByteOffset: 2 &* i, as: UInt16.self))
-        destination[i] = Float(bitPattern: bits << 16)
-    }
+    untangle_widen_bf16(source, count, destination)
 }
 
 /// Moves exponent and mantissa into their F32 places and corrects the exponent's bias by a multiplication, which also
@@ -32,25 +31,17 @@ func widenF16(_ source: UnsafeRawPointer, count: Int, to destination: UnsafeMuta
 ///
 /// - Returns: how many finite values became infinite.
 func roundToBF16(_ source: UnsafePointer<Float>, count: Int, to destination: UnsafeMutableRawPointer) -> Int {
+    if isFinite(source, count: count) { return untangle_round_bf16(source, count, destination) }
     var overflowCount: UInt32 = 0
-    if isFinite(source, count: count) {
-        for i in 0..<count {
-            let bits = source[i].bitPattern
-            let rounded = nearestBF16(bits)
-            destination.storeBytes(of: UInt16(truncatingIfNeeded: rounded), toByteOffset: 2 &* i, as: UInt16.self)
-            overflowCount &+= isAtLeast(bits & 0x7FFF_FFFF, 0x7F7F_8000)
-        }
-    } else {
-        for i in 0..<count {
-            let bits = source[i].bitPattern
-            let magnitude = bits & 0x7FFF_FFFF
-            // Adding to a NaN could carry into infinity, so it is cut off, and made quiet when its payload lies in the lost half.
-            let cut = bits >> 16
-            let nan = cut & 0x7F == 0 ? cut | 0x40 : cut
-            let rounded = magnitude > 0x7F80_0000 ? nan : nearestBF16(bits)
-            destination.storeBytes(of: UInt16(truncatingIfNeeded: rounded), toByteOffset: 2 &* i, as: UInt16.self)
-            overflowCount &+= isAtLeast(magnitude, 0x7F7F_8000) & ~isAtLeast(magnitude, 0x7F80_0000)
-        }
+    for i in 0..<count {
+        let bits = source[i].bitPattern
+        let magnitude = bits & 0x7FFF_FFFF
+        // Adding to a NaN could carry into infinity, so it is cut off, and made quiet when its payload lies in the lost half.
+        let cut = bits >> 16
+        let nan = cut & 0x7F == 0 ? cut | 0x40 : cut
+        let rounded = magnitude > 0x7F80_0000 ? nan : nearestBF16(bits)
+        destination.storeBytes(of: UInt16(truncatingIfNeeded: rounded), toByteOffset: 2 &* i, as: UInt16.self)
+        overflowCount &+= isAtLeast(magnitude, 0x7F7F_8000) & ~isAtLeast(magnitude, 0x7F80_0000)
     }
     return Int(overflowCount)
 }

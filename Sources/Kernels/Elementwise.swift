@@ -31,7 +31,7 @@ public func subtract<T: ElementwiseScalar>(
     _ base: UnsafePointer<T>, from x: UnsafeMutablePointer<T>, count: Int
 ) {
     if isFinite(x, count: count) {
-        for i in 0..<count { x[i] = x[i] - base[i] }
+        _ = T.subtract(base, from: x, count: count)
     } else {
         for i in 0..<count { x[i] = x[i] == base[i] ? 0 : x[i] - base[i] }
     }
@@ -40,9 +40,7 @@ public func subtract<T: ElementwiseScalar>(
 /// Whether no number is NaN or infinite.
 @inlinable
 public func isFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: Int) -> Bool {
-    var found: UInt32 = 0
-    for i in 0..<count { found |= x[i].nonFiniteBit }
-    return found == 0
+    !T.hasNonFinite(x, count: count)
 }
 
 /// Counts numbers whose magnitude has exactly a key, which is below 2^31.

@@ -1,3 +1,4 @@
+import CKernels
 import TensorCore
 
 /// The types that elementwise kernels compute in: `Float`, and `Double` for tensors of F64.
@@ -25,6 +26,21 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
     var signBit: UInt32 { get }
     /// The number where the bit is 1, plus zero where it is 0.
     func masked(by bit: UInt32) -> Self
+
+    /// Whether NaN or an infinity is among the numbers.
+    static func hasNonFinite(_ x: UnsafePointer<Self>, count: Int) -> Bool
+
+    /// `x = x - base`, which is wrong for infinities that are equal.
+    ///
+    /// - Returns: whether NaN or an infinity was among `x`.
+    static func subtract(_ base: UnsafePointer<Self>, from x: UnsafeMutablePointer<Self>, count: Int) -> Bool
+
+    /// Sets the marks of numbers whose magnitude lies inside of a bracket to 1, those of others to 0.
+    ///
+    /// - Returns: how many numbers are larger than the bracket, and how many are its pivot, which is not marked.
+    static func mark(
+        _ x: UnsafePointer<Self>, count: Int, inside bracket: MagnitudeBracket, _ marks: UnsafeMutablePointer<UInt8>
+    ) -> (larger: Int, equal: Int)
 }
 
 extension Float: ElementwiseScalar {
@@ -41,6 +57,24 @@ extension Float: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { bitPattern & 0x7FFF_FFFF }
+
+    public static func hasNonFinite(_ x: UnsafePointer<Float>, count: Int) -> Bool {
+        untangle_has_non_finite(x, count) != 0
+    }
+
+    public static func subtract(
+        _ base: UnsafePointer<Float>, from x: UnsafeMutablePointer<Float>, count: Int
+    ) -> Bool {
+        untangle_subtract(base, x, count) != 0
+    }
+
+    public static func mark(
+        _ x: UnsafePointer<Float>, count: Int, inside bracket: MagnitudeBracket, _ marks: UnsafeMutablePointer<UInt8>
+    ) -> (larger: Int, equal: Int) {
+        var (larger, equal) = (0, 0)
+        untangle_mark_keys(x, count, bracket.pivot, bracket.lower, bracket.upper, marks, &larger, &equal)
+        return (larger, equal)
+    }
 
     // The exponent of all ones carries into the sign's place.
     @inlinable public var nonFiniteBit: UInt32 { ((bitPattern & 0x7F80_0000) &+ 0x0080_0000) >> 31 }
@@ -64,6 +98,37 @@ extension Double: ElementwiseScalar {
     }
 
     @inlinable public var magnitudeKey: UInt32 { Float(self).bitPattern & 0x7FFF_FFFF }
+
+    public static func hasNonFinite(_ x: UnsafePointer<Double>, count: Int) -> Bool {
+        var found: UInt32 = 0
+        for i in 0..<count { found |= x[i].nonFiniteBit }
+        return found != 0
+    }
+
+    public static func subtract(
+        _ base: UnsafePointer<Double>, from x: UnsafeMutablePointer<Double>, count: Int
+    ) -> Bool {
+        let isSpecial = hasNonFinite(x, count: count)
+        for i in 0..<count { x[i] = x[i] - base[i] }
+        return isSpecial
+    }
+
+    public static func mark(
+        _ x: UnsafePointer<Double>, count: Int, inside bracket: MagnitudeBracket, _ marks: UnsafeMutablePointer<UInt8>
+    ) -> (larger: Int, equal: Int) {
+        var larger: UInt32 = 0
+        var equal: UInt32 = 0
+        for i in 0..<count {
+            // The top bit of a difference of keys says which is the larger one; only 0 - 1 sets it otherwise.
+            let key = x[i].magnitudeKey
+            let isBelow = (key &- bracket.upper) >> 31
+            let isPivot = ((key ^ bracket.pivot) &- 1) >> 31
+            larger &+= isBelow ^ 1
+            equal &+= isPivot
+            marks[i] = UInt8(truncatingIfNeeded: isBelow & ((bracket.lower &- key) >> 31) & ~isPivot)
+        }
+        return (Int(larger), Int(equal))
+    }
 
     @inlinable public var nonFiniteBit: UInt32 {
         UInt32(truncatingIfNeeded: ((bitPattern & 0x7FF0_0000_0000_0000) &+ 0x0010_0000_0000_0000) >> 63)

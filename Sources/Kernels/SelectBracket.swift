@@ -72,19 +72,9 @@ public struct MagnitudeBracket: Sendable {
             var start = 0
             while start < count {
                 let length = min(512, count &- start)
-                var larger: UInt32 = 0
-                var equal: UInt32 = 0
-                for i in 0..<length {
-                    // The top bit of a difference of keys says which is the larger one; only 0 - 1 sets it otherwise.
-                    let key = values[start &+ i].magnitudeKey
-                    let isBelow = (key &- upper) >> 31
-                    let isPivot = ((key ^ pivot) &- 1) >> 31
-                    larger &+= isBelow ^ 1
-                    equal &+= isPivot
-                    marks[i] = UInt8(truncatingIfNeeded: isBelow & ((lower &- key) >> 31) & ~isPivot)
-                }
-                tally.largerCount &+= Int(larger)
-                tally.pivotCount &+= Int(equal)
+                let (larger, equal) = T.mark(values + start, count: length, inside: self, marks)
+                tally.largerCount &+= larger
+                tally.pivotCount &+= equal
                 forEachMark(memory.baseAddress!, count: length) { place in
                     tally.listed.append(values[start &+ place].magnitudeKey)
                 }

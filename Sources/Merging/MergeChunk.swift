@@ -38,8 +38,8 @@ struct MergeChunk {
     }
 }
 
-/// Elements that are worked on at a time: a row of them, in F32, is 16 KiB, so that a few rows stay in the cache.
-let mergeBlockCapacity = 4096
+/// Elements that are worked on at a time: a row of them, in F32, is 8 KiB, so that a few rows stay in the cache.
+let mergeBlockCapacity = 2048
 
 /// The stored elements of one tensor in one model.
 struct MergeSource {
@@ -97,6 +97,16 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
 
     func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
         chunk.experts[expert].read(from: start, count: count, into: row)
+    }
+
+    /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
+    @inline(__always)
+    func readTaskVector(_ expert: Int, base: UnsafePointer<Scalar>, into row: UnsafeMutablePointer<Scalar>) {
+        readExpert(expert, into: row)
+        if Scalar.subtract(base, from: row, count: count) {
+            readExpert(expert, into: row)
+            subtract(base, from: row, count: count)
+        }
     }
 
     /// - Precondition: the method needs a base.

@@ -65,8 +65,7 @@ struct MaskedTaskVectorSum: ElementwiseRule {
         let votes = block.row(maskScales.count + 1)
         block.readBase(into: base)
         for expert in maskScales.indices {
-            block.readExpert(expert, into: taskVectors[expert])
-            subtract(base, from: taskVectors[expert], count: count)
+            block.readTaskVector(expert, base: base, into: taskVectors[expert])
         }
         let sum = block.result
         sumUp(taskVectors, into: sum, count: count)

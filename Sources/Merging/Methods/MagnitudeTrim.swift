@@ -32,6 +32,26 @@ struct MagnitudeTrim: MergeSurvey {
 
     func finish(pass: Int) { entries.finishPass() }
 
+    /// Cuts a block into runs within which the entries that are kept are those from a magnitude on.
+    ///
+    /// - Parameter body: gets the run's offset and length, and the key of the least magnitude for each expert; false ends the
+    ///   walk.
+    /// - Returns: whether the walk came to its end.
+    func forEachRun<T>(
+        of block: MergeBlock<T>, _ body: (_ offset: Int, _ count: Int, _ limits: [UInt32]) -> Bool
+    ) -> Bool {
+        let cuts = entries.cuts
+        let borders = cuts.map { $0.equalCount(from: block.start, count: block.count) }
+        var offset = 0
+        while offset < block.count {
+            let end = borders.filter { $0 > offset }.min() ?? block.count
+            let limits = zip(cuts, borders).map { cut, border in border > offset ? cut.key : cut.key + 1 }
+            guard body(offset, end - offset, limits) else { return false }
+            offset = end
+        }
+        return true
+    }
+
     /// Reads the trimmed and weighted task vectors w_i τ̂_i of a block, one row for each expert.
     @inline(__always)
     func readVotes<T>(
@@ -40,8 +60,7 @@ struct MagnitudeTrim: MergeSurvey {
         let cuts = entries.cuts
         for expert in weights.indices {
             let vote = votes[expert]
-            block.readExpert(expert, into: vote)
-            subtract(base, from: vote, count: block.count)
+            block.readTaskVector(expert, base: base, into: vote)
             let weight = T(weights[expert])
             if cuts[expert].isKeepingAll {
                 for i in 0..<block.count { vote[i] = weight * vote[i] }

@@ -160,8 +160,7 @@ final class VarianceSelection: MergeSurvey {
         variances: UnsafeMutablePointer<T>, mean: UnsafeMutablePointer<T>
     ) {
         for (expert, taskVector) in taskVectors.enumerated() {
-            block.readExpert(expert, into: taskVector)
-            subtract(base, from: taskVector, count: block.count)
+            block.readTaskVector(expert, base: base, into: taskVector)
         }
         guard isSelecting else { return }
         sumUp(taskVectors, into: mean, count: block.count)

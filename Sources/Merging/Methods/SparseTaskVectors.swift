@@ -119,8 +119,7 @@ final class SparseTaskVectors: MergeSurvey {
         let scales = scales
         for expert in weights.indices {
             let vote = votes[expert]
-            block.readExpert(expert, into: vote)
-            subtract(base, from: vote, count: block.count)
+            block.readTaskVector(expert, base: base, into: vote)
             mask.apply(toAny: vote, of: expert, start: block.start, count: block.count)
             let factor = T(weights[expert] * scales[expert])
             for i in 0..<block.count { vote[i] = factor * vote[i] }

@@ -99,8 +99,26 @@ struct SignElection: ElementwiseRule {
     let survey: (any MergeSurvey)?
 
     func scratchRowCount(expertCount: Int) -> Int { expertCount + 3 }
-    func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
+    func merge(_ block: MergeBlock<Float>) { if !mergeAtOnce(block) { mergeAny(block) } }
+
+    private var zeroSign: UInt32 { majority?.isPositive ?? true ? 0 : 1 }
+
+    /// Does all for one element after the other, which spares what `mergeAny` reads and writes in between.
+    ///
+    /// - Returns: false when the block has to be merged the other way.
+    private func mergeAtOnce(_ block: MergeBlock<Float>) -> Bool {
+        let rows = weights.indices.map { block.row($0) }
+        let base = block.row(weights.count)
+        block.readBase(into: base)
+        for expert in weights.indices { block.readExpert(expert, into: rows[expert]) }
+        return trim.forEachRun(of: block) { offset, count, limits in
+            electSigns(
+                base: base + offset, experts: rows.map { UnsafePointer($0 + offset) }, limits: limits,
+                weights: weights.map { Float($0) }, zeroSign: zeroSign, isAveraging: normalize, factor: Float(lambda),
+                into: block.result + offset, count: count)
+        }
+    }
 
     @inline(__always)
     private func mergeAny<T>(_ block: MergeBlock<T>) {
@@ -113,7 +131,7 @@ struct SignElection: ElementwiseRule {
         trim.readVotes(of: block, base: base, weights: weights, into: votes)
         sumUp(votes, into: sum, count: count)
         let result = block.result
-        let zeroSign: UInt32 = majority?.isPositive ?? true ? 0 : 1
+        let zeroSign = zeroSign
         result.update(repeating: 0, count: count)
         divisor.update(repeating: 0, count: count)
         for expert in weights.indices {

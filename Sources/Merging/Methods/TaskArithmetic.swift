@@ -62,8 +62,7 @@ struct TaskVectorSum: ElementwiseRule {
         let taskVector = block.row(1)
         block.readBase(into: base)
         for expert in weights.indices {
-            block.readExpert(expert, into: taskVector)
-            subtract(base, from: taskVector, count: block.count)
+            block.readTaskVector(expert, base: base, into: taskVector)
             if expert == 0 {
                 assign(block.result, scaled: taskVector, by: T(weights[expert]), count: block.count)
             } else {

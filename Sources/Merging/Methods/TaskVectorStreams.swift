@@ -43,8 +43,7 @@ struct TaskVectorStreams<Scalar: ElementwiseScalar>: NumberStreams {
             block.readBase(into: base)
             baseRange = range
         }
-        block.readExpert(wanted, into: values)
-        subtract(base, from: values, count: count)
+        block.readTaskVector(wanted, base: base, into: values)
         (expert, valueRange) = (wanted, range)
         return UnsafePointer(values)
     }

@@ -1,0 +1,43 @@
+#ifndef UNTANGLE_KERNELS_H
+#define UNTANGLE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Loops over F32 that are worth wide registers: compiled for the baseline and for AVX2, of which the loader takes what
+   the processor has. Swift cannot compile one function for several processors. Arithmetic is the same in both, without
+   fused multiply-add, so that results do not depend on the processor.
+
+   Addresses need no alignment. Buffers do not overlap unless they are the same. */
+
+/* Widens BF16. */
+void untangle_widen_bf16(const void *source, size_t count, float *destination);
+
+/* Rounds to BF16, nearest even; the numbers are finite. Returns how many became infinite. */
+size_t untangle_round_bf16(const float *source, size_t count, void *destination);
+
+/* Whether NaN or an infinity is among the numbers. */
+int untangle_has_non_finite(const float *x, size_t count);
+
+/* x = x - base. Returns whether NaN or an infinity was among x. */
+int untangle_subtract(const float *base, float *x, size_t count);
+
+/* For magnitude keys, the bits without the sign: counts those from `upper` on and those that equal `pivot`, and sets a
+   mark to 1 for the others above `lower` and below `upper`, to 0 elsewhere. Bounds are below 2^31 or, for `upper`, just
+   that; `lower` may be 2^32 - 1, which stands for -1. */
+void untangle_mark_keys(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper, uint8_t *marks,
+                        size_t *larger, size_t *equal);
+
+/* The largest entries of several task vectors, of which those count that have the sign of the sum:
+
+       v_e = w_e (x_e - base), 0 where the key of the difference is below limit_e
+       s   = sign of the sum of all v_e; zero_sign where that is zero
+       out = base + factor * (sum of v_e with sign s) / (sum of their w_e)
+
+   The divisor is left out when `is_averaging` is 0, and counts as 1 below 1e-8. Returns 0 when that was done; otherwise
+   there are fewer than 8 entries, or NaN or an infinity is among them, and `out` is not to be used. */
+int untangle_elect(const float *base, const float *const *x, const uint32_t *limits, const float *weights,
+                   size_t expert_count, size_t count, int zero_sign, int is_averaging, float factor,
+                   float *restrict out);
+
+#endif

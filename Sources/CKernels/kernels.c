@@ -1,0 +1,140 @@
+#include "CKernels.h"
+
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__) && defined(__linux__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
+typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t I __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t U __attribute__((vector_size(32), aligned(4), may_alias));
+enum { lanes = 8 };
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+
+WIDE void untangle_widen_bf16(const void *source, size_t count, float *destination) {
+    const char *bytes = source;
+    size_t i = 0;
+    while (i < count) {
+        size_t end = i + 32 < count ? i + 32 : count;
+        /* A page ahead, as the processor's own look-ahead ends with the page. */
+        __builtin_prefetch(bytes + 2 * i + 4096);
+        for (; i < end; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, 2);
+            uint32_t bits = (uint32_t)half << 16;
+            memcpy(destination + i, &bits, 4);
+        }
+    }
+}
+
+WIDE size_t untangle_round_bf16(const float *source, size_t count, void *destination) {
+    char *target = destination;
+    uint32_t overflow = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = bits_of(source[i]);
+        uint16_t half = (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+        memcpy(target + 2 * i, &half, 2);
+        overflow += ~((bits & 0x7FFFFFFF) - 0x7F7F8000) >> 31;
+    }
+    return overflow;
+}
+
+WIDE int untangle_has_non_finite(const float *x, size_t count) {
+    /* An exponent of all ones carries into the sign's place. */
+    uint32_t top = 0;
+    for (size_t i = 0; i < count; i++) top |= (bits_of(x[i]) & 0x7FFFFFFF) + 0x00800000;
+    return top >> 31;
+}
+
+WIDE int untangle_subtract(const float *base, float *x, size_t count) {
+    uint32_t top = 0;
+    for (size_t i = 0; i < count; i++) {
+        top |= (bits_of(x[i]) & 0x7FFFFFFF) + 0x00800000;
+        x[i] = x[i] - base[i];
+    }
+    return top >> 31;
+}
+
+WIDE void untangle_mark_keys(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper,
+                             uint8_t *marks, size_t *larger, size_t *equal) {
+    uint32_t below = 0, same = 0;
+    for (size_t i = 0; i < count; i++) {
+        /* The top bit of a difference of keys says which is the larger one; only 0 - 1 sets it otherwise. */
+        uint32_t key = bits_of(x[i]) & 0x7FFFFFFF;
+        uint32_t is_below = (key - upper) >> 31;
+        uint32_t is_pivot = ((key ^ pivot) - 1) >> 31;
+        below += is_below;
+        same += is_pivot;
+        marks[i] = (uint8_t)(is_below & ((lower - key) >> 31) & ~is_pivot);
+    }
+    *larger += count - below;
+    *equal += same;
+}
+
+/* Macros, since vectors cannot be arguments where their width depends on the processor. */
+
+/* All ones in the lanes of zeros of either sign. */
+#define WHERE_ZERO(x) ((((I)(x) & 0x7FFFFFFF) - 1) >> 31)
+/* Sets the top bit for NaN and infinities: an exponent of all ones carries into it. */
+#define NON_FINITE(x) (((U)(x) & 0x7FFFFFFFu) + 0x00800000u)
+#define ALL(x) ((F){0} + (x))
+/* The lanes of `a` where the mask is all ones, of `b` elsewhere. */
+#define CHOOSE(mask, a, b) ((F)(((I)(a) & (mask)) | ((I)(b) & ~(mask))))
+
+/* The entries from one place on in all experts. Sets the top bit of lanes of `top` where a number is not finite. */
+INLINE void elect(U *top, const float *base, const float *const *x, size_t place, const uint32_t *limits,
+                  const float *weights, size_t expert_count, int zero_sign, int is_averaging, float factor,
+                  float *restrict out) {
+    F origin = *(const F *)(base + place);
+    F sum = {0}, plus = {0}, minus = {0}, plus_weight = {0}, minus_weight = {0};
+    *top |= NON_FINITE(origin);
+    for (size_t e = 0; e < expert_count; e++) {
+        F value = *(const F *)(x[e] + place);
+        *top |= NON_FINITE(value);
+        F change = value - origin;
+        I is_dropped = (I)(((U)change & 0x7FFFFFFFu) - limits[e]) >> 31;
+        I vote = (I)(weights[e] * change) & ~is_dropped;
+        I is_minus = vote >> 31;
+        I weight = (I)ALL(weights[e]) & ~WHERE_ZERO(vote);
+        sum += (F)vote;
+        plus += (F)(vote & ~is_minus);
+        minus += (F)(vote & is_minus);
+        plus_weight += (F)(weight & ~is_minus);
+        minus_weight += (F)(weight & is_minus);
+    }
+    *top |= NON_FINITE(sum);
+    I is_zero = WHERE_ZERO(sum);
+    I elects_minus = (((I)sum >> 31) & ~is_zero) | (is_zero & -zero_sign);
+    F total = CHOOSE(elects_minus, minus, plus);
+    if (is_averaging) {
+        F divisor = CHOOSE(elects_minus, minus_weight, plus_weight);
+        total = total / CHOOSE((F)((I)divisor & 0x7FFFFFFF) < ALL(1e-8f), ALL(1.0f), divisor);
+    }
+    *(F *)(out + place) = origin + factor * total;
+}
+
+WIDE int untangle_elect(const float *base, const float *const *x, const uint32_t *limits, const float *weights,
+                        size_t expert_count, size_t count, int zero_sign, int is_averaging, float factor,
+                        float *restrict out) {
+    if (count < lanes) return 1;
+    U top = {0};
+    for (size_t i = 0; i + lanes <= count; i += lanes)
+        elect(&top, base, x, i, limits, weights, expert_count, zero_sign, is_averaging, factor, out);
+    /* The rest once more with some that are done. */
+    elect(&top, base, x, count - lanes, limits, weights, expert_count, zero_sign, is_averaging, factor, out);
+    uint32_t any = 0;
+    for (int lane = 0; lane < lanes; lane++) any |= top[lane];
+    return any >> 31;
+}
