@@ -49,8 +49,6 @@ def recipe(case):
     own = [m.get("parameters", {}) for m in experts]
     parameters = {k: v for k, v in config.get("parameters", {}).items() if k != "int8_mask"}
     if any(nested(v) for p in own + [parameters] for v in p.values()): return skip(case, "filters and gradients belong to recipes")
-    if "rescale" in parameters and method == "ties":
-        method, parameters = "breadcrumbs_ties", parameters | {"gamma": 0, "normalize": True}  # the same mask, and it rescales
     for key in sorted({k for p in own for k in p}):
         if key == "weight" and method == "karcher": continue
         parameters[key] = [p[key] for p in own]

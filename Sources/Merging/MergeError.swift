@@ -7,6 +7,8 @@ public struct MergeError: Diagnostic, Hashable {
     public let message: String
     public let tensor: String?
     public let hint: String?
+    /// The parameter at fault, where one is.
+    package let parameter: String?
     /// Every difference between models that do not fit together.
     public package(set) var details: DiagnosticTable?
 
@@ -41,10 +43,12 @@ public struct MergeError: Diagnostic, Hashable {
         case notConverged = "not_converged"
     }
 
-    init(_ reason: Reason, _ message: String, tensor: TensorName? = nil, hint: String? = nil) {
+    init(_ reason: Reason, _ message: String, tensor: TensorName? = nil, parameter: String? = nil, hint: String? = nil)
+    {
         self.reason = reason
         self.message = message
         self.tensor = tensor?.description
         self.hint = hint
+        self.parameter = parameter
     }
 }

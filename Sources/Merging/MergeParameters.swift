@@ -141,7 +141,7 @@ public struct MergeArguments: Sendable {
         guard tensor != nil || !parameters.varying.contains(name) else {
             throw MergeError(
                 .badParameter, "parameter \"\(name)\" holds for the whole merge and cannot vary with the tensor",
-                hint: "give one value, without filters and gradients")
+                parameter: name, hint: "give one value, without filters and gradients")
         }
         return spec
     }

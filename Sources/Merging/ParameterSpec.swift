@@ -107,7 +107,7 @@ public struct ParameterSpec: Sendable, Hashable {
     }
 
     private func refusal(of value: ParameterValue) -> MergeError {
-        MergeError(.badParameter, "parameter \"\(name)\" takes \(expectation), not \(value)")
+        MergeError(.badParameter, "parameter \"\(name)\" takes \(expectation), not \(value)", parameter: name)
     }
 }
 

@@ -36,6 +36,21 @@ import Testing
         #expect(try whole.store.values("b") == [1, 0])
     }
 
+    @Test("rescaling restores the sum of magnitudes of each tensor, and needs its scope")
+    func rescales() throws {
+        // Kept are 3 and -4 of a sum of 10, so both are multiplied by 10/7; ties at the cut as without rescaling.
+        let base = try model([1, 1, 1, 1], [0, 0])
+        let expert = try model([2, 4, -3, 3], [1, -1])
+        let parameters = MergeParameters(["density": .number(0.5), "rescale": .flag(true)])
+        let merged = try merge("ties", base: base, [expert], parameters).store
+        for (a, b) in zip(try merged.values("a"), [1, 1 + 30.0 / 7, 1 - 40.0 / 7, 1]) { #expect(abs(a - b) < 1e-6) }
+        #expect(try merged.values("b") == [2, 0])
+        var whole = parameters
+        whole["trim_scope"] = .text("model")
+        let error = try #require(throws: MergeError.self) { _ = try merge("ties", base: base, [expert], whole) }
+        #expect(error.code == "merge.bad_parameter")
+    }
+
     @Test("equal magnitudes are counted across chunks")
     func equalMagnitudesAcrossChunks() throws {
         // Every third entry is 1, the rest 0.5; 600,000 of 2,500,000 entries stay, the first ones that are 1.
@@ -48,12 +63,20 @@ import Testing
         #expect(kept == (0..<600_000).map { 3 * $0 + 1 })
     }
 
-    @Test("a tensor keeps at least one entry, a density of 1 keeps all")
+    @Test("a tensor keeps at least one entry, none with a density of 0, all with 1")
     func limits() throws {
         let base = try model([0, 0, 0])
         let expert = try model([1, 3, 2])
-        let least = try merge("ties", base: base, [expert], MergeParameters(["density": .number(0)]))
+        let least = try merge("ties", base: base, [expert], MergeParameters(["density": .number(0.1)]))
         #expect(try least.store.values("a") == [0, 3, 0])
+        for rescale in [false, true] {
+            let none = try merge(
+                "ties", base: base, [expert, expert],
+                MergeParameters(
+                    ["rescale": .flag(rescale)], experts: [["density": .number(0)], ["density": .number(0.1)]]))
+            // The other expert alone: 3, or scaled to the sum of 6.
+            #expect(try none.store.values("a") == [0, rescale ? 6 : 3, 0])
+        }
         let all = try merge("ties", base: base, [expert])
         #expect(try all.store.values("a") == [1, 3, 2])
         #expect(all.plan.summary.passCount == 1)

@@ -117,6 +117,29 @@ import Testing
         #expect(recipe.outputIsFolder)
     }
 
+    /// Keys of a mapping go before those under `<<`, and of these the first.
+    @Test func takesInMappings() throws {
+        let recipe = try parse(
+            """
+            x-one: &one { weight: 0.25, density: 0.5 }
+            x-two: &two { weight: 0.75, density: 0.125 }
+            merge_method: ties
+            base_model: base.safetensors
+            models:
+              - model: a.safetensors
+                parameters: { <<: *one, weight: 1 }
+              - model: b.safetensors
+                parameters: { <<: [*two, *one] }
+              - { <<: { model: c.safetensors } }
+            """)
+        #expect(
+            recipe.slices[0].experts.map(\.parameters) == [
+                ["weight": .value(.number(1)), "density": .value(.number(0.5))],
+                ["weight": .value(.number(0.75)), "density": .value(.number(0.125))], [:],
+            ])
+        #expect(recipe.models.map(\.name) == ["a", "b", "c"])
+    }
+
     /// mergekit's recipes list the base among the models, where it is no expert.
     @Test func takesTheBaseOutOfTheModels() throws {
         let models = "  - model: ./base.safetensors\n"
@@ -171,13 +194,13 @@ import Testing
 
     @Test(
         arguments: [
-            ("", "recipe.syntax", nil), ("# nothing\n", "recipe.syntax", nil), ("- a\n", "recipe.bad_value", 1),
+            ("", "recipe.syntax", 1), ("# nothing\n", "recipe.syntax", 1), ("- a\n", "recipe.bad_value", 1),
             ("a: [b\n", "recipe.syntax", 2), ("a: 1\na: 2\n", "recipe.syntax", 1),
             ("a: 1\n---\nb: 2\n", "recipe.syntax", 3),
             (String(repeating: "[", count: 100_000), "recipe.syntax", 1),
             ("merge_method: ties\n", "recipe.missing_key", nil),
             ("merge_method: ties\nmodels: []\n", "recipe.missing_key", 2),
-            ("models:\n  - model: a\n", "recipe.missing_key", nil),
+            ("models:\n  - model: a\n", "recipe.missing_key", 1),
             ("merge_method: [ties]\nmodels:\n  - model: a\n", "recipe.bad_value", 1),
             ("merge_method: ties\nmodels:\n  - a\n", "recipe.bad_value", 3),
             ("merge_method: ties\nmodels:\n  - name: a\n", "recipe.missing_key", 3),

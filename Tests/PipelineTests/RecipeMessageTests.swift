@@ -1,5 +1,6 @@
 import Pipeline
 import TensorCore
+import TestSupport
 import Testing
 
 /// Mistakes that recipes often have, and what people are told.
@@ -97,7 +98,41 @@ import Testing
         Mistake(
             "merge_method: passthrough\nslices:\n  - sources:\n    - { model: a, layer_range: [0, 1] }\n"
                 + "resolve: { auxiliary: noise }\n", "recipe.unsupported", line: 5, says: "resolve takes whole models"),
+        Mistake(two, "recipe.missing_key", line: 1, says: "merge_method is missing"),
+        Mistake("# nothing\n", "recipe.syntax", line: 1, says: "the recipe is empty"),
+        Mistake("merge_method: linear\nname: a\u{7}b\n\(two)", "recipe.syntax", line: 2, says: "control characters"),
+        Mistake(
+            "merge_method: arcee_fusion\n\(base)\(two)", "merge.unknown_method", line: 1, says: "mergekit has it"),
+        Mistake(
+            "merge_method: linear\nmodels: [a, b]\n", "recipe.bad_value", line: 2, says: "an entry of models",
+            "- model: PATH"),
+        Mistake(
+            "merge_method: linear\nmodules:\n  text: ~\n", "recipe.missing_key", line: 3, says: "module text is empty"),
+        Mistake(
+            "merge_method: linear\n\(two)tokenizer: base\n", "recipe.bad_value", line: 5,
+            says: "tokenizer must be a mapping", "tokenizer_source: base"),
+        Mistake(
+            "merge_method: linear\n\(two)<<: [x]\n", "recipe.bad_value", line: 5,
+            says: "<< in the recipe takes a mapping"),
+        Mistake(
+            "a0: &a0 {x: 1}\n"
+                + (1..<14).map { "a\($0): &a\($0) { <<: [*a\($0 - 1), *a\($0 - 1), *a\($0 - 1)] }\n" }.joined()
+                + "merge_method: linear\n\(two)<<: *a13\n",
+            "recipe.bad_value", line: 1, says: "more than 1000 mappings"),
+        Mistake(
+            "merge_method: ties\n\(base)slices:\n  - sources: &s\n    - { model: base, layer_range: [0, 1] }\n"
+                + "    - { model: a, layer_range: [0, 1] }\n    parameters: { lines_alpha: 0.5 }\n  - sources: *s\n",
+            "recipe.unsupported", line: 7, says: "lines_alpha and lines_beta"),
     ]
+
+    /// Lines are counted in bytes that are no text, too.
+    @Test func tellsTheLineThatIsNoUTF8() throws {
+        let folder = TemporaryFolder()
+        let path = try folder.write(
+            Array("merge_method: linear\n".utf8) + Array("name: ".utf8) + [0xE9, 0x0A], to: "r.yaml")
+        let error = try #require(throws: RecipeError.self) { _ = try RecipeFile.load(path) }
+        #expect(error.code == "recipe.syntax" && error.line == 2)
+    }
 
     @Test(arguments: errors) func refuses(mistake: Mistake) throws {
         var failure: RecipeError?

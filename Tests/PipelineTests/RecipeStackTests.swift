@@ -42,6 +42,51 @@ import Testing
         return values
     }
 
+    /// LiNeS measures the change from the base under methods that take none: with α 0.5 and β 0.5 half of it outside of layers
+    /// and in the first, all of it in the last.
+    @Test(arguments: ["linear", "average", "passthrough", "karcher"])
+    func scalesByDepthUnderMethodsWithoutBase(method: String) throws {
+        let lines = "base_model: a.safetensors\nparameters: { lines_alpha: 0.5, lines_beta: 0.5 }\n"
+        let expected: [String: Float] = [
+            "model.embed_tokens.weight": 1.5, "model.layers.0.w": 15, "model.layers.1.w": 11 + 20 / 3,
+            "model.layers.2.w": 12 + 25 / 3, "model.layers.3.w": 23, "model.norm.weight": 3.5,
+        ]
+        let models = try merged("merge_method: \(method)\n\(lines)models: [{ model: b.safetensors }]\n")
+        let slices = try merged(
+            "merge_method: \(method)\n\(lines)slices: [{ sources: [{ model: b.safetensors, layer_range: [0, 4] }] }]\n")
+        for values in [models, slices] {
+            #expect(values.count == expected.count)
+            for (name, value) in expected { #expect(abs((values[name] ?? .nan) - value) < 1e-4, "\(name)") }
+        }
+        #expect(try stage("merge_method: \(method)\n\(lines)models: [{ model: b.safetensors }]\n").warnings.isEmpty)
+    }
+
+    /// A base that is listed is merged, too: the mean of both, and half of what it is away from the base.
+    @Test func scalesTheChangeOfAListedBase() throws {
+        let values = try merged(
+            """
+            merge_method: linear
+            base_model: a.safetensors
+            models: [{ model: a.safetensors }, { model: b.safetensors }]
+            parameters: { weight: 1, lines_alpha: 0.5 }
+            """)
+        #expect(values["model.layers.3.w"] == 15.5 && values["model.norm.weight"] == 3.25)
+    }
+
+    @Test func tellsTheLineOfWhatThePlanRefuses() throws {
+        try folder.checkpoint("c.safetensors", [TestTensor("model.norm.weight", [2], [1, 2])])
+        let models = "models: [{ model: a.safetensors }, { model: c.safetensors }]"
+        let ties = "merge_method: ties\nbase_model: b.safetensors\nmodels: [{ model: a.safetensors }]\n"
+        for (text, code, line) in [
+            ("merge_method: linear\n\(models)\n", "merge.incompatible", 2),
+            (ties + "dtype: float32\nparameters:\n  trim_scope: [tensor, model]\n", "merge.bad_parameter", 6),
+            (ties + "parameters:\n  rescale: true\n  trim_scope: model\n", "merge.bad_parameter", 5),
+        ] {
+            let error = try #require(throws: RecipeError.self) { _ = try stage(text) }
+            #expect(error.code == code && error.line == line, "\(error.message)")
+        }
+    }
+
     /// Layers 2 and 3 of a, then 0 to 2 of b: embeddings from the first slice, the norm from the last.
     @Test func stacksLayers() throws {
         let text = """
@@ -190,7 +235,8 @@ import Testing
         do { _ = try stage(text) } catch { failure = error as? RecipeError }
         #expect(failure?.code == "merge.bad_parameter")
         #expect(failure?.tensor == "model.layers.3.w")
-        #expect(failure?.line == 2)
+        // Where the recipe last speaks of a weight.
+        #expect(failure?.line == 4)
     }
 
     @Test func knowsLayersByTheirNames() {

@@ -138,6 +138,24 @@ import Testing
         #expect(try !run(recipe, force: true).mergeWasDone)
     }
 
+    /// Files that parameters name are inputs, too.
+    @Test func worksAgainWhenStatisticsHaveChanged() throws {
+        let experts = suite.tasks.prefix(2).map { suite.path("expert_\($0).safetensors") }
+        let statistics = try folder.write(try contents(experts[0]), to: "statistics.safetensors")
+        let text = """
+            merge_method: fisher
+            models:
+              - { model: \(experts[0]), parameters: { statistics: \(statistics) } }
+              - { model: \(experts[1]), parameters: { statistics: \(experts[1]) } }
+            output: merged.safetensors
+            """
+        let recipe = try RecipeFile.load(try folder.write(text, to: "recipe.yaml"))
+        _ = try run(recipe)
+        #expect(try run(recipe).mergeWasDone)
+        _ = try folder.write(try contents(suite.base), to: "statistics.safetensors")
+        #expect(code { _ = try run(recipe) } == "io.exists")
+    }
+
     /// Nothing is resolved for a recipe that cannot be finished.
     @Test(arguments: [
         ("task_arithmetik", "output: out/m.safetensors", "merge.unknown_method"),

@@ -43,7 +43,7 @@ struct Breadcrumbs: MergeMethod {
     }
 }
 
-/// Keeps entries of middling magnitude.
+/// Keeps entries of middling magnitude, or the largest.
 struct MagnitudeBand: EntryMask {
     private let densities: [Double]
     /// Two streams for each expert: the outliers, and the outliers with what is kept.
@@ -56,6 +56,16 @@ struct MagnitudeBand: EntryMask {
             let kept = Int(density * Double(n))
             let dropped = min(Int(gamma * Double(n)), n - kept)
             return [dropped, kept + dropped]
+        }
+        entries = LargestEntries(counts: counts, elementCount: n, equals: .firstInTensor)
+    }
+
+    /// Keeps the largest entries, at least one unless the share is 0: the trim of TIES.
+    init(largestShares densities: [Double], elementCount n: Int) {
+        self.densities = densities
+        let counts = densities.flatMap { density -> [Int?] in
+            guard density < 1, n > 0 else { return [0, nil] }
+            return [0, density > 0 ? max(1, Int(density * Double(n))) : 0]
         }
         entries = LargestEntries(counts: counts, elementCount: n, equals: .firstInTensor)
     }

@@ -48,7 +48,7 @@ struct DELLA: MergeMethod {
                     throw MergeError(
                         .badParameter,
                         "density \(brief(density)) ± epsilon \(brief(epsilon)) must lie between 0 and 1",
-                        tensor: tensor.name, hint: "choose a smaller epsilon")
+                        tensor: tensor.name, parameter: "epsilon", hint: "choose a smaller epsilon")
                 }
             }
             guard tensor.elementCount <= Int(UInt32.max) else {

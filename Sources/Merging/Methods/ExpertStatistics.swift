@@ -20,13 +20,13 @@ struct ExpertStatistics: Sendable {
         if paths.count > 1, let first = paths.first, !first.isEmpty, paths.allSatisfy({ $0 == first }) {
             throw MergeError(
                 .statistics, "all \(paths.count) experts have the same statistics, \(first)",
-                hint: "set statistics= to one checkpoint for each expert")
+                parameter: "statistics", hint: "set statistics= to one checkpoint for each expert")
         }
         for (expert, path) in paths.enumerated() {
             guard !path.isEmpty else {
                 throw MergeError(
                     .statistics, "there are no statistics of expert \(expert + 1)",
-                    hint: "set statistics= to one checkpoint for each expert")
+                    parameter: "statistics", hint: "set statistics= to one checkpoint for each expert")
             }
             do {
                 stores.append(try TensorStore(opening: FilePath(path)))
@@ -43,7 +43,7 @@ struct ExpertStatistics: Sendable {
         return MergeError(
             .statistics,
             "the statistics of expert \(expert + 1) cannot be read: \(fault?.message ?? "\(error)")\(file)",
-            hint: fault?.hint)
+            parameter: "statistics", hint: fault?.hint)
     }
 
     /// The tensor that every expert's statistics have under one of some names.

@@ -39,7 +39,8 @@ struct Fisher: MergeMethod {
             let weights = try arguments.forTensor(tensor.name).numbers("weight")
             let sum = weights.reduce(0, +)
             guard sum > 0 else {
-                throw MergeError(.badParameter, "the weights of all experts are 0", tensor: tensor.name)
+                throw MergeError(
+                    .badParameter, "the weights of all experts are 0", tensor: tensor.name, parameter: "weight")
             }
             if let information {
                 rules.append(

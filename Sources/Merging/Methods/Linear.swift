@@ -27,7 +27,7 @@ struct Linear: MergeMethod {
             guard !normalize || abs(sum) >= 1e-8 else {
                 throw MergeError(
                     .badParameter, "the weights add up to \(brief(sum)), by which nothing can be divided",
-                    tensor: tensor.name, hint: "change the weights, or set normalize=false")
+                    tensor: tensor.name, parameter: "weight", hint: "change the weights, or set normalize=false")
             }
             rules.append(.elementwise(WeightedMean(weights: weights, divisor: normalize ? sum : 1)))
         }

@@ -8,14 +8,16 @@
 //
 // Yadav et al. 2023, "TIES-merging", arXiv:2306.01708. The trim has two scopes that give different models:
 //
-// - `tensor`, as mergekit 0.1.5: the int(density · n) largest entries of each tensor, at least one; of equal magnitudes
-//   the ones that come first in memory. A sum of zero elects plus.
+// - `tensor`, as mergekit 0.1.5: the int(density · n) largest entries of each tensor, at least one unless density is 0; of
+//   equal magnitudes the ones that come first in memory. A sum of zero elects plus. With `rescale` τ̂_i is scaled by
+//   ‖τ_i‖₁ / ‖τ̂_i‖₁ over the tensor.
 // - `model`, as the paper and its code: one threshold for each expert over the whole model, the (int(density · N) + 1)-th
 //   largest magnitude; everything that reaches it stays. A sum of zero takes the sign that most entries elected; if there is no
 //   majority, minus, as the code does.
 //
-// Magnitudes are compared in F32. Passes over the inputs: one to select and one to merge (`tensor`), or two to select, one
-// for the majority and one to merge (`model`); only the last when density is 1 and the scope is `tensor`.
+// Magnitudes are compared in F32. Passes over the inputs: one to select, one to rescale if asked for, and one to merge
+// (`tensor`), or two to select, one for the majority and one to merge (`model`); only the last when density is 1 and the scope
+// is `tensor`.
 
 import Kernels
 import TensorCore
@@ -35,7 +37,7 @@ struct TIES: MergeMethod {
             ParameterSpec(
                 "normalize", .flag, default: .flag(true),
                 help: "Average the changes that agree, instead of adding them."),
-            .lambda,
+            .rescale(false), .lambda,
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
@@ -50,11 +52,24 @@ struct TIES: MergeMethod {
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
             let densities = try arguments.numbers("density")
+            // Without a share to keep there is nothing to select, and no vote.
+            let weights = zip(try arguments.numbers("weight"), densities).map { $1 > 0 ? $0 : 0 }
+            if try arguments.flag("rescale"), densities.contains(where: { $0 < 1 }) {
+                let mask = MagnitudeBand(largestShares: densities, elementCount: tensor.elementCount)
+                rules.append(
+                    .elementwise(
+                        SparseTaskVectorSum(
+                            weights: weights, isElecting: true, normalize: try arguments.flag("normalize"),
+                            lambda: try arguments.number("lambda"),
+                            taskVectors: SparseTaskVectors(
+                                mask: mask, expertCount: arguments.expertCount, rescale: true))))
+                continue
+            }
             let trim = MagnitudeTrim(densities: densities, elementCount: tensor.elementCount, equals: .firstInTensor)
             rules.append(
                 .elementwise(
                     SignElection(
-                        weights: try arguments.numbers("weight"), normalize: try arguments.flag("normalize"),
+                        weights: weights, normalize: try arguments.flag("normalize"),
                         lambda: try arguments.number("lambda"), trim: trim, majority: nil,
                         survey: trim.passCount > 0 ? trim : nil)))
         }
@@ -67,6 +82,11 @@ struct TIES: MergeMethod {
         var total = 0
         for tensor in tensors { total += tensor.elementCount }
         let weights = try arguments.numbers("weight")
+        guard try !arguments.flag("rescale") else {
+            throw MergeError(
+                .badParameter, "rescale goes tensor by tensor, and trim_scope is \"model\"", parameter: "rescale",
+                hint: "use trim_scope=tensor")
+        }
         let trim = MagnitudeTrim(densities: try arguments.numbers("density"), elementCount: total, equals: .all)
         let majority = SignMajority(weights: weights, trim: trim)
         var rules: [MergeRule] = []

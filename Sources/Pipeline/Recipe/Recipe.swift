@@ -12,6 +12,8 @@ public struct Recipe: Sendable {
     public var path: FilePath
     /// The file as it is written, with all documents.
     public var text: String
+    /// The line on which the document begins.
+    public var line: Int?
     /// What other documents call the result; without meaning in a file of one document.
     public var name: String?
     public var mergeMethod: String
@@ -22,6 +24,8 @@ public struct Recipe: Sendable {
     public var slices: [Slice]
     /// Parameters of the whole merge.
     public var parameters: ParameterScope
+    /// Where the recipe last speaks of a parameter, by its name.
+    public var parameterLines: [String: Int]
     /// Whether layers get new numbers, because the recipe has slices.
     public var isStacked: Bool
     /// The type of the merged tensors; nil keeps that of the base or the first expert.
@@ -53,7 +57,7 @@ public struct Recipe: Sendable {
 
     /// Layers that are merged with one another and follow each other in the result.
     public struct Slice: Sendable {
-        /// Nil under methods that take no base.
+        /// Nil under methods that take no base, unless the change from it is scaled by depth.
         public var base: Source?
         public var experts: [Source]
         public var parameters: ParameterScope

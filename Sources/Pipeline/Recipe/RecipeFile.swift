@@ -42,9 +42,18 @@ public enum RecipeFile {
         // Editors of some systems begin UTF-8 with a byte order mark, at which the parser would stop.
         let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
         guard let text = String(validating: bytes.dropFirst(bytes.starts(with: mark) ? 3 : 0), as: UTF8.self) else {
-            throw RecipeError(.syntax, "the recipe is not valid UTF-8", file: path)
+            throw RecipeError(
+                .syntax, "the recipe is not valid UTF-8", file: path, line: lineOfFirstFault(in: bytes),
+                hint: "save it as UTF-8")
         }
         return text
+    }
+
+    /// The line of the first byte that belongs to no UTF-8 text.
+    private static func lineOfFirstFault(in bytes: [UInt8]) -> Int {
+        // A line feed is no part of another character, so each line is valid or not on its own.
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        return (lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0) + 1
     }
 
     /// The documents of a file, those without content left out; at least one.
@@ -55,7 +64,7 @@ public enum RecipeFile {
             while let document = sequence.next() { documents.append(document) }
             if let error = sequence.error { throw error }
             documents.removeAll(where: \.isNull)
-            guard !documents.isEmpty else { throw RecipeError(.syntax, "the recipe is empty", file: path) }
+            guard !documents.isEmpty else { throw RecipeError(.syntax, "the recipe is empty", file: path, line: 1) }
             return documents
         } catch let error as RecipeError {
             throw error
@@ -84,6 +93,7 @@ extension YamlError {
         switch self {
         case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark.line
         case .duplicatedKeysInMapping(_, let context): context.mark.line
+        case .reader(_, let offset?, _, let text): text.prefix(offset).count(where: \.isNewline) + 1
         default: nil
         }
     }

@@ -11,6 +11,8 @@ struct RecipeParameters {
     let method: MethodInfo
     let file: FilePath
     private(set) var warnings: [String] = []
+    /// Where a parameter was last spoken of, by its name.
+    private(set) var lines: [String: Int] = [:]
 
     init(method: MethodInfo, file: FilePath) {
         self.method = method
@@ -37,6 +39,7 @@ struct RecipeParameters {
             }
             guard let node = section.node(key) else { continue }
             scope[key] = try setting(of: spec, from: node)
+            if scope[key] != nil { lines[key] = line }
         }
         return scope
     }

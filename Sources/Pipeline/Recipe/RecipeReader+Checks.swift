@@ -1,4 +1,5 @@
 import Merging
+import SystemPackage
 import TensorCore
 
 /// Mistakes that recipes often have: each gets a message of its own.
@@ -22,6 +23,28 @@ extension RecipeReader {
                 warnings.append(unknown.warning)
             }
         }
+    }
+
+    /// LiNeS scales what a merge has changed in the base, also under methods that take none: then the base takes part, beside
+    /// the models, among which it may be listed, too.
+    ///
+    /// - Returns: whether it does.
+    func takeBaseForLayerScaling(
+        _ base: ModelReference?, under method: MethodInfo, common: ParameterScope, in layout: inout RecipeLayout
+    ) -> Bool {
+        guard let base, !method.usesBase else { return false }
+        let names = MergeMethods.commonParameters.map(\.name)
+        var isScaled = false
+        for place in layout.slices.indices {
+            let slice = layout.slices[place]
+            let scopes = [slice.parameters, slice.moduleParameters, common]
+            guard names.contains(where: { name in scopes.contains { $0[name] != nil } }) else { continue }
+            let likeBase = slice.experts.first { $0.reference.path == base.path } ?? slice.experts.first
+            layout.slices[place].base = Recipe.Source(
+                reference: base, layers: likeBase?.layers, parameters: [:], line: base.line)
+            isScaled = true
+        }
+        return isScaled
     }
 
     /// Methods that take no base: mergekit merges a base_model that is not listed like the models that are.
@@ -92,7 +115,7 @@ extension RecipeReader {
 
     /// What a method demands of its models.
     func check(
-        _ layout: RecipeLayout, method: MethodInfo, base: ModelReference?, root: YAMLSection
+        _ layout: RecipeLayout, method: MethodInfo, root: YAMLSection, _ parameters: RecipeParameters
     ) throws(RecipeError) {
         for slice in layout.slices {
             if method.needsBase, slice.base == nil {
@@ -107,16 +130,19 @@ extension RecipeReader {
                 throw RecipeError(error, file: path, line: slice.line ?? layout.line)
             }
         }
-        if layout.slices.count > 1, let line = stackedScalingLine(of: root) {
-            throw RecipeError(
-                .unsupported, "lines_alpha and lines_beta go by the depth in a whole model, and the recipe has slices",
-                file: path, line: line, hint: "give lambda a gradient in every slice")
+        if layout.slices.count > 1,
+            let line = MergeMethods.commonParameters.map(\.name).compactMap({ parameters.lines[$0] }).max()
+        {
+            throw RecipeError.scalingOfSlices(file: path, line: line)
         }
     }
+}
 
-    private func stackedScalingLine(of root: YAMLSection) -> Int? {
-        guard let section = try? root.section("parameters") else { return nil }
-        return section.line(of: "lines_beta") ?? section.line(of: "lines_alpha")
+extension RecipeError {
+    static func scalingOfSlices(file: FilePath, line: Int?) -> RecipeError {
+        RecipeError(
+            .unsupported, "lines_alpha and lines_beta go by the depth in a whole model, and the recipe has slices",
+            file: file, line: line, hint: "give lambda a gradient in every slice")
     }
 }
 

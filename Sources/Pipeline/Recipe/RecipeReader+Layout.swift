@@ -30,11 +30,16 @@ extension RecipeReader {
         guard let modules = try root.section("modules"), let key = modules.keys.first else {
             throw root.bad("modules", "is empty")
         }
-        guard modules.keys.count == 1, let module = try modules.section(key.key) else {
+        guard modules.keys.count == 1 else {
             throw RecipeError(
                 .unsupported, "modules with a recipe each are not supported: there are \(modules.keys.count)",
                 file: path, line: root.line(of: "modules"),
                 hint: "list whole checkpoints under models, and give parameters that differ by filter")
+        }
+        guard let module = try modules.section(key.key) else {
+            throw RecipeError(
+                .missingKey, "the module \(key.key.escapingControlCharacters) is empty", file: path, line: key.line,
+                hint: "list what to merge under its models or slices")
         }
         noteUnknownKeys(of: module, known: ["models", "slices", "parameters"], method: method)
         if let both = module.line(of: "slices"), module.node("models") != nil {
@@ -76,7 +81,7 @@ extension RecipeReader {
         var slice = Recipe.Slice(experts: [], parameters: [:], moduleParameters: [:], line: layout.line)
         if method.usesBase, let base { slice.base = Recipe.Source(reference: base, parameters: [:], line: base.line) }
         for node in nodes {
-            let section = try YAMLSection(node, title: "an entry of models", file: path)
+            let section = try YAMLSection(node, title: "an entry of models", file: path, hint: "- model: PATH")
             noteUnknownKeys(
                 of: section, known: ["model", "name", "head", "data", "parameters"], method: method)
             let source = try source(from: section, of: "models", &parameters)
@@ -139,7 +144,8 @@ extension RecipeReader {
             line: section.line)
         let sliceBase = try section.model("base_model") ?? base
         for node in nodes {
-            let section = try YAMLSection(node, title: "an entry of sources", file: path)
+            let section = try YAMLSection(
+                node, title: "an entry of sources", file: path, hint: "- { model: PATH, layer_range: [0, 8] }")
             noteUnknownKeys(of: section, known: ["model", "layer_range", "parameters"], method: method)
             var source = try source(from: section, of: "sources", &parameters)
             source.layers = try layerRange(of: section)

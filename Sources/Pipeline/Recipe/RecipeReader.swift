@@ -30,12 +30,13 @@ struct RecipeReader {
         let common = try parameters.scope(in: root.section("parameters"))
         var layout = try layout(of: root, method: method, base: base, &parameters)
         warnings += parameters.warnings
-        if !method.usesBase, let base {
+        let isScaled = takeBaseForLayerScaling(base, under: method, common: common, in: &layout)
+        if !method.usesBase, !isScaled, let base {
             try decideOnUnusedBase(base, under: method, common: common, isMeasured: resolve != nil, in: &layout)
         }
         try nameModels(of: &layout, namesAreFiles: resolve != nil)
         noteMissingValues(of: layout, method: method, common: common)
-        try check(layout, method: method, base: base, root: root)
+        try check(layout, method: method, root: root, parameters)
 
         let (output, report) = (try root.path("output"), try root.path("report"))
         if let report, report == output { throw root.bad("report", "is the path of the output") }
@@ -45,8 +46,10 @@ struct RecipeReader {
                 line: root.line(of: "resolve"), hint: "resolve with a recipe of its own, and stack the adapted experts")
         }
         return Recipe(
-            path: path, text: text, name: try root.text("name"), mergeMethod: method.name, baseModel: base,
-            models: layout.models, slices: layout.slices, parameters: common, isStacked: layout.isStacked,
+            path: path, text: text, line: root.line, name: try root.text("name"), mergeMethod: method.name,
+            baseModel: base,
+            models: layout.models, slices: layout.slices, parameters: common, parameterLines: parameters.lines,
+            isStacked: layout.isStacked,
             outputDType: try outputDType(of: root), tokenizer: try tokenizer(of: root),
             tokenizerLine: root.line(of: "tokenizer") ?? root.line(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output,
@@ -63,16 +66,20 @@ struct RecipeReader {
         "task_vectors": "task_arithmetic",
     ]
 
+    /// Methods of mergekit 0.1.5 that are not among ours.
+    private static let notOffered = ["arcee_fusion", "ram", "ramplus_tl"]
+
     private func method(of root: YAMLSection) throws(RecipeError) -> MethodInfo {
         guard let name = try root.text("merge_method") else {
             throw RecipeError(
-                .missingKey, "merge_method is missing", file: path, line: root.line(of: "merge_method"),
+                .missingKey, "merge_method is missing", file: path, line: root.line(of: "merge_method") ?? root.line,
                 hint: "untangle merge --list-methods")
         }
         do throws(MergeError) { return try MergeMethods.named(name).info } catch {
             throw RecipeError(
                 error, file: path, line: root.line(of: "merge_method"),
-                hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" })
+                hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" }
+                    ?? (Self.notOffered.contains(name) ? "mergekit has it; here it is not offered" : nil))
         }
     }
 
@@ -106,6 +113,12 @@ struct RecipeReader {
 
     private mutating func tokenizer(of root: YAMLSection) throws(RecipeError) -> Recipe.TokenizerChoice? {
         let short = try tokenizerSource("tokenizer_source", of: root)
+        if let text = root.node("tokenizer")?.scalar, root.node("tokenizer")?.isNull == false {
+            throw RecipeError(
+                .badValue, "tokenizer must be a mapping of keys to values", file: path,
+                line: root.line(of: "tokenizer"),
+                hint: "tokenizer_source: \(text.string.escapingControlCharacters)")
+        }
         guard let section = try root.section("tokenizer") else { return short }
         guard short == nil else {
             throw root.bad("tokenizer", "and tokenizer_source say the same thing; keep one of them")

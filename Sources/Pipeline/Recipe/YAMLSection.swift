@@ -8,24 +8,63 @@ struct YAMLSection {
     /// What the section is called in messages, such as `resolve`.
     let title: String
     let line: Int?
-    private let entries: [(key: String, value: Node, line: Int?)]
+    private typealias Entry = (key: String, value: Node, line: Int?)
+    private let entries: [Entry]
 
-    init(_ node: Node, title: String, file: FilePath) throws(RecipeError) {
+    /// - Parameter hint: what to write where the section is no mapping.
+    init(_ node: Node, title: String, file: FilePath, hint: String? = nil) throws(RecipeError) {
         guard case .mapping(let mapping) = node else {
             throw RecipeError(
-                .badValue, "\(title) must be a mapping of keys to values", file: file, line: node.mark?.line)
+                .badValue, "\(title) must be a mapping of keys to values", file: file, line: node.mark?.line, hint: hint
+            )
         }
-        var entries: [(key: String, value: Node, line: Int?)] = []
-        for (key, value) in mapping {
-            guard let text = key.scalar?.string else {
-                throw RecipeError(.syntax, "a key of \(title) is not a text", file: file, line: key.mark?.line)
-            }
-            entries.append((text, value, key.mark?.line))
-        }
-        self.entries = entries
+        var budget = Self.includedMappingLimit
+        entries = try Self.entries(of: mapping, title: title, file: file, line: node.mark?.line, budget: &budget)
         self.title = title
         self.file = file
         line = node.mark?.line
+    }
+
+    /// How many mappings one section may take in: aliases of aliases could name one of them any number of times.
+    private static let includedMappingLimit = 1000
+
+    /// The entries of a mapping, and behind them those of the mappings under `<<`, whose keys count where there is no such key
+    /// before.
+    private static func entries(
+        of mapping: Node.Mapping, title: String, file: FilePath, line: Int?, budget: inout Int
+    ) throws(RecipeError) -> [Entry] {
+        var entries: [Entry] = []
+        var included: [Node] = []
+        for (key, value) in mapping {
+            guard let scalar = key.scalar else {
+                throw RecipeError(.syntax, "a key of \(title) is not a text", file: file, line: key.mark?.line)
+            }
+            if scalar.string == "<<", scalar.style == .plain {
+                if case .sequence(let list) = value { included += list } else { included.append(value) }
+            } else {
+                entries.append((scalar.string, value, key.mark?.line))
+            }
+        }
+        guard !included.isEmpty else { return entries }
+        var known = Set(entries.map(\.key))
+        for node in included {
+            budget -= 1
+            guard budget >= 0 else {
+                throw RecipeError(
+                    .badValue, "\(title) takes in more than \(includedMappingLimit) mappings with <<", file: file,
+                    line: line)
+            }
+            guard case .mapping(let other) = node else {
+                throw RecipeError(
+                    .badValue, "<< in \(title) takes a mapping, or a list of mappings", file: file,
+                    line: node.mark?.line ?? line)
+            }
+            for entry in try Self.entries(of: other, title: title, file: file, line: line, budget: &budget)
+            where known.insert(entry.key).inserted {
+                entries.append(entry)
+            }
+        }
+        return entries
     }
 
     var keys: [(key: String, line: Int?)] { entries.map { ($0.key, $0.line) } }

@@ -73,6 +73,7 @@ public struct RunPipeline: Sendable {
         guard recipe.output != nil else {
             throw RecipeError(
                 .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
+                line: recipe.line,
                 hint: "say where the merged checkpoint goes with output:")
         }
         try checkOutputs()
@@ -99,7 +100,8 @@ public struct RunPipeline: Sendable {
     private func basePath() throws(RecipeError) -> FilePath {
         guard let base = recipe.baseModel else {
             throw RecipeError(
-                .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path)
+                .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path,
+                line: recipe.line)
         }
         return base.path
     }
@@ -158,7 +160,7 @@ public struct RunPipeline: Sendable {
     private func mergeSignature(_ stores: [FilePath: TensorStore]) throws -> StageSignature {
         try StageSignature(
             settings: "merge 2\n\(recipe.mergeSettings)",
-            files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] })
+            files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] } + recipe.parameterFiles())
     }
 }
 

@@ -19,6 +19,7 @@ extension MergeStage {
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
+        try recipe.checkLayerScaling(settings)
         let (inputs, stores, places) = try recipe.inputs(from: stores)
         let names = recipe.modelNames
         var plans: [MergePlan] = []
@@ -43,10 +44,13 @@ extension MergeStage {
                 }
                 plans.append(plan)
                 for output in plan.outputs { origins.add(output.name, from: cut.sources(of: output.name, places)) }
-            } catch let error as MergeError
-                where recipe.isStacked || (error.reason == .badParameter && settings.isEmpty)
-            {
-                throw RecipeError(error, file: recipe.path, line: slice.line)
+            } catch let error as MergeError {
+                // The recipe is not to blame for what the command line says of a parameter.
+                let isSet =
+                    error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
+                if isSet { throw error }
+                let line = error.parameter.flatMap { recipe.parameterLines[$0] } ?? slice.line
+                throw RecipeError(error, file: recipe.path, line: line)
             }
             firstLayer += cut.layerCount
         }
@@ -132,6 +136,16 @@ private struct SliceCut {
 }
 
 extension Recipe {
+    /// Whether the command line asks for a scaling by depth that the recipe was not read for.
+    fileprivate func checkLayerScaling(_ settings: [String: ParameterValue]) throws(RecipeError) {
+        guard let name = MergeMethods.commonParameters.map(\.name).first(where: { settings[$0] != nil }) else { return }
+        if slices.count > 1 { throw RecipeError.scalingOfSlices(file: path, line: slices[1].line) }
+        guard let baseModel, slices.contains(where: { $0.base == nil }) else { return }
+        throw RecipeError(
+            .unsupported, "\(name) on the command line does not bring the base into a merge with \(mergeMethod)",
+            file: path, line: baseModel.line, hint: "write it under parameters: of the recipe")
+    }
+
     /// The models that are merged, each once, in the order of the recipe.
     var sourcePaths: [FilePath] {
         var seen: Set<FilePath> = []
@@ -168,6 +182,19 @@ extension Recipe {
         var stores: [FilePath: TensorStore] = [:]
         for path in sourcePaths { stores[path] = try open(path) }
         return stores
+    }
+
+    /// The files of the checkpoints that parameters name, such as statistics; those that cannot be read left out, which the plan
+    /// refuses.
+    func parameterFiles() -> [FilePath] {
+        guard let method = try? MergeMethods.named(mergeMethod).info else { return [] }
+        let scopes =
+            [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
+        let names = method.parameters.filter { $0.kind == .path }.map(\.name)
+        return scopes.flatMap { scope in names.compactMap { scope[$0]?.constant } }.flatMap { value -> [FilePath] in
+            guard case .text(let path) = value, !path.isEmpty else { return [] }
+            return (try? TensorStore(opening: FilePath(path)).reader.files) ?? []
+        }
     }
 
     /// A text that differs whenever the merge would compute something else, paths left out.
