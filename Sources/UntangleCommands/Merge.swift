@@ -128,7 +128,8 @@ struct Merge: ToolCommand {
             try session.print(
                 "\(target.escapingControlCharacters): \(stage.plan.outputs.count.grouped) tensors, "
                     + "\(summary.parameterCount.grouped) parameters merged with \(stage.plan.method.name), "
-                    + "\(ByteSize(written.byteCount)) in \(duration.readable)\n" + (folder?.text ?? ""))
+                    + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)\n"
+                    + (folder?.text ?? ""))
         }
         return .done
     }
@@ -191,6 +192,8 @@ struct Merge: ToolCommand {
             "nan": .integer(report.nanCount),
             "inf": .integer(report.infinityCount),
             "warnings": .strings(warnings),
+            "memory_bytes": .integer(plan.summary.workingByteCount),
+            "memory_limit_bytes": plan.summary.memoryLimit.map { .integer($0) } ?? .null,
             "seconds": .number(duration.seconds),
         ]
     }

@@ -39,13 +39,19 @@ import Testing
         #expect(
             document.keys == [
                 "output", "files", "bytes", "method", "tensors", "parameters", "notes", "overflows", "nan", "inf",
-                "warnings", "seconds",
+                "warnings", "memory_bytes", "memory_limit_bytes", "seconds",
             ])
         #expect(document["method"].string == "ties")
         #expect(document["tensors"].int == 30)
         #expect(document["files"].items.map(\.string) == ["m.safetensors"])
         #expect(document["bytes"].int == (try tool.data("m.safetensors").count))
         #expect(try tool.run("inspect", "m.safetensors").output.contains("ties"))
+    }
+
+    @Test func saysWhatMemoryItTook() throws {
+        let outcome = try merge("ties", ["--output", "m.safetensors", "--memory", "512M"])
+        #expect(outcome.output.contains("working memory at most"))
+        #expect(outcome.output.contains("of 512 MiB allowed"))
     }
 
     @Test func aDryRunWritesNothing() throws {

@@ -23,8 +23,7 @@ extension StackedMerge {
             table.append(["disk space needed", "\(ByteSize(space.neededByteCount))"])
             table.append(["disk space free", space.freeByteCount.map { "\(ByteSize($0))" } ?? "unknown"])
         }
-        let limit = summary.memoryLimit.map { " of \(ByteSize($0)) allowed" } ?? ""
-        table.append(["working memory at most", "\(ByteSize(summary.workingByteCount))\(limit)"])
+        table.append(["working memory at most", summary.memoryText])
         table.append(["threads", summary.threads.grouped])
         var warnings = summary.warnings
         if let space, !space.isEnough { warnings.append("the disk has too little room") }
@@ -139,5 +138,12 @@ extension ParameterValue {
         case .text(let text): .string(text)
         case .list(let values): .array(values.map(\.json))
         }
+    }
+}
+
+extension MergeSummary {
+    /// The most working memory, and what is allowed.
+    var memoryText: String {
+        "\(ByteSize(workingByteCount))" + (memoryLimit.map { " of \(ByteSize($0)) allowed" } ?? "")
     }
 }
