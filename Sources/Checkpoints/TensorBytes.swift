@@ -24,6 +24,14 @@ public final class TensorBytes: Sendable {
 
     public var count: Int { buffer.count }
 
+    /// Drops the pages of a range from this process when the bytes are mapped; they stay valid, and in the page cache.
+    package func doneWith(_ range: Range<Int>) {
+        guard let file = owner as? MappedFile, let start = buffer.baseAddress, let origin = file.bytes.baseAddress
+        else { return }
+        let offset = start - origin
+        file.doneWith(offset + range.lowerBound..<offset + range.upperBound)
+    }
+
     /// Calls `body` with the bytes; the pointer must not outlive the call.
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         try withExtendedLifetime(owner) { try body(buffer) }

@@ -67,17 +67,23 @@ public struct MagnitudeBracket: Sendable {
     /// Adds values to a tally.
     @inlinable
     public func tally<T: ElementwiseScalar>(_ values: UnsafePointer<T>, count: Int, into tally: inout Tally) {
-        withUnsafeTemporaryAllocation(byteCount: 512, alignment: 8) { memory in
-            let marks = memory.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        let capacity = 512
+        withUnsafeTemporaryAllocation(byteCount: 5 * capacity, alignment: 8) { memory in
+            let marks = memory.baseAddress!
+            let keys = (marks + capacity).assumingMemoryBound(to: UInt32.self)
             var start = 0
             while start < count {
-                let length = min(512, count &- start)
-                let (larger, equal) = T.mark(values + start, count: length, inside: self, marks)
+                let length = min(capacity, count &- start)
+                let (larger, equal) = T.mark(
+                    values + start, count: length, inside: self, marks.assumingMemoryBound(to: UInt8.self))
                 tally.largerCount &+= larger
                 tally.pivotCount &+= equal
-                forEachMark(memory.baseAddress!, count: length) { place in
-                    tally.listed.append(values[start &+ place].magnitudeKey)
+                var listedCount = 0
+                forEachMark(marks, count: length) { place in
+                    keys[listedCount] = values[start &+ place].magnitudeKey
+                    listedCount &+= 1
                 }
+                tally.listed.append(contentsOf: UnsafeBufferPointer(start: keys, count: listedCount))
                 start &+= length
             }
         }

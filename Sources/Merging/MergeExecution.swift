@@ -58,7 +58,9 @@ struct MergeExecution: Sendable {
             try forEachChunk(of: surveyed) { tensor, chunk in
                 tensor.planned.elementwiseRule?.survey?.observe(chunk, pass: pass)
             }
-            for tensor in surveyed { tensor.planned.elementwiseRule?.survey?.finish(pass: pass) }
+            parallelChunks(count: surveyed.count, threads: plan.budget.threads) { [surveyed] place in
+                surveyed[place].planned.elementwiseRule?.survey?.finish(pass: pass)
+            }
         }
         try forEachChunk(of: tensors) { tensor, chunk in
             guard let rule = tensor.planned.elementwiseRule else { return }
@@ -67,6 +69,7 @@ struct MergeExecution: Sendable {
             } else {
                 try merge(chunk, of: tensor.planned, in: Float.self) { rule.merge($0) }
             }
+            tensor.doneWith(chunk)
         }
         for tensor in tensors { tensor.planned.elementwiseRule?.survey?.release() }
     }

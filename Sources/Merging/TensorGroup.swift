@@ -69,6 +69,14 @@ final class LoadedTensor: Sendable {
     /// The number of chunks; 0 for a tensor without elements.
     var chunkCount: Int { (planned.output.elementCount + MergeChunk.capacity - 1) / MergeChunk.capacity }
 
+    /// Gives up the pages of a chunk that is not read again, which at the end would take as long and keep one core busy.
+    func doneWith(_ chunk: MergeChunk) {
+        for (owner, dtype) in zip(owners, planned.dtypes) {
+            let width = dtype.bitWidth / 8
+            owner.doneWith(chunk.range.lowerBound * width..<chunk.range.upperBound * width)
+        }
+    }
+
     func withChunk<R>(_ number: Int, _ body: (MergeChunk) throws -> R) rethrows -> R {
         let start = number * MergeChunk.capacity
         let range = start..<min(start + MergeChunk.capacity, planned.output.elementCount)
