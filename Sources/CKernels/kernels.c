@@ -67,6 +67,15 @@ WIDE int untangle_subtract(const float *base, float *x, size_t count) {
     return top >> 31;
 }
 
+WIDE void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t z = state + (first + i * step + 1) * 0x9E3779B97F4A7C15u;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        numbers[i] = (z ^ (z >> 31)) >> 11;
+    }
+}
+
 WIDE void untangle_mark_keys(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper,
                              uint8_t *marks, size_t *larger, size_t *equal) {
     uint32_t below = 0, same = 0;

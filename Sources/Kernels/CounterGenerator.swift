@@ -1,3 +1,4 @@
+import CKernels
 import Glibc
 
 /// Random numbers by position: the same seed, stream and counter give the same number in any order of work.
@@ -23,9 +24,12 @@ public struct CounterGenerator: Sendable, Hashable {
     @inlinable
     public func uniform(_ counter: UInt64) -> Double { (Double(bits(counter) >> 11) + 0.5) * 0x1p-53 }
 
-    /// The 53 bits k that `uniform` makes (k + 1/2) / 2^53 of, to be compared with a `limit`.
-    @inlinable
-    public func number(_ counter: UInt64) -> UInt64 { bits(counter) >> 11 }
+    /// The 53 bits k that `uniform` makes (k + 1/2) / 2^53 of, to be compared with a `limit`, for counters at equal steps.
+    ///
+    /// - Parameter numbers: room for `count`.
+    public func numbers(from first: UInt64, step: UInt64, count: Int, into numbers: UnsafeMutablePointer<UInt64>) {
+        untangle_random_numbers(origin, first, step, count, numbers)
+    }
 
     /// The least number that is not below a probability.
     public static func limit(of probability: Double) -> UInt64 {

@@ -22,6 +22,9 @@ int untangle_has_non_finite(const float *x, size_t count);
 /* x = x - base. Returns whether NaN or an infinity was among x. */
 int untangle_subtract(const float *base, float *x, size_t count);
 
+/* Random numbers of 53 bits: those of the counters `first`, `first` + `step` and so on of splitmix64 from a state. */
+void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers);
+
 /* For magnitude keys, the bits without the sign: counts those from `upper` on and those that equal `pivot`, and sets a
    mark to 1 for the others above `lower` and below `upper`, to 0 elsewhere. Bounds are below 2^31 or, for `upper`, just
    that; `lower` may be 2^32 - 1, which stands for -1. */

@@ -65,9 +65,10 @@ struct RandomMask: EntryMask {
         guard density < 1 else { return }
         let generator = generators[expert]
         let limit = CounterGenerator.limit(of: density)
-        for i in 0..<count {
-            let number = generator.number(UInt64(truncatingIfNeeded: start &+ i))
-            values[i] = values[i].masked(by: CounterGenerator.isBelow(number, limit))
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: mergeBlockCapacity) { numbers in
+            let numbers = numbers.baseAddress!
+            generator.numbers(from: UInt64(start), step: 1, count: count, into: numbers)
+            for i in 0..<count { values[i] = values[i].masked(by: CounterGenerator.isBelow(numbers[i], limit)) }
         }
     }
 }

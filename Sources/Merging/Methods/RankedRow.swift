@@ -13,6 +13,7 @@ struct RankedRow: ~Copyable {
     /// By rank, where p lies among random numbers of 53 bits.
     private let limits: [UInt64]
     private var keys: [UInt32]
+    private var numbers: [UInt64]
     private var bins: [UInt16]
     private var counts: [UInt32]
     /// For each bin the limits of its first and of its last rank.
@@ -30,6 +31,7 @@ struct RankedRow: ~Copyable {
         }
         binCount = Self.binCount(length: length)
         keys = Array(repeating: 0, count: length)
+        numbers = Array(repeating: 0, count: length)
         bins = Array(repeating: 0, count: length)
         counts = Array(repeating: 0, count: binCount)
         edges = Array(repeating: (0, 0), count: binCount)
@@ -42,7 +44,7 @@ struct RankedRow: ~Copyable {
     }
 
     static func byteCount(length: Int) -> Int {
-        14 * length + 20 * binCount(length: length) + RankingOrder.byteCount(capacity: length)
+        22 * length + 20 * binCount(length: length) + RankingOrder.byteCount(capacity: length)
     }
 
     /// Sets the bits of the entries that stay.
@@ -62,12 +64,14 @@ struct RankedRow: ~Copyable {
                 top = max(top, key)
             }
         }
-        let numbers = RandomNumbers(generator: generator, index: index, stride: stride)
+        numbers.withUnsafeMutableBufferPointer {
+            generator.numbers(from: UInt64(index), step: UInt64(stride), count: length, into: $0.baseAddress!)
+        }
         var row = BitRow(bits, first: index - origin, stride: stride)
         if fillBins(top: top) {
-            drawByBin(numbers, into: &row)
+            drawByBin(into: &row)
         } else {
-            drawByOrder(numbers, into: &row)
+            drawByOrder(into: &row)
         }
         row.flush()
     }
@@ -101,7 +105,7 @@ struct RankedRow: ~Copyable {
         return true
     }
 
-    private func drawByBin(_ numbers: RandomNumbers, into row: inout BitRow) {
+    private func drawByBin(into row: inout BitRow) {
         edges.withUnsafeBufferPointer { edges in
             bins.withUnsafeBufferPointer { bins in
                 for place in 0..<bins.count {
@@ -131,23 +135,13 @@ struct RankedRow: ~Copyable {
         }
     }
 
-    private mutating func drawByOrder(_ numbers: RandomNumbers, into row: inout BitRow) {
+    private mutating func drawByOrder(into row: inout BitRow) {
         if order == nil { order = RankingOrder(capacity: length) }
         order?.sort(keys)
         // From here on the keys are ranks.
         for rank in 0..<length { keys[order?[rank] ?? 0] = UInt32(truncatingIfNeeded: rank) }
         for place in 0..<length { row.append(CounterGenerator.isBelow(numbers[place], limits[Int(keys[place])])) }
     }
-}
-
-/// The random numbers of a row's entries.
-private struct RandomNumbers {
-    let generator: CounterGenerator
-    let index: Int
-    let stride: Int
-
-    @inline(__always)
-    subscript(place: Int) -> UInt64 { generator.number(UInt64(truncatingIfNeeded: index &+ place &* stride)) }
 }
 
 /// Bits at every `stride`-th place, gathered so that a byte is touched once.
