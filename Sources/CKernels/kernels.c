@@ -58,6 +58,37 @@ WIDE int untangle_has_non_finite(const float *x, size_t count) {
     return top >> 31;
 }
 
+typedef double D __attribute__((vector_size(64), aligned(8), may_alias));
+#define DOUBLES(x) __builtin_convertvector(x, D)
+
+WIDE void untangle_dot_product(const float *x, const float *y, size_t count, double *sums) {
+    D total = {0};
+    for (size_t i = 0; i + lanes <= count; i += lanes)
+        total += DOUBLES(*(const F *)(x + i)) * DOUBLES(*(const F *)(y + i));
+    *(D *)sums = total;
+}
+
+WIDE void untangle_sum_of_squares(const float *x, size_t count, double *sums) {
+    D total = {0};
+    for (size_t i = 0; i + lanes <= count; i += lanes) {
+        D value = DOUBLES(*(const F *)(x + i));
+        total += value * value;
+    }
+    *(D *)sums = total;
+}
+
+WIDE void untangle_sum_of_squares_bf16(const void *source, size_t count, double *sums) {
+    const char *bytes = source;
+    D total = {0};
+    for (size_t i = 0; i + 2 * lanes <= count; i += 2 * lanes) {
+        /* Squares of 8 bits of mantissa are exact in F32. The even ones are the lower halves. */
+        U pairs = *(const U *)(bytes + 2 * i);
+        F even = (F)(pairs << 16), odd = (F)(pairs & 0xFFFF0000u);
+        total += DOUBLES(even * even + odd * odd);
+    }
+    *(D *)sums = total;
+}
+
 WIDE int untangle_subtract(const float *base, float *x, size_t count) {
     uint32_t top = 0;
     for (size_t i = 0; i < count; i++) {

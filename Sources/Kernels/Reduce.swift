@@ -2,27 +2,44 @@
 //
 // Safety: every pointer is valid for `count` elements.
 
+import CKernels
+
 /// Σ x_i y_i
 public func dotProduct(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count: Int) -> Double {
-    var sums = SIMD8<Double>()
-    let whole = count & ~7
-    var i = 0
-    while i < whole {
-        let a = UnsafeRawPointer(x + i).loadUnaligned(as: SIMD8<Float>.self)
-        let b = UnsafeRawPointer(y + i).loadUnaligned(as: SIMD8<Float>.self)
-        sums += SIMD8<Double>(a) * SIMD8<Double>(b)
-        i &+= 8
-    }
     var rest = 0.0
-    while i < count {
-        rest += Double(x[i]) * Double(y[i])
-        i &+= 1
-    }
-    return sums.sum() + rest
+    for i in (count & ~7)..<count { rest += Double(x[i]) * Double(y[i]) }
+    return eightSums { untangle_dot_product(x, y, count, $0) } + rest
 }
 
 /// Σ x_i²
-public func sumOfSquares(_ x: UnsafePointer<Float>, count: Int) -> Double { dotProduct(x, x, count: count) }
+public func sumOfSquares(_ x: UnsafePointer<Float>, count: Int) -> Double {
+    var rest = 0.0
+    for i in (count & ~7)..<count { rest += Double(x[i]) * Double(x[i]) }
+    return eightSums { untangle_sum_of_squares(x, count, $0) } + rest
+}
+
+/// Σ x_i² of numbers stored as BF16, at any address, to seven digits.
+///
+/// - Returns: nil when squares may leave the range of F32, and for NaN and infinities.
+public func sumOfSquares(bfloats bytes: UnsafeRawBufferPointer) -> Double? {
+    let count = bytes.count / 2
+    guard count > 0 else { return 0 }
+    var rest = 0.0
+    for i in (count & ~15)..<count {
+        let half = bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
+        let value = Double(Float(bitPattern: UInt32(half) << 16))
+        rest += value * value
+    }
+    let sum = eightSums { untangle_sum_of_squares_bf16(bytes.baseAddress, count, $0) } + rest
+    // What squares lose below the normal numbers is no digit of this sum.
+    return sum.isFinite && sum > Double(count) * 0x1p-100 ? sum : nil
+}
+
+private func eightSums(_ fill: (UnsafeMutablePointer<Double>) -> Void) -> Double {
+    var sums = SIMD8<Double>()
+    withUnsafeMutableBytes(of: &sums) { fill($0.baseAddress!.assumingMemoryBound(to: Double.self)) }
+    return sums.sum()
+}
 
 /// Σ x_i
 public func sum(_ x: UnsafePointer<Double>, count: Int) -> Double {

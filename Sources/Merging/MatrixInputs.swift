@@ -22,34 +22,34 @@ struct MatrixInputs {
     let experts: [MergeSource]
 
     /// The task vector of an expert, θ_i − θ₀.
-    func readTaskVector(of expert: Int, into result: FloatMatrix) {
-        result.elements.values.update(repeating: 0)
-        addTaskVector(of: expert, to: result)
-    }
+    func readTaskVector(of expert: Int, into result: FloatMatrix) { readSum(of: expert..<expert + 1, into: result) }
 
-    /// Adds the task vector of an expert to a matrix.
-    func addTaskVector(of expert: Int, to result: FloatMatrix) {
-        if base.dtype == .f64 || experts[expert].dtype == .f64 {
-            addTaskVector(of: expert, to: result, in: Double.self)
+    /// The sum of all task vectors.
+    func readTaskVectorSum(into result: FloatMatrix) { readSum(of: experts.indices, into: result) }
+
+    private func readSum(of range: Range<Int>, into result: FloatMatrix) {
+        if base.dtype == .f64 || experts[range].contains(where: { $0.dtype == .f64 }) {
+            readSum(of: range, into: result, in: Double.self)
         } else {
-            addTaskVector(of: expert, to: result, in: Float.self)
+            readSum(of: range, into: result, in: Float.self)
         }
     }
 
-    /// - Parameter scalar: what the difference is taken in, before it is rounded to F32.
-    private func addTaskVector<T: ElementwiseScalar>(of expert: Int, to result: FloatMatrix, in scalar: T.Type) {
+    /// - Parameter scalar: what differences are taken in, before they are rounded to F32.
+    private func readSum<T: ElementwiseScalar>(of range: Range<Int>, into result: FloatMatrix, in scalar: T.Type) {
         withUnsafeTemporaryAllocation(of: T.self, capacity: 2 * mergeBlockCapacity) { memory in
             let values = memory.baseAddress!
             let baseValues = values + mergeBlockCapacity
-            var offset = 0
-            while offset < rows * columns {
-                let count = min(mergeBlockCapacity, rows * columns - offset)
-                experts[expert].read(from: offset, count: count, into: values)
-                base.read(from: offset, count: count, into: baseValues)
-                subtract(baseValues, from: values, count: count)
-                let target = result.elements.pointer + offset
-                for i in 0..<count { target[i] += Float(values[i]) }
-                offset += count
+            for start in stride(from: 0, to: rows * columns, by: mergeBlockCapacity) {
+                let count = min(mergeBlockCapacity, rows * columns - start)
+                let target = result.elements.pointer + start
+                target.update(repeating: 0, count: count)
+                base.read(from: start, count: count, into: baseValues)
+                for expert in experts[range] {
+                    expert.read(from: start, count: count, into: values)
+                    subtract(baseValues, from: values, count: count)
+                    for i in 0..<count { target[i] += Float(values[i]) }
+                }
             }
         }
     }

@@ -7,31 +7,46 @@ public final class AlignedBuffer: @unchecked Sendable {
     public let byteCount: Int
     // Safety: freed or unmapped in deinit only; every view is bounded by byteCount.
     public let address: UnsafeMutableRawPointer
-    private let isMapped: Bool
+    /// What the system mapped for it, if it did.
+    private let mapping: UnsafeMutableRawBufferPointer?
     /// From here on zeroed memory is mapped.
     private static let mappedByteCount = 1 << 20
+    private static let hugePage = 2 << 20
+    /// From here on huge pages are worth their alignment.
+    private static let hugeByteCount = 2 * hugePage
 
     /// - Parameter isZeroed: false leaves the contents undefined, for buffers that are filled before they are read.
     /// - Throws: `IOError` `io.memory` when the system has no room.
     public init(byteCount: Int, alignment: Int = 64, isZeroed: Bool = true) throws(IOError) {
-        isMapped = isZeroed && byteCount >= Self.mappedByteCount && alignment <= 4096  // the smallest page
-        guard let raw = isMapped ? Self.map(byteCount) : Self.allocate(byteCount, alignment: alignment) else {
-            throw IOError(
-                code: "io.memory", message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
+        func failure() -> IOError {
+            IOError(code: "io.memory", message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
         }
-        if isZeroed, !isMapped { memset(raw, 0, byteCount) }
         self.byteCount = byteCount
-        address = raw
+        if isZeroed, byteCount >= Self.mappedByteCount, alignment <= 4096 {  // the smallest page
+            guard let mapping = Self.map(byteCount), let start = mapping.baseAddress else { throw failure() }
+            self.mapping = mapping
+            address = mapping.count == byteCount ? start : start.alignedUp(toMultipleOf: Self.hugePage)
+            // One fault for 2 MiB instead of 512, where the kernel gives what it is asked for.
+            if mapping.count > byteCount { madvise(address, byteCount, MADV_HUGEPAGE) }
+        } else {
+            guard let raw = Self.allocate(byteCount, alignment: alignment) else { throw failure() }
+            mapping = nil
+            if isZeroed { memset(raw, 0, byteCount) }
+            address = raw
+        }
     }
 
     deinit {
-        if isMapped { munmap(address, byteCount) } else { free(address) }
+        if let mapping { munmap(mapping.baseAddress, mapping.count) } else { free(address) }
     }
 
     /// Zeroed memory that goes back to the system when it is released; `free` keeps blocks of up to 32 MiB, for each thread.
-    private static func map(_ byteCount: Int) -> UnsafeMutableRawPointer? {
-        let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        return address == MAP_FAILED ? nil : address
+    ///
+    /// Large memory is mapped with room to align it to huge pages; what is not touched takes no memory.
+    private static func map(_ byteCount: Int) -> UnsafeMutableRawBufferPointer? {
+        let room = byteCount >= hugeByteCount && byteCount < Int.max - hugePage ? hugePage : 0
+        let start = mmap(nil, byteCount + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return start == MAP_FAILED ? nil : UnsafeMutableRawBufferPointer(start: start, count: byteCount + room)
     }
 
     private static func allocate(_ byteCount: Int, alignment: Int) -> UnsafeMutableRawPointer? {

@@ -18,6 +18,23 @@ import Testing
         #expect(found == (wide.min() ?? .infinity, wide.max() ?? -.infinity))
     }
 
+    @Test("squares of BF16 at any address", arguments: [1, 15, 16, 17, 4096])
+    func squaresOfBFloats(count: Int) throws {
+        // Squares of up to 100, whose sums are exact in F32.
+        let x = (0..<count).map { Float(($0 * 37) % 21 - 10) }
+        func sum(_ x: [Float]) -> Double? {
+            var bytes: [UInt8] = [0xFF]
+            for value in x { withUnsafeBytes(of: value) { bytes += $0[2...] } }
+            return bytes.withUnsafeBytes { sumOfSquares(bfloats: UnsafeRawBufferPointer(rebasing: $0[1...])) }
+        }
+        #expect(sum(x) == x.reduce(0) { $0 + Double($1) * Double($1) })
+        #expect((sum(x.map { $0 * 0x1p70 }) == nil) == (count >= 16))
+        #expect(sum(x.map { $0 * 0x1p-70 }) == nil)
+        #expect(sum(x + [.nan]) == nil)
+        #expect(sum(x + [.infinity]) == nil)
+        #expect(sum([]) == 0)
+    }
+
     @Test("non-finite numbers are told apart wherever they are", arguments: [0, 3, 8, 30])
     func nonFinite(place: Int) {
         var values = [Float](repeating: .greatestFiniteMagnitude, count: 31)

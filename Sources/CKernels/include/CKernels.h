@@ -19,6 +19,14 @@ size_t untangle_round_bf16(const float *source, size_t count, void *destination)
 /* Whether NaN or an infinity is among the numbers. */
 int untangle_has_non_finite(const float *x, size_t count);
 
+/* Eight sums in F64, whose sum is that of the products: the entries are dealt out in turn. Those after the last whole
+   eight are left out. */
+void untangle_dot_product(const float *x, const float *y, size_t count, double *sums);
+void untangle_sum_of_squares(const float *x, size_t count, double *sums);
+
+/* The same for BF16, squares and sums of two squares rounded to F32; those after the last whole sixteen are left out. */
+void untangle_sum_of_squares_bf16(const void *source, size_t count, double *sums);
+
 /* x = x - base. Returns whether NaN or an infinity was among x. */
 int untangle_subtract(const float *base, float *x, size_t count);
 

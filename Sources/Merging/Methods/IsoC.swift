@@ -29,8 +29,7 @@ struct IsotropicSum: MatrixRule {
     }
 
     func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
-        inputs.readTaskVector(of: 0, into: result)
-        for expert in inputs.experts.indices.dropFirst() { inputs.addTaskVector(of: expert, to: result) }
+        inputs.readTaskVectorSum(into: result)
         let rank = try flattenSpectrum(result.elements, rows: inputs.rows, columns: inputs.columns, scaledBy: lambda)
         let full = min(inputs.rows, inputs.columns)
         // A matrix that nobody changed is nothing to remark on.

@@ -61,8 +61,7 @@ struct IsotropicSubspaces: MatrixRule {
         let share = shares(rows: rows, columns: columns, expertCount: experts)
         var cut: [String] = []
 
-        inputs.readTaskVector(of: 0, into: result)
-        for expert in 1..<max(experts, 1) { inputs.addTaskVector(of: expert, to: result) }
+        inputs.readTaskVectorSum(into: result)
         let sum = try SingularValueDecomposition(destroying: result.elements, rows: rows, columns: columns)
         let common = min(share.common, sum.numericalRank)
         if common < share.common { cut.append("\(common) of \(share.common) for the common space") }
