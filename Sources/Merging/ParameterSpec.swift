@@ -52,7 +52,9 @@ public struct ParameterSpec: Sendable, Hashable {
     package func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
         switch (kind, value) {
         case (.number, .number(let number)):
-            guard number.isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
+            // Beyond F32 a factor is infinite in most arithmetic.
+            let isFinite = abs(number) <= Double(Float.greatestFiniteMagnitude)
+            guard isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
             return value
         case (.wholeNumber, .number(let number)):
             guard Int(exactly: number) != nil, range?.contains(number) ?? true else { throw refusal(of: value) }

@@ -19,32 +19,11 @@ import Testing
         ])
     }
 
-    static let names = ["linear", "average", "task_arithmetic", "ties", "tsv_m", "iso_c"]
-    static let taskVectorMethods = ["task_arithmetic", "ties", "tsv_m", "iso_c"]
-
-    @Test("experts equal to the base give the base back, bit for bit", arguments: taskVectorMethods)
-    func zeroTaskVectors(method: String) throws {
-        let base = try model(seed: 2)
-        let merged = try merge(method, base: base, [base, base, base])
-        #expect(try merged.store.allBytes() == base.allBytes())
-        #expect(merged.report.warnings.allSatisfy { $0.contains("rank") })
-    }
-
-    @Test("a single expert comes back", arguments: ["linear", "average", "task_arithmetic", "ties", "tsv_m"])
-    func singleExpert(method: String) throws {
-        let expert = try model(seed: 3)
-        let merged = try merge(method, base: try model(seed: 2, scale: 0), [expert])
-        for (name, difference) in try differences(merged.store, expert) { #expect(difference < 2e-7, "\(name)") }
-    }
-
-    @Test("the same expert several times gives it back", arguments: ["linear", "average", "ties"])
-    func sameExpert(method: String) throws {
-        let expert = try model(seed: 3)
-        let merged = try merge(method, base: try model(seed: 2, scale: 0), [expert, expert, expert])
-        for (name, difference) in try differences(merged.store, expert) { #expect(difference < 2e-7, "\(name)") }
-        let brain = try model(seed: 3, dtype: .bf16)
-        let average = try merge("average", base: nil, [brain, brain, brain])
-        #expect(try average.store.allBytes() == brain.allBytes())
+    @Test("the average of one model in BF16 several times has its bytes")
+    func sameExpert() throws {
+        let expert = try model(seed: 3, dtype: .bf16)
+        let average = try merge("average", base: nil, [expert, expert, expert])
+        #expect(try average.store.allBytes() == expert.allBytes())
     }
 
     @Test("TSV-M of the same expert twice keeps its strongest half")
@@ -60,31 +39,6 @@ import Testing
         expected[0] = 4
         expected[5] = 3
         for (a, b) in zip(merged, expected) { #expect(abs(a - b) < 1e-5) }
-    }
-
-    @Test("the order of the experts does not matter", arguments: names)
-    func permutation(method: String) throws {
-        let base = try model(seed: 2, scale: 0)
-        let experts = try (3...5).map { try model(seed: $0) }
-        let one = try merge(method, base: base, experts).store
-        let other = try merge(method, base: base, [experts[2], experts[0], experts[1]]).store
-        for (name, difference) in try differences(one, other) { #expect(difference < 1e-6, "\(name)") }
-    }
-
-    @Test("lambda scales the merged task vector", arguments: taskVectorMethods)
-    func lambda(method: String) throws {
-        let base = try model(seed: 2, scale: 0)
-        let experts = try (3...4).map { try model(seed: $0) }
-        let whole = try merge(method, base: base, experts).store
-        let half = try merge(method, base: base, experts, MergeParameters(["lambda": .number(0.5)])).store
-        for name in ["wide", "tall", "bias", "scalar", "kernel"] as [TensorName] {
-            let origin = try base.values(name)
-            let (a, b) = (try half.values(name), try whole.values(name))
-            for i in origin.indices {
-                let (moved, movedTwice) = (a[i] - origin[i], b[i] - origin[i])
-                #expect(abs(2 * moved - movedTwice) < 1e-6)
-            }
-        }
     }
 
     @Test("Iso-C of one expert has its nuclear norm and a flat spectrum")

@@ -96,6 +96,55 @@ import Testing
         for (a, b) in zip(selected, [4.0, 0, 6, 7]) { #expect(abs(a - b) < 1e-6) }
     }
 
+    @Test("SCE counts its share in F32, as PyTorch does")
+    func sceShare() throws {
+        // Of 100 entries that vary 0.29 are 29, which in F64 are 28.99999.
+        let experts = [(1...100).map { Double($0) }, (1...100).map { -Double($0) / 2 }]
+        let zeros = [Double](repeating: 0, count: 100)
+        let merged = try values("sce", base: zeros, experts, ["select_topk": .number(0.29)])
+        #expect(merged.indices.filter { merged[$0] != 0 } == Array(71..<100))
+    }
+
+    @Test("WUDI of very small and very large task vectors", arguments: [1e-25, 1e-5, 1e20])
+    func wudiScales(scale: Double) throws {
+        let experts = [[1.0, 2, -2, 1], [0.5, -1, 1, 1]].map { $0.map { $0 * scale } }
+        let merged = try values(
+            "wudi", base: [0, 0, 0, 0], experts, shape: [2, 2],
+            ["iterations": .number(20), "learning_rate": .number(0)])
+        for (i, value) in merged.enumerated() {
+            let sum = experts[0][i] + experts[1][i]
+            #expect(abs(value - sum) <= 1e-6 * scale)
+        }
+        let moved = try values("wudi", base: [0, 0, 0, 0], experts, shape: [2, 2], ["iterations": .number(20)])
+        #expect(!moved.contains { !$0.isFinite })
+    }
+
+    @Test("equal infinities stay, as in attention masks", arguments: MergeMethods.all.map(\.info.name))
+    func equalInfinities(name: String) throws {
+        let info = try MergeMethods.named(name).info
+        guard !info.parameters.contains(where: { $0.isRequired }) else { return }
+        let count = min(max(2, info.expertCounts.lowerBound), info.expertCounts.upperBound)
+        let mask: [Double] = [1, -.infinity, .infinity, 2]
+        let merged = try values(name, base: info.usesBase ? mask : nil, Array(repeating: mask, count: count))
+        #expect(merged[1] == -.infinity && merged[2] == .infinity)
+        #expect(merged[0].isFinite && merged[3].isFinite)
+    }
+
+    @Test("others=base copies the base, whatever the experts hold")
+    func othersBase() throws {
+        let merged = try values(
+            "iso_c", base: [1, -0.0, 3], [[.nan, 1, .infinity]], ["others": .text("base")])
+        #expect(merged == [1, 0, 3] && merged[1].sign == .minus)
+    }
+
+    @Test("numbers that F32 does not hold are refused")
+    func hugeWeight() throws {
+        let error = try #require(throws: MergeError.self) {
+            _ = try values("linear", [[1, 2]], ["weight": .number(1e40)])
+        }
+        #expect(error.code == "merge.bad_parameter")
+    }
+
     @Test("WUDI's closed form leaves experts of separate inputs alone, and its steps move towards it")
     func wudi() throws {
         // Experts that read different columns do not interfere: the sum is the minimum.

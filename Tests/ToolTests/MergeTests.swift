@@ -126,6 +126,35 @@ import Testing
         }
     }
 
+    /// The column of passes in `docs/methods/README.md` is what `--dry-run` counts.
+    @Test func saysHowOftenInputsAreRead() throws {
+        let index = Fixtures.folder.removingLastComponent().appending("docs/methods/README.md")
+        let lines = try String(contentsOfFile: index.string, encoding: .utf8).split(separator: "\n")
+        for method in try tool.run("merge", "--list-methods", "--json").json()["methods"].items {
+            let name = method["name"].string ?? "?"
+            let parameters = method["parameters"].items.compactMap { $0["name"].string }
+            guard !parameters.contains("statistics") else { continue }
+            func passes(_ settings: String...) throws -> Int? {
+                let count = min(method["experts"]["maximum"].int ?? 3, 3)
+                let experts = (experts + experts).prefix(count)
+                let run = try tool.run(
+                    [
+                        "merge", "--method", name, "--base", TinySuite.base, "--dry-run", "--json", "--output",
+                        "unused.npz",
+                    ]
+                        + settings.flatMap { ["--set", $0] } + experts)
+                return try run.json()["passes"].int
+            }
+            let row = try #require(lines.first { $0.hasPrefix("| [`\(name)`](") })
+            let numbers =
+                row.split(separator: "|").last { $0 != " " }?.split { !$0.isNumber }.compactMap { Int($0) } ?? []
+            #expect(try passes() == numbers.first, "\(name)")
+            if let share = ["density", "select_topk"].first(where: parameters.contains), name != "knots_ties" {
+                #expect(try passes("\(share)=0.4") == numbers.dropFirst().first, "\(name)")
+            }
+        }
+    }
+
     /// A parameter's line in the table of its page.
     private func row(_ parameter: JSONValue) -> String {
         func text(_ number: JSONValue) -> String {

@@ -46,8 +46,10 @@ private struct SphericalMean {
     func coefficients(of vectors: GramMatrix) -> [Double] {
         guard vectors.count > 1 else { return [1] }
         let norms = (0..<vectors.count).map { vectors.norm($0) }
+        // With NaN or infinity in a model there is no direction; the mean keeps them in their entries.
+        guard norms.allSatisfy(\.isFinite) else { return norms.map { _ in 1 / Double(norms.count) } }
         let meanNorm = norms.reduce(0, +) / Double(norms.count)
-        let kept = norms.indices.filter { norms[$0] > tolerance || norms[$0].isNaN }
+        let kept = norms.indices.filter { norms[$0] > tolerance }
         guard !kept.isEmpty else { return norms.map { _ in 0 } }
         let units = unitProducts(of: vectors, kept: kept, norms: norms)
         let mean = iterate(units)

@@ -50,8 +50,9 @@ struct MatrixSelection {
 
     /// What becomes of a tensor that is no matrix.
     func rest(for tensor: TensorDescriptor) throws(MergeError) -> MergeRule {
+        guard rest == .average else { return .elementwise(BaseCopy()) }
         let lambda = try arguments.forTensor(tensor.name).number("lambda")
-        return Self.mean(lambda: rest == .average ? lambda : 0, expertCount: arguments.expertCount)
+        return Self.mean(lambda: lambda, expertCount: arguments.expertCount)
     }
 
     /// θ₀ + λ times the mean task vector.
@@ -60,6 +61,13 @@ struct MatrixSelection {
             TaskVectorSum(
                 weights: Array(repeating: 1, count: expertCount), divisor: Double(expertCount), lambda: lambda))
     }
+}
+
+/// θ₀, bit for bit.
+private struct BaseCopy: ElementwiseRule {
+    func scratchRowCount(expertCount: Int) -> Int { 0 }
+    func merge(_ block: MergeBlock<Float>) { block.readBase(into: block.result) }
+    func merge(_ block: MergeBlock<Double>) { block.readBase(into: block.result) }
 }
 
 extension MergeRemark {

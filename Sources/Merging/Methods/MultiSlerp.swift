@@ -56,6 +56,8 @@ struct MultiSlerp: MergeMethod {
 @Sendable private func meanDirection(of vectors: GramMatrix, weights: [Double], eps: Double) -> [Double] {
     guard vectors.count > 1 else { return [1] }
     let norms = weights.indices.map { vectors.norm($0) }
+    // With NaN or infinity in a model there is no direction; the sum keeps them in their entries.
+    guard norms.allSatisfy(\.isFinite) else { return weights }
     let direction = weights.indices.map { norms[$0] + eps > 0 ? weights[$0] / (norms[$0] + eps) : 0 }
     let length = vectors.norm(of: direction)
     guard !(length < eps || length == 0) else { return weights }

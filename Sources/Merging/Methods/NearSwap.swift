@@ -47,7 +47,9 @@ struct NearnessInterpolation: ElementwiseRule {
             // NaN compares false and stays NaN in the ratio.
             let share = t / (distance < 1e-6 ? 1e-6 : distance)
             let bounded = share > 1 ? 1 : share
-            block.result[i] = bounded * other[i] + (1 - bounded) * base[i]
+            // Equal infinities have no distance.
+            block.result[i] =
+                base[i] == other[i] ? base[i] : bounded * other[i] + (1 - bounded) * base[i]
         }
     }
 }

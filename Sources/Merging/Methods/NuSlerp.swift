@@ -41,14 +41,14 @@ struct NuSlerp: MergeMethod {
                 .taskVectors, expertCount: 2, shape: tensor.shape, elementCount: tensor.elementCount, layout: layout)
             rules.append(
                 .elementwise(
-                    VectorCombination(gram: GramSurvey(vectors) { sphericalWeights(between: $0, t: t) })))
+                    VectorCombination(gram: GramSurvey(vectors) { nuSlerpWeights(between: $0, t: t) })))
         }
         return MergeAssignment(rules: rules)
     }
 }
 
 /// What the two ends of a great circle weigh at a share of the way.
-@Sendable private func sphericalWeights(between ends: GramMatrix, t: Double) -> [Double] {
+@Sendable private func nuSlerpWeights(between ends: GramMatrix, t: Double) -> [Double] {
     let cosine = ends[0, 1] / (max(ends.norm(0), 1e-7) * max(ends.norm(1), 1e-7))
     // Lines along a dimension of length 1 are parallel up to rounding.
     guard 1 - cosine * cosine > 1e-15 else { return [1 - t, t] }

@@ -64,9 +64,10 @@ final class VarianceSelection: MergeSurvey {
     }
 
     private static func search(share: Double, of count: Int, elementCount: Int) -> LargestEntries {
-        LargestEntries(
-            counts: [share < 1 ? Int(Double(count) * share) : nil], elementCount: elementCount,
-            equals: .firstInTensor)
+        // In F32, as a tensor times a number is in PyTorch: of 100 entries 0.29 are 29, in F64 28.
+        let wanted = min(count, Int(Float(count) * Float(share)))
+        return LargestEntries(
+            counts: [share < 1 ? wanted : nil], elementCount: elementCount, equals: .firstInTensor)
     }
 
     private var isSelecting: Bool { share < 1 }

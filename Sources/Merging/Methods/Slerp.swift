@@ -27,14 +27,14 @@ struct Slerp: MergeMethod {
                 layout: .wholeTensor)
             rules.append(
                 .elementwise(
-                    VectorCombination(gram: GramSurvey(vectors) { sphericalWeights(between: $0, t: t) })))
+                    VectorCombination(gram: GramSurvey(vectors) { slerpWeights(between: $0, t: t) })))
         }
         return MergeAssignment(rules: rules)
     }
 }
 
 /// What the two ends of a great circle weigh at a share of the way.
-@Sendable private func sphericalWeights(between ends: GramMatrix, t: Double) -> [Double] {
+@Sendable private func slerpWeights(between ends: GramMatrix, t: Double) -> [Double] {
     func divisor(_ norm: Double) -> Double { norm > 1e-8 ? norm : 1 }
     let cosine = ends[0, 1] / (divisor(ends.norm(0)) * divisor(ends.norm(1)))
     guard abs(cosine) <= 0.9995 else { return [1 - t, t] }

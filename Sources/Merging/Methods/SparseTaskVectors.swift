@@ -197,7 +197,7 @@ struct SparseTaskVectorSum: ElementwiseRule {
 extension SparseTaskVectorSum {
     /// Makes the rules of a method that masks task vectors.
     ///
-    /// The method declares `sparseParameters`, and others that `makeMask` reads.
+    /// The method declares `weight`, `normalize`, `rescale` and `lambda`, and what `makeMask` reads.
     static func assign(
         _ tensors: [TensorDescriptor], arguments: MergeArguments, isElecting: Bool,
         _ makeMask: (TensorDescriptor, MergeArguments) throws(MergeError) -> any EntryMask

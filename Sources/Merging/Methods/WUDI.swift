@@ -72,17 +72,20 @@ struct InterferenceDescent: MatrixRule {
             let square = innerProduct(
                 UnsafePointer(taskVector.elements.pointer), UnsafePointer(taskVector.elements.pointer),
                 count: rows * columns)
-            guard square.isFinite else { throw DecompositionError.notFinite }
-            guard square != 0 else { continue }
-            let values = UnsafePointer(taskVector.elements.pointer)
+            let norm = square.squareRoot()
+            guard Float(norm).isFinite else { throw DecompositionError.notFinite }
+            guard norm != 0 else { continue }
+            let values = taskVector.elements.pointer
+            add(to: result.elements.pointer, scaled: values, by: 1, count: rows * columns)
+            // At unit length, as squares of very small or large numbers leave F32.
+            for i in 0..<rows * columns { values[i] = Float(Double(values[i]) / norm) }
             multiply(
                 columns, columns, rows, .transposed(values, stride: columns), .rows(values, stride: columns),
-                into: own.elements.pointer, stride: columns, alpha: Float(1 / square))
+                into: own.elements.pointer, stride: columns)
             add(to: gram.elements.pointer, scaled: own.elements.pointer, by: 1, count: columns * columns)
             multiply(
                 rows, columns, columns, .rows(values, stride: columns), .rows(own.elements.pointer, stride: columns),
-                into: pull.elements.pointer, stride: columns, accumulate: true)
-            add(to: result.elements.pointer, scaled: values, by: 1, count: rows * columns)
+                into: pull.elements.pointer, stride: columns, accumulate: true, alpha: Float(norm))
         }
         try withExtendedLifetime(own) { try descend(result, gram: gram, pull: pull, gradient: taskVector) }
         let scale = Float(lambda)
