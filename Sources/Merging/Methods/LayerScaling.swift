@@ -7,7 +7,7 @@
 //
 // Not a method but the parameters `lines_alpha` and `lines_beta` of every method, given a base: the scaling comes after the
 // merge. Where there is a `lambda` it is the same as a λ for every tensor, so methods need not know of it; otherwise τ is what
-// the merge has moved the base by. The block is the first part of a name between dots that is a number; the authors take the
+// the merge has moved the base by. The block is the layer of `LayerName`, the first number between dots; the authors take the
 // smallest number of the name, which differs for mixtures of experts.
 
 import Kernels
@@ -35,12 +35,12 @@ struct LayerScaling: MergeMethod {
     }
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let last = tensors.compactMap { blockNumber(of: $0.name) }.max() ?? 0
+        let last = tensors.compactMap { LayerName($0.name)?.number }.max() ?? 0
         var factors: [Double] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
             let (alpha, beta) = (try own.number("lines_alpha"), try own.number("lines_beta"))
-            let depth = last > 0 ? Double(blockNumber(of: tensor.name) ?? 0) / Double(last) : 0
+            let depth = last > 0 ? Double(LayerName(tensor.name)?.number ?? 0) / Double(last) : 0
             factors.append(alpha + beta * depth)
         }
         guard factors.contains(where: { $0 != 1 }) else { return try method.assign(tensors, arguments: arguments) }
@@ -100,12 +100,4 @@ struct ScaledChange: ElementwiseRule {
         let factor = T(factor)
         for i in 0..<block.count { block.result[i] = base[i] + factor * (block.result[i] - base[i]) }
     }
-}
-
-/// The number of the block that a tensor belongs to, by its name.
-func blockNumber(of name: TensorName) -> Int? {
-    name.text.utf8.split(separator: UInt8(ascii: ".")).lazy.compactMap { part -> Int? in
-        guard part.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-        return Int(Substring(part))
-    }.first
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Merging
 import SystemPackage
 import TensorCore
 
@@ -65,12 +66,13 @@ struct ModelConfig: Sendable {
         _ section: [String], from donor: [TensorDescriptor], to outputs: [TensorDescriptor],
         _ editor: inout RewrittenConfig
     ) throws(FormatError) {
-        let (before, after) = (LayerStacks(donor), LayerStacks(outputs))
+        let before = LayerStack.all(in: donor)
+        let after = Dictionary(uniqueKeysWithValues: LayerStack.all(in: outputs).map { ($0.prefix, $0.count) })
         for key in Self.layerCountKeys {
             guard let count = value(at: section + [key])?.int else { continue }
             // The stack of layers that the number speaks of, by its length; a vision tower may have another.
-            let prefixes = before.counts.filter { $0.value == count }.keys
-            let counts = Set(prefixes.compactMap { after.counts[$0] }).subtracting([count])
+            let stacks = before.filter { $0.count == count }
+            let counts = Set(stacks.compactMap { after[$0.prefix] }).subtracting([count])
             guard counts.count == 1, let new = counts.first else { continue }
             try editor.set(section + [key], to: "\(new)")
             if value(at: section + ["layer_types"])?.array?.count == count {
@@ -118,23 +120,6 @@ struct RewrittenConfig {
 
     fileprivate mutating func set(_ path: [String], to literal: String) throws(FormatError) {
         if try editor.set(path, to: literal) { changes.append("\(path.joined(separator: ".")) = \(literal)") }
-    }
-}
-
-/// The stacks of numbered layers among tensors, by what stands before the number.
-struct LayerStacks {
-    /// `model.layers` to 32, and so on: one more than the highest number.
-    private(set) var counts: [String: Int] = [:]
-
-    init(_ tensors: [TensorDescriptor]) {
-        for tensor in tensors {
-            let parts = tensor.name.text.split(separator: ".", omittingEmptySubsequences: false)
-            guard let place = parts.firstIndex(where: { !$0.isEmpty && $0.utf8.allSatisfy { 48...57 ~= $0 } }),
-                let number = Int(parts[place]), number < Int.max
-            else { continue }
-            let prefix = parts[..<place].joined(separator: ".")
-            counts[prefix] = max(counts[prefix] ?? 0, number + 1)
-        }
     }
 }
 
