@@ -45,7 +45,7 @@ let package = Package(
         library("Networks", ["TensorCore", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
-        library("Merging", ["TensorCore", "Kernels", "Checkpoints"]),
+        library("Merging", ["TensorCore", "Kernels", "Checkpoints", "Reporting"]),
         library("Reporting", ["TensorCore"]),
         library(
             "Pipeline",

@@ -1,3 +1,4 @@
+import Reporting
 import TensorCore
 
 /// What a merge will do, for people who ask before it runs.
@@ -59,8 +60,9 @@ public struct MergeSummary: Sendable, Hashable {
                 if let memory, need > memory {
                     throw MergeError(
                         .memory,
-                        "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(need) bytes of working memory, "
-                            + "but \(memory) are allowed", tensor: tensor.output.name, hint: "raise --memory")
+                        "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(ByteSize(need)) of working "
+                            + "memory, but \(ByteSize(memory)) are allowed", tensor: tensor.output.name,
+                        hint: "raise --memory")
                 }
                 matrixBytes.append(need - heldBytes)
             }

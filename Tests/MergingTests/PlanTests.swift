@@ -186,5 +186,6 @@ import Testing
         #expect(error.code == "merge.not_finite" && error.tensor == "a")
         let small = try failure { try merge("iso_c", base: base, [base], memory: 64) }
         #expect(small.code == "merge.memory" && small.tensor == "a" && small.severity == .resources)
+        #expect(small.message.contains("B of working memory, but 64 B are allowed"))
     }
 }
