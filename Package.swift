@@ -75,7 +75,7 @@ let package = Package(
         tests("Kernels", ["TensorCore"]),
         tests("Checkpoints", ["TensorCore"]),
         tests("Analysis", ["TensorCore", "Checkpoints", "Kernels"]),
-        tests("Merging", ["TensorCore", "Checkpoints", "Kernels", filePaths]),
+        tests("Merging", ["TensorCore", "Checkpoints", "Kernels", "Reporting", filePaths]),
         tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
