@@ -45,7 +45,7 @@ let package = Package(
         library("Networks", ["TensorCore", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
-        library("Merging", ["TensorCore", "Kernels", "Checkpoints"]),
+        library("Merging", ["TensorCore", "Kernels", "Checkpoints", "Reporting"]),
         library("Reporting", ["TensorCore"]),
         library(
             "Pipeline",
@@ -75,7 +75,7 @@ let package = Package(
         tests("Kernels", ["TensorCore"]),
         tests("Checkpoints", ["TensorCore"]),
         tests("Analysis", ["TensorCore", "Checkpoints", "Kernels"]),
-        tests("Merging", ["TensorCore", "Checkpoints", "Kernels", filePaths]),
+        tests("Merging", ["TensorCore", "Checkpoints", "Kernels", "Reporting", filePaths]),
         tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),

@@ -60,7 +60,7 @@ extension MergeExecution {
     private func forEachGroup(
         _ groups: [[PlannedTensor]], _ body: @Sendable ([PlannedTensor], Int) throws -> Void
     ) throws {
-        let gate = MemoryGate(limit: max(0, plan.memory - (plan.grouped?.heldByteCount ?? 0)))
+        let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - (plan.grouped?.heldByteCount ?? 0)))
         try parallelMap(count: groups.count, threads: plan.budget.threads) { place in
             let tensors = groups[place]
             guard case .grouped(let group, let bytes) = tensors[0].work else { return }

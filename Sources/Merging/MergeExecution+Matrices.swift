@@ -8,7 +8,7 @@ extension MergeExecution {
             guard case .matrix(let rule, let bytes) = tensor.work else { return nil }
             return (tensor, rule, bytes + tensor.decodedByteCount)
         }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
-        let gate = MemoryGate(limit: plan.memory)
+        let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
         try parallelMap(count: matrices.count, threads: plan.budget.threads) { place in
             let (tensor, rule, bytes) = matrices[place]
             gate.enter(bytes)

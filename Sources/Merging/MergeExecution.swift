@@ -29,7 +29,7 @@ struct MergeExecution: Sendable {
 
     func run() throws {
         try copyTensors()
-        let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.groupByteCount)
+        let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.memory.groupByteCount)
         if let survey = plan.survey {
             for pass in 0..<survey.passCount {
                 guard survey.needs(pass: pass) else {
@@ -58,7 +58,7 @@ struct MergeExecution: Sendable {
             try forEachChunk(of: surveyed) { tensor, chunk in
                 tensor.planned.elementwiseRule?.survey?.observe(chunk, pass: pass)
             }
-            parallelChunks(count: surveyed.count, threads: plan.budget.threads) { [surveyed] place in
+            parallelChunks(count: surveyed.count, threads: plan.memory.elementwiseThreads) { [surveyed] place in
                 surveyed[place].planned.elementwiseRule?.survey?.finish(pass: pass)
             }
         }
@@ -144,10 +144,11 @@ struct MergeExecution: Sendable {
         of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
     ) throws {
         let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
-        try parallelMap(count: chunks.count, threads: plan.budget.threads) { place in
+        let threads = plan.memory.elementwiseThreads
+        try parallelMap(count: chunks.count, threads: threads) { place in
             let (tensor, number) = chunks[place]
-            if place + plan.budget.threads < chunks.count {
-                let (later, number) = chunks[place + plan.budget.threads]
+            if place + threads < chunks.count {
+                let (later, number) = chunks[place + threads]
                 tensors[later].withChunk(number) { $0.prefetch() }
             }
             try tensors[tensor].withChunk(number) { chunk in

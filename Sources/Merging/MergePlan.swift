@@ -18,9 +18,7 @@ public struct MergePlan: Sendable {
     let models: [MergeModel]
     let hasBase: Bool
     let budget: ComputeBudget
-    let memory: Int
-    /// Bytes that the decoded and surveyed tensors of a group may take.
-    let groupByteCount: Int
+    let memory: WorkingMemory
 
     /// Checks models and parameters and decides how every tensor is merged.
     ///
@@ -31,7 +29,8 @@ public struct MergePlan: Sendable {
     ///   - selection: which tensors take part; the others are not in the result.
     ///   - outputDType: the type of all tensors that are merged; nil keeps that of the base or the first expert.
     ///   - memory: bytes of working memory, mapped inputs not counted; nil sets no bound.
-    /// - Throws: `MergeError`, with every difference between the models at once; what the readers throw.
+    /// - Throws: `MergeError`, with every difference between the models at once, or with what does not fit into the memory; what the
+    ///   readers throw.
     public init(
         method: any MergeMethod, base: TensorStore?, experts: [(name: String, store: TensorStore)],
         parameters: MergeParameters = MergeParameters(), selection: TensorSelection = TensorSelection(),
@@ -70,17 +69,15 @@ public struct MergePlan: Sendable {
         self.models = models
         self.tensors = tensors
         self.budget = budget
-        self.memory = memory ?? Int.max
         survey = assignment.survey
         grouped = assignment.grouped
         hasBase = base != nil
         outputs = tensors.map(\.output)
-        let scratch = budget.threads * (tensors.map { $0.scratchByteCount(survey: assignment.survey) }.max() ?? 0)
-        let held = (assignment.survey?.byteCount ?? 0) + scratch
-        groupByteCount = min(max(0, self.memory - held), TensorGroup.largestByteCount)
-        summary = try MergeSummary(
-            tensors: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads,
-            memory: memory, scratchByteCount: scratch, groupByteCount: groupByteCount, warnings: agreement.warnings)
+        self.memory = try WorkingMemory(
+            of: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads, limit: memory)
+        summary = MergeSummary(
+            tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
+            warnings: agreement.warnings)
     }
 }
 
@@ -101,6 +98,9 @@ struct PlannedTensor: Sendable {
     let decodedByteCount: Int
     let inputByteCount: Int
     let work: Work
+
+    /// What OpenBLAS keeps for each thread to rearrange operands of a product; measured with matrices of 3072 x 768.
+    private static let packingByteCount = 6 << 20
 
     enum Work: Sendable {
         case copy
@@ -130,13 +130,14 @@ struct PlannedTensor: Sendable {
                 let (rows, columns) = (descriptor.shape.dims[0], descriptor.shape.dims[1])
                 let bytes = try rule.workingByteCount(
                     rows: rows, columns: columns, expertCount: indices.count - (hasBase ? 1 : 0))
-                work = .matrix(rule, workingByteCount: bytes + 4 * rows * columns)
+                work = .matrix(rule, workingByteCount: bytes + 4 * rows * columns + Self.packingByteCount)
             } catch is DecompositionError {
                 throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
             }
         case .grouped(let group):
             do {
-                work = .grouped(group, workingByteCount: try grouped?.workingByteCount(group: group) ?? 0)
+                let bytes = try grouped?.workingByteCount(group: group) ?? 0
+                work = .grouped(group, workingByteCount: bytes + Self.packingByteCount)
             } catch is DecompositionError {
                 throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
             }

@@ -17,25 +17,19 @@ public struct MergeSummary: Sendable, Hashable {
     public var readByteCount: Int { inputByteCount.multipliedReportingOverflow(by: passCount).partialValue }
     /// The most working memory that is used at a time, beside mapped inputs and the few megabytes of the program itself.
     public let workingByteCount: Int
-    /// The bound that was set for it, which only a merge exceeds whose single elements need more; nil for none.
+    /// The bound that was set for it; nil for none.
     public let memoryLimit: Int?
     /// What `progress` counts up to.
     public let progressByteCount: Int
     public let threads: Int
     public let warnings: [String]
 
-    /// What OpenBLAS keeps for each thread to rearrange operands of a product; measured with matrices of 3072 x 768.
-    private static let packingByteCount = 6 << 20
-
     init(
-        tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, memory: Int?,
-        scratchByteCount: Int, groupByteCount: Int, warnings: [String]
-    ) throws(MergeError) {
+        tensors: [PlannedTensor], survey: (any MergeSurvey)?, threads: Int, memory: WorkingMemory, warnings: [String]
+    ) {
         var (elementwise, matrix, copied, parameters) = (0, 0, 0, 0)
         var (passes, progress) = (0, 0)
-        var matrixBytes: [Int] = []
         let (modelPasses, modelReadings) = (survey?.passCount ?? 0, survey?.readingCount ?? 0)
-        let heldBytes = grouped?.heldByteCount ?? 0
         for tensor in tensors {
             switch tensor.work {
             case .copy:
@@ -47,7 +41,7 @@ public struct MergeSummary: Sendable, Hashable {
                 let own = modelPasses + (rule.survey?.passCount ?? 0)
                 passes = max(passes, modelReadings + (rule.survey?.readingCount ?? 0))
                 progress += (1 + own) * tensor.output.byteCount
-            case .matrix(_, let bytes), .grouped(_, let bytes):
+            case .matrix, .grouped:
                 matrix += 1
                 if case .grouped = tensor.work {
                     // Studied, then merged.
@@ -55,14 +49,6 @@ public struct MergeSummary: Sendable, Hashable {
                     progress += tensor.output.byteCount
                 }
                 progress += tensor.output.byteCount
-                let need = bytes + heldBytes + tensor.decodedByteCount
-                if let memory, need > memory {
-                    throw MergeError(
-                        .memory,
-                        "tensor \"\(tensor.output.name)\" \(tensor.output.shape) needs \(need) bytes of working memory, "
-                            + "but \(memory) are allowed", tensor: tensor.output.name, hint: "raise --memory")
-                }
-                matrixBytes.append(need - heldBytes)
             }
             parameters += tensor.output.elementCount
         }
@@ -76,12 +62,8 @@ public struct MergeSummary: Sendable, Hashable {
         progressByteCount = progress
         self.threads = threads
         self.warnings = warnings
-        memoryLimit = memory
-        let groups = TensorGroup.split(tensors.filter(\.isElementwise), limit: groupByteCount)
-        let held = (groups.map(\.byteCount).max() ?? 0) + (survey?.byteCount ?? 0) + scratchByteCount
-        let largest = matrixBytes.sorted(by: >).prefix(threads).reduce(heldBytes, +)
-        let packing = min(threads, matrixBytes.count) * Self.packingByteCount
-        workingByteCount = max(held, min(memory ?? Int.max, largest) + packing)
+        memoryLimit = memory.limit
+        workingByteCount = memory.peakByteCount
     }
 }
 

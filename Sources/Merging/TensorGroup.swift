@@ -4,7 +4,16 @@ import TensorCore
 
 extension PlannedTensor {
     var isElementwise: Bool { if case .elementwise = work { true } else { false } }
+    var isMatrix: Bool {
+        switch work {
+        case .matrix, .grouped: true;
+        case .copy, .elementwise: false
+        }
+    }
     var elementwiseRule: (any ElementwiseRule)? { if case .elementwise(let rule) = work { rule } else { nil } }
+
+    /// Bytes of the inputs that are decoded and of what was surveyed of the tensor, held while its group is worked on.
+    var heldByteCount: Int { decodedByteCount + (elementwiseRule?.survey?.byteCount ?? 0) }
 }
 
 /// Tensors whose chunks are worked on together: as many as the memory holds of what is decoded and surveyed, and so few that
@@ -22,7 +31,7 @@ struct TensorGroup {
     static func split(_ tensors: [PlannedTensor], limit: Int) -> [TensorGroup] {
         var groups: [TensorGroup] = []
         for tensor in tensors {
-            let bytes = tensor.decodedByteCount + (tensor.elementwiseRule?.survey?.byteCount ?? 0)
+            let bytes = tensor.heldByteCount
             if let last = groups.last, last.byteCount + bytes <= limit,
                 last.inputByteCount + tensor.inputByteCount <= largestInputByteCount
             {

@@ -19,6 +19,17 @@ public struct ByteSize: Sendable, Hashable, CustomStringConvertible {
         return "\(value.fixed(significantDigits: 3)) \(Self.units[unit])"
     }
 
+    /// The size as options take it, in whole units and never less than it is: `512B`, `1217KiB`, `13MiB`.
+    public var roundedUp: String {
+        var (value, unit) = (byteCount, 0)
+        // Four digits are more than anybody needs.
+        while value > 9999, unit < Self.units.count - 1 {
+            value = value / 1024 + (value % 1024 == 0 ? 0 : 1)
+            unit += 1
+        }
+        return "\(value)\(Self.units[unit])"
+    }
+
     /// Reads a size: a number, optionally with a fraction, and a unit.
     ///
     /// `K`, `M`, `G`, `T` and `KiB`, `MiB`, ... are powers of 1024; `KB`, `MB`, ... are powers of 1000, as in GNU tools; no unit or `B`

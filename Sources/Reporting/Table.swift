@@ -2,8 +2,8 @@ import TensorCore
 
 /// Rows of text in aligned columns, for people.
 ///
-/// Column widths follow what a terminal shows, not byte or character counts. Cells are one line each: control characters are
-/// escaped. No line ends in spaces.
+/// Column widths follow what a terminal shows, not byte or character counts. Titles and cells are one line each: control
+/// characters are escaped. No line ends in spaces.
 public struct Table: Sendable {
     /// A column with its title and the side its cells are set against.
     public struct Column: Sendable {
@@ -11,7 +11,7 @@ public struct Table: Sendable {
         public let alignment: Alignment
 
         public init(_ title: String, _ alignment: Alignment = .left) {
-            self.title = title
+            self.title = title.escapingControlCharacters
             self.alignment = alignment
         }
     }

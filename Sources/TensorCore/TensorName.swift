@@ -47,9 +47,12 @@ extension TensorName: Hashable, Comparable {
 }
 
 extension String {
-    /// The text with C0, C1 and delete characters written as `\u{XX}`.
+    /// The text with the characters that drive a terminal or turn the direction of writing (C0, C1, delete, Unicode's Bidi_Control)
+    /// written as `\u{XX}`, so that what is shown is what there is.
     public var escapingControlCharacters: String {
-        func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) }
+        func isControl(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar.properties.isBidiControl
+        }
         guard unicodeScalars.contains(where: isControl) else { return self }
         var result = ""
         for scalar in unicodeScalars {

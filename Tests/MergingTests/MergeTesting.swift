@@ -1,6 +1,7 @@
 import Checkpoints
 import Kernels
 import Merging
+import Reporting
 import TensorCore
 import TestSupport
 import Testing
@@ -74,6 +75,20 @@ func merge(
     let report = try plan.execute(into: writer)
     _ = try writer.finish()
     return Merged(store: TensorStore(try #require(writer.checkpoint)), plan: plan, report: report)
+}
+
+/// Merges within the least memory that a refusal names.
+func mergeInLeastMemory(
+    _ method: String, base: TensorStore?, _ experts: [TensorStore], _ parameters: MergeParameters, threads: Int
+) throws -> Merged {
+    let refusal = try #require(throws: MergeError.self) {
+        _ = try merge(method, base: base, experts, parameters, threads: threads, memory: 1)
+    }
+    #expect(refusal.code == "merge.memory")
+    let least = try #require(ByteSize(parsing: String(refusal.hint?.split(separator: " ").last ?? "")))
+    let merged = try merge(method, base: base, experts, parameters, threads: threads, memory: least.byteCount)
+    #expect(merged.plan.summary.workingByteCount <= least.byteCount)
+    return merged
 }
 
 func fixture(_ path: String) throws -> TensorStore {

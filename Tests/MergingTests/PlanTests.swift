@@ -186,5 +186,20 @@ import Testing
         #expect(error.code == "merge.not_finite" && error.tensor == "a")
         let small = try failure { try merge("iso_c", base: base, [base], memory: 64) }
         #expect(small.code == "merge.memory" && small.tensor == "a" && small.severity == .resources)
+        #expect(small.message.contains("B of working memory, but 64 B are allowed"))
+    }
+
+    @Test("a merge keeps to its memory, with fewer threads if need be, or is refused")
+    func memory() throws {
+        let all = try merge("linear", base: base, [base, base], threads: 8).plan.summary.workingByteCount
+        let one = try merge("linear", base: base, [base, base], threads: 1).plan.summary.workingByteCount
+        #expect(one < all)
+        for memory in [one, all - 1, all] {
+            let plan = try merge("linear", base: base, [base, base], threads: 8, memory: memory).plan
+            #expect(plan.summary.workingByteCount <= memory)
+        }
+        let error = try failure { try merge("linear", base: base, [base, base], threads: 8, memory: one - 1) }
+        #expect(error.code == "merge.memory" && error.severity == .resources)
+        #expect(error.message.contains("KiB of working memory, but"))
     }
 }

@@ -283,10 +283,12 @@ import Testing
             if !flag.isEmpty { parameters[flag] = .flag(true) }
             if Self.has("matrix_exclude", name) { parameters["matrix_exclude"] = .text("broad") }
             let expected = try merge(name, base: base, experts, parameters, threads: 1).store.allBytes()
-            for (threads, memory) in [(2, nil), (5, nil), (3, 2_000_000)] as [(Int, Int?)] {
-                let merged = try merge(name, base: base, experts, parameters, threads: threads, memory: memory)
+            for threads in [2, 5] {
+                let merged = try merge(name, base: base, experts, parameters, threads: threads)
                 #expect(try merged.store.allBytes() == expected)
             }
+            let tight = try mergeInLeastMemory(name, base: base, experts, parameters, threads: 3)
+            #expect(try tight.store.allBytes() == expected)
         }
     }
 

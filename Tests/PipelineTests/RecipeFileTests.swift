@@ -140,6 +140,22 @@ import Testing
         #expect(recipe.models.map(\.name) == ["a", "b", "c"])
     }
 
+    @Test func takesAliasesOfTextsAsKeys() throws {
+        let recipe = try parse(
+            """
+            x-key: &key weight  # *key
+            x-name: &name "*key"
+            merge_method: linear
+            models:
+              - { model: a.safetensors, name: *name, parameters: { *key : 0.5 } }
+              - model: b.safetensors
+                parameters:
+                  *key : 2
+            """)
+        #expect(recipe.slices[0].experts.map { $0.parameters["weight"] } == [.value(.number(0.5)), .value(.number(2))])
+        #expect(recipe.models[0].name == "*key")
+    }
+
     /// mergekit's recipes list the base among the models, where it is no expert.
     @Test func takesTheBaseOutOfTheModels() throws {
         let models = "  - model: ./base.safetensors\n"

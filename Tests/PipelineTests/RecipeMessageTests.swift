@@ -21,6 +21,10 @@ import Testing
     private static let two = "models:\n  - model: a\n  - model: b\n"
     private static let base = "base_model: base\n"
 
+    /// Forty lines that name 2⁴⁰ values.
+    private static let bomb =
+        "b0: &b0 [x, x]\n" + (1..<40).map { "b\($0): &b\($0) [*b\($0 - 1), *b\($0 - 1)]\n" }.joined()
+
     static let errors = [
         Mistake(
             "merge_method: slerp\n\(two)", "recipe.missing_key", line: 1,
@@ -116,9 +120,17 @@ import Testing
             says: "<< in the recipe takes a mapping"),
         Mistake(
             "a0: &a0 {x: 1}\n"
-                + (1..<14).map { "a\($0): &a\($0) { <<: [*a\($0 - 1), *a\($0 - 1), *a\($0 - 1)] }\n" }.joined()
-                + "merge_method: linear\n\(two)<<: *a13\n",
+                + (1..<8).map { "a\($0): &a\($0) { <<: [*a\($0 - 1), *a\($0 - 1), *a\($0 - 1)] }\n" }.joined()
+                + "merge_method: linear\n\(two)<<: *a7\n",
             "recipe.bad_value", line: 1, says: "more than 1000 mappings"),
+        Mistake(bomb + "*b39: 1\n", "recipe.syntax", line: 15, says: "stand for more than 100000 values"),
+        Mistake(bomb + "--- {[*b39]: 1}\n", "recipe.syntax", line: 15, says: "stand for more than 100000 values"),
+        Mistake("a: &a [x]\n*a : 1\n", "recipe.syntax", line: 2, says: "a key is not a text"),
+        Mistake("a: &a [x]\nb: {? [*a] : 1}\n", "recipe.syntax", line: 2, says: "a key is not a text"),
+        Mistake("a: &a [x]\nb: {*a:1}\n", "recipe.syntax", line: 2, says: "a key is not a text"),
+        Mistake("a: 1\nb: &b {*b : 1}\n", "recipe.syntax", line: 2, says: "undefined alias"),
+        Mistake("&a {*a : *a}\n", "recipe.syntax", line: 1, says: "undefined alias"),
+        Mistake("a: &a x\nb: {*a : 1, *a : 2}\n", "recipe.syntax", line: 2, says: "the key \"*a\" appears twice"),
         Mistake(
             "merge_method: ties\n\(base)slices:\n  - sources: &s\n    - { model: base, layer_range: [0, 1] }\n"
                 + "    - { model: a, layer_range: [0, 1] }\n    parameters: { lines_alpha: 0.5 }\n  - sources: *s\n",

@@ -1,4 +1,5 @@
 import Checkpoints
+import Glibc
 import Interference
 import Pipeline
 import SystemPackage
@@ -136,6 +137,39 @@ import Testing
         // So is a parameter.
         recipe.parameters["lambda"] = .value(.number(0.5))
         #expect(try !run(recipe, force: true).mergeWasDone)
+    }
+
+    /// A folder is finished with all that was written into it; what others put there does not matter.
+    @Test func worksAgainWhenAFileOfTheFolderHasChanged() throws {
+        for (name, value) in [("a", 3), ("b", 4)] as [(String, Float)] {
+            try folder.makeFolder(name)
+            try folder.checkpoint("\(name)/model.safetensors", [TestTensor("w", [1], [value])])
+            try folder.write("{\"vocab_size\": 2}", to: "\(name)/config.json")
+            try folder.write("{}", to: "\(name)/tokenizer.json")
+        }
+        let text = "merge_method: average\nmodels: [{ model: a }, { model: b }]\noutput: m/\n"
+        let recipe = try RecipeFile.load(try folder.write(text, to: "r.yaml"))
+        let files = try #require(try run(recipe).written).files
+        let names = files.compactMap { $0.lastComponent?.string }
+        #expect(
+            Set(names) == [
+                "model.safetensors", "config.json", "tokenizer.json", "README.md", "mergekit_config.yml",
+            ])
+        try folder.write("mine", to: "m/notes.txt")
+        #expect(try run(recipe).mergeWasDone)
+        for (file, name) in zip(files, names) {
+            let bytes = try contents(file)
+            _ = try folder.write(bytes + [0x20], to: "m/\(name)")
+            #expect(code { _ = try run(recipe) } != nil, "\(name) was changed")
+            unlink(file.string)
+            #expect(try code { _ = try run(recipe) } != nil || !run(recipe).mergeWasDone, "\(name) was deleted")
+            _ = try folder.write(bytes, to: "m/\(name)")
+            #expect(try run(recipe).mergeWasDone, "\(name) is back")
+        }
+        unlink(folder.file("m/config.json").string)
+        #expect(code { _ = try run(recipe) } == "io.exists")
+        #expect(try run(recipe, force: true).written != nil)
+        #expect(try run(recipe).mergeWasDone)
     }
 
     /// Files that parameters name are inputs, too.

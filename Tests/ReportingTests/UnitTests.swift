@@ -12,6 +12,15 @@ import Testing
         #expect(ByteSize(byteCount).description == text)
     }
 
+    @Test(arguments: [
+        (0, "0B"), (9999, "9999B"), (10_000, "10KiB"), (10_241, "11KiB"), (1_246_000, "1217KiB"),
+        (10_238_977, "10MiB"), (12 << 20, "12MiB"), ((12 << 20) + 1, "13MiB"),
+    ])
+    func roundsSizesUp(byteCount: Int, text: String) {
+        #expect(ByteSize(byteCount).roundedUp == text)
+        #expect((ByteSize(parsing: text)?.byteCount ?? 0) >= byteCount)
+    }
+
     @Test(
         arguments: [
             ("512", 512), ("512B", 512), ("512M", 536_870_912), ("2GiB", 2_147_483_648), ("1.5G", 1_610_612_736),

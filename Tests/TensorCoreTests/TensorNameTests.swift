@@ -19,4 +19,14 @@ import Testing
     @Test func escapesControlCharactersWhenPrinted() {
         #expect(TensorName("a\u{1b}[31m\n\u{7f}\u{9b}é").description == #"a\u{1B}[31m\u{A}\u{7F}\u{9B}é"#)
     }
+
+    /// A name that turns the direction of writing would be shown as another one.
+    @Test(arguments: ["061C", "200E", "200F", "202A", "202E", "2066", "2069"])
+    func escapesBidirectionalControlsWhenPrinted(digits: String) throws {
+        let control = try #require(UInt32(digits, radix: 16).flatMap(Unicode.Scalar.init))
+        let shown = digits.hasPrefix("0") ? String(digits.dropFirst()) : digits
+        #expect(TensorName("a\(Character(control))b").description == "a\\u{\(shown)}b")
+        // Letters that are written from right to left, and joiners that scripts need, stay.
+        #expect(TensorName("\u{5D0}\u{200D}\u{627}").description == "\u{5D0}\u{200D}\u{627}")
+    }
 }

@@ -54,6 +54,29 @@ import Testing
         #expect(outcome.output.contains("of 512 MiB allowed"))
     }
 
+    /// The least that `--memory` may be is named, keeps the merge going and is kept.
+    @Test(arguments: ["linear", "ties", "ties trim_scope=model", "della density=0.5", "tsv_m", "knots_ties"])
+    func namesTheLeastMemory(line: String) throws {
+        let words = line.split(separator: " ").map(String.init)
+        func run(_ memory: String) throws -> Tool.Outcome {
+            try merge(
+                words[0],
+                words.dropFirst().flatMap { ["--set", $0] }
+                    + ["--output", "m.safetensors", "--memory", memory, "--threads", "3", "--json"])
+        }
+        let refusal = try run("1K")
+        #expect(refusal.status == 4)
+        let error = try refusal.error()
+        #expect(error["code"].string == "merge.memory")
+        #expect(error["message"].string?.contains("iB of working memory, but 1.00 KiB are allowed") == true)
+        let least = try #require(error["hint"].string?.split(separator: " ").last.map(String.init))
+        #expect(least.hasSuffix("KiB"))
+        let document = try run(least).json()
+        let (used, limit) = try (#require(document["memory_bytes"].int), #require(document["memory_limit_bytes"].int))
+        #expect(used <= limit)
+        #expect(try run("\(limit / 1024 - 1)KiB").status == 4)
+    }
+
     @Test func aDryRunWritesNothing() throws {
         let before = try tool.names(in: ".")
         let outcome = try merge("tsv_m", ["--output", "dir/", "--dry-run", "--json"])

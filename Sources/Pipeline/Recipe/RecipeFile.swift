@@ -59,6 +59,7 @@ public enum RecipeFile {
     /// The documents of a file, those without content left out; at least one.
     static func documents(of text: String, path: FilePath) throws(RecipeError) -> [Node] {
         do {
+            try AliasExpansion.check(text, file: path)
             var sequence = try Yams.compose_all(yaml: text)
             var documents: [Node] = []
             while let document = sequence.next() { documents.append(document) }
@@ -69,7 +70,7 @@ public enum RecipeFile {
         } catch let error as RecipeError {
             throw error
         } catch let error as YamlError {
-            throw RecipeError(.syntax, error.problem, file: path, line: error.line)
+            throw RecipeError(.syntax, AliasExpansion.restore(error.problem), file: path, line: error.line)
         } catch {
             throw RecipeError(.syntax, "\(error)", file: path)
         }

@@ -1,5 +1,6 @@
 import Interference
 import Reporting
+import TensorCore
 
 extension RunReport {
     /// The report as a table for people, followed by what was written.
@@ -11,10 +12,11 @@ extension RunReport {
         if let folder = adapted.first?.path?.removingLastComponent() {
             let done = adapted.count { $0.training == nil }
             let note = done == 0 ? "" : done == adapted.count ? " (done before)" : " (\(done) of them done before)"
-            text += "adapted experts: \(folder)\(note)\n"
+            text += "adapted experts: \(folder.string.escapingControlCharacters)\(note)\n"
         }
         if let output = recipe.output {
-            text += "merged checkpoint: \(output)\(mergeWasDone ? " (done before)" : "")\n"
+            let note = mergeWasDone ? " (done before)" : ""
+            text += "merged checkpoint: \(output.string.escapingControlCharacters)\(note)\n"
         }
         return text
     }

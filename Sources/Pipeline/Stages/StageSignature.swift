@@ -4,8 +4,8 @@ import TensorCore
 
 /// The digest of everything that determines what a stage produces: its settings and the contents of its inputs.
 ///
-/// A run notes it, with the digest of the output, in a file beside each output. A later run that finds the signature it is about
-/// to produce, and the output unharmed, takes the stage as done.
+/// A run notes it, with the digests of all files that it wrote, in a file beside each output. A later run that finds the signature
+/// it is about to produce, and these files unharmed, takes the stage as done.
 public struct StageSignature: Sendable, Hashable {
     /// 64 hexadecimal digits.
     public let text: String
@@ -30,13 +30,15 @@ public struct StageSignature: Sendable, Hashable {
         try StageSignature(settings: text + settings, files: [])
     }
 
-    /// Whether there is an output at a path that was made with this signature.
+    /// Whether there is an output at a path that was made with this signature, with everything that was written then.
     func matches(outputAt path: FilePath) -> Bool {
-        guard fileExists(path), let store = try? TensorStore(opening: path),
-            let file = store.reader.files.first, let line = try? line(for: file),
-            let note = try? MappedFile(Self.notePath(for: file))
+        guard fileExists(path), let store = try? TensorStore(opening: path), let file = store.reader.files.first,
+            let note = try? MappedFile(Self.notePath(for: file)).withUnsafeBytes({ String(decoding: $0, as: UTF8.self) }
+            )
         else { return false }
-        return note.withUnsafeBytes { $0.elementsEqual(line.utf8) }
+        let names = note.split(separator: "\n").dropFirst().map { $0.drop { $0 != " " }.dropFirst(2) }
+        let files = names.map { file.removingLastComponent().appending(String($0)) }
+        return !files.isEmpty && (try? text(for: files)) == note
     }
 
     /// Whether the output at a path was made by a stage, whatever its inputs were.
@@ -47,19 +49,24 @@ public struct StageSignature: Sendable, Hashable {
 
     /// Remembers the signature of a finished output in a file beside it.
     ///
-    /// The note also has the digest of the output, so that it says nothing about a file that was damaged or put in its place.
+    /// The note also has the digests of the output's files, so that it says nothing about one that was damaged, put in its place or
+    /// taken away.
     func note(_ written: WrittenCheckpoint, options: WriteOptions) throws {
         guard let file = written.files.first else { return }
         let output = try AtomicOutput(
             creating: Self.notePath(for: file), byteCount: nil, options: WriteOptions(force: true, sync: options.sync))
-        try output.write(Array(try line(for: file).utf8), at: 0)
+        try output.write(Array(try text(for: written.files).utf8), at: 0)
         try output.commit()
     }
 
     private static func notePath(for file: FilePath) -> FilePath { FilePath(file.string + ".signature") }
 
-    private func line(for file: FilePath) throws -> String {
-        let digest = try MappedFile(file).withUnsafeBytes { TensorDigest(of: $0) }
-        return "\(text) \(digest.hexadecimal)\n"
+    /// The signature, and a line for every file as `sha256sum` prints it.
+    private func text(for files: [FilePath]) throws -> String {
+        let lines = try files.map { file in
+            let digest = try MappedFile(file).withUnsafeBytes { TensorDigest(of: $0) }
+            return "\(digest.hexadecimal)  \(file.lastComponent?.string ?? "")\n"
+        }
+        return "\(text)\n" + lines.joined()
     }
 }

@@ -1,6 +1,7 @@
 import Merging
 import Pipeline
 import Reporting
+import TensorCore
 
 extension StackedMerge {
     /// What `--dry-run` tells people.
@@ -27,7 +28,7 @@ extension StackedMerge {
         table.append(["threads", summary.threads.grouped])
         var warnings = summary.warnings
         if let space, !space.isEnough { warnings.append("the disk has too little room") }
-        return table.rendered() + warnings.map { "warning: \($0)\n" }.joined()
+        return table.rendered() + warnings.map { "warning: \($0.escapingControlCharacters)\n" }.joined()
     }
 
     /// - Parameters:

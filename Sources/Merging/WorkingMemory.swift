@@ -1,0 +1,51 @@
+import Reporting
+import TensorCore
+
+/// How a merge keeps to the memory that it may use: what it takes at a time beside mapped inputs, and how many threads that allows.
+struct WorkingMemory: Sendable {
+    /// Nil sets no bound.
+    let limit: Int?
+    /// How many threads survey and merge elements at once.
+    let elementwiseThreads: Int
+    /// Bytes that the decoded and surveyed tensors of a group may take.
+    let groupByteCount: Int
+    /// The most that is used at a time.
+    let peakByteCount: Int
+
+    /// - Throws: `MergeError` `memory` when a tensor cannot be merged within the limit even by one thread.
+    init(
+        of tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, limit: Int?
+    ) throws(MergeError) {
+        let surveyed = survey?.byteCount ?? 0
+        let studied = grouped?.heldByteCount ?? 0
+        let scratch = tensors.map { $0.scratchByteCount(survey: survey) }.max() ?? 0
+        let needs = tensors.map { tensor in
+            switch tensor.work {
+            case .copy: 0
+            case .elementwise: surveyed + scratch + tensor.heldByteCount
+            case .matrix(_, let bytes), .grouped(_, let bytes): studied + bytes + tensor.decodedByteCount
+            }
+        }
+        let most = tensors.indices.max { needs[$0] < needs[$1] }
+        if let limit, let most, needs[most] > limit {
+            let (output, need) = (tensors[most].output, ByteSize(needs[most]))
+            throw MergeError(
+                .memory,
+                "tensor \"\(output.name)\" \(output.shape) needs \(need) of working memory, but \(ByteSize(limit)) "
+                    + "are allowed", tensor: output.name, hint: "raise --memory to at least \(need.roundedUp)")
+        }
+
+        let elementwise = tensors.filter(\.isElementwise)
+        let largest = elementwise.map(\.heldByteCount).max() ?? 0
+        let room = (limit ?? Int.max) - surveyed
+        elementwiseThreads = scratch == 0 ? threads : min(threads, max(1, (room - largest) / scratch))
+        let taken = elementwiseThreads * scratch
+        groupByteCount = min(max(0, room - taken), TensorGroup.largestByteCount)
+        let groups = TensorGroup.split(elementwise, limit: groupByteCount)
+        let elements = surveyed + taken + (groups.map(\.byteCount).max() ?? 0)
+        let matrices = zip(tensors, needs).lazy.filter { $0.0.isMatrix }.map { $1 - studied }
+            .sorted(by: >).prefix(threads).reduce(studied, +)
+        peakByteCount = max(elements, min(limit ?? Int.max, matrices))
+        self.limit = limit
+    }
+}
