@@ -61,11 +61,17 @@ public struct MergeAssignment: Sendable {
     let survey: (any MergeSurvey)?
     /// What merges the tensors whose rule is `grouped`.
     let grouped: (any GroupedMerge)?
+    /// What people should know before the merge.
+    let warnings: [String]
 
-    init(rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil) {
+    init(
+        rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil,
+        warnings: [String] = []
+    ) {
         self.rules = rules
         self.survey = survey
         self.grouped = grouped
+        self.warnings = warnings
     }
 }
 

@@ -80,7 +80,8 @@ public struct MergePlan: Sendable {
         groupByteCount = min(max(0, self.memory - held), TensorGroup.largestByteCount)
         summary = try MergeSummary(
             tensors: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads,
-            memory: memory, scratchByteCount: scratch, groupByteCount: groupByteCount, warnings: agreement.warnings)
+            memory: memory, scratchByteCount: scratch, groupByteCount: groupByteCount,
+            warnings: agreement.warnings + assignment.warnings)
     }
 }
 

@@ -82,6 +82,36 @@ import Testing
         }
     }
 
+    /// Statistics with other names would make a plain mean.
+    @Test(arguments: ["fisher", "regmean"])
+    func refusesStatisticsThatMatchNothing(method: String) throws {
+        let text = slice(method, one: 1..<3, two: 1..<3)
+        for name in ["s1", "s2"] {
+            try folder.checkpoint(
+                "\(name).safetensors", [TestTensor("outer.layers.0.w.weight", [2, 2], [1, 0, 0, 1])])
+        }
+        let error = try #require(throws: RecipeError.self) { _ = try stage(text) }
+        #expect(error.code == "merge.statistics" && error.severity == .badInput)
+        // The slice begins with the second layer.
+        #expect(error.message.contains("\"model.layers.1.w.weight\""), "\(error.message)")
+        #expect(error.message.contains("\"outer.layers.0.w.weight\""), "\(error.message)")
+        #expect(error.line == 6 + (method == "regmean" ? 1 : 0))
+    }
+
+    @Test(arguments: ["fisher", "regmean"])
+    func warnsOfTensorsWithoutStatistics(method: String) throws {
+        for name in ["s1", "s2"] {
+            try folder.checkpoint("\(name).safetensors", [TestTensor(Self.name(1), [2, 2], [1, 0, 0, 1])])
+        }
+        let warnings = try stage(slice(method, one: 0..<4, two: 0..<4)).plan.summary.warnings
+        // The norm is no matrix, of which RegMean expects nothing.
+        let count = method == "regmean" ? "3 of 4" : "4 of 5"
+        #expect(
+            warnings == [
+                "\(count) tensors have no statistics, such as \"model.layers.0.w.weight\", and are averaged without"
+            ])
+    }
+
     /// Layers of one model have the statistics of that model, which elsewhere is a slip.
     @Test func mergesLayersOfOneModel() throws {
         let text = slice("fisher", one: 0..<2, two: 2..<4)

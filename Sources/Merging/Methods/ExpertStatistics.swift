@@ -9,6 +9,8 @@ import TensorCore
 struct ExpertStatistics: Sendable {
     /// For every tensor that has statistics those of all experts.
     private var found: [TensorName: [StatisticsTensor]] = [:]
+    /// That some tensors have no statistics.
+    private(set) var warnings: [String] = []
 
     static let parameter = ParameterSpec(
         "statistics", .path, default: .text(""), perExpert: true,
@@ -18,19 +20,17 @@ struct ExpertStatistics: Sendable {
     ///
     /// - Parameters:
     ///   - wanted: tensors of the result, and what their statistics are shaped like.
+    ///   - tensors: all that are merged.
     ///   - suffix: what the names in the statistics may lack at their end.
-    /// - Throws: `merge.statistics` when a file is missing or cannot be read, when only some experts have statistics of a tensor,
-    ///   and when one has another shape or no arithmetic.
+    /// - Throws: `merge.statistics` when a file is missing or cannot be read, when no tensor has statistics, when only some experts
+    ///   have those of a wanted one, and when one has another shape or no arithmetic.
     init(
-        of wanted: [(tensor: TensorName, shape: Shape)], orWithout suffix: String = "", _ arguments: MergeArguments
+        of wanted: [(tensor: TensorName, shape: Shape)], among tensors: [TensorDescriptor],
+        orWithout suffix: String = "", _ arguments: MergeArguments
     ) throws(MergeError) {
         let stores = try Self.open(arguments.texts("statistics"), for: wanted.map(\.tensor), arguments)
         for (tensor, shape) in wanted {
-            let places = zip(stores, arguments.inputNames(of: tensor)).map { store, name in
-                store.index(of: name)
-                    ?? (name.text.hasSuffix(suffix)
-                        ? store.index(of: TensorName(String(name.text.dropLast(suffix.count)))) : nil)
-            }
+            let places = Self.places(of: tensor, orWithout: suffix, in: stores, arguments)
             guard let present = places.firstIndex(where: { $0 != nil }) else { continue }
             var tensors: [StatisticsTensor] = []
             for (expert, (store, place)) in zip(stores, places).enumerated() {
@@ -44,6 +44,23 @@ struct ExpertStatistics: Sendable {
             }
             found[tensor] = tensors
         }
+        let lacking = wanted.map(\.tensor).filter { found[$0] == nil }
+        guard let first = lacking.first else { return }
+        // Those of tensors that are not wanted show that the names are right.
+        let isKnown = tensors.contains { tensor in
+            Self.places(of: tensor.name, orWithout: suffix, in: stores, arguments).contains { $0 != nil }
+        }
+        guard isKnown else {
+            let theirs = stores[0].descriptors.first.map { "have \"\($0.name)\"" } ?? "are empty"
+            throw MergeError(
+                .statistics,
+                "no tensor has statistics: expert 1 has \"\(arguments.inputNames(of: first)[0])\", and its statistics \(theirs)",
+                parameter: "statistics",
+                hint: "give them the names of the expert's tensors with untangle convert --rename")
+        }
+        warnings.append(
+            "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are averaged without"
+        )
     }
 
     /// Nil for a tensor without statistics.
@@ -73,6 +90,17 @@ struct ExpertStatistics: Sendable {
             }
         }
         return stores
+    }
+
+    /// For every expert where the statistics of a tensor are.
+    private static func places(
+        of tensor: TensorName, orWithout suffix: String, in stores: [TensorStore], _ arguments: MergeArguments
+    ) -> [Int?] {
+        zip(stores, arguments.inputNames(of: tensor)).map { store, name in
+            store.index(of: name)
+                ?? (name.text.hasSuffix(suffix)
+                    ? store.index(of: TensorName(String(name.text.dropLast(suffix.count)))) : nil)
+        }
     }
 
     private static func tensor(

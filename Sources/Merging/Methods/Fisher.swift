@@ -27,7 +27,7 @@ struct Fisher: MergeMethod {
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let statistics = try ExpertStatistics(of: tensors.map { ($0.name, $0.shape) }, arguments)
+        let statistics = try ExpertStatistics(of: tensors.map { ($0.name, $0.shape) }, among: tensors, arguments)
         let isNormalizing = try arguments.flag("normalize")
         let norms = StatisticsNorms(
             tensors.compactMap { statistics[$0.name] }, expertCount: arguments.expertCount)
@@ -48,7 +48,8 @@ struct Fisher: MergeMethod {
                 rules.append(.elementwise(WeightedMean(weights: weights, divisor: sum)))
             }
         }
-        return MergeAssignment(rules: rules, survey: isNormalizing ? norms : nil)
+        return MergeAssignment(
+            rules: rules, survey: isNormalizing ? norms : nil, warnings: statistics.warnings)
     }
 }
 

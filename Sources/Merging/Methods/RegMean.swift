@@ -37,7 +37,7 @@ struct RegMean: MergeMethod {
             of: regressions.map { place, _ in
                 let columns = tensors[place].shape.dims[1]
                 return (tensors[place].name, [columns, columns])
-            }, orWithout: ".weight", arguments)
+            }, among: tensors, orWithout: ".weight", arguments)
         for (place, lambda) in regressions {
             rules[place] =
                 if let grams = statistics[tensors[place].name] {
@@ -46,7 +46,7 @@ struct RegMean: MergeMethod {
                     MatrixSelection.mean(lambda: lambda, expertCount: arguments.expertCount)
                 }
         }
-        return MergeAssignment(rules: rules)
+        return MergeAssignment(rules: rules, warnings: statistics.warnings)
     }
 }
 
