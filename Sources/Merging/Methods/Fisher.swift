@@ -70,8 +70,9 @@ final class StatisticsNorms: MergeSurvey {
     var norms: [Double] { state.withLock { $0 } }
     var passCount: Int { 1 }
     var byteCount: Int { 0 }
+    /// The statistics are no part of the models.
+    var readsModels: Bool { false }
 
-    /// The statistics are no part of the models' chunks.
     func observe(_ chunk: MergeChunk, pass: Int) {}
 
     func finish(pass: Int) {
