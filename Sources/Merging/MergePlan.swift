@@ -85,6 +85,11 @@ public struct MergePlan: Sendable {
     }
 }
 
+extension MergePlan {
+    /// Whether how a tensor is merged depends on the others, such as by a threshold for the whole model.
+    var measuresModel: Bool { survey != nil || grouped?.comparesGroups ?? false }
+}
+
 /// One of the models of a merge.
 struct MergeModel: Sendable {
     let name: String
