@@ -204,6 +204,10 @@ import Testing
             (["--method", "ties", TinySuite.base], 2, "usage"),
             (["--method", "ties", TinySuite.base, "--output", "m.safetensors"], 2, "merge.missing_base"),
             (["--method", "average", TinySuite.base, "--output", "m.pt"], 2, "usage.output_format"),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.safetensors", "--only", "none"], 3,
+                "merge.nothing_selected"
+            ),
             (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
             (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
             (["--method", "average", TinySuite.base, "--output", "/proc/m.safetensors"], 3, "io.not_found"),

@@ -10,9 +10,16 @@ public struct StackedMerge: Sendable {
     public let outputs: [TensorDescriptor]
     public let summary: MergeSummary
 
+    /// - Throws: `merge.nothing_selected` when models have tensors and the plans none.
     /// - Precondition: there is a plan, and all have one method.
-    public init(_ plans: [MergePlan]) {
+    public init(_ plans: [MergePlan]) throws(MergeError) {
         precondition(!plans.isEmpty, "a stack needs a plan")
+        let isNothing = plans.allSatisfy(\.outputs.isEmpty)
+        if isNothing, plans.contains(where: { $0.models.contains { !$0.store.descriptors.isEmpty } }) {
+            throw MergeError(
+                .nothingSelected, "no tensor of the models is selected",
+                hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
+        }
         self.plans = plans
         outputs = plans.flatMap(\.outputs)
         summary = plans.count == 1 ? plans[0].summary : MergeSummary(stacking: plans)

@@ -38,7 +38,7 @@ public struct MergeStage: Sendable {
         let origins = TensorOrigins(
             plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
         self.init(
-            plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
+            plan: try StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
             budget: budget)
     }
 
