@@ -254,6 +254,21 @@ import Testing
         #expect(error.line == 6)
     }
 
+    /// A key without a value is no key, as in recipes that mergekit has written anew.
+    @Test func takesNullForAbsent() throws {
+        let sources = "[{ sources: [{ model: a, layer_range: [0, 2] }], residual_weight: null }]"
+        for form in [
+            "slices: null\nmodels: [{ model: a }]", "models: ~\nslices: \(sources)",
+            "models:\nslices:\nmodules: { default: { slices: null, models: [{ model: a }], parameters: null } }",
+            "modules: { default: { slices: \(sources), models: null } }",
+        ] {
+            let recipe = try parse("merge_method: passthrough\nbase_model: null\n\(form)\n")
+            #expect(recipe.models.map(\.name) == ["a"], "\(form)")
+            #expect(recipe.isStacked == form.contains("sources"), "\(form)")
+            #expect(recipe.warnings.isEmpty, "\(recipe.warnings)")
+        }
+    }
+
     @Test func readsFilesWithAByteOrderMarkAndRefusesOtherEncodings() throws {
         let folder = TemporaryFolder()
         let text = Array(Self.recipe().utf8)
