@@ -195,7 +195,9 @@ import Testing
     @Test(
         arguments: [
             ("", "recipe.syntax", 1), ("# nothing\n", "recipe.syntax", 1), ("- a\n", "recipe.bad_value", 1),
-            ("a: [b\n", "recipe.syntax", 2), ("a: 1\na: 2\n", "recipe.syntax", 1),
+            ("a: [b\n", "recipe.syntax", 2), ("a: 1\na: 2\n", "recipe.syntax", 2),
+            ("{ a: 1, a: 2 }\n", "recipe.syntax", 1),
+            ("b:\n  - c: 1\n    a:\n      a: 1\n  # a: 3\n\n    \"a\" : 2\n", "recipe.syntax", 7),
             ("a: 1\n---\nb: 2\n", "recipe.syntax", 3),
             (String(repeating: "[", count: 100_000), "recipe.syntax", 1),
             ("merge_method: ties\n", "recipe.missing_key", nil),
