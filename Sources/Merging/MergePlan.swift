@@ -39,8 +39,10 @@ public struct MergePlan: Sendable {
     ) throws {
         guard !experts.isEmpty else { throw MergeError(.tooFewExperts, "a merge needs at least one expert") }
         guard base != nil || !method.info.needsBase else {
+            let work =
+                method.info.expertCounts.upperBound == 1 ? "goes from a base to one model" : "works on task vectors"
             throw MergeError(
-                .missingBase, "method \"\(method.info.name)\" works on task vectors and needs a base",
+                .missingBase, "method \"\(method.info.name)\" \(work) and needs a base",
                 hint: "name it with --base, or base_model in a recipe")
         }
         try method.info.check(expertCount: experts.count)

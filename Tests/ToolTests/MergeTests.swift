@@ -79,6 +79,10 @@ import Testing
     @Test func listsItsMethods() throws {
         let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
         let text = try tool.run("merge", "--list-methods").output
+        // Whole numbers have no fraction.
+        #expect(
+            try tool.run("merge", "--list-methods", "--json").output.contains(
+                "\"kind\": \"whole number\",\n          \"default\": 2,\n          \"minimum\": 0,\n"))
         #expect(methods.items.count == 26)
         for method in methods.items {
             #expect(
