@@ -9,6 +9,9 @@ protocol GroupedMerge: Sendable {
     /// Bytes that stay in use from the study of the first group until the merge of the last.
     var heldByteCount: Int { get }
 
+    /// Whether what becomes of a group depends on the others.
+    var comparesGroups: Bool { get }
+
     /// Bytes that work on one group takes.
     func workingByteCount(group: Int) throws -> Int
 

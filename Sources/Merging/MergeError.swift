@@ -16,7 +16,9 @@ public struct MergeError: Diagnostic, Hashable {
     public var severity: DiagnosticSeverity {
         switch reason {
         case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts: .usage
-        case .incompatible, .differentBuffers, .unsupportedDtype, .statistics, .notFinite, .notConverged: .badInput
+        case .incompatible, .differentBuffers, .nothingSelected, .unsupportedDtype, .statistics, .notFinite,
+            .notConverged:
+            .badInput
         case .memory: .resources
         }
     }
@@ -33,6 +35,8 @@ public struct MergeError: Diagnostic, Hashable {
         case incompatible
         /// Tensors that carry no arithmetic, such as integers, differ.
         case differentBuffers = "different_buffers"
+        /// Patterns leave no tensor.
+        case nothingSelected = "nothing_selected"
         case unsupportedDtype = "unsupported_dtype"
         /// Statistics of the experts' data are missing or do not fit the models.
         case statistics

@@ -32,14 +32,15 @@ struct MergeExecution: Sendable {
         let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.memory.groupByteCount)
         if let survey = plan.survey {
             for pass in 0..<survey.passCount {
-                guard survey.needs(pass: pass) else {
-                    for group in groups { skip(group.tensors) }
-                    continue
-                }
+                let isNeeded = survey.needs(pass: pass)
                 for group in groups {
+                    guard isNeeded, survey.readsModels else {
+                        skip(group.tensors)
+                        continue
+                    }
                     try forEachChunk(of: try load(group)) { _, chunk in survey.observe(chunk, pass: pass) }
                 }
-                survey.finish(pass: pass)
+                if isNeeded { survey.finish(pass: pass) }
             }
         }
         for group in groups { try merge(group) }

@@ -61,11 +61,17 @@ public struct MergeAssignment: Sendable {
     let survey: (any MergeSurvey)?
     /// What merges the tensors whose rule is `grouped`.
     let grouped: (any GroupedMerge)?
+    /// What people should know before the merge.
+    let warnings: [String]
 
-    init(rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil) {
+    init(
+        rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil,
+        warnings: [String] = []
+    ) {
         self.rules = rules
         self.survey = survey
         self.grouped = grouped
+        self.warnings = warnings
     }
 }
 
@@ -98,6 +104,8 @@ extension ElementwiseRule {
 /// Passes over the inputs before the merge. Chunks of a pass come in any order, from several threads.
 protocol MergeSurvey: Sendable {
     var passCount: Int { get }
+    /// Whether passes read the models; others only finish.
+    var readsModels: Bool { get }
     /// How often all inputs are read in the usual case, where fewer passes come about than may, or some read little.
     var readingCount: Int { get }
     /// Memory that the survey holds until its tensors are merged.
@@ -114,7 +122,8 @@ protocol MergeSurvey: Sendable {
 }
 
 extension MergeSurvey {
-    var readingCount: Int { passCount }
+    var readsModels: Bool { true }
+    var readingCount: Int { readsModels ? passCount : 0 }
     var scratchByteCount: Int { 0 }
     func needs(pass: Int) -> Bool { true }
     func release() {}

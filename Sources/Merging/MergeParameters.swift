@@ -12,9 +12,13 @@ public struct MergeParameters: Sendable {
     public var overrides: Override?
     /// The parameters that `overrides` answers for: where a method needs one value for all tensors, they are refused.
     public var varying: Set<String> = []
+    /// What a tensor of the result is called in an expert's own model, which is what statistics of the expert call it; nil where
+    /// all models have the names of the result.
+    public var inputName: InputName?
 
     public typealias Override =
         @Sendable (_ parameter: String, _ expert: Int?, _ tensor: TensorName) -> ParameterValue?
+    public typealias InputName = @Sendable (_ tensor: TensorName, _ expert: Int) -> TensorName
 
     public init(
         _ values: [String: ParameterValue] = [:], experts: [[String: ParameterValue]] = [], overrides: Override? = nil
@@ -92,6 +96,11 @@ public struct MergeArguments: Sendable {
         let arguments = MergeArguments(self, parameters: parameters, tensor: name)
         for spec in specs { try arguments.check(spec) }
         return arguments
+    }
+
+    /// What a tensor is called in the models of the experts.
+    func inputNames(of tensor: TensorName) -> [TensorName] {
+        (0..<expertCount).map { parameters.inputName?(tensor, $0) ?? tensor }
     }
 
     /// The arguments with another number for every tensor, which was checked already.

@@ -38,8 +38,10 @@ public struct MergePlan: Sendable {
     ) throws {
         guard !experts.isEmpty else { throw MergeError(.tooFewExperts, "a merge needs at least one expert") }
         guard base != nil || !method.info.needsBase else {
+            let work =
+                method.info.expertCounts.upperBound == 1 ? "goes from a base to one model" : "works on task vectors"
             throw MergeError(
-                .missingBase, "method \"\(method.info.name)\" works on task vectors and needs a base",
+                .missingBase, "method \"\(method.info.name)\" \(work) and needs a base",
                 hint: "name it with --base, or base_model in a recipe")
         }
         try method.info.check(expertCount: experts.count)
@@ -77,8 +79,13 @@ public struct MergePlan: Sendable {
             of: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads, limit: memory)
         summary = MergeSummary(
             tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
-            warnings: agreement.warnings)
+            warnings: agreement.warnings + assignment.warnings)
     }
+}
+
+extension MergePlan {
+    /// Whether how a tensor is merged depends on the others, such as by a threshold for the whole model.
+    var measuresModel: Bool { survey != nil || grouped?.comparesGroups ?? false }
 }
 
 /// One of the models of a merge.

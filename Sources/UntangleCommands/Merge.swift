@@ -153,18 +153,24 @@ struct Merge: ToolCommand {
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
-        var planned: [FilePath: TensorStore] = [:]
-        if dryRun {
-            planned = try book.plannedIntermediates(session) { try open($0, session) }
-        } else {
-            if let target { try checkTarget(target) }
-            try book.mergeIntermediates(writing.writeOptions(), in: session)
+        let write = writing.writeOptions(shardByteCount: shardSize?.byteCount)
+        let merges = try IntermediateMerges(
+            of: book, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
+        func stage(opening open: (FilePath) throws -> TensorStore) throws -> MergeStage {
+            try MergeStage(
+                recipe, stores: try recipe.stores(opening: open), settings: try parameters.parameters().values,
+                selection: selection.selection, outputDType: dtype, budget: session.budget,
+                memory: session.memoryByteCount)
         }
-        let stage = try MergeStage(
-            recipe, stores: try recipe.stores { try planned[$0] ?? open($0, base: recipe.baseModel?.path, session) },
-            settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype,
-            budget: session.budget, memory: session.memoryByteCount)
-        return (stage, target)
+        let planned = try stage {
+            try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)
+        }
+        guard !dryRun, !book.intermediates.isEmpty, let target else { return (planned, target) }
+        try checkTarget(target)
+        try merges.carryOut(in: session) { _ in
+            try planned.requireRoom(at: FilePath(target), isFolder: target.hasSuffix("/"), options: write)
+        }
+        return (try stage { try open($0, base: recipe.baseModel?.path, session) }, target)
     }
 
     /// Finds out before the work what would keep the result from being written.

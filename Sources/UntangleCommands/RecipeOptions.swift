@@ -39,30 +39,18 @@ struct RecipeOptions: ParsableArguments {
     }
 }
 
-extension RecipeBook {
-    /// Merges what the final document builds upon, as far as an earlier run has not done so.
-    func mergeIntermediates(_ write: WriteOptions, in session: Session) throws {
-        for recipe in intermediates {
-            let report = try RunPipeline(
-                recipe, write: write, budget: session.budget, memory: session.memoryByteCount
-            ).run(progress: session.progress)
+extension IntermediateMerges {
+    /// Carries out what no earlier run has left finished; nothing is written unless all of it can be, and the final merge, too.
+    ///
+    /// - Parameter check: makes sure of the final merge.
+    func carryOut(in session: Session, check: (_ unfinished: [RunPipeline]) throws -> Void) throws {
+        let unfinished = try unfinished()
+        guard !unfinished.isEmpty else { return }
+        try check(unfinished)
+        for pipeline in unfinished {
+            let report = try pipeline.run(progress: session.progress)
             session.progress.end()
-            report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
+            report.warnings.dropFirst(pipeline.recipe.warnings.count).forEach(session.warn)
         }
-    }
-
-    /// Plans what the final document builds upon, for a plan of that.
-    func plannedIntermediates(
-        _ session: Session, opening open: (FilePath) throws -> TensorStore
-    ) throws -> [FilePath: TensorStore] {
-        var planned: [FilePath: TensorStore] = [:]
-        for recipe in intermediates {
-            guard let output = recipe.output else { continue }
-            let stage = try MergeStage(
-                recipe, stores: try recipe.stores { try planned[$0] ?? open($0) }, budget: session.budget,
-                memory: session.memoryByteCount)
-            planned[output] = TensorStore(PlannedCheckpoint(stage.plan, at: output))
-        }
-        return planned
     }
 }

@@ -26,9 +26,11 @@ struct Run: ToolCommand {
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
         let recipe = book.final
-        try book.mergeIntermediates(writing.writeOptions(), in: session)
         let pipeline = RunPipeline(
             recipe, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
+        let merges = try IntermediateMerges(
+            of: book, write: pipeline.write, budget: pipeline.budget, memory: pipeline.memory)
+        try merges.carryOut(in: session) { try pipeline.check(after: merges, unfinished: $0) }
         let report = try pipeline.run(progress: session.progress)
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)

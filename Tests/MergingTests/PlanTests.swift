@@ -101,6 +101,8 @@ import Testing
     func parameters() throws {
         #expect(try failure { try merge("linaer", base: base, [base]) }.hint?.contains("\"linear\"") == true)
         #expect(try failure { try merge("ties", base: nil, [base]) }.code == "merge.missing_base")
+        #expect(try failure { try merge("ties", base: nil, [base]) }.message.contains("works on task vectors"))
+        #expect(try failure { try merge("slerp", base: nil, [base]) }.message.contains("goes from a base to one model"))
         #expect(try failure { try merge("ties", base: base, []) }.code == "merge.too_few_experts")
         let unknown = try failure { try merge("ties", base: base, [base], MergeParameters(["densty": .number(1)])) }
         #expect(unknown.code == "merge.unknown_parameter" && unknown.hint?.contains("\"density\"") == true)

@@ -22,7 +22,8 @@ import Testing
 
     static let folder = TemporaryFolder()
 
-    /// Statistics of an expert that Fisher and RegMean both read: entries above 0, and X'X of random X for `wide.weight`.
+    /// Statistics of an expert that Fisher and RegMean both read: entries above 0, X'X of random X for `wide.weight`, and one tensor
+    /// at least of every model here.
     static func statistics(_ expert: Int) throws -> ParameterValue {
         let path = folder.file("statistics\(expert)_\(UInt32.random(in: 0 ... .max)).safetensors")
         var numbers = TestNumbers(seed: UInt64(100 + expert))
@@ -31,6 +32,9 @@ import Testing
         for i in 0..<9 { for j in 0..<9 { for k in 0..<20 { gram[9 * i + j] += x[9 * k + i] * x[9 * k + j] } } }
         let store = try makeModel([
             TestTensor("wide", gram, shape: [9, 9]), TestTensor("bias", numbers.list(7).map { $0 + 0.6 }),
+            TestTensor("w", [2, 0.5, 0.5, 1], shape: [2, 2]), TestTensor("wide.bias", numbers.list(5).map { $0 + 0.6 }),
+            TestTensor("vector", numbers.list(5).map { $0 + 0.6 }),
+            TestTensor("matrix.bias", numbers.list(20).map { $0 + 0.6 }),
         ])
         let writer = try CheckpointFormat.makeWriter(.safetensors, at: path, declaring: store.descriptors)
         for (place, descriptor) in store.descriptors.enumerated() {

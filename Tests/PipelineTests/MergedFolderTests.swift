@@ -352,6 +352,11 @@ import Testing
         #expect(listing("out").contains("model.safetensors"))
     }
 
+    @Test func theCardCountsOneModel() throws {
+        try write(try stage([(name: "a", store: try model("a", layers(1)))]))
+        #expect(try text("out/README.md").contains("A merge of 1 model, made with"))
+    }
+
     /// The recipe of a merge without one can be run, and gives the same bytes.
     @Test func aCommandLineBecomesARecipe() throws {
         let base = try model("base", layers(0))
@@ -362,6 +367,7 @@ import Testing
         let experts = [(name: "a", store: a), (name: "b", store: b)]
         try write(try stage(experts, base: base, dtype: .bf16, parameters: parameters))
         #expect(try text("out/README.md").contains("| base | base | model.safetensors |"))
+        #expect(try text("out/README.md").contains("A merge of 2 models, made with"))
         let recipe = try RecipeFile.load(folder.file("out/mergekit_config.yml"), strict: true)
         #expect(recipe.mergeMethod == "task_arithmetic" && recipe.outputDType == .bf16)
         // As people write it, and mergekit reads it.

@@ -125,6 +125,20 @@ import Testing
         #expect(adapter.line == 3)
     }
 
+    /// All models that are nowhere are named, in all documents, each once.
+    @Test func namesAllModelsThatAreMissing() throws {
+        try makeFolders("here")
+        let text = [Self.document("a", "one", "here", "two"), Self.document(nil, "a", "two", "three")]
+            .joined(separator: "---\n")
+        let book = try RecipeBook.parse(text, path: folder.file("r.yaml"))
+        let error = try #require(throws: RecipeError.self) {
+            _ = try book.located(modelsFolder: nil, intermediateFolder: "parts")
+        }
+        #expect(error.code == "io.not_found" && error.line == 4)
+        #expect(error.message.contains("the model one is not there"), "\(error.message)")
+        #expect(error.message.hasSuffix("; not there either: two (line 6), three (line 12)"), "\(error.message)")
+    }
+
     @Test func leadsNamesOfDocumentsToTheirResults() throws {
         try makeFolders("x", "y")
         let text = [Self.document("a", "x", "y"), Self.document(nil, "a", "x")].joined(separator: "---\n")

@@ -211,7 +211,9 @@ import Testing
     @Test(
         arguments: [
             ("", "recipe.syntax", 1), ("# nothing\n", "recipe.syntax", 1), ("- a\n", "recipe.bad_value", 1),
-            ("a: [b\n", "recipe.syntax", 2), ("a: 1\na: 2\n", "recipe.syntax", 1),
+            ("a: [b\n", "recipe.syntax", 2), ("a: 1\na: 2\n", "recipe.syntax", 2),
+            ("{ a: 1, a: 2 }\n", "recipe.syntax", 1),
+            ("b:\n  - c: 1\n    a:\n      a: 1\n  # a: 3\n\n    \"a\" : 2\n", "recipe.syntax", 7),
             ("a: 1\n---\nb: 2\n", "recipe.syntax", 3),
             (String(repeating: "[", count: 100_000), "recipe.syntax", 1),
             ("merge_method: ties\n", "recipe.missing_key", nil),
@@ -268,6 +270,21 @@ import Testing
         let error = try #require(failure)
         #expect(error.code == code)
         #expect(error.line == 6)
+    }
+
+    /// A key without a value is no key, as in recipes that mergekit has written anew.
+    @Test func takesNullForAbsent() throws {
+        let sources = "[{ sources: [{ model: a, layer_range: [0, 2] }], residual_weight: null }]"
+        for form in [
+            "slices: null\nmodels: [{ model: a }]", "models: ~\nslices: \(sources)",
+            "models:\nslices:\nmodules: { default: { slices: null, models: [{ model: a }], parameters: null } }",
+            "modules: { default: { slices: \(sources), models: null } }",
+        ] {
+            let recipe = try parse("merge_method: passthrough\nbase_model: null\n\(form)\n")
+            #expect(recipe.models.map(\.name) == ["a"], "\(form)")
+            #expect(recipe.isStacked == form.contains("sources"), "\(form)")
+            #expect(recipe.warnings.isEmpty, "\(recipe.warnings)")
+        }
     }
 
     @Test func readsFilesWithAByteOrderMarkAndRefusesOtherEncodings() throws {

@@ -135,6 +135,25 @@ import Testing
         #expect(plan.summary.inputByteCount == 2 * 6 * 4)
     }
 
+    /// A threshold for the whole model is one for each slice.
+    @Test func warnsOfWhatIsMeasuredOverSlices() throws {
+        func warnings(_ method: String, _ parameters: String, slices: [String]) throws -> [String] {
+            let slices = slices.map {
+                "  - sources: [{ model: a.safetensors, layer_range: \($0) }, { model: b.safetensors, layer_range: \($0) }]\n"
+            }
+            return try stage(
+                "merge_method: \(method)\nbase_model: a.safetensors\nparameters: \(parameters)\nslices:\n\(slices.joined())"
+            ).plan.summary.warnings
+        }
+        let model = "{ density: 0.5, trim_scope: model }"
+        let found = try warnings("ties", model, slices: ["[0, 2]", "[2, 4]"])
+        #expect(found.count == 1 && found[0].contains("each of the 2 slices is merged on its own"), "\(found)")
+        #expect(try warnings("ties", model, slices: ["[0, 4]"]).isEmpty)
+        #expect(try warnings("ties", "{ density: 0.5 }", slices: ["[0, 2]", "[2, 4]"]).isEmpty)
+        #expect(try warnings("knots_ties", "{ density: 0.5 }", slices: ["[0, 2]", "[2, 4]"]).count == 1)
+        #expect(try warnings("knots_ties", "{ density: 1 }", slices: ["[0, 2]", "[2, 4]"]).isEmpty)
+    }
+
     /// Filters of a model go by its own layer numbers, those of the whole slice by the result's.
     @Test func filtersGoByInputAndOutputNames() throws {
         let slices = """

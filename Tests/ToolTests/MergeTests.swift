@@ -102,6 +102,10 @@ import Testing
     @Test func listsItsMethods() throws {
         let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
         let text = try tool.run("merge", "--list-methods").output
+        // Whole numbers have no fraction.
+        #expect(
+            try tool.run("merge", "--list-methods", "--json").output.contains(
+                "\"kind\": \"whole number\",\n          \"default\": 2,\n          \"minimum\": 0,\n"))
         #expect(methods.items.count == 26)
         for method in methods.items {
             #expect(
@@ -256,6 +260,10 @@ import Testing
             (["--method", "ties", TinySuite.base], 2, "usage"),
             (["--method", "ties", TinySuite.base, "--output", "m.safetensors"], 2, "merge.missing_base"),
             (["--method", "average", TinySuite.base, "--output", "m.pt"], 2, "usage.output_format"),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.safetensors", "--only", "none"], 3,
+                "merge.nothing_selected"
+            ),
             (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
             (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
             (["--method", "average", TinySuite.base, "--output", "/proc/m.safetensors"], 3, "io.not_found"),

@@ -83,6 +83,71 @@ import Testing
         #expect(try tool.run(arguments).json()["skipped"].items.map(\.string) == ["merge"])
     }
 
+    /// The final document is checked before what it builds upon is merged.
+    @Test(arguments: [
+        ("merge", "rescale: true, trim_scope: model", [], Int32(2), "merge.bad_parameter"),
+        ("run", "rescale: true, trim_scope: model", [], 2, "merge.bad_parameter"),
+        ("merge", "density: 0.5", ["--set", "densty=1"], 2, "merge.unknown_parameter"),
+        ("merge", "density: 0.5", [], 4, "io.exists"),
+        ("run", "density: 0.5", [], 4, "io.exists"),
+    ]) func checksAllDocumentsFirst(command: String, parameter: String, more: [String], status: Int32, code: String)
+        throws
+    {
+        let text = """
+            merge_method: ties
+            base_model: org/one
+            models: [{ model: mean }]
+            parameters: { \(parameter) }
+            output: m.npz
+            ---
+            name: mean
+            merge_method: average
+            models: [{ model: org/one }, { model: org/two }]
+
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: "final.yaml")
+        _ = try tool.folder.write(Array("precious".utf8), to: "m.npz")
+        let output = command == "merge" ? ["m.npz"] : []
+        let outcome = try tool.run([command, "final.yaml"] + output + ["--models-dir", "hub", "--json"] + more)
+        #expect(outcome.status == status, "\(outcome.errors)")
+        #expect(try outcome.error()["code"].string == code)
+        #expect(!tool.exists("m.intermediate"))
+        #expect(try tool.data("m.npz") == Data("precious".utf8))
+    }
+
+    /// So are the other documents: one that would replace something else keeps those before it from being merged.
+    @Test(arguments: ["merge", "run"])
+    func checksIntermediateDocumentsFirst(command: String) throws {
+        let text = """
+            merge_method: average
+            output: m.npz
+            models: [{ model: a }, { model: b }]
+            ---
+            name: a
+            merge_method: average
+            models: [{ model: org/one }, { model: org/two }]
+            ---
+            name: b
+            merge_method: linear
+            models: [{ model: a, parameters: { weight: 1 } }]
+
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: "chain.yaml")
+        _ = try tool.shell("mkdir -p parts/b && cp hub/org/one/model.safetensors parts/b")
+        let output = command == "merge" ? ["m.npz"] : []
+        let arguments =
+            [command, "chain.yaml"] + output + [
+                "--models-dir", "hub", "--intermediate-dir", "parts", "--no-sync", "--json",
+            ]
+        let refused = try tool.run(arguments)
+        #expect(refused.status == 4)
+        #expect(try refused.error()["code"].string == "io.exists")
+        #expect(!tool.exists("parts/a") && !tool.exists("m.npz"))
+        let forced = try tool.run(arguments + ["--force"])
+        #expect(forced.status == 0, "\(forced.errors)")
+        #expect(try numbers("m.npz") == [2, 2, 2, 2])
+    }
+
     @Test(arguments: [
         (["r.yaml", "m.npz"], Int32(3), "io.not_found", "line 9: the model org/one is not there"),
         (["r.yaml", "m.npz", "--models-dir", "none"], 2, "usage", "--models-dir none is not a folder"),

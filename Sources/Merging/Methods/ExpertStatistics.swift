@@ -3,25 +3,80 @@ import Kernels
 import SystemPackage
 import TensorCore
 
-/// Checkpoints with statistics of the experts' activations or gradients, one for each expert.
+/// Statistics of the experts' activations or gradients, from one checkpoint for each expert, by the tensors of the result.
 ///
 /// Files that map, such as safetensors, cost no memory; tensors of others are held decoded until the merge is done.
 struct ExpertStatistics: Sendable {
-    private let stores: [TensorStore]
+    /// For every tensor that has statistics those of all experts.
+    private var found: [TensorName: [StatisticsTensor]] = [:]
+    /// That some tensors have no statistics.
+    private(set) var warnings: [String] = []
 
     static let parameter = ParameterSpec(
         "statistics", .path, default: .text(""), perExpert: true,
         help: "Checkpoint with what was measured on the expert's data.")
 
-    /// - Throws: `merge.statistics` when a file is missing or cannot be read.
-    init(_ arguments: MergeArguments) throws(MergeError) {
-        var stores: [TensorStore] = []
-        let paths = try arguments.texts("statistics")
-        if paths.count > 1, let first = paths.first, !first.isEmpty, paths.allSatisfy({ $0 == first }) {
+    /// Looks for the statistics of tensors under the names that these have in each expert's model.
+    ///
+    /// - Parameters:
+    ///   - wanted: tensors of the result, and what their statistics are shaped like.
+    ///   - tensors: all that are merged.
+    ///   - suffix: what the names in the statistics may lack at their end.
+    /// - Throws: `merge.statistics` when a file is missing or cannot be read, when no tensor has statistics, when only some experts
+    ///   have those of a wanted one, and when one has another shape or no arithmetic.
+    init(
+        of wanted: [(tensor: TensorName, shape: Shape)], among tensors: [TensorDescriptor],
+        orWithout suffix: String = "", _ arguments: MergeArguments
+    ) throws(MergeError) {
+        let stores = try Self.open(arguments.texts("statistics"), for: wanted.map(\.tensor), arguments)
+        for (tensor, shape) in wanted {
+            let places = Self.places(of: tensor, orWithout: suffix, in: stores, arguments)
+            guard let present = places.firstIndex(where: { $0 != nil }) else { continue }
+            var tensors: [StatisticsTensor] = []
+            for (expert, (store, place)) in zip(stores, places).enumerated() {
+                guard let place else {
+                    throw MergeError(
+                        .statistics,
+                        "the statistics of expert \(present + 1) have tensor \"\(tensor)\", those of expert \(expert + 1) do not",
+                        tensor: tensor)
+                }
+                tensors.append(try Self.tensor(at: place, in: store, shape: shape, of: tensor, expert: expert))
+            }
+            found[tensor] = tensors
+        }
+        let lacking = wanted.map(\.tensor).filter { found[$0] == nil }
+        guard let first = lacking.first else { return }
+        // Those of tensors that are not wanted show that the names are right.
+        let isKnown = tensors.contains { tensor in
+            Self.places(of: tensor.name, orWithout: suffix, in: stores, arguments).contains { $0 != nil }
+        }
+        guard isKnown else {
+            let theirs = stores[0].descriptors.first.map { "have \"\($0.name)\"" } ?? "are empty"
+            throw MergeError(
+                .statistics,
+                "no tensor has statistics: expert 1 has \"\(arguments.inputNames(of: first)[0])\", and its statistics \(theirs)",
+                parameter: "statistics",
+                hint: "give them the names of the expert's tensors with untangle convert --rename")
+        }
+        warnings.append(
+            "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are averaged without"
+        )
+    }
+
+    /// Nil for a tensor without statistics.
+    subscript(tensor: TensorName) -> [StatisticsTensor]? { found[tensor] }
+
+    private static func open(
+        _ paths: [String], for tensors: [TensorName], _ arguments: MergeArguments
+    ) throws(MergeError) -> [TensorStore] {
+        // Different layers of one model have the statistics of that model.
+        let isOneModel = tensors.contains { Set(arguments.inputNames(of: $0)).count > 1 }
+        if paths.count > 1, let first = paths.first, !first.isEmpty, !isOneModel, paths.allSatisfy({ $0 == first }) {
             throw MergeError(
                 .statistics, "all \(paths.count) experts have the same statistics, \(first)",
                 parameter: "statistics", hint: "set statistics= to one checkpoint for each expert")
         }
+        var stores: [TensorStore] = []
         for (expert, path) in paths.enumerated() {
             guard !path.isEmpty else {
                 throw MergeError(
@@ -31,10 +86,40 @@ struct ExpertStatistics: Sendable {
             do {
                 stores.append(try TensorStore(opening: FilePath(path)))
             } catch {
-                throw Self.failure(error, expert: expert)
+                throw failure(error, expert: expert)
             }
         }
-        self.stores = stores
+        return stores
+    }
+
+    /// For every expert where the statistics of a tensor are.
+    private static func places(
+        of tensor: TensorName, orWithout suffix: String, in stores: [TensorStore], _ arguments: MergeArguments
+    ) -> [Int?] {
+        zip(stores, arguments.inputNames(of: tensor)).map { store, name in
+            store.index(of: name)
+                ?? (name.text.hasSuffix(suffix)
+                    ? store.index(of: TensorName(String(name.text.dropLast(suffix.count)))) : nil)
+        }
+    }
+
+    private static func tensor(
+        at place: Int, in store: TensorStore, shape: Shape, of tensor: TensorName, expert: Int
+    ) throws(MergeError) -> StatisticsTensor {
+        let descriptor = store.descriptors[place]
+        guard descriptor.shape == shape, descriptor.dtype.isComputable else {
+            throw MergeError(
+                .statistics,
+                "tensor \"\(descriptor.name)\" in the statistics of expert \(expert + 1) is \(descriptor.dtype.rawValue) "
+                    + "\(descriptor.shape), but floating-point numbers \(shape) are needed", tensor: tensor)
+        }
+        do {
+            return StatisticsTensor(
+                bytes: try store.reader.bytes(of: place), dtype: descriptor.dtype,
+                elementCount: descriptor.elementCount)
+        } catch {
+            throw failure(error, expert: expert)
+        }
     }
 
     private static func failure(_ error: any Error, expert: Int) -> MergeError {
@@ -44,41 +129,6 @@ struct ExpertStatistics: Sendable {
             .statistics,
             "the statistics of expert \(expert + 1) cannot be read: \(fault?.message ?? "\(error)")\(file)",
             parameter: "statistics", hint: fault?.hint)
-    }
-
-    /// The tensor that every expert's statistics have under one of some names.
-    ///
-    /// - Parameter shape: what the tensor must be like.
-    /// - Returns: nil when no expert has it.
-    /// - Throws: `merge.statistics` when only some have it, or when one has another shape or no arithmetic.
-    func tensors(_ names: [TensorName], shape: Shape, of tensor: TensorName) throws(MergeError) -> [StatisticsTensor]? {
-        let found = stores.map { store in names.lazy.compactMap { store.index(of: $0) }.first }
-        guard let present = found.firstIndex(where: { $0 != nil }) else { return nil }
-        var tensors: [StatisticsTensor] = []
-        for (expert, (store, index)) in zip(stores, found).enumerated() {
-            guard let index else {
-                throw MergeError(
-                    .statistics,
-                    "the statistics of expert \(present + 1) have tensor \"\(tensor)\", those of expert \(expert + 1) do not",
-                    tensor: tensor)
-            }
-            let descriptor = store.descriptors[index]
-            guard descriptor.shape == shape, descriptor.dtype.isComputable else {
-                throw MergeError(
-                    .statistics,
-                    "tensor \"\(descriptor.name)\" in the statistics of expert \(expert + 1) is \(descriptor.dtype.rawValue) "
-                        + "\(descriptor.shape), but floating-point numbers \(shape) are needed", tensor: tensor)
-            }
-            do {
-                tensors.append(
-                    StatisticsTensor(
-                        bytes: try store.reader.bytes(of: index), dtype: descriptor.dtype,
-                        elementCount: descriptor.elementCount))
-            } catch {
-                throw Self.failure(error, expert: expert)
-            }
-        }
-        return tensors
     }
 }
 

@@ -5,8 +5,8 @@
 //
 // Matena, Raffel 2022, "Merging models with Fisher-weighted averaging", arXiv:2111.09832; the floor and the norm as in
 // fusion_bench. `statistics` names one checkpoint for each expert with the diagonal of its Fisher matrix under the names and in
-// the shapes of the model's tensors; tensors that none of them has are averaged with the weights. One pass, and one over the
-// statistics.
+// the shapes of the expert's own tensors, whatever numbers slices of a recipe give to its layers; tensors that none of them has
+// are averaged with the weights. One pass, and one over the statistics.
 
 import Kernels
 import Synchronization
@@ -27,22 +27,19 @@ struct Fisher: MergeMethod {
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let statistics = try ExpertStatistics(arguments)
+        let statistics = try ExpertStatistics(of: tensors.map { ($0.name, $0.shape) }, among: tensors, arguments)
         let isNormalizing = try arguments.flag("normalize")
-        var found: [[StatisticsTensor]?] = []
-        for tensor in tensors {
-            found.append(try statistics.tensors([tensor.name], shape: tensor.shape, of: tensor.name))
-        }
-        let norms = StatisticsNorms(found.compactMap { $0 }, expertCount: arguments.expertCount)
+        let norms = StatisticsNorms(
+            tensors.compactMap { statistics[$0.name] }, expertCount: arguments.expertCount)
         var rules: [MergeRule] = []
-        for (tensor, information) in zip(tensors, found) {
+        for tensor in tensors {
             let weights = try arguments.forTensor(tensor.name).numbers("weight")
             let sum = weights.reduce(0, +)
             guard sum > 0 else {
                 throw MergeError(
                     .badParameter, "the weights of all experts are 0", tensor: tensor.name, parameter: "weight")
             }
-            if let information {
+            if let information = statistics[tensor.name] {
                 rules.append(
                     .elementwise(
                         InformationMean(
@@ -51,7 +48,8 @@ struct Fisher: MergeMethod {
                 rules.append(.elementwise(WeightedMean(weights: weights, divisor: sum)))
             }
         }
-        return MergeAssignment(rules: rules, survey: isNormalizing ? norms : nil)
+        return MergeAssignment(
+            rules: rules, survey: isNormalizing ? norms : nil, warnings: statistics.warnings)
     }
 }
 
@@ -72,8 +70,9 @@ final class StatisticsNorms: MergeSurvey {
     var norms: [Double] { state.withLock { $0 } }
     var passCount: Int { 1 }
     var byteCount: Int { 0 }
+    /// The statistics are no part of the models.
+    var readsModels: Bool { false }
 
-    /// The statistics are no part of the models' chunks.
     func observe(_ chunk: MergeChunk, pass: Int) {}
 
     func finish(pass: Int) {

@@ -116,6 +116,8 @@ final class SharedBasis: GroupedMerge {
         }
     }
 
+    var comparesGroups: Bool { densities.contains { $0 < 1 } }
+
     func workingByteCount(group: Int) throws -> Int {
         let (rows, width) = (layers[group].rows, layers[group].columns * densities.count)
         return try DoubleDecomposition.workingByteCount(rows: rows, columns: width) + 12 * rows * width

@@ -72,7 +72,8 @@ struct LayerScaling: MergeMethod {
             guard factor != 1, case .elementwise(let inner) = rule else { return rule }
             return .elementwise(ScaledChange(rule: inner, factor: factor))
         }
-        return MergeAssignment(rules: rules, survey: assignment.survey, grouped: assignment.grouped)
+        return MergeAssignment(
+            rules: rules, survey: assignment.survey, grouped: assignment.grouped, warnings: assignment.warnings)
     }
 }
 

@@ -6,9 +6,10 @@
 //
 // Jin et al. 2023, "Dataless knowledge fusion by merging weights of language models", arXiv:2212.09849, which recommends an
 // off-diagonal scale of 0.9. `statistics` names one checkpoint for each expert with G_i `[in, in]` of its layers, under the
-// name of the weight or that name without `.weight`. Solved for the task vectors, which gives the same W, by Cholesky in F64;
-// a matrix that is not positive definite to rounding gets the least jitter that makes it so, and a note in the report.
-// Tensors without statistics get the mean task vector.
+// name that the weight has in the expert, whatever numbers slices of a recipe give to its layers, or that name without
+// `.weight`. Solved for the task vectors, which gives the same W, by Cholesky in F64; a matrix that is not positive definite to
+// rounding gets the least jitter that makes it so, and a note in the report. Tensors without statistics get the mean task
+// vector.
 
 import Kernels
 import TensorCore
@@ -25,25 +26,27 @@ struct RegMean: MergeMethod {
         ] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let statistics = try ExpertStatistics(arguments)
         let scale = try arguments.number("off_diagonal_scale")
         var rules = try MatrixSelection(arguments).assign(tensors) {
             OutputRegression(lambda: $0, offDiagonalScale: scale, grams: [])
         }.rules
-        for (place, tensor) in tensors.enumerated() {
-            guard case .matrix(let rule) = rules[place], let regression = rule as? OutputRegression else { continue }
-            let columns = tensor.shape.dims[1]
-            let text = tensor.name.text
-            let layer = text.hasSuffix(".weight") ? [TensorName(String(text.dropLast(7)))] : []
-            let grams = try statistics.tensors([tensor.name] + layer, shape: [columns, columns], of: tensor.name)
+        let regressions = rules.enumerated().compactMap { place, rule in
+            if case .matrix(let rule as OutputRegression) = rule { (place: place, lambda: rule.lambda) } else { nil }
+        }
+        let statistics = try ExpertStatistics(
+            of: regressions.map { place, _ in
+                let columns = tensors[place].shape.dims[1]
+                return (tensors[place].name, [columns, columns])
+            }, among: tensors, orWithout: ".weight", arguments)
+        for (place, lambda) in regressions {
             rules[place] =
-                if let grams {
-                    .matrix(OutputRegression(lambda: regression.lambda, offDiagonalScale: scale, grams: grams))
+                if let grams = statistics[tensors[place].name] {
+                    .matrix(OutputRegression(lambda: lambda, offDiagonalScale: scale, grams: grams))
                 } else {
-                    MatrixSelection.mean(lambda: regression.lambda, expertCount: arguments.expertCount)
+                    MatrixSelection.mean(lambda: lambda, expertCount: arguments.expertCount)
                 }
         }
-        return MergeAssignment(rules: rules)
+        return MergeAssignment(rules: rules, warnings: statistics.warnings)
     }
 }
 

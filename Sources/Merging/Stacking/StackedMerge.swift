@@ -10,12 +10,19 @@ public struct StackedMerge: Sendable {
     public let outputs: [TensorDescriptor]
     public let summary: MergeSummary
 
+    /// - Throws: `merge.nothing_selected` when models have tensors and the plans none.
     /// - Precondition: there is a plan, and all have one method.
-    public init(_ plans: [MergePlan]) {
+    public init(_ plans: [MergePlan]) throws(MergeError) {
         precondition(!plans.isEmpty, "a stack needs a plan")
+        let isNothing = plans.allSatisfy(\.outputs.isEmpty)
+        if isNothing, plans.contains(where: { $0.models.contains { !$0.store.descriptors.isEmpty } }) {
+            throw MergeError(
+                .nothingSelected, "no tensor of the models is selected",
+                hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
+        }
         self.plans = plans
         outputs = plans.flatMap(\.outputs)
-        summary = plans.count == 1 ? plans[0].summary : MergeSummary(stacking: plans.map(\.summary))
+        summary = plans.count == 1 ? plans[0].summary : MergeSummary(stacking: plans)
     }
 
     public var method: MethodInfo { plans[0].method }
@@ -58,7 +65,8 @@ private final class WriterSection: CheckpointWriter {
 
 extension MergeSummary {
     /// Of merges that run one after the other.
-    fileprivate init(stacking parts: [MergeSummary]) {
+    fileprivate init(stacking plans: [MergePlan]) {
+        let parts = plans.map(\.summary)
         elementwiseCount = parts.reduce(0) { $0 + $1.elementwiseCount }
         matrixCount = parts.reduce(0) { $0 + $1.matrixCount }
         copiedCount = parts.reduce(0) { $0 + $1.copiedCount }
@@ -71,6 +79,12 @@ extension MergeSummary {
         memoryLimit = parts.first?.memoryLimit
         threads = parts.map(\.threads).max() ?? 1
         var seen: Set<String> = []
-        warnings = parts.flatMap(\.warnings).filter { seen.insert($0).inserted }
+        var warnings = parts.flatMap(\.warnings).filter { seen.insert($0).inserted }
+        if plans.contains(where: \.measuresModel) {
+            warnings.append(
+                "\(plans[0].method.name) compares all tensors of a model with these parameters, and each of the "
+                    + "\(plans.count) slices is merged on its own: thresholds and norms hold for one slice")
+        }
+        self.warnings = warnings
     }
 }

@@ -38,13 +38,14 @@ struct ModelCard {
     }
 
     private var heading: String {
-        """
-        # \(title)
+        let count = inputs.count { !$0.isBase }
+        return """
+            # \(title)
 
-        A merge of \(inputs.count { !$0.isBase }) models, made with \(author): \(tensorCount.grouped) tensors, \
-        \(parameterCount.grouped) parameters.
+            A merge of \(count) \(count == 1 ? "model" : "models"), made with \(author): \(tensorCount.grouped) tensors, \
+            \(parameterCount.grouped) parameters.
 
-        """
+            """
     }
 
     private var methodSection: String {

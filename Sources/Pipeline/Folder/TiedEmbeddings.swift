@@ -1,5 +1,6 @@
 import Checkpoints
 import Glibc
+import Merging
 import TensorCore
 
 /// Makes models agree on the output head, which may be the embedding matrix under another name.
@@ -74,6 +75,8 @@ struct TiedEmbeddings {
 
     /// Whether head and embeddings of a model have the same bytes.
     private static func isShared(_ head: TensorName, in store: TensorStore) throws -> Bool {
+        // What is not merged yet is taken for tied, as the configuration says.
+        if store.reader is PlannedCheckpoint { return true }
         guard let first = store.index(of: head), let second = embedding(for: head, in: store) else { return false }
         let (a, b) = (store.descriptors[first], store.descriptors[second])
         guard a.dtype == b.dtype, a.shape == b.shape else { return false }

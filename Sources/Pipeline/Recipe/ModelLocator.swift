@@ -19,45 +19,63 @@ public struct ModelLocator: Sendable {
 
     /// The recipe with every model found.
     ///
-    /// - Throws: `io.not_found` with all places that were looked at, `recipe.unsupported` for a model with an adapter.
-    public func locate(_ recipe: Recipe) throws(RecipeError) -> Recipe {
+    /// - Throws: `io.not_found` with all models that are nowhere, and all places that were looked at for the first of them;
+    ///   `recipe.unsupported` for a model with an adapter.
+    public func locate(_ recipe: Recipe) throws(RecipeError) -> Recipe { try locate([recipe])[0] }
+
+    /// The recipes of one file, with every model found.
+    func locate(_ recipes: [Recipe]) throws(RecipeError) -> [Recipe] {
+        var missing: [MissingModel] = []
+        var located: [Recipe] = []
+        for recipe in recipes { located.append(try locate(recipe, &missing)) }
+        if let error = MissingModel.error(missing) { throw error }
+        return located
+    }
+
+    private func locate(_ recipe: Recipe, _ missing: inout [MissingModel]) throws(RecipeError) -> Recipe {
         var recipe = recipe
-        if let base = recipe.baseModel { recipe.baseModel = try located(base, recipe.path) }
+        if let base = recipe.baseModel { recipe.baseModel = try located(base, recipe.path, &missing) }
         for index in recipe.models.indices {
-            recipe.models[index].reference = try located(recipe.models[index].reference, recipe.path)
+            recipe.models[index].reference = try located(recipe.models[index].reference, recipe.path, &missing)
         }
         for index in recipe.slices.indices {
             if let base = recipe.slices[index].base {
-                recipe.slices[index].base?.reference = try located(base.reference, recipe.path)
+                recipe.slices[index].base?.reference = try located(base.reference, recipe.path, &missing)
             }
             for source in recipe.slices[index].experts.indices {
                 recipe.slices[index].experts[source].reference = try located(
-                    recipe.slices[index].experts[source].reference, recipe.path)
+                    recipe.slices[index].experts[source].reference, recipe.path, &missing)
             }
         }
         if let reference = recipe.tokenizerModel {
-            recipe.tokenizer = .model(try located(reference, recipe.path))
+            recipe.tokenizer = .model(try located(reference, recipe.path, &missing))
         }
         return recipe
     }
 
-    private func located(_ reference: ModelReference, _ recipe: FilePath) throws(RecipeError) -> ModelReference {
+    /// A model that is nowhere stays where it is and is noted.
+    private func located(
+        _ reference: ModelReference, _ recipe: FilePath, _ missing: inout [MissingModel]
+    ) throws(RecipeError) -> ModelReference {
         var located = reference
-        located.path = try path(of: reference, in: recipe)
+        switch try path(of: reference, in: recipe) {
+        case .found(let path): located.path = path
+        case .missing(let model): missing.append(model)
+        }
         return located
     }
 
-    private func path(of reference: ModelReference, in recipe: FilePath) throws(RecipeError) -> FilePath {
-        if let merge = merges[reference.id] { return merge }
+    private func path(of reference: ModelReference, in recipe: FilePath) throws(RecipeError) -> Place {
+        if let merge = merges[reference.id] { return .found(merge) }
         var tried: [FilePath] = []
         func find(_ candidate: FilePath) -> Bool {
             if !tried.contains(candidate) { tried.append(candidate) }
             return fileExists(candidate)
         }
-        if find(reference.path) { return reference.path }
+        if find(reference.path) { return .found(reference.path) }
         // A folder that was downloaded by hand does not tell its revision.
         let plain = FilePath(reference.id).relative(toFolderOf: recipe)
-        if find(plain) { return plain }
+        if find(plain) { return .found(plain) }
         if reference.text.contains("+") {
             throw RecipeError.adapter(of: reference.text, file: recipe, line: reference.line)
         }
@@ -65,30 +83,54 @@ public struct ModelLocator: Sendable {
         let isHubName = !id.isAbsolute && (1...2).contains(id.components.count)
         if let modelsFolder, isHubName {
             let folders = [modelsFolder.pushing(id), id.lastComponent.map { modelsFolder.appending($0) }]
-            for folder in folders.compactMap({ $0 }) where find(folder) { return folder }
+            for folder in folders.compactMap({ $0 }) where find(folder) { return .found(folder) }
             let cache = modelsFolder.appending(
                 "models--" + id.components.map(\.string).joined(separator: "--"))
             if find(cache) {
-                if let snapshot = HubCache(folder: cache).snapshot(of: reference.revision) { return snapshot }
-                throw notFound(
+                if let snapshot = HubCache(folder: cache).snapshot(of: reference.revision) { return .found(snapshot) }
+                return notFound(
                     reference, "has no snapshot of \(reference.revision ?? "main") in \(cache)", recipe)
             }
         }
-        throw notFound(
+        return notFound(
             reference, "is not there: looked for \(tried.map(\.string).joined(separator: ", "))", recipe,
             isHubName: isHubName)
     }
 
     private func notFound(
         _ reference: ModelReference, _ problem: String, _ recipe: FilePath, isHubName: Bool = true
-    ) -> RecipeError {
+    ) -> Place {
         let hint =
             isHubName && modelsFolder == nil
             ? "paths count from the recipe; for models of the hub say with --models-dir where they were downloaded to"
             : "nothing is downloaded; paths count from the folder of the recipe"
+        return .missing(MissingModel(reference: reference, recipe: recipe, problem: problem, hint: hint))
+    }
+
+    private enum Place {
+        case found(FilePath)
+        case missing(MissingModel)
+    }
+}
+
+/// A model that is nowhere.
+private struct MissingModel {
+    let reference: ModelReference
+    let recipe: FilePath
+    let problem: String
+    let hint: String
+
+    /// One error about all of them, each named once; nil when there are none.
+    static func error(_ models: [MissingModel]) -> RecipeError? {
+        guard let first = models.first else { return nil }
+        var seen: Set<String> = [first.reference.text]
+        let others = models.filter { seen.insert($0.reference.text).inserted }.map { model in
+            model.reference.text + (model.reference.line.map { " (line \($0))" } ?? "")
+        }
+        let rest = others.isEmpty ? "" : "; not there either: \(others.joined(separator: ", "))"
         return RecipeError(
-            notFound: "the model \(reference.text) \(problem)".escapingControlCharacters, file: recipe,
-            line: reference.line, hint: hint)
+            notFound: "the model \(first.reference.text) \(first.problem)\(rest)".escapingControlCharacters,
+            file: first.recipe, line: first.reference.line, hint: first.hint)
     }
 }
 

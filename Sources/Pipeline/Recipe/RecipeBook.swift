@@ -126,13 +126,14 @@ public struct RecipeBook: Sendable {
         for recipe in intermediates {
             if let name = recipe.name { locator.merges[name] = intermediateFolder.appending(name) }
         }
+        let located = try locator.locate(intermediates + [final])
         var book = self
         for index in book.intermediates.indices {
-            book.intermediates[index] = try locator.locate(book.intermediates[index])
+            book.intermediates[index] = located[index]
             book.intermediates[index].output = book.intermediates[index].name.map { intermediateFolder.appending($0) }
             book.intermediates[index].outputIsFolder = true
         }
-        book.final = try locator.locate(final)
+        book.final = located[intermediates.count]
         return book
     }
 

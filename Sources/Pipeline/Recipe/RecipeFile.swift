@@ -84,8 +84,9 @@ extension YamlError {
         case .scanner(_, let problem, _, _), .parser(_, let problem, _, _), .composer(_, let problem, _, _),
             .reader(let problem, _, _, _), .writer(let problem), .emitter(let problem), .representer(let problem):
             problem
-        case .duplicatedKeysInMapping(let duplicates, _):
-            "the key \"\(duplicates.first ?? "")\" appears twice in the mapping that begins here"
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            "the key \"\(duplicates.first ?? "")\" appears twice in a mapping"
+                + (lineOfSecondKey == nil ? "" : ", for the first time on line \(context.mark.line)")
         default: "\(self)"
         }
     }
@@ -93,9 +94,29 @@ extension YamlError {
     fileprivate var line: Int? {
         switch self {
         case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark.line
-        case .duplicatedKeysInMapping(_, let context): context.mark.line
+        case .duplicatedKeysInMapping(_, let context): lineOfSecondKey ?? context.mark.line
         case .reader(_, let offset?, _, let text): text.prefix(offset).count(where: \.isNewline) + 1
         default: nil
         }
+    }
+
+    /// Where a key of a mapping stands for the second time, which the parser does not say; nil in braces.
+    private var lineOfSecondKey: Int? {
+        guard case .duplicatedKeysInMapping(let duplicates, let context) = self, let key = duplicates.first else {
+            return nil
+        }
+        // Keys stand below each other, and what belongs to their values further to the right.
+        let lines = context.text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        let column = context.mark.column - 1
+        for (place, line) in lines.enumerated().dropFirst(context.mark.line) {
+            let content = line.drop { $0 == " " }
+            let indentation = line.count - content.count
+            guard indentation >= column || content.isEmpty || content.first == "#" else { return nil }
+            let isKey = [key, "\"\(key)\"", "'\(key)'"].contains { name in
+                content.hasPrefix(name) && content.dropFirst(name.count).drop { $0 == " " }.first == ":"
+            }
+            if isKey, indentation == column { return place + 1 }
+        }
+        return nil
     }
 }

@@ -120,8 +120,9 @@ extension RecipeReader {
         for slice in layout.slices {
             if method.needsBase, slice.base == nil {
                 let models = slice.experts.map(\.reference.text)
-                let advice = method.name == "slerp" && models.count == 2 ? models[0] : "PATH"
-                let task = method.name == "slerp" ? "goes from base_model to the other model" : "needs base_model"
+                let isPath = method.expertCounts.upperBound == 1
+                let advice = isPath && models.count == 2 ? models[0] : "PATH"
+                let task = isPath ? "goes from base_model to the other model" : "needs base_model"
                 throw RecipeError(
                     .missingKey, "base_model is missing: method \(method.name) \(task)", file: path,
                     line: root.line(of: "merge_method"), hint: "base_model: \(advice)")

@@ -17,7 +17,7 @@ extension RecipeReader {
     mutating func layout(
         of root: YAMLSection, method: MethodInfo, base: ModelReference?, _ parameters: inout RecipeParameters
     ) throws(RecipeError) -> RecipeLayout {
-        let forms = ["models", "slices", "modules"].filter { root.node($0).map { !$0.isNull } ?? false }
+        let forms = ["models", "slices", "modules"].filter(root.has)
         if forms.count > 1 {
             let line = forms.compactMap(root.line(of:)).max()
             throw RecipeError(
@@ -42,9 +42,10 @@ extension RecipeReader {
                 hint: "list what to merge under its models or slices")
         }
         noteUnknownKeys(of: module, known: ["models", "slices", "parameters"], method: method)
-        if let both = module.line(of: "slices"), module.node("models") != nil {
+        if module.has("slices"), module.has("models") {
             throw RecipeError(
-                .badValue, "models and slices are given, and a module has one of them", file: path, line: both)
+                .badValue, "models and slices are given, and a module has one of them", file: path,
+                line: module.line(of: "slices"))
         }
         let own = try parameters.scope(in: module.section("parameters"))
         return try layout(in: module, moduleParameters: own, method: method, base: base, &parameters)
@@ -54,7 +55,7 @@ extension RecipeReader {
         in section: YAMLSection, moduleParameters: ParameterScope, method: MethodInfo, base: ModelReference?,
         _ parameters: inout RecipeParameters
     ) throws(RecipeError) -> RecipeLayout {
-        let key = section.node("slices") == nil ? "models" : "slices"
+        let key = section.has("slices") ? "slices" : "models"
         guard let nodes = try section.list(key), !nodes.isEmpty else {
             throw RecipeError(
                 .missingKey, "\(key) is missing or empty", file: path, line: section.line(of: key),
@@ -131,7 +132,7 @@ extension RecipeReader {
         let section = try YAMLSection(node, title: "an entry of slices", file: path)
         noteUnknownKeys(
             of: section, known: ["sources", "base_model", "parameters", "residual_weight"], method: method)
-        if let line = section.line(of: "residual_weight") {
+        if section.has("residual_weight"), let line = section.line(of: "residual_weight") {
             warnings.append("line \(line): residual_weight has no effect, in mergekit neither")
         }
         guard let nodes = try section.list("sources"), !nodes.isEmpty else {

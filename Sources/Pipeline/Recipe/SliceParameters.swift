@@ -16,6 +16,7 @@ struct SliceParameters {
     func parameters(fixed: [String: ParameterValue]) -> MergeParameters {
         let outer = [slice.parameters, slice.moduleParameters, common]
         var parameters = MergeParameters(fixed, experts: slice.experts.map { _ in [:] })
+        parameters.inputName = { [layers] in layers.inputName(of: $0, expert: $1) }
         // By name, for every expert; one list for parameters of the whole merge.
         var varying: [String: [[ParameterSetting]]] = [:]
         for spec in method.parameters where fixed[spec.name] == nil {

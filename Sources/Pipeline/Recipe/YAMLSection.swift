@@ -70,6 +70,8 @@ struct YAMLSection {
     var keys: [(key: String, line: Int?)] { entries.map { ($0.key, $0.line) } }
 
     func node(_ key: String) -> Node? { entries.first { $0.key == key }?.value }
+    /// Whether a key has a value.
+    func has(_ key: String) -> Bool { node(key).map { !$0.isNull } ?? false }
     func line(of key: String) -> Int? { entries.first { $0.key == key }?.line }
 
     func section(_ key: String) throws(RecipeError) -> YAMLSection? {

@@ -27,9 +27,8 @@ public struct RunPipeline: Sendable {
     /// - Throws: the diagnostics of all stages. What was finished before stays.
     public func run(progress: any ProgressSink = SilentProgress()) throws -> RunReport {
         let started = ContinuousClock.now
-        guard recipe.resolve != nil || recipe.models.contains(where: { $0.head != nil || $0.data != nil }) else {
-            return try mergeOnly(started, progress)
-        }
+        try checkPurpose()
+        guard isMeasuring else { return try mergeOnly(started, progress) }
         let set = try ExpertSet(base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files))
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
@@ -65,17 +64,34 @@ public struct RunPipeline: Sendable {
         return report
     }
 
-    /// A recipe that says nothing of heads and data needs no backbone: any checkpoints merge.
-    private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
-        let options = ReadOptions(sharedBase: recipe.baseModel?.path, threads: budget.threads)
-        let stores = try recipe.stores { try TensorStore(opening: $0, options: options) }
-        var report = RunReport(recipe: recipe)
-        guard recipe.output != nil else {
+    /// Whether the recipe says anything of heads and data; otherwise it needs no backbone, and any checkpoints merge.
+    private var isMeasuring: Bool {
+        recipe.resolve != nil || recipe.models.contains { $0.head != nil || $0.data != nil }
+    }
+
+    /// Makes sure that there is something to do and what it needs.
+    func checkPurpose() throws(RecipeError) {
+        if isMeasuring {
+            _ = try basePath()
+        } else if recipe.output == nil {
             throw RecipeError(
                 .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
                 line: recipe.line,
                 hint: "say where the merged checkpoint goes with output:")
         }
+    }
+
+    /// The models, opened.
+    ///
+    /// - Parameter planned: models that other merges are to make, by their paths.
+    func stores(planned: [FilePath: TensorStore] = [:]) throws -> [FilePath: TensorStore] {
+        let options = ReadOptions(sharedBase: recipe.baseModel?.path, threads: budget.threads)
+        return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
+    }
+
+    private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
+        let stores = try stores()
+        var report = RunReport(recipe: recipe)
         try checkOutputs()
         _ = try merge(stores, signature: try mergeSignature(stores), &report, progress)
         report.duration = ContinuousClock.now - started
@@ -83,7 +99,7 @@ public struct RunPipeline: Sendable {
     }
 
     /// Finds out before the work what would keep its results from being written, and makes the folders.
-    private func checkOutputs() throws {
+    func checkOutputs() throws {
         if let output = recipe.output {
             try makeFolder(output.removingLastComponent())
             if !recipe.outputIsFolder { _ = try MergeStage.format(ofOutput: output) }
@@ -131,7 +147,7 @@ public struct RunPipeline: Sendable {
         return stores
     }
 
-    private func mergeStage(_ stores: [FilePath: TensorStore]) throws -> MergeStage {
+    func mergeStage(_ stores: [FilePath: TensorStore]) throws -> MergeStage {
         try MergeStage(recipe, stores: stores, budget: budget, memory: memory)
     }
 
@@ -157,7 +173,7 @@ public struct RunPipeline: Sendable {
         return try TensorStore(opening: output)
     }
 
-    private func mergeSignature(_ stores: [FilePath: TensorStore]) throws -> StageSignature {
+    func mergeSignature(_ stores: [FilePath: TensorStore]) throws -> StageSignature {
         try StageSignature(
             settings: "merge 2\n\(recipe.mergeSettings)",
             files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] } + recipe.parameterFiles())

@@ -56,7 +56,7 @@ extension MergeStage {
         }
         let folder = FolderOptions(
             recipe: recipe.text, tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
-        self.init(plan: StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
+        self.init(plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
     }
 }
 

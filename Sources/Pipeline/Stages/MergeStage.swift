@@ -38,7 +38,7 @@ public struct MergeStage: Sendable {
         let origins = TensorOrigins(
             plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
         self.init(
-            plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
+            plan: try StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
             budget: budget)
     }
 
@@ -61,6 +61,21 @@ public struct MergeStage: Sendable {
         let donor = inputs.donor
         let companions = donor.folder?.companions(of: donor.original.path).copied.map(\.name) ?? []
         return OlderModel(in: path).blocking(companions).map { path.appending($0) }
+    }
+
+    /// Makes sure that the result may be written at a path, before long work that comes before the merge.
+    ///
+    /// - Throws: `io.exists`, `io.space`; what making a file there throws.
+    public func requireRoom(at path: FilePath, isFolder: Bool, options: WriteOptions) throws {
+        if !options.force, let file = obstacle(at: path, isFolder: isFolder) {
+            throw IOError(
+                code: "io.exists", message: "\(file.string) exists already", file: file.string,
+                hint: "use --force to replace it")
+        }
+        try diskSpace(at: path).require()
+        guard !isFolder, !CheckpointFormat.isFolder(path) else { return }
+        // Gone again at once, without a trace.
+        _ = try AtomicOutput(creating: path, byteCount: nil, options: options)
     }
 
     /// Merges into a file, or into a folder with everything that makes it a model.

@@ -120,25 +120,25 @@ enum MethodList {
     private static func json(_ parameter: ParameterSpec) -> JSONOutput {
         var choices: JSONOutput = .null
         if case .choice(let texts) = parameter.kind { choices = .strings(texts) }
+        func number(_ value: Double) -> JSONOutput {
+            parameter.kind == .wholeNumber ? .integer(Int(value)) : .number(value)
+        }
+        func json(_ value: ParameterValue) -> JSONOutput {
+            switch value {
+            case .number(let value): number(value)
+            case .flag(let flag): .bool(flag)
+            case .text(let text): .string(text)
+            case .list(let values): .array(values.map(json))
+            }
+        }
         return [
             "name": .string(parameter.name), "kind": .string(parameter.kind.name),
-            "default": parameter.isRequired ? .null : parameter.defaultValue.json,
-            "minimum": parameter.range.map { .number($0.lowerBound) } ?? .null,
-            "maximum": parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : .number($0.upperBound) } ?? .null,
+            "default": parameter.isRequired ? .null : json(parameter.defaultValue),
+            "minimum": parameter.range.map { number($0.lowerBound) } ?? .null,
+            "maximum": parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : number($0.upperBound) } ?? .null,
             "choices": choices, "takes": .string(parameter.expectation), "per_expert": .bool(parameter.isPerExpert),
             "required": .bool(parameter.isRequired), "help": .string(parameter.help),
         ]
-    }
-}
-
-extension ParameterValue {
-    fileprivate var json: JSONOutput {
-        switch self {
-        case .number(let number): .number(number)
-        case .flag(let flag): .bool(flag)
-        case .text(let text): .string(text)
-        case .list(let values): .array(values.map(\.json))
-        }
     }
 }
 
