@@ -95,7 +95,10 @@ struct Merge: ToolCommand {
             return .done
         }
         let started = ContinuousClock.now
-        var (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
+        let target = inputs.count == 2 && method == nil ? inputs[1] : output
+        if let target { try checkTarget(target) }
+        var stage =
+            method == nil ? try fromRecipe(session, target: target) : try fromArguments(session)
         if dryRun {
             stage.warnings.forEach(session.warn)
             if let target, !writing.force,
@@ -112,7 +115,6 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
-        try checkTarget(target)
         stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
             to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
@@ -134,20 +136,18 @@ struct Merge: ToolCommand {
         return .done
     }
 
-    private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
+    private func fromArguments(_ session: Session) throws -> MergeStage {
         let paths = inputs.map { FilePath($0) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }
-        let stage = try MergeStage(
+        return try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
             selection: selection.selection, outputDType: dtype, budget: session.budget, memory: session.memoryByteCount)
-        return (stage, output)
     }
 
-    private func fromRecipe(_ session: Session) throws -> (MergeStage, String?) {
-        let target = inputs.count == 2 ? inputs[1] : output
+    private func fromRecipe(_ session: Session, target: String?) throws -> MergeStage {
         let book = try recipes.book(FilePath(inputs[0]), output: target.map { FilePath($0) }, in: session)
         let recipe = book.final
         if recipe.resolve != nil {
@@ -157,19 +157,21 @@ struct Merge: ToolCommand {
         if dryRun {
             planned = try book.plannedIntermediates(session) { try open($0, session) }
         } else {
-            if let target { try checkTarget(target) }
             try book.mergeIntermediates(writing.writeOptions(), in: session)
         }
-        let stage = try MergeStage(
+        return try MergeStage(
             recipe, stores: try recipe.stores { try planned[$0] ?? open($0, base: recipe.baseModel?.path, session) },
             settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype,
             budget: session.budget, memory: session.memoryByteCount)
-        return (stage, target)
     }
 
     /// Finds out before the work what would keep the result from being written.
     private func checkTarget(_ target: String) throws {
-        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
+        let path = FilePath(target)
+        guard !target.hasSuffix("/"), !CheckpointFormat.isFolder(path) else { return }
+        if format == nil { _ = try MergeStage.format(ofOutput: path) }
+        // A dry run warns of a file that is there.
+        try AtomicOutput.checkPlace(path, options: dryRun ? WriteOptions(force: true) : writing.writeOptions())
     }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {

@@ -26,9 +26,10 @@ struct Run: ToolCommand {
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
         let recipe = book.final
-        try book.mergeIntermediates(writing.writeOptions(), in: session)
         let pipeline = RunPipeline(
             recipe, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
+        try pipeline.checkOutputs()
+        try book.mergeIntermediates(writing.writeOptions(), in: session)
         let report = try pipeline.run(progress: session.progress)
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)

@@ -59,6 +59,7 @@ struct Vectors: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let names = Self.names(of: experts)
+        if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
         let threads = session.budget.threads
         let set = try TaskVectorSet(
             base: try TensorStore(opening: base, options: reading.readOptions(threads: threads)),

@@ -75,6 +75,9 @@ final class MergedFolder {
                 code: "io.exists", message: "\(path.appending(name).string) exists already", file: path.string,
                 hint: "use --force to replace the model in the folder")
         }
+        for name in OlderModel.replaceable + ["model.\(format.rawValue)"] + companions.copied.map(\.name) {
+            try AtomicOutput.checkPlace(path.appending(name), options: write)
+        }
         try makeFolder(path.removingLastComponent())
         folder = try AtomicFolder(creating: path, options: write)
         var metadata = metadata

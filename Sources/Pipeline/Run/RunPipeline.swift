@@ -82,11 +82,15 @@ public struct RunPipeline: Sendable {
         return report
     }
 
-    /// Finds out before the work what would keep its results from being written, and makes the folders.
-    private func checkOutputs() throws {
+    /// Finds out before the work what would keep its results from being written, and makes the folders; done by `run` as well.
+    public func checkOutputs() throws {
         if let output = recipe.output {
             try makeFolder(output.removingLastComponent())
-            if !recipe.outputIsFolder { _ = try MergeStage.format(ofOutput: output) }
+            if !recipe.outputIsFolder, !CheckpointFormat.isFolder(output) {
+                _ = try MergeStage.format(ofOutput: output)
+                // Whether a file there may be replaced is for its signature to say.
+                try AtomicOutput.checkPlace(output, options: WriteOptions(force: true))
+            }
             if fileExists(output), !CheckpointFormat.isFolder(output), !write.force, !StageSignature.exists(at: output)
             {
                 throw IOError(
