@@ -95,16 +95,7 @@ public struct ParameterSpec: Sendable, Hashable {
     public var isRequired: Bool { kind == .path }
 
     /// The default in words.
-    public var defaultText: String { isRequired ? "required" : Self.plain(defaultValue) }
-
-    /// A value as it is written on the command line.
-    private static func plain(_ value: ParameterValue) -> String {
-        switch value {
-        case .text(let text): text
-        case .list(let values): values.map(plain).joined(separator: ",")
-        case .number, .flag: value.description
-        }
-    }
+    public var defaultText: String { isRequired ? "required" : defaultValue.argument }
 
     private func refusal(of value: ParameterValue) -> MergeError {
         MergeError(.badParameter, "parameter \"\(name)\" takes \(expectation), not \(value)", parameter: name)
@@ -124,6 +115,15 @@ public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
         case .flag(let flag): flag ? "true" : "false"
         case .text(let text): "\"\(text)\""
         case .list(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
+        }
+    }
+
+    /// The value as it follows `=` on the command line.
+    package var argument: String {
+        switch self {
+        case .text(let text): text
+        case .list(let values): values.map(\.argument).joined(separator: ",")
+        case .number, .flag: description
         }
     }
 

@@ -115,6 +115,7 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
+        if let type = reading.npyVoid { stage.folder.overrides.append("--npy-void \(type.rawValue)") }
         stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
             to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),

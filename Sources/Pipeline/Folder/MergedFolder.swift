@@ -122,7 +122,7 @@ final class MergedFolder {
         try copyCompanions()
         if let config { try put(ModelConfig.fileName, config.text) }
         for file in written { try put(file.name, file.contents) }
-        try put(Self.recipeName, Array(options.recipe.utf8))
+        try put(Self.recipeName, Array(RecipeOverrides.noted(options.overrides, above: options.recipe).utf8))
         try put(Self.cardName, Array(card(survey, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
@@ -188,7 +188,7 @@ final class MergedFolder {
         return ModelCard(
             title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
-            sanity: sanity, recipe: options.recipe,
+            sanity: sanity, recipe: options.recipe, overrides: options.overrides,
             isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

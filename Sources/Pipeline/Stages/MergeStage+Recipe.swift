@@ -55,7 +55,10 @@ extension MergeStage {
             firstLayer += cut.layerCount
         }
         let folder = FolderOptions(
-            recipe: recipe.text, tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
+            recipe: recipe.text,
+            overrides: RecipeOverrides.options(
+                settings: settings, selection: selection, outputDType: outputDType),
+            tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
         self.init(plan: StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
     }
 }

@@ -38,8 +38,10 @@ public struct MergeStage: Sendable {
         let origins = TensorOrigins(
             plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
         self.init(
-            plan: StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
-            budget: budget)
+            plan: StackedMerge([plan]),
+            // The recipe has the rest.
+            folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
+            inputs: inputs, origins: origins, budget: budget)
     }
 
     init(
