@@ -63,6 +63,17 @@ import Testing
         #expect(try asJSON.error()["code"].string == "usage")
     }
 
+    /// Rather than write to a file of another name.
+    @Test func refusesArgumentsThatAreNotUTF8() throws {
+        let tool = try Tool()
+        let outcome = try tool.shell(#"untangle convert \#(base) $'caf\xe9.safetensors' --json"#)
+        #expect(outcome.status == 2)
+        #expect(try outcome.error()["code"].string == "usage")
+        #expect(try outcome.error()["message"].string?.hasPrefix("argument 3 is not valid UTF-8: \"caf") == true)
+        #expect(try tool.names(in: ".").filter { $0.hasPrefix("caf") }.isEmpty)
+        #expect(try tool.shell("untangle convert \(base) café.safetensors").status == 0)
+    }
+
     @Test func namesTheCommandWhoseHelpHelps() throws {
         let outcome = try Tool().run("inspect")
         #expect(
