@@ -119,7 +119,7 @@ struct Merge: ToolCommand {
         stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
             to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
-            options: writing.writeOptions(shardByteCount: shardSize?.byteCount), progress: session.progress)
+            options: writeOptions, progress: session.progress)
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
         if session.json {
@@ -169,11 +169,13 @@ struct Merge: ToolCommand {
     /// Finds out before the work what would keep the result from being written.
     private func checkTarget(_ target: String) throws {
         let path = FilePath(target)
-        guard !target.hasSuffix("/"), !CheckpointFormat.isFolder(path) else { return }
-        if format == nil { _ = try MergeStage.format(ofOutput: path) }
+        let isFolder = target.hasSuffix("/") || CheckpointFormat.isFolder(path)
+        try writeOptions.checkShards(of: format ?? (isFolder ? .safetensors : MergeStage.format(ofOutput: path)))
         // A dry run warns of a file that is there.
-        try AtomicOutput.checkPlace(path, options: dryRun ? WriteOptions(force: true) : writing.writeOptions())
+        if !isFolder { try AtomicOutput.checkPlace(path, options: dryRun ? WriteOptions(force: true) : writeOptions) }
     }
+
+    private var writeOptions: WriteOptions { writing.writeOptions(shardByteCount: shardSize?.byteCount) }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
         try TensorStore(opening: path, options: reading.readOptions(sharedBase: base, threads: session.budget.threads))

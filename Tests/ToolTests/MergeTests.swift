@@ -206,6 +206,18 @@ import Testing
             (["--method", "average", TinySuite.base, "--output", "m.pt"], 2, "usage.output_format"),
             (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
             (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.safetensors", "--shard-size", "0"], 2,
+                "usage.shard_size"
+            ),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.npz", "--shard-size", "1M", "--dry-run"], 2,
+                "usage.shard_size"
+            ),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m/", "--format", "npz", "--shard-size", "1M"], 2,
+                "usage.shard_size"
+            ),
             (["--method", "average", TinySuite.base, "--output", "/proc/m.safetensors"], 3, "io.not_found"),
             (["--method", "average", "none.safetensors", "--output", "m.safetensors"], 3, "io.not_found"),
             (

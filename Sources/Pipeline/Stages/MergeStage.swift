@@ -72,7 +72,7 @@ public struct MergeStage: Sendable {
     ///   - isFolder: whether the path is to become a folder; one that exists always stays one.
     ///   - signature: written into a file beside the output, if there is one.
     /// - Returns: what the merge found, the files, weights first, and for a folder what went into it.
-    /// - Throws: `usage.output_format` when nothing tells the format, `io.space` when the disk has too little room; what merging
+    /// - Throws: `usage.output_format` when nothing tells the format, `usage.shard_size`, `io.space` when the disk has too little room; what merging
     ///   and writing throw.
     public func write(
         to path: FilePath, format: FormatID? = nil, isFolder: Bool = false, signature: StageSignature? = nil,
@@ -82,6 +82,7 @@ public struct MergeStage: Sendable {
         metadata["untangle.merge_method"] = plan.method.name
         let isFolder = isFolder || CheckpointFormat.isFolder(path)
         let format = try format ?? (isFolder ? .safetensors : Self.format(ofOutput: path))
+        try options.checkShards(of: format)
         try diskSpace(at: path).require()
         var report: MergeReport
         let written: WrittenCheckpoint
