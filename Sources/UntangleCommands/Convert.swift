@@ -30,7 +30,7 @@ struct Convert: ToolCommand {
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
 
-    @Option(help: ArgumentHelp("Cast floating-point tensors.", valueName: "type"))
+    @Option(help: ArgumentHelp("Cast floating-point tensors; bfloat16 and the like do, too.", valueName: "type"))
     var dtype: NumericType?
 
     @Option(
@@ -171,6 +171,7 @@ struct Convert: ToolCommand {
 }
 
 /// A type that numbers can be cast to. Others are read as well, so that the plan says what is wrong with them.
+/// The names that PyTorch and recipes have are read and not listed.
 struct NumericType: ExpressibleByArgument {
     let dtype: DType
 

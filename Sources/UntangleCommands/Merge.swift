@@ -47,8 +47,11 @@ struct Merge: ToolCommand {
 
     @OptionGroup var parameters: MergeParameterOptions
 
-    @Option(help: ArgumentHelp("The type of the merged tensors (default: that of the base).", valueName: "type"))
-    var dtype: DType?
+    @Option(
+        help: ArgumentHelp(
+            "The type of the merged tensors, also as recipes spell it: bfloat16 (default: that of the base).",
+            valueName: "type"))
+    var dtype: NumericType?
 
     @Option(help: "The format of the output, when its extension does not tell.")
     var format: FormatID?
@@ -145,7 +148,8 @@ struct Merge: ToolCommand {
         return try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
-            selection: selection.selection, outputDType: dtype, budget: session.budget, memory: session.memoryByteCount)
+            selection: selection.selection, outputDType: dtype?.dtype, budget: session.budget,
+            memory: session.memoryByteCount)
     }
 
     private func fromRecipe(_ session: Session, target: String?) throws -> MergeStage {
@@ -162,7 +166,7 @@ struct Merge: ToolCommand {
         }
         return try MergeStage(
             recipe, stores: try recipe.stores { try planned[$0] ?? open($0, base: recipe.baseModel?.path, session) },
-            settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype,
+            settings: try parameters.parameters().values, selection: selection.selection, outputDType: dtype?.dtype,
             budget: session.budget, memory: session.memoryByteCount)
     }
 

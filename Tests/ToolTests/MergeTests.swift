@@ -180,6 +180,9 @@ import Testing
         let same = try tool.run(arguments + ["--set", "weight=3,1", "--dtype", "BF16", "--output", "b.safetensors"])
         #expect(same.status == 0)
         #expect(try tool.run("diff", "a.safetensors", "b.safetensors").status == 0)
+        // The recipe is not blamed for it.
+        let integers = try tool.run("merge", "r.yaml", "x.safetensors", "--dtype", "I8")
+        #expect(integers.errors.contains("error: the result cannot be I8   [merge.unsupported_dtype]\n"))
         #expect(try tool.run("merge", "r.yaml", "c.safetensors", "--set", "normalize=false").status == 0)
         #expect(try tool.run("diff", "a.safetensors", "c.safetensors").status == 1)
     }

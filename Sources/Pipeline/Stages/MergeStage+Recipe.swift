@@ -48,7 +48,7 @@ extension MergeStage {
                 // The recipe is not to blame for what the command line says of a parameter.
                 let isSet =
                     error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
-                if isSet { throw error }
+                if isSet || (error.reason == .unsupportedDtype && outputDType != nil) { throw error }
                 let line = error.parameter.flatMap { recipe.parameterLines[$0] } ?? slice.line
                 throw RecipeError(error, file: recipe.path, line: line)
             }
