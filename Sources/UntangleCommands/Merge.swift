@@ -37,8 +37,9 @@ struct Merge: ToolCommand {
     @Option(help: ArgumentHelp("Merge the given experts with this method.", valueName: "method"))
     var method: String?
 
-    @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
-    var base: FilePath?
+    @Option(
+        help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"), completion: .file())
+    var base: String?
 
     @Option(
         help: ArgumentHelp("Where the result goes; a slash at its end makes it a folder.", valueName: "path"),
@@ -76,6 +77,10 @@ struct Merge: ToolCommand {
         guard !listMethods else { return }
         if method != nil {
             guard !inputs.isEmpty else { throw ValidationError("--method needs experts to merge") }
+            guard base != "", !inputs.contains("") else { throw ValidationError("a checkpoint has no name") }
+            guard !recipes.strict, recipes.intermediateDir == nil else {
+                throw ValidationError("--strict and --intermediate-dir belong to a recipe, not to --method")
+            }
             guard output != nil || dryRun else {
                 throw ValidationError("--method takes experts and needs --output PATH; a recipe goes without --method")
             }
@@ -141,7 +146,8 @@ struct Merge: ToolCommand {
     }
 
     private func fromArguments(_ session: Session) throws -> MergeStage {
-        let paths = inputs.map { FilePath($0) }
+        let base = try base.map { try recipes.models.path(of: $0) }
+        let paths = try inputs.map { try recipes.models.path(of: $0) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }

@@ -41,6 +41,20 @@ public struct ModelLocator: Sendable {
         return recipe
     }
 
+    /// Where a model is that the command line names, which counts paths from the current folder.
+    ///
+    /// - Throws: as `locate`.
+    public func path(ofArgument text: String) throws(RecipeError) -> FilePath {
+        let path = FilePath(text)
+        if fileExists(path) { return path }
+        do throws(RecipeError) {
+            return try self.path(of: ModelReference(text, line: nil, file: ""), in: "")
+        } catch {
+            throw RecipeError(
+                error, file: path, line: nil, hint: "nothing is downloaded; paths count from the current folder")
+        }
+    }
+
     private func located(_ reference: ModelReference, _ recipe: FilePath) throws(RecipeError) -> ModelReference {
         var located = reference
         located.path = try path(of: reference, in: recipe)
