@@ -115,6 +115,7 @@ struct Merge: ToolCommand {
                 session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
             }
             let space = target.map { stage.diskSpace(at: FilePath($0)) }
+            if let shortage = space?.shortage { session.warn(shortage.message) }
             if session.json {
                 try session.print(stage.plan.json(space, after: session.warnings))
             } else {

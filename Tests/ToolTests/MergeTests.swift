@@ -76,6 +76,20 @@ import Testing
         #expect(try tool.names(in: ".") == before)
     }
 
+    /// The run would stop at it.
+    @Test func aDryRunWarnsOfAFullDisk() throws {
+        // A sparse file: more than any disk has, and nothing on this one.
+        try InterruptionTests.writeSparseCheckpoint(
+            byteCount: 1 << 42, dtype: "F16", to: tool.folder.file("large.safetensors").string)
+        let arguments = ["merge", "--method", "average", "large.safetensors", "--output", "out/"]
+        let plan = try tool.run(arguments + ["--dry-run", "--json"])
+        #expect(plan.status == 0)
+        let warning = try plan.json()["warnings"].items.compactMap(\.string).first ?? ""
+        #expect(warning.hasPrefix("out/ needs 4.00 TiB and its disk has ") || warning.hasPrefix("out needs 4.00 TiB"))
+        #expect(plan.errors == "warning: \(warning)\n")
+        #expect(try tool.run(arguments + ["--json"]).error()["code"].string == "io.space")
+    }
+
     @Test func listsItsMethods() throws {
         let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
         let text = try tool.run("merge", "--list-methods").output
