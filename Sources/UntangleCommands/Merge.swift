@@ -21,7 +21,7 @@ struct Merge: ToolCommand {
             weight=... says otherwise.
 
             An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
-            card and recipe.
+            card and recipe. Folders that are not there are made.
 
             Example:
               untangle merge --method ties --set density=0.2 \\

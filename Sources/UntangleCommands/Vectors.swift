@@ -85,6 +85,7 @@ struct Vectors: ToolCommand {
         let rendering = VectorsRendering(statistics: statistics, spectra: spectra, level: level)
         if let report {
             let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
+            try makeFolder(report.removingLastComponent())
             let output = try AtomicOutput(creating: report, byteCount: nil, options: writing.writeOptions())
             try output.write(Array(page.rendered().utf8), at: 0)
             try output.commit()

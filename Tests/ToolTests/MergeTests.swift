@@ -222,7 +222,6 @@ import Testing
             (["--method", "ties", TinySuite.base, "--output", "m.safetensors"], 2, "merge.missing_base"),
             (["--method", "average", TinySuite.base, "--output", "m.pt"], 2, "usage.output_format"),
             (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
-            (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
             (
                 ["--method", "average", TinySuite.base, "--output", "m.safetensors", "--shard-size", "0"], 2,
                 "usage.shard_size"

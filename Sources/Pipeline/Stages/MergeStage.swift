@@ -65,7 +65,7 @@ public struct MergeStage: Sendable {
         return OlderModel(in: path).blocking(companions).map { path.appending($0) }
     }
 
-    /// Merges into a file, or into a folder with everything that makes it a model.
+    /// Merges into a file, or into a folder with everything that makes it a model. Folders above it are made.
     ///
     /// - Parameters:
     ///   - format: nil goes by the extension; a folder gets safetensors.
@@ -99,6 +99,7 @@ public struct MergeStage: Sendable {
             (written, contents) = (merged.folder.written, merged.folder.report)
             report.warnings += merged.folder.warnings
         } else {
+            try makeFolder(path.removingLastComponent())
             let writer = try Self.makeWriter(
                 format, at: path, for: path, declaring: plan.outputs, metadata: metadata, options: options)
             report = try execute(into: writer, title: "merging", progress)
