@@ -127,8 +127,16 @@ public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Reads what follows `=` on the command line: numbers, `true` and `false`, lists with commas, otherwise text.
+    /// Reads what follows `=` on the command line: numbers, `true` and `false`, lists with commas, otherwise text. A list may
+    /// stand in brackets, as in recipes; brackets without a comma, and several, belong to patterns.
     public init(parsing text: String) {
+        let inside = text.dropFirst().dropLast()
+        if text.hasPrefix("["), text.hasSuffix("]"), inside.contains(","),
+            !inside.contains(where: { "[]".contains($0) })
+        {
+            self.init(parsing: String(inside))
+            return
+        }
         let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 1 else {
             self = .list(parts.map { ParameterValue(parsing: $0) })

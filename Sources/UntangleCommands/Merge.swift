@@ -180,6 +180,12 @@ struct Merge: ToolCommand {
     /// Finds out before the work what would keep the result from being written.
     private func checkTarget(_ target: String) throws {
         let path = FilePath(target)
+        // Rarely meant: the model would come to lie among whatever else is there.
+        if !target.hasSuffix("/"), let last = path.lastComponent, last.kind != .regular {
+            throw UsageError(
+                "the output \(target) would fill a folder that is there",
+                hint: "write \(target)/ if it is to, or name a folder for the model")
+        }
         let isFolder = target.hasSuffix("/") || CheckpointFormat.isFolder(path)
         try writeOptions.checkShards(of: format ?? (isFolder ? .safetensors : MergeStage.format(ofOutput: path)))
         // A dry run warns of a file that is there.

@@ -191,7 +191,7 @@ import Testing
         #expect(outcome.errors.contains("warning: line 6: method linear has no parameter \"int8_mask\", ignored"))
         #expect(try tool.run("merge", "r.yaml", "x.safetensors", "--strict").status == 3)
         let arguments = ["merge", "--method", "linear", TinySuite.expert("digits"), TinySuite.expert("latin_lower")]
-        let same = try tool.run(arguments + ["--set", "weight=3,1", "--dtype", "BF16", "--output", "b.safetensors"])
+        let same = try tool.run(arguments + ["--set", "weight=[3, 1]", "--dtype", "BF16", "--output", "b.safetensors"])
         #expect(same.status == 0)
         #expect(try tool.run("diff", "a.safetensors", "b.safetensors").status == 0)
         // The recipe is not blamed for it.
@@ -258,6 +258,7 @@ import Testing
                     "m.safetensors",
                 ], 3, "merge.incompatible"
             ),
+            (["--method", "average", TinySuite.base, "--output", "."], 2, "usage"),
             (["none.yaml", "m.safetensors"], 3, "io.not_found"),
             ([TinySuite.base, "m.safetensors"], 3, "recipe.syntax"),
         ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws
