@@ -88,7 +88,7 @@ public final class AtomicFolder: Sendable {
     ///   - last: the file that makes the others a checkpoint.
     ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files.
     ///   - obsolete: names that are removed once all files are in their places.
-    /// - Throws: `IOError`; `io.exists` when a file of a name has come into being and may not be replaced.
+    /// - Throws: `IOError`; what `AtomicOutput.checkPlace` throws when something has come into being meanwhile.
     public func commit(
         last: String, withdrawing withdrawn: [String] = [], removing obsolete: [String] = []
     ) throws(IOError) {
@@ -121,12 +121,7 @@ public final class AtomicFolder: Sendable {
 
     private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
         let names = StaleOutputs.entries(of: staging).sorted().filter { $0 != last } + [last]
-        if !options.force {
-            var status = stat()
-            for name in names where lstat(path.appending(name).string, &status) == 0 {
-                throw Self.alreadyExists(path.appending(name))
-            }
-        }
+        for name in names { try AtomicOutput.checkPlace(path.appending(name), options: options) }
         for name in withdrawn { unlink(path.appending(name).string) }
         for name in names {
             let target = path.appending(name)

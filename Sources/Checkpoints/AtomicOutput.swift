@@ -7,8 +7,9 @@ import TensorCore
 /// A file that appears at its path complete or not at all.
 ///
 /// Writes go to a hidden sibling, created exclusively and with its space reserved; `commit()` flushes it, renames it over
-/// the path and flushes the folder. An input may therefore be replaced while it is still mapped. Released without a
-/// commit, the sibling is removed.
+/// the path and flushes the folder. An input may therefore be replaced while it is still mapped. A symbolic link is
+/// replaced as well, and what it points to stays as it is: in the cache of the Hugging Face hub that is a file which several
+/// snapshots share. Released without a commit, the sibling is removed.
 public final class AtomicOutput: Sendable {
     public let path: FilePath
     private let temporary: FilePath
@@ -25,25 +26,18 @@ public final class AtomicOutput: Sendable {
     /// Creates the sibling.
     ///
     /// - Parameter byteCount: space to reserve, so that a full disk is reported before work begins; nil when unknown.
-    /// - Throws: `IOError`; `io.exists` when the path exists and `options.force` is not set.
+    /// - Throws: `IOError`; what `checkPlace` throws.
     public init(creating path: FilePath, byteCount: Int?, options: WriteOptions) throws(IOError) {
         self.path = path
         sync = options.sync
         force = options.force
-        var status = stat()
-        let exists = stat(path.string, &status) == 0
-        if exists {
-            if status.st_mode & S_IFMT == S_IFDIR {
-                throw IOError(
-                    code: "io.is_directory", message: "cannot write \(path.string): it is a folder", file: path.string)
-            }
-            if !options.force { throw Self.alreadyExists(path) }
-        }
+        try Self.checkPlace(path, options: options)
         let (temporary, descriptor) = try Self.makeSibling(of: path)
         self.temporary = temporary
         self.descriptor = descriptor
         // A replaced file keeps its permissions; a failure leaves those of a new one.
-        if exists { fchmod(descriptor.rawValue, status.st_mode & 0o777) }
+        var status = stat()
+        if stat(path.string, &status) == 0 { fchmod(descriptor.rawValue, status.st_mode & 0o777) }
         if let byteCount, byteCount > 0 {
             var failure: Int32 = 0
             repeat { failure = posix_fallocate(descriptor.rawValue, 0, byteCount) } while failure == EINTR
@@ -57,6 +51,43 @@ public final class AtomicOutput: Sendable {
     }
 
     deinit { discard() }
+
+    /// Finds out whether a file may take its place at a path.
+    ///
+    /// A device, a pipe or a socket never gives way to a file, not even by force: the rename would replace what other programs
+    /// know by its name.
+    ///
+    /// - Throws: `io.is_directory`, `io.not_a_file`; `io.exists` when there is a file and `options.force` is not set.
+    public static func checkPlace(_ path: FilePath, options: WriteOptions) throws(IOError) {
+        var status = stat()
+        // What a link points to counts, but one that leads nowhere is in the way as well.
+        guard stat(path.string, &status) == 0 || lstat(path.string, &status) == 0 else { return }
+        switch status.st_mode & S_IFMT {
+        case S_IFDIR:
+            throw IOError(
+                code: "io.is_directory", message: "cannot write \(path.string): it is a folder", file: path.string)
+        case S_IFREG, S_IFLNK:
+            // `/dev/stdout` is one of the links into /proc, whatever the stream has been redirected to.
+            if leadsIntoProc(path) { throw notAFile(path, "an open stream") }
+            if !options.force { throw alreadyExists(path) }
+        case S_IFCHR, S_IFBLK: throw notAFile(path, "a device")
+        case S_IFIFO: throw notAFile(path, "a pipe")
+        case S_IFSOCK: throw notAFile(path, "a socket")
+        default: throw notAFile(path, "no file")
+        }
+    }
+
+    private static func leadsIntoProc(_ path: FilePath) -> Bool {
+        let start = Array("/proc/".utf8CString.dropLast())
+        var target = [CChar](repeating: 0, count: start.count)
+        return readlink(path.string, &target, start.count) == start.count && target == start
+    }
+
+    private static func notAFile(_ path: FilePath, _ what: String) -> IOError {
+        IOError(
+            code: "io.not_a_file", message: "cannot write \(path.string): it is \(what)", file: path.string,
+            hint: "a checkpoint is written into a file; give the output a name of its own")
+    }
 
     /// Whether two paths name one existing file, however they are spelt and linked.
     static func isSameFile(_ a: FilePath, _ b: FilePath) -> Bool {

@@ -26,7 +26,8 @@ enum CheckpointFolder {
         }
         let files = names.filter { CheckpointFormat.format(ofOutput: FilePath($0)) != nil }
         let shards = files.filter { ShardName($0) != nil }
-        let candidates = names.filter { FilePath($0).isShardIndex } + files.filter { ShardName($0) == nil }
+        let indices = names.filter { FilePath($0).isShardIndex && !$0.lowercased().hasSuffix(".bin.index.json") }
+        let candidates = indices + files.filter { ShardName($0) == nil }
         if candidates.count == 1 { return folder.appending(candidates[0]) }
         let shown = 10
         let list = candidates.prefix(shown).joined(separator: ", ") + (candidates.count > shown ? ", ..." : "")
@@ -37,11 +38,16 @@ enum CheckpointFolder {
                     + "\(shard.escapingControlCharacters), and no index", file: folder,
                 hint: "download model.safetensors.index.json and all parts, or name one file to work on it alone")
         }
-        let found = candidates.isEmpty ? "no checkpoint" : "\(candidates.count) checkpoints (\(list))"
+        let other = ForeignWeights(among: names)
+        let found =
+            candidates.isEmpty
+            ? "no checkpoint" + (other.map { " that this version reads, but \($0.name)" } ?? "")
+            : "\(candidates.count) checkpoints (\(list))"
         throw FormatError(
             .unknownFormat, "the folder \(folder.string) holds \(found.escapingControlCharacters)", file: folder,
             hint: candidates.isEmpty
-                ? "it should hold model.safetensors or model.safetensors.index.json" : "name one of the files")
+                ? other?.remedy ?? "it should hold model.safetensors or model.safetensors.index.json"
+                : "name one of the files")
     }
 
     /// The names in a folder, hidden ones left out, sorted.
@@ -58,5 +64,28 @@ enum CheckpointFolder {
             if !name.hasPrefix(".") { names.append(name) }
         }
         return names.sorted()
+    }
+}
+
+/// Weights in a format of others, in a folder without a checkpoint.
+private struct ForeignWeights {
+    let name: String
+    let remedy: String
+
+    /// The first that is a model rather than what else training leaves behind, if there is one.
+    init?(among names: [String]) {
+        let torch = ["bin", "pt", "pth", "ckpt"]
+        let rest = ["training_args", "optimizer", "scheduler", "rng_state", "scaler"]
+        let weights = names.filter { name in
+            let suffix = FilePath(name).extension?.lowercased() ?? ""
+            return (torch + ["gguf"]).contains(suffix) && !rest.contains { name.hasPrefix($0) }
+        }
+        guard let name = weights.first(where: { $0.hasPrefix("pytorch_model") }) ?? weights.first else { return nil }
+        self.name = name
+        remedy =
+            name.lowercased().hasSuffix(".gguf")
+            ? "get the model that the GGUF file was made from, as safetensors"
+            : "save it as safetensors: load it in transformers and call "
+                + "model.save_pretrained(folder, safe_serialization=True), or use safetensors.torch.save_file"
     }
 }

@@ -55,11 +55,13 @@ extension MergeReport {
     /// The report with a line for each kind of finding.
     var withWarnings: MergeReport {
         var report = self
-        if overflowCount > 0 {
-            report.warnings.append("\(overflowCount) numbers were too large for the output type and became infinite")
+        func warn(_ count: Int, one: String, many: String) {
+            if count > 0 { report.warnings.append(count == 1 ? "1 number \(one)" : "\(count) numbers \(many)") }
         }
-        if nanCount > 0 { report.warnings.append("\(nanCount) numbers of the result are NaN") }
-        if infinityCount > 0 { report.warnings.append("\(infinityCount) numbers of the result are infinite") }
+        let overflow = "too large for the output type and became infinite"
+        warn(overflowCount, one: "was \(overflow)", many: "were \(overflow)")
+        warn(nanCount, one: "of the result is NaN", many: "of the result are NaN")
+        warn(infinityCount, one: "of the result is infinite", many: "of the result are infinite")
         for kind in MergeRemark.Kind.allCases {
             let tensors = notes.filter { $0.remark.kind == kind }.map(\.tensor)
             if let first = tensors.first { report.warnings.append(kind.summary(count: tensors.count, first: first)) }

@@ -134,7 +134,8 @@ public struct MergeArguments: Sendable {
             guard values.count == expertCount else {
                 throw MergeError(
                     .badParameter,
-                    "parameter \"\(spec.name)\" has \(values.count) values for \(expertCount) experts",
+                    "parameter \"\(spec.name)\" has \(values.count) \(values.count == 1 ? "value" : "values") for "
+                        + "\(expertCount) \(expertCount == 1 ? "expert" : "experts")",
                     hint: "give one value for all, or one for each")
             }
             return try spec.accept(values[expert])

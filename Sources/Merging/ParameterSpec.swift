@@ -97,16 +97,7 @@ public struct ParameterSpec: Sendable, Hashable {
     public var isRequired: Bool { kind == .path }
 
     /// The default in words.
-    public var defaultText: String { isRequired ? "required" : Self.plain(defaultValue) }
-
-    /// A value as it is written on the command line.
-    private static func plain(_ value: ParameterValue) -> String {
-        switch value {
-        case .text(let text): text
-        case .list(let values): values.map(plain).joined(separator: ",")
-        case .number, .flag: value.description
-        }
-    }
+    public var defaultText: String { isRequired ? "required" : defaultValue.argument }
 
     private func refusal(of value: ParameterValue) -> MergeError {
         MergeError(.badParameter, "parameter \"\(name)\" takes \(expectation), not \(value)", parameter: name)
@@ -129,8 +120,25 @@ public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Reads what follows `=` on the command line: numbers, `true` and `false`, lists with commas, otherwise text.
+    /// The value as it follows `=` on the command line.
+    package var argument: String {
+        switch self {
+        case .text(let text): text
+        case .list(let values): values.map(\.argument).joined(separator: ",")
+        case .number, .flag: description
+        }
+    }
+
+    /// Reads what follows `=` on the command line: numbers, `true` and `false`, lists with commas, otherwise text. A list may
+    /// stand in brackets, as in recipes; brackets without a comma, and several, belong to patterns.
     public init(parsing text: String) {
+        let inside = text.dropFirst().dropLast()
+        if text.hasPrefix("["), text.hasSuffix("]"), inside.contains(","),
+            !inside.contains(where: { "[]".contains($0) })
+        {
+            self.init(parsing: String(inside))
+            return
+        }
         let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 1 else {
             self = .list(parts.map { ParameterValue(parsing: $0) })

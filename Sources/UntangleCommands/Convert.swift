@@ -12,7 +12,7 @@ struct Convert: ToolCommand {
         discussion: """
             Tensors that keep their type are copied bit for bit. The output appears complete or not at all, and may be the \
             input itself (with --force). The format comes from the extension of OUTPUT, or from --format; an OUTPUT that \
-            ends in / or is a folder is written as model.safetensors inside it.
+            ends in / or is a folder is written as model.safetensors inside it. Folders that are not there are made.
 
             A .skein output is compressed, about as far as the entropy of weights allows, and with --base far further: a \
             fine-tune takes a fraction of its base. Reading it back needs the same base.
@@ -30,7 +30,7 @@ struct Convert: ToolCommand {
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
 
-    @Option(help: ArgumentHelp("Cast floating-point tensors.", valueName: "type"))
+    @Option(help: ArgumentHelp("Cast floating-point tensors; bfloat16 and the like do, too.", valueName: "type"))
     var dtype: NumericType?
 
     @Option(
@@ -93,7 +93,7 @@ struct Convert: ToolCommand {
             write: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
-        if isFolder { try makeFolder(path) }
+        try makeFolder(isFolder ? path : path.removingLastComponent())
 
         var conversion = Conversion(plan, of: store, threads: 1)
         conversion.threads = session.workers(each: conversion.workingByteCount)
@@ -171,6 +171,7 @@ struct Convert: ToolCommand {
 }
 
 /// A type that numbers can be cast to. Others are read as well, so that the plan says what is wrong with them.
+/// The names that PyTorch and recipes have are read and not listed.
 struct NumericType: ExpressibleByArgument {
     let dtype: DType
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Pipeline
 import SystemPackage
 import TensorCore
 
@@ -30,8 +31,13 @@ struct InputOptions: ParsableArguments {
 }
 
 extension DType: ExpressibleByArgument {
-    /// Reads a name of the format specification in upper or lower case.
-    public init?(argument: String) { self.init(rawValue: argument.uppercased()) }
+    /// Reads a name of the format specification in upper or lower case, or the one that PyTorch and recipes have.
+    public init?(argument: String) {
+        let name = argument.lowercased()
+        guard let dtype = Self.allCases.first(where: { $0.rawValue.lowercased() == name || $0.configName == name })
+        else { return nil }
+        self = dtype
+    }
 
     /// None: twenty types would drown every help page, and no option takes all of them.
     public static var allValueStrings: [String] { [] }

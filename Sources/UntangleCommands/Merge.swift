@@ -21,7 +21,7 @@ struct Merge: ToolCommand {
             weight=... says otherwise.
 
             An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
-            card and recipe.
+            card and recipe. Folders that are not there are made.
 
             Example:
               untangle merge --method ties --set density=0.2 \\
@@ -37,8 +37,9 @@ struct Merge: ToolCommand {
     @Option(help: ArgumentHelp("Merge the given experts with this method.", valueName: "method"))
     var method: String?
 
-    @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
-    var base: FilePath?
+    @Option(
+        help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"), completion: .file())
+    var base: String?
 
     @Option(
         help: ArgumentHelp("Where the result goes; a slash at its end makes it a folder.", valueName: "path"),
@@ -47,8 +48,11 @@ struct Merge: ToolCommand {
 
     @OptionGroup var parameters: MergeParameterOptions
 
-    @Option(help: ArgumentHelp("The type of the merged tensors (default: that of the base).", valueName: "type"))
-    var dtype: DType?
+    @Option(
+        help: ArgumentHelp(
+            "The type of the merged tensors, also as recipes spell it: bfloat16 (default: that of the base).",
+            valueName: "type"))
+    var dtype: NumericType?
 
     @Option(help: "The format of the output, when its extension does not tell.")
     var format: FormatID?
@@ -73,6 +77,10 @@ struct Merge: ToolCommand {
         guard !listMethods else { return }
         if method != nil {
             guard !inputs.isEmpty else { throw ValidationError("--method needs experts to merge") }
+            guard base != "", !inputs.contains("") else { throw ValidationError("a checkpoint has no name") }
+            guard !recipes.strict, recipes.intermediateDir == nil else {
+                throw ValidationError("--strict and --intermediate-dir belong to a recipe, not to --method")
+            }
             guard output != nil || dryRun else {
                 throw ValidationError("--method takes experts and needs --output PATH; a recipe goes without --method")
             }
@@ -95,7 +103,10 @@ struct Merge: ToolCommand {
             return .done
         }
         let started = ContinuousClock.now
-        var (stage, target) = method == nil ? try fromRecipe(session) : try fromArguments(session)
+        let target = inputs.count == 2 && method == nil ? inputs[1] : output
+        if let target { try checkTarget(target) }
+        var stage =
+            method == nil ? try fromRecipe(session, target: target) : try fromArguments(session)
         if dryRun {
             stage.warnings.forEach(session.warn)
             if let target, !writing.force,
@@ -104,6 +115,7 @@ struct Merge: ToolCommand {
                 session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
             }
             let space = target.map { stage.diskSpace(at: FilePath($0)) }
+            if let shortage = space?.shortage { session.warn(shortage.message) }
             if session.json {
                 try session.print(stage.plan.json(space, after: session.warnings))
             } else {
@@ -112,11 +124,11 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
-        try checkTarget(target)
+        if let type = reading.npyVoid { stage.folder.overrides.append("--npy-void \(type.rawValue)") }
         stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
             to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
-            options: writing.writeOptions(shardByteCount: shardSize?.byteCount), progress: session.progress)
+            options: writeOptions, progress: session.progress)
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
         if session.json {
@@ -134,49 +146,59 @@ struct Merge: ToolCommand {
         return .done
     }
 
-    private func fromArguments(_ session: Session) throws -> (MergeStage, String?) {
-        let paths = inputs.map { FilePath($0) }
+    private func fromArguments(_ session: Session) throws -> MergeStage {
+        let base = try base.map { try recipes.models.path(of: $0) }
+        let paths = try inputs.map { try recipes.models.path(of: $0) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }
-        let stage = try MergeStage(
+        return try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
-            selection: selection.selection, outputDType: dtype, budget: session.budget, memory: session.memoryByteCount)
-        return (stage, output)
+            selection: selection.selection, outputDType: dtype?.dtype, budget: session.budget,
+            memory: session.memoryByteCount)
     }
 
-    private func fromRecipe(_ session: Session) throws -> (MergeStage, String?) {
-        let target = inputs.count == 2 ? inputs[1] : output
+    private func fromRecipe(_ session: Session, target: String?) throws -> MergeStage {
         let book = try recipes.book(FilePath(inputs[0]), output: target.map { FilePath($0) }, in: session)
         let recipe = book.final
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
-        let write = writing.writeOptions(shardByteCount: shardSize?.byteCount)
         let merges = try IntermediateMerges(
             of: book, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
         func stage(opening open: (FilePath) throws -> TensorStore) throws -> MergeStage {
             try MergeStage(
                 recipe, stores: try recipe.stores(opening: open), settings: try parameters.parameters().values,
-                selection: selection.selection, outputDType: dtype, budget: session.budget,
+                selection: selection.selection, outputDType: dtype?.dtype, budget: session.budget,
                 memory: session.memoryByteCount)
         }
         let planned = try stage {
             try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)
         }
-        guard !dryRun, !book.intermediates.isEmpty, let target else { return (planned, target) }
-        try checkTarget(target)
+        guard !dryRun, !book.intermediates.isEmpty, let target else { return planned }
         try merges.carryOut(in: session) { _ in
-            try planned.requireRoom(at: FilePath(target), isFolder: target.hasSuffix("/"), options: write)
+            try planned.requireRoom(at: FilePath(target), isFolder: target.hasSuffix("/"), options: writeOptions)
         }
-        return (try stage { try open($0, base: recipe.baseModel?.path, session) }, target)
+        return try stage { try open($0, base: recipe.baseModel?.path, session) }
     }
 
     /// Finds out before the work what would keep the result from being written.
     private func checkTarget(_ target: String) throws {
-        if format == nil, !target.hasSuffix("/") { _ = try MergeStage.format(ofOutput: FilePath(target)) }
+        let path = FilePath(target)
+        // Rarely meant: the model would come to lie among whatever else is there.
+        if !target.hasSuffix("/"), let last = path.lastComponent, last.kind != .regular {
+            throw UsageError(
+                "the output \(target) would fill a folder that is there",
+                hint: "write \(target)/ if it is to, or name a folder for the model")
+        }
+        let isFolder = target.hasSuffix("/") || CheckpointFormat.isFolder(path)
+        try writeOptions.checkShards(of: format ?? (isFolder ? .safetensors : MergeStage.format(ofOutput: path)))
+        // A dry run warns of a file that is there.
+        if !isFolder { try AtomicOutput.checkPlace(path, options: dryRun ? WriteOptions(force: true) : writeOptions) }
     }
+
+    private var writeOptions: WriteOptions { writing.writeOptions(shardByteCount: shardSize?.byteCount) }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
         try TensorStore(opening: path, options: reading.readOptions(sharedBase: base, threads: session.budget.threads))

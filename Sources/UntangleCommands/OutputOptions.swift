@@ -3,7 +3,7 @@ import Checkpoints
 
 /// How outputs are written.
 struct OutputOptions: ParsableArguments {
-    @Flag(help: "Replace an existing file.")
+    @Flag(help: "Replace an existing file; of a link, the link and not what it points to.")
     var force = false
 
     @Flag(help: "Do not wait until the output has reached the disk.")

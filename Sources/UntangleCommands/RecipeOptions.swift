@@ -5,17 +5,36 @@ import Pipeline
 import SystemPackage
 import TensorCore
 
-/// How a recipe is read and where its models are.
-struct RecipeOptions: ParsableArguments {
-    @Flag(help: "Turn warnings about the recipe into errors.")
-    var strict = false
-
+/// Where models are that are called by their names on the Hugging Face hub.
+struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where models with names of the Hugging Face hub are: a folder with organisation/name or name in it, or the "
                 + "hub's cache. Nothing is downloaded.", valueName: "folder"),
         completion: .directory)
     var modelsDir: FilePath?
+
+    /// - Throws: a usage error when the folder is none.
+    func folder() throws(UsageError) -> FilePath? {
+        if let modelsDir, !CheckpointFormat.isFolder(modelsDir) {
+            throw UsageError("--models-dir \(modelsDir) is not a folder")
+        }
+        return modelsDir
+    }
+
+    /// Where a model is that an argument names.
+    func path(of argument: String) throws -> FilePath {
+        guard let folder = try folder() else { return FilePath(argument) }
+        return try ModelLocator(modelsFolder: folder).path(ofArgument: argument)
+    }
+}
+
+/// How a recipe is read and where its models are.
+struct RecipeOptions: ParsableArguments {
+    @Flag(help: "Turn warnings about the recipe into errors.")
+    var strict = false
+
+    @OptionGroup var models: ModelOptions
 
     @Option(
         help: ArgumentHelp(
@@ -27,14 +46,12 @@ struct RecipeOptions: ParsableArguments {
     ///
     /// - Parameter output: where the final result goes; nil takes what the recipe says.
     func book(_ path: FilePath, output: FilePath? = nil, in session: Session) throws -> RecipeBook {
-        if let modelsDir, !CheckpointFormat.isFolder(modelsDir) {
-            throw UsageError("--models-dir \(modelsDir) is not a folder")
-        }
+        let modelsFolder = try models.folder()
         let book = try RecipeBook.load(path, strict: strict)
         book.warnings.forEach(session.warn)
         let result = output ?? book.final.output ?? path
         return try book.located(
-            modelsFolder: modelsDir,
+            modelsFolder: modelsFolder,
             intermediateFolder: intermediateDir ?? RecipeBook.intermediateFolder(beside: result))
     }
 }

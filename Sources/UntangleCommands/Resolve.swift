@@ -51,6 +51,7 @@ struct Resolve: ToolCommand {
                 "--only-expert \(name) is no expert", hint: "the experts are \(names.joined(separator: ", "))")
         }
         let options = writing.writeOptions()
+        if let trace { try makeFolder(trace.removingLastComponent()) }
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var stage = ResolveStage(
             try experts.expertSet(threads: session.budget.threads), auxiliary: resolver.source,

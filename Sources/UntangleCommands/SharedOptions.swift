@@ -9,7 +9,9 @@ struct SharedOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Show no progress.")
     var quiet = false
 
-    @Option(help: ArgumentHelp("How many threads to compute with (default: all cores).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("How many threads to compute with, from 1 to 1024 (default: all cores).", valueName: "n"),
+        transform: ThreadCount.init)
     var threads: ThreadCount?
 
     @Option(
@@ -20,12 +22,14 @@ struct SharedOptions: ParsableArguments {
 }
 
 /// A number of threads: at least one.
-struct ThreadCount: ExpressibleByArgument {
+struct ThreadCount {
     let count: Int
 
-    init?(argument: String) {
+    init(_ argument: String) throws {
         // More threads than this help nobody and could exhaust the process limits.
-        guard let count = Int(argument), (1...1024).contains(count) else { return nil }
+        guard let count = Int(argument), (1...1024).contains(count) else {
+            throw ValidationError("give a number from 1 to 1024")
+        }
         self.count = count
     }
 }

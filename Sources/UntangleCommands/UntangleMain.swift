@@ -16,6 +16,7 @@ public enum UntangleMain {
     private static func run(_ arguments: [String]) -> ExitStatus {
         let output = StandardOutput()
         do {
+            try checkEncoding()
             let status = try run(arguments, output: output)
             try output.flush()
             return status
@@ -43,6 +44,16 @@ public enum UntangleMain {
         let session = Session(command.shared, output: output)
         defer { session.progress.end() }
         return try command.run(in: session)
+    }
+
+    /// Swift has replacement characters for what is not UTF-8, and another file would be written than the one that was named.
+    private static func checkEncoding() throws(UsageError) {
+        for place in 1..<max(1, Int(CommandLine.argc)) {
+            guard let bytes = CommandLine.unsafeArgv[place], String(validatingCString: bytes) == nil else { continue }
+            throw UsageError(
+                "argument \(place) is not valid UTF-8: \"\(String(cString: bytes).escapingControlCharacters)\"",
+                hint: "rename the file or folder; names have to be UTF-8")
+        }
     }
 
     /// The argument parser takes an unknown command for a stray argument of the root and then complains about its options.

@@ -59,6 +59,7 @@ struct Vectors: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let names = Self.names(of: experts)
+        if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
         let threads = session.budget.threads
         let set = try TaskVectorSet(
             base: try TensorStore(opening: base, options: reading.readOptions(threads: threads)),
@@ -84,6 +85,7 @@ struct Vectors: ToolCommand {
         let rendering = VectorsRendering(statistics: statistics, spectra: spectra, level: level)
         if let report {
             let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
+            try makeFolder(report.removingLastComponent())
             let output = try AtomicOutput(creating: report, byteCount: nil, options: writing.writeOptions())
             try output.write(Array(page.rendered().utf8), at: 0)
             try output.commit()

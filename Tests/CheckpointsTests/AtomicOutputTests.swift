@@ -80,6 +80,42 @@ import Testing
         #expect(missing?.code == "io.not_found")
     }
 
+    /// What other programs know by its name is no file to be replaced.
+    @Test func neverReplacesPipesAndDevices() throws {
+        #expect(mkfifo(path.string, 0o600) == 0)
+        // Links, so that nothing happens to the device where the test fails.
+        #expect(symlink("/dev/null", folder.file("device").string) == 0)
+        #expect(symlink("/proc/self/fd/1", folder.file("stream").string) == 0)
+        for name in ["out.bin", "device", "stream"] {
+            for force in [false, true] {
+                let error = #expect(throws: IOError.self) {
+                    try AtomicOutput(
+                        creating: folder.file(name), byteCount: 1, options: WriteOptions(force: force))
+                }
+                #expect(error?.code == "io.not_a_file")
+            }
+        }
+        #expect(folder.path.listing() == ["device", "out.bin", "stream"])
+        var status = stat()
+        #expect(lstat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+    }
+
+    @Test func replacesALinkAndNotWhatItPointsTo() throws {
+        let target = try folder.write([9], to: "blob")
+        #expect(symlink("blob", path.string) == 0)
+        let output = try AtomicOutput(creating: path, byteCount: 1, options: WriteOptions(force: true))
+        try output.write([7], at: 0)
+        try output.commit()
+        #expect(try path.contents() == [7])
+        #expect(try target.contents() == [9])
+        // One that leads nowhere is found at once.
+        #expect(symlink("nowhere", folder.file("dangling").string) == 0)
+        let error = #expect(throws: IOError.self) {
+            try AtomicOutput(creating: folder.file("dangling"), byteCount: 1, options: WriteOptions())
+        }
+        #expect(error?.code == "io.exists")
+    }
+
     @Test func moreSpaceThanTheDiskHasIsReportedBeforeWork() {
         let error = #expect(throws: IOError.self) {
             try AtomicOutput(creating: path, byteCount: 1 << 50, options: WriteOptions())

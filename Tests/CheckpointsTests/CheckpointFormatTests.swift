@@ -47,6 +47,20 @@ import Testing
         #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "model.safetensors")
     }
 
+    /// People find out here that their model is in another format.
+    @Test func weightsOfOtherFormatsAreNamedWithARemedy() throws {
+        func error() -> FormatError? { #expect(throws: FormatError.self) { try CheckpointFormat.open(folder.path) } }
+        _ = try folder.write([0], to: "optimizer.pt")
+        #expect(error()?.message.hasSuffix(" holds no checkpoint") == true)
+        _ = try folder.write([0], to: "model.Q4_K_M.gguf")
+        #expect(error()?.message.hasSuffix("no checkpoint that this version reads, but model.Q4_K_M.gguf") == true)
+        _ = try folder.write([0], to: "pytorch_model-00001-of-00002.bin")
+        _ = try folder.write([0], to: "pytorch_model.bin.index.json")
+        #expect(error()?.message.hasSuffix(", but pytorch_model-00001-of-00002.bin") == true)
+        #expect(error()?.hint?.contains("save_pretrained(folder, safe_serialization=True)") == true)
+        #expect(error()?.category == .unknownFormat)
+    }
+
     @Test func aMissingFileIsNotFound() {
         let error = #expect(throws: IOError.self) { try CheckpointFormat.open(folder.file("no.safetensors")) }
         #expect(error?.code == "io.not_found")

@@ -380,6 +380,48 @@ import Testing
         )
     }
 
+    /// What the command line says over a recipe is kept with it: together they make the same model again.
+    @Test func whatOverridesTheRecipeIsOnRecord() throws {
+        try model("a", layers(1))
+        try model("b", layers(3))
+        let text = "merge_method: linear\nmodels:\n- model: a\n- model: b\nparameters: { weight: 1 }\n"
+        let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
+        let stores = try recipe.stores { try TensorStore(opening: $0) }
+        func stage(_ settings: [String: ParameterValue], _ selection: TensorSelection, _ dtype: DType?) throws
+            -> MergeStage
+        {
+            try MergeStage(
+                recipe, stores: stores, settings: settings, selection: selection, outputDType: dtype, budget: testBudget
+            )
+        }
+        try write(
+            try stage(
+                ["weight": .list([.number(0.5), .number(2)]), "normalize": .flag(false)],
+                TensorSelection(only: ["*"], exclude: ["lm_head*", "it's", "a\nb: c\u{2028}\\"]), .bf16))
+        let options = [
+            "--set normalize=false", "--set weight=0.5,2", "--dtype BF16", "--only '*'", "--exclude 'lm_head*'",
+            #"--exclude 'it'\''s'"#, #"--exclude $'a\x0ab: c\xe2\x80\xa8\\'"#,
+        ]
+        let record = try self.text("out/mergekit_config.yml")
+        let comment = options.map { "#   \($0)\n" }.joined()
+        #expect(record.hasPrefix("# Carried out by untangle merge with these options"))
+        #expect(record.hasSuffix(":\n\(comment)\n\(text)"))
+        #expect(try RecipeFile.parse(record, path: folder.file("r.yaml"), strict: true).models.count == 2)
+        let card = try self.text("out/README.md")
+        #expect(card.contains("\n## Overrides on the command line\n"))
+        #expect(card.contains("\n```sh\n\(options.joined(separator: "\n"))\n```\n"))
+        #expect(card.contains("```yaml\n\(text)```\n"))
+        // Nothing more where nothing was overridden.
+        try write(try stage([:], TensorSelection(), nil), to: "plain")
+        #expect(try self.text("plain/mergekit_config.yml") == text)
+        #expect(try !self.text("plain/README.md").contains("Overrides"))
+        // Without a recipe the rest is in the one that is written.
+        try write(
+            try self.stage([("a", stores[folder.file("a")]!)], selection: TensorSelection(exclude: ["lm_head*"])),
+            to: "line")
+        #expect(try self.text("line/mergekit_config.yml").contains(":\n#   --exclude 'lm_head*'\n\n# Written from"))
+    }
+
     @Test func tooLittleRoomIsKnownBeforeTheWork() throws {
         let space = DiskSpace(needed: 1 << 60, at: folder.file("not/there/yet"))
         #expect(!space.isEnough)

@@ -63,6 +63,45 @@ import Testing
         #expect(try asJSON.error()["code"].string == "usage")
     }
 
+    /// Rather than write to a file of another name.
+    @Test func refusesArgumentsThatAreNotUTF8() throws {
+        let tool = try Tool()
+        let outcome = try tool.shell(#"untangle convert \#(base) $'caf\xe9.safetensors' --json"#)
+        #expect(outcome.status == 2)
+        #expect(try outcome.error()["code"].string == "usage")
+        #expect(try outcome.error()["message"].string?.hasPrefix("argument 3 is not valid UTF-8: \"caf") == true)
+        #expect(try tool.names(in: ".").filter { $0.hasPrefix("caf") }.isEmpty)
+        #expect(try tool.shell("untangle convert \(base) café.safetensors").status == 0)
+    }
+
+    @Test func saysWhatAnOptionTakes() throws {
+        for count in ["0", "5000", "many"] {
+            let outcome = try Tool().run("inspect", base, "--threads", count)
+            #expect(outcome.status == 2)
+            #expect(outcome.errors.contains("'\(count)' is invalid for '--threads <n>': give a number from 1 to 1024"))
+        }
+        for arguments in [["convert", base, "x.npz"], ["merge", "--method", "average", base, "--output", "x.npz"]] {
+            let outcome = try Tool().run(arguments + ["--dtype", "int8"])
+            #expect(outcome.status == 2)
+            #expect(outcome.errors.contains("'F16', 'BF16', 'F32' or 'F64'"))
+        }
+    }
+
+    /// The names that recipes and PyTorch have do as well.
+    @Test(arguments: [
+        ("bfloat16", "BF16"), ("float16", "F16"), ("Float32", "F32"), ("float64", "F64"), ("bf16", "BF16"),
+    ])
+    func takesTypesByBothNames(name: String, dtype: String) throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "c.safetensors", "--dtype", name).status == 0)
+        let merge = ["merge", "--method", "average", base, "--output", "m.safetensors", "--dtype", name]
+        #expect(try tool.run(merge).status == 0)
+        for file in ["c.safetensors", "m.safetensors"] {
+            let tensors = try tool.run("inspect", file, "--json").json()["tensors"].items
+            #expect(tensors.allSatisfy { $0["dtype"].string == dtype })
+        }
+    }
+
     @Test func namesTheCommandWhoseHelpHelps() throws {
         let outcome = try Tool().run("inspect")
         #expect(

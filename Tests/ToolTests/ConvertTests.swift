@@ -85,6 +85,20 @@ import Testing
         #expect(try tool.run("verify", "sharded", "--json").json()["ok"].bool == true)
     }
 
+    /// For files as for folders; nothing is made for what cannot be done.
+    @Test func makesTheFoldersOfItsOutput() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", base, "x/y/a.npz", "--only", "none").status == 3)
+        #expect(try tool.names(in: ".") == ["Fixtures"])
+        #expect(try tool.run("convert", base, "x/y/a.npz").status == 0)
+        #expect(try tool.run("merge", "--method", "average", base, "--output", "z/m.safetensors").status == 0)
+        #expect(try tool.run("vectors", "--base", base, base, "--report", "v/r.html").status == 0)
+        #expect(try tool.names(in: ".") == ["Fixtures", "v", "x", "z"])
+        // A file is in the way.
+        let outcome = try tool.run("convert", base, "x/y/a.npz/b.npz", "--json")
+        #expect(try outcome.error()["code"].string == "io.exists")
+    }
+
     /// Shards of the checkpoint that was replaced go with it, and nothing else does.
     @Test func leavesNoShardsOfTheOldCheckpoint() throws {
         let tool = try Tool()
@@ -122,7 +136,7 @@ import Testing
         (["x.npz", "--dtype", "i32"], "usage.dtype"), (["x.npz", "--rename", "a"], "usage.rename"),
         (["x.npz", "--metadata", "a"], "usage"), (["x.npz", "--only", "none"], "convert.nothing_selected"),
         (["x.npz", "--rename", ".*=>same"], "convert.duplicate_name"), (["x.npy"], "format.tensor_count"),
-        (["no/folder/x.npz"], "io.not_found"),
+        (["/proc/no/folder/x.npz"], "io.not_found"),
     ])
     func saysWhatIsWrong(arguments: [String], code: String) throws {
         let tool = try Tool()

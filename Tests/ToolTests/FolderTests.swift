@@ -61,6 +61,39 @@ import Testing
             ])
     }
 
+    /// By force or not, and before any work: neither the first document's result nor a file of the folder is there.
+    @Test func neverReplacesAPipe() throws {
+        try model("a", rows: 2)
+        _ = try tool.folder.write(
+            Array(
+                """
+                name: half
+                merge_method: linear
+                models: [{ model: a, parameters: { weight: 1 } }]
+                ---
+                merge_method: linear
+                models: [{ model: half, parameters: { weight: 1 } }]
+                report: out/README.md
+                output: pipe.safetensors
+                """.utf8), to: "r.yml")
+        #expect(try tool.shell("mkfifo pipe.safetensors && mkdir out && mkfifo out/README.md").status == 0)
+        for line in [
+            "merge r.yml pipe.safetensors", "merge r.yml pipe.safetensors --dry-run", "run r.yml",
+            "convert a pipe.safetensors", "merge --method average a --output out/",
+            "vectors --base a a --report pipe.safetensors",
+        ] {
+            let outcome = try tool.run(line.split(separator: " ").map(String.init) + ["--force", "--json"])
+            #expect(outcome.status == 4, "\(line)")
+            #expect(try outcome.error()["code"].string == "io.not_a_file", "\(line)")
+        }
+        #expect(
+            try tool.names(in: ".").filter { !$0.hasPrefix(".") } == [
+                "Fixtures", "a", "out", "pipe.safetensors", "r.yml",
+            ])
+        #expect(try tool.names(in: "out") == ["README.md"])
+        #expect(try tool.shell("test -p pipe.safetensors && test -p out/README.md").status == 0)
+    }
+
     /// A merge of 1 GiB is killed as soon as it has begun to write.
     @Test(arguments: ["out/", "existing/", "out.safetensors"])
     func afterAKillNothingIsThereAndTheNextRunCleansUp(output: String) throws {

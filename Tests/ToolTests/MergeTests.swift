@@ -99,6 +99,20 @@ import Testing
         #expect(try tool.names(in: ".") == before)
     }
 
+    /// The run would stop at it.
+    @Test func aDryRunWarnsOfAFullDisk() throws {
+        // A sparse file: more than any disk has, and nothing on this one.
+        try InterruptionTests.writeSparseCheckpoint(
+            byteCount: 1 << 42, dtype: "F16", to: tool.folder.file("large.safetensors").string)
+        let arguments = ["merge", "--method", "average", "large.safetensors", "--output", "out/"]
+        let plan = try tool.run(arguments + ["--dry-run", "--json"])
+        #expect(plan.status == 0)
+        let warning = try plan.json()["warnings"].items.compactMap(\.string).first ?? ""
+        #expect(warning.hasPrefix("out/ needs 4.00 TiB and its disk has ") || warning.hasPrefix("out needs 4.00 TiB"))
+        #expect(plan.errors == "warning: \(warning)\n")
+        #expect(try tool.run(arguments + ["--json"]).error()["code"].string == "io.space")
+    }
+
     @Test func listsItsMethods() throws {
         let methods = try tool.run("merge", "--list-methods", "--json").json()["methods"]
         let text = try tool.run("merge", "--list-methods").output
@@ -233,9 +247,12 @@ import Testing
         #expect(outcome.errors.contains("warning: line 6: method linear has no parameter \"int8_mask\", ignored"))
         #expect(try tool.run("merge", "r.yaml", "x.safetensors", "--strict").status == 3)
         let arguments = ["merge", "--method", "linear", TinySuite.expert("digits"), TinySuite.expert("latin_lower")]
-        let same = try tool.run(arguments + ["--set", "weight=3,1", "--dtype", "BF16", "--output", "b.safetensors"])
+        let same = try tool.run(arguments + ["--set", "weight=[3, 1]", "--dtype", "BF16", "--output", "b.safetensors"])
         #expect(same.status == 0)
         #expect(try tool.run("diff", "a.safetensors", "b.safetensors").status == 0)
+        // The recipe is not blamed for it.
+        let integers = try tool.run("merge", "r.yaml", "x.safetensors", "--dtype", "I8")
+        #expect(integers.errors.contains("error: the result cannot be I8   [merge.unsupported_dtype]\n"))
         #expect(try tool.run("merge", "r.yaml", "c.safetensors", "--set", "normalize=false").status == 0)
         #expect(try tool.run("diff", "a.safetensors", "c.safetensors").status == 1)
     }
@@ -265,7 +282,18 @@ import Testing
                 "merge.nothing_selected"
             ),
             (["--method", "average", TinySuite.base, "--output", "m"], 2, "usage.output_format"),
-            (["--method", "average", TinySuite.base, "--output", "none/m.safetensors"], 3, "io.not_found"),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.safetensors", "--shard-size", "0"], 2,
+                "usage.shard_size"
+            ),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m.npz", "--shard-size", "1M", "--dry-run"], 2,
+                "usage.shard_size"
+            ),
+            (
+                ["--method", "average", TinySuite.base, "--output", "m/", "--format", "npz", "--shard-size", "1M"], 2,
+                "usage.shard_size"
+            ),
             (["--method", "average", TinySuite.base, "--output", "/proc/m.safetensors"], 3, "io.not_found"),
             (["--method", "average", "none.safetensors", "--output", "m.safetensors"], 3, "io.not_found"),
             (
@@ -290,6 +318,7 @@ import Testing
                     "m.safetensors",
                 ], 3, "merge.incompatible"
             ),
+            (["--method", "average", TinySuite.base, "--output", "."], 2, "usage"),
             (["none.yaml", "m.safetensors"], 3, "io.not_found"),
             ([TinySuite.base, "m.safetensors"], 3, "recipe.syntax"),
         ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws

@@ -142,7 +142,8 @@ extension Tool {
             (["--expert", "digits=x"], 2, "usage"), (["--expert", "x=\(TinySuite.base)"], 2, "usage"),
             (["--expert", "=x"], 2, "usage"), (["--format", "npy", "--steps", "1"], 3, "format.tensor_count"),
             (["--config", "\(TinySuite.folder)/parity.json"], 3, "input.bad_config"),
-            (["--config", "none.json"], 3, "input.missing_config"), (["--trace", "none/x.csv"], 3, "io.not_found"),
+            (["--config", "none.json"], 3, "input.missing_config"),
+            (["--trace", "/proc/none/x.csv"], 3, "io.not_found"),
             (["--output", "/dev/null/x"], 4, "io.exists"),
         ] as [([String], Int32, String)])
     func refusesWhatMakesNoSense(arguments: [String], status: Int32, code: String) throws {

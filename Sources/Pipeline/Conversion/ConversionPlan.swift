@@ -124,12 +124,7 @@ public struct ConversionPlan: Sendable {
             throw .usage(
                 "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
         }
-        if let limit = options.write.shardByteCount {
-            guard format == .safetensors else {
-                throw .usage("shard_size", "only safetensors can be split into shards, not \(format.rawValue)")
-            }
-            guard limit > 0 else { throw .usage("shard_size", "a shard of \(limit) bytes holds nothing") }
-        }
+        try options.write.checkShards(of: format)
     }
 
     private static func targetType(
@@ -150,5 +145,18 @@ public struct ConversionPlan: Sendable {
             canCast(from: dtype, to: .f32)
         else { return dtype }
         return .f32
+    }
+}
+
+extension WriteOptions {
+    /// - Throws: `usage.shard_size` when the format is not split, or into shards without room for anything.
+    public func checkShards(of format: FormatID) throws(ConversionError) {
+        guard let shardByteCount else { return }
+        guard format == .safetensors else {
+            throw .usage("shard_size", "only safetensors can be split into shards, not \(format.rawValue)")
+        }
+        guard shardByteCount > 0 else {
+            throw .usage("shard_size", "a shard of \(shardByteCount) bytes holds nothing", hint: "--shard-size 5GB")
+        }
     }
 }

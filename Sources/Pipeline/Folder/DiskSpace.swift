@@ -30,10 +30,15 @@ public struct DiskSpace: Sendable, Hashable {
 
     public var isEnough: Bool { freeByteCount.map { neededByteCount <= $0 } ?? true }
 
-    /// - Throws: `io.space` with both numbers when there is not enough room.
+    /// - Throws: `shortage`, if there is one.
     public func require() throws(IOError) {
-        guard let free = freeByteCount, !isEnough else { return }
-        throw IOError(
+        if let shortage { throw shortage }
+    }
+
+    /// `io.space` with both numbers, when there is not enough room.
+    public var shortage: IOError? {
+        guard let free = freeByteCount, !isEnough else { return nil }
+        return IOError(
             code: "io.space",
             message: "\(path.string) needs \(ByteSize(neededByteCount)) and its disk has \(ByteSize(free)) free",
             file: path.string,

@@ -6,6 +6,8 @@ import SystemPackage
 public struct FolderOptions: Sendable {
     /// The recipe, as its author wrote it or one that says the same as the arguments of the merge.
     public var recipe: String
+    /// Options of the command line without which the recipe makes another model, as they are typed in a shell.
+    public var overrides: [String]
     /// The model whose tokenizer goes along: its file or folder; nil stands for the model whose configuration does.
     public var tokenizer: FilePath?
     public var chatTemplate: ChatTemplate?
@@ -13,10 +15,11 @@ public struct FolderOptions: Sendable {
     public var author: String
 
     public init(
-        recipe: String, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
+        recipe: String, overrides: [String] = [], tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
         author: String = "Untangle"
     ) {
         self.recipe = recipe
+        self.overrides = overrides
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
         self.author = author

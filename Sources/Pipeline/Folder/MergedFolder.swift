@@ -75,6 +75,9 @@ final class MergedFolder {
                 code: "io.exists", message: "\(path.appending(name).string) exists already", file: path.string,
                 hint: "use --force to replace the model in the folder")
         }
+        for name in OlderModel.replaceable + ["model.\(format.rawValue)"] + companions.copied.map(\.name) {
+            try AtomicOutput.checkPlace(path.appending(name), options: write)
+        }
         try makeFolder(path.removingLastComponent())
         folder = try AtomicFolder(creating: path, options: write)
         var metadata = metadata
@@ -119,7 +122,7 @@ final class MergedFolder {
         try copyCompanions()
         if let config { try put(ModelConfig.fileName, config.text) }
         for file in written { try put(file.name, file.contents) }
-        try put(Self.recipeName, Array(options.recipe.utf8))
+        try put(Self.recipeName, Array(RecipeOverrides.noted(options.overrides, above: options.recipe).utf8))
         try put(Self.cardName, Array(card(survey, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
@@ -185,7 +188,7 @@ final class MergedFolder {
         return ModelCard(
             title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
-            sanity: sanity, recipe: options.recipe,
+            sanity: sanity, recipe: options.recipe, overrides: options.overrides,
             isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

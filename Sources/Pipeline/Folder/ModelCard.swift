@@ -21,11 +21,14 @@ struct ModelCard {
     let parameterCount: Int
     let sanity: MergeSanity
     let recipe: String
+    /// Options of the command line that go before what the recipe says.
+    let overrides: [String]
     /// Whether transformers can load the folder.
     let isForTransformers: Bool
 
     var text: String {
-        [frontMatter, heading, methodSection, modelSection, sanitySection, recipeSection].joined(separator: "\n")
+        let sections = [frontMatter, heading, methodSection, modelSection, sanitySection, recipeSection]
+        return (sections + (overrides.isEmpty ? [] : [overrideSection])).joined(separator: "\n")
     }
 
     private var frontMatter: String {
@@ -91,16 +94,11 @@ struct ModelCard {
         return text
     }
 
-    private var recipeSection: String {
-        // Longer than any fence inside.
-        var longest = 0
-        var run = 0
-        for byte in recipe.utf8 {
-            run = byte == UInt8(ascii: "`") ? run + 1 : 0
-            longest = max(longest, run)
-        }
-        let fence = String(repeating: "`", count: max(3, longest + 1))
-        return "## Recipe\n\n\(fence)yaml\n\(recipe)\(recipe.hasSuffix("\n") ? "" : "\n")\(fence)\n"
+    private var recipeSection: String { "## Recipe\n\n" + fenced(recipe, "yaml") }
+
+    private var overrideSection: String {
+        "## Overrides on the command line\n\nThese options of `untangle merge` go before what the recipe says:\n\n"
+            + fenced(overrides.joined(separator: "\n"), "sh")
     }
 
     // MARK: - Parts
@@ -110,6 +108,18 @@ struct ModelCard {
         guard let range = paper.firstRange(of: "arXiv:") else { return nil }
         let number = paper[range.upperBound...].prefix { $0.isNumber || $0 == "." }
         return number.isEmpty ? nil : "https://arxiv.org/abs/\(number)"
+    }
+
+    private func fenced(_ text: String, _ language: String) -> String {
+        // Longer than any fence inside.
+        var longest = 0
+        var run = 0
+        for byte in text.utf8 {
+            run = byte == UInt8(ascii: "`") ? run + 1 : 0
+            longest = max(longest, run)
+        }
+        let fence = String(repeating: "`", count: max(3, longest + 1))
+        return "\(fence)\(language)\n\(text)\(text.hasSuffix("\n") ? "" : "\n")\(fence)\n"
     }
 
     private func number(_ value: Double) -> String {

@@ -135,8 +135,8 @@ extension [TensorDescriptor] {
 }
 
 extension DType {
-    /// What PyTorch calls the type.
-    var configName: String? {
+    /// What PyTorch and recipes call the type; nil when it does not compute.
+    public var configName: String? {
         switch self {
         case .f16: "float16"
         case .bf16: "bfloat16"

@@ -10,10 +10,12 @@ struct OlderModel {
     private static let single = "model.safetensors"
     private static let index = "model.safetensors.index.json"
 
+    /// What every model has, beside the files that go along with it.
+    static let replaceable = [single, index, ModelConfig.fileName, MergedFolder.cardName, MergedFolder.recipeName]
+
     /// A file that is in the way of a new model, if there is one.
     func blocking(_ companions: [String]) -> String? {
-        let own = [Self.single, Self.index, ModelConfig.fileName, MergedFolder.cardName, MergedFolder.recipeName]
-        return (own + companions).first { names.contains($0) }
+        (Self.replaceable + companions).first { names.contains($0) }
     }
 
     /// Files that would vouch for a mixture of old and new while the new ones take their places.

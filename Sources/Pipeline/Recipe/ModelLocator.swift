@@ -53,6 +53,21 @@ public struct ModelLocator: Sendable {
         return recipe
     }
 
+    /// Where a model is that the command line names, which counts paths from the current folder.
+    ///
+    /// - Throws: as `locate`.
+    public func path(ofArgument text: String) throws(RecipeError) -> FilePath {
+        let path = FilePath(text)
+        if fileExists(path) { return path }
+        switch try self.path(of: ModelReference(text, line: nil, file: ""), in: "") {
+        case .found(let found): return found
+        case .missing(let model):
+            throw RecipeError(
+                notFound: "\(text) \(model.problem)".escapingControlCharacters, file: path, line: nil,
+                hint: "nothing is downloaded; paths count from the current folder")
+        }
+    }
+
     /// A model that is nowhere stays where it is and is noted.
     private func located(
         _ reference: ModelReference, _ recipe: FilePath, _ missing: inout [MissingModel]

@@ -34,6 +34,7 @@ public struct RunPipeline: Sendable {
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         _ = try mergeStage(originals)
         try checkOutputs()
+        if let output = recipe.output { try makeFolder(output.removingLastComponent()) }
         var report = RunReport(recipe: recipe)
         let adapted = try resolve(set, progress)
         report.adapted = adapted
@@ -98,11 +99,14 @@ public struct RunPipeline: Sendable {
         return report
     }
 
-    /// Finds out before the work what would keep its results from being written, and makes the folders.
+    /// Finds out before the work what would keep its results from being written.
     func checkOutputs() throws {
         if let output = recipe.output {
-            try makeFolder(output.removingLastComponent())
-            if !recipe.outputIsFolder { _ = try MergeStage.format(ofOutput: output) }
+            if !recipe.outputIsFolder, !CheckpointFormat.isFolder(output) {
+                _ = try MergeStage.format(ofOutput: output)
+                // Whether a file there may be replaced is for its signature to say.
+                try AtomicOutput.checkPlace(output, options: WriteOptions(force: true))
+            }
             if fileExists(output), !CheckpointFormat.isFolder(output), !write.force, !StageSignature.exists(at: output)
             {
                 throw IOError(

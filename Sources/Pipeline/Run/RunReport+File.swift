@@ -18,9 +18,10 @@ extension RunReport {
     /// Makes sure that a report may stand at a path: a report tells of the latest run and replaces an older one, and nothing
     /// else.
     ///
-    /// - Throws: `io.exists` when another file is there and `options.force` is not set.
+    /// - Throws: `io.exists` when another file is there and `options.force` is not set; `io.not_a_file`, `io.is_directory`.
     static func checkReplaceable(_ path: FilePath, options: WriteOptions) throws {
-        guard !options.force, fileExists(path), !CheckpointFormat.isFolder(path) else { return }
+        try AtomicOutput.checkPlace(path, options: WriteOptions(force: true))
+        guard !options.force, fileExists(path) else { return }
         // A key of the JSON document, which the page contains as well.
         let mark = Array("total_interference".utf8)
         let isReport = try MappedFile(path).withUnsafeBytes { bytes in

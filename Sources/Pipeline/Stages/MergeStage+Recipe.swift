@@ -48,14 +48,17 @@ extension MergeStage {
                 // The recipe is not to blame for what the command line says of a parameter.
                 let isSet =
                     error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
-                if isSet { throw error }
+                if isSet || (error.reason == .unsupportedDtype && outputDType != nil) { throw error }
                 let line = error.parameter.flatMap { recipe.parameterLines[$0] } ?? slice.line
                 throw RecipeError(error, file: recipe.path, line: line)
             }
             firstLayer += cut.layerCount
         }
         let folder = FolderOptions(
-            recipe: recipe.text, tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
+            recipe: recipe.text,
+            overrides: RecipeOverrides.options(
+                settings: settings, selection: selection, outputDType: outputDType),
+            tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
         self.init(plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
     }
 }

@@ -38,8 +38,10 @@ public struct MergeStage: Sendable {
         let origins = TensorOrigins(
             plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
         self.init(
-            plan: try StackedMerge([plan]), folder: FolderOptions(recipe: recipe), inputs: inputs, origins: origins,
-            budget: budget)
+            plan: try StackedMerge([plan]),
+            // The recipe has the rest.
+            folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
+            inputs: inputs, origins: origins, budget: budget)
     }
 
     init(
@@ -74,18 +76,21 @@ public struct MergeStage: Sendable {
         }
         try diskSpace(at: path).require()
         guard !isFolder, !CheckpointFormat.isFolder(path) else { return }
+        try AtomicOutput.checkPlace(path, options: options)
         // Gone again at once, without a trace.
-        _ = try AtomicOutput(creating: path, byteCount: nil, options: options)
+        if fileExists(path.removingLastComponent()) {
+            _ = try AtomicOutput(creating: path, byteCount: nil, options: options)
+        }
     }
 
-    /// Merges into a file, or into a folder with everything that makes it a model.
+    /// Merges into a file, or into a folder with everything that makes it a model. Folders above it are made.
     ///
     /// - Parameters:
     ///   - format: nil goes by the extension; a folder gets safetensors.
     ///   - isFolder: whether the path is to become a folder; one that exists always stays one.
     ///   - signature: written into a file beside the output, if there is one.
     /// - Returns: what the merge found, the files, weights first, and for a folder what went into it.
-    /// - Throws: `usage.output_format` when nothing tells the format, `io.space` when the disk has too little room; what merging
+    /// - Throws: `usage.output_format` when nothing tells the format, `usage.shard_size`, `io.space` when the disk has too little room; what merging
     ///   and writing throw.
     public func write(
         to path: FilePath, format: FormatID? = nil, isFolder: Bool = false, signature: StageSignature? = nil,
@@ -95,6 +100,7 @@ public struct MergeStage: Sendable {
         metadata["untangle.merge_method"] = plan.method.name
         let isFolder = isFolder || CheckpointFormat.isFolder(path)
         let format = try format ?? (isFolder ? .safetensors : Self.format(ofOutput: path))
+        try options.checkShards(of: format)
         try diskSpace(at: path).require()
         var report: MergeReport
         let written: WrittenCheckpoint
@@ -111,6 +117,7 @@ public struct MergeStage: Sendable {
             (written, contents) = (merged.folder.written, merged.folder.report)
             report.warnings += merged.folder.warnings
         } else {
+            try makeFolder(path.removingLastComponent())
             let writer = try Self.makeWriter(
                 format, at: path, for: path, declaring: plan.outputs, metadata: metadata, options: options)
             report = try execute(into: writer, title: "merging", progress)

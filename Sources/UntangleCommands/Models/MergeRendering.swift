@@ -26,9 +26,7 @@ extension StackedMerge {
         }
         table.append(["working memory at most", summary.memoryText])
         table.append(["threads", summary.threads.grouped])
-        var warnings = summary.warnings
-        if let space, !space.isEnough { warnings.append("the disk has too little room") }
-        return table.rendered() + warnings.map { "warning: \($0.escapingControlCharacters)\n" }.joined()
+        return table.rendered() + summary.warnings.map { "warning: \($0.escapingControlCharacters)\n" }.joined()
     }
 
     /// - Parameters:
