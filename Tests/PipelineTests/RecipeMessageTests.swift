@@ -27,6 +27,15 @@ import Testing
 
     static let errors = [
         Mistake(
+            "merge_methd: linear\n\(two)", "recipe.missing_key", line: 1, says: "merge_method is missing",
+            "merge_methd there is no key: did you mean merge_method?"),
+        Mistake(
+            "merge_method: linear\nmodles:\n  - model: a\n", "recipe.missing_key", line: 2,
+            says: "models is missing or empty", "did you mean models?"),
+        Mistake(
+            "base_model: a\ngate_mode: hidden\nexperts: []\n", "recipe.unsupported", line: 2, says: "mixture of experts"
+        ),
+        Mistake(
             "merge_method: slerp\n\(two)", "recipe.missing_key", line: 1,
             says: "base_model is missing: method slerp goes from base_model", "base_model: a"),
         Mistake(
@@ -156,6 +165,10 @@ import Testing
     }
 
     static let warnings = [
+        Mistake(
+            "merge_method: linear\nmodels:\n  - { model: a, parameters: { weight: 1 } }\n  - model: b\n"
+                + "    parameters:\n      weight: []\n", "", line: 6,
+            says: "weight is an empty list, which says nothing"),
         Mistake(
             "merge_method: ties\n\(base)models:\n  - model: a\n    density: 0.5\n", "", line: 5,
             says: "density has no effect in an entry of models itself", "write it under parameters:"),

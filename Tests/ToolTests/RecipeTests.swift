@@ -49,6 +49,24 @@ import Testing
         }
     }
 
+    @Test func warnsOfFiltersThatAreInNoName() throws {
+        let text = """
+            merge_method: linear
+            models: [{ model: org/one }, { model: org/two }]
+            parameters:
+              weight: [{ filter: norm, value: 1 }, { filter: mpl, value: 2 }, { value: 3 }]
+
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: "filters.yaml")
+        let arguments = ["merge", "filters.yaml", "f.npz", "--models-dir", "hub", "--no-sync", "--json"]
+        let said = ["line 4: the filter \"mpl\" of weight is part of no tensor's name"]
+        for more in [["--dry-run"], []] {
+            let outcome = try tool.run(arguments + more)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try outcome.json()["warnings"].items.compactMap(\.string) == said)
+        }
+    }
+
     @Test func mergesDocumentsInTheirOrder() throws {
         let arguments = ["merge", "r.yaml", "out/m.safetensors", "--models-dir", "hub", "--no-sync"]
         let plan = try tool.run(arguments + ["--dry-run", "--json"])

@@ -52,6 +52,12 @@ public enum ParameterSetting: Sendable, Hashable {
         }
     }
 
+    /// The filters that are part of no name.
+    func unmatchedFilters(among names: [TensorName]) -> [String] {
+        guard case .cases(let cases) = self else { return [] }
+        return cases.filter { !names.contains(where: $0.applies) }.compactMap(\.filter)
+    }
+
     /// Whether something is said about every tensor.
     var saysSomethingAboutAll: Bool {
         guard case .cases(let cases) = self else { return true }

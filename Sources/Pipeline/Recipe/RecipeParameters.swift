@@ -80,7 +80,8 @@ struct RecipeParameters {
     }
 
     /// A value or a gradient.
-    private func plainSetting(of spec: ParameterSpec, from node: Node) throws(RecipeError) -> ParameterSetting? {
+    private mutating func plainSetting(of spec: ParameterSpec, from node: Node) throws(RecipeError) -> ParameterSetting?
+    {
         if node.isNull { return nil }
         if let scalar = node.scalar { return .value(try accept(value(of: scalar, for: spec), for: spec, at: node)) }
         guard case .sequence(let list) = node else {
@@ -96,7 +97,10 @@ struct RecipeParameters {
             values.append(spec.kind == .patterns ? value : try accept(value, for: spec, at: element))
         }
         // As in mergekit, where an empty list says nothing.
-        guard !values.isEmpty else { return nil }
+        guard !values.isEmpty else {
+            warn(node.mark?.line, "\(spec.name) is an empty list, which says nothing")
+            return nil
+        }
         return spec.kind == .patterns ? .value(try accept(.list(values), for: spec, at: node)) : .gradient(values)
     }
 

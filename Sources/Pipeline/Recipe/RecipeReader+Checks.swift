@@ -25,6 +25,18 @@ extension RecipeReader {
         }
     }
 
+    /// An error about a key that a section lacks, which names the key that was probably meant to be it.
+    func missing(
+        _ key: String, _ problem: String, of section: YAMLSection, line: Int?, hint: String
+    ) -> RecipeError {
+        let meant = section.unknownKeys(known: Self.mergekitKeys + Self.ownKeys).first {
+            nearestName(to: $0.key, among: [key]) != nil
+        }
+        return RecipeError(
+            .missingKey, problem, file: path, line: meant?.error.line ?? line,
+            hint: meant.map { "\($0.key.escapingControlCharacters) there is no key: did you mean \(key)?" } ?? hint)
+    }
+
     /// LiNeS scales what a merge has changed in the base, also under methods that take none: then the base takes part, beside
     /// the models, among which it may be listed, too.
     ///

@@ -57,8 +57,8 @@ extension RecipeReader {
     ) throws(RecipeError) -> RecipeLayout {
         let key = section.has("slices") ? "slices" : "models"
         guard let nodes = try section.list(key), !nodes.isEmpty else {
-            throw RecipeError(
-                .missingKey, "\(key) is missing or empty", file: path, line: section.line(of: key),
+            throw missing(
+                key, "\(key) is missing or empty", of: section, line: section.line(of: key),
                 hint: "list what to merge under models, or layers of models under slices")
         }
         var layout = RecipeLayout(isStacked: key == "slices", line: section.line(of: key))

@@ -14,11 +14,11 @@ struct RecipeReader {
         self.text = text
     }
 
-    private static let mergekitKeys = [
+    static let mergekitKeys = [
         "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
         "tokenizer_source", "tokenizer", "chat_template",
     ]
-    private static let ownKeys = ["resolve", "output", "report"]
+    static let ownKeys = ["resolve", "output", "report"]
 
     mutating func recipe(from document: Node) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
@@ -71,8 +71,13 @@ struct RecipeReader {
 
     private func method(of root: YAMLSection) throws(RecipeError) -> MethodInfo {
         guard let name = try root.text("merge_method") else {
-            throw RecipeError(
-                .missingKey, "merge_method is missing", file: path, line: root.line(of: "merge_method") ?? root.line,
+            if root.has("gate_mode") || root.has("experts") {
+                throw RecipeError(
+                    .unsupported, "a mixture of experts is no merge: mergekit-moe makes it", file: path,
+                    line: root.line(of: "gate_mode") ?? root.line(of: "experts"))
+            }
+            throw missing(
+                "merge_method", "merge_method is missing", of: root, line: root.line(of: "merge_method") ?? root.line,
                 hint: "untangle merge --list-methods")
         }
         do throws(MergeError) { return try MergeMethods.named(name).info } catch {

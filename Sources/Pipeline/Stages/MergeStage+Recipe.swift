@@ -59,7 +59,9 @@ extension MergeStage {
             overrides: RecipeOverrides.options(
                 settings: settings, selection: selection, outputDType: outputDType),
             tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
-        self.init(plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget)
+        self.init(
+            plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget,
+            warnings: recipe.warningsOfFilters(among: inputs.models.flatMap { $0.store.descriptors.map(\.name) }))
     }
 }
 
@@ -191,13 +193,29 @@ extension Recipe {
     /// refuses.
     func parameterFiles() -> [FilePath] {
         guard let method = try? MergeMethods.named(mergeMethod).info else { return [] }
-        let scopes =
-            [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
         let names = method.parameters.filter { $0.kind == .path }.map(\.name)
         return scopes.flatMap { scope in names.compactMap { scope[$0]?.constant } }.flatMap { value -> [FilePath] in
             guard case .text(let path) = value, !path.isEmpty else { return [] }
             return (try? TensorStore(opening: FilePath(path)).reader.files) ?? []
         }
+    }
+
+    /// Everything that is said about parameters, place by place.
+    private var scopes: [ParameterScope] {
+        [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
+    }
+
+    /// Warns of filters that are part of no tensor's name, as after a slip of the pen.
+    fileprivate func warningsOfFilters(among names: [TensorName]) -> [String] {
+        var seen: Set<String> = []
+        return scopes.flatMap { scope in
+            scope.sorted { $0.key < $1.key }.flatMap { name, setting in
+                setting.unmatchedFilters(among: names).map { filter in
+                    (parameterLines[name].map { "line \($0): " } ?? "")
+                        + "the filter \"\(filter.escapingControlCharacters)\" of \(name) is part of no tensor's name"
+                }
+            }
+        }.filter { seen.insert($0).inserted }
     }
 
     /// A text that differs whenever the merge would compute something else, paths left out.

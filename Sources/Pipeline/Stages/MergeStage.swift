@@ -11,7 +11,7 @@ public struct MergeStage: Sendable {
     /// What an output folder holds beside the weights.
     public var folder: FolderOptions
     /// What should be known about the models although they can be merged.
-    public var warnings: [String] { inputs.warnings }
+    public let warnings: [String]
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     private let inputs: MergeInputs
     private let origins: TensorOrigins
@@ -45,8 +45,10 @@ public struct MergeStage: Sendable {
     }
 
     init(
-        plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, origins: TensorOrigins, budget: ComputeBudget
+        plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, origins: TensorOrigins, budget: ComputeBudget,
+        warnings: [String] = []
     ) {
+        self.warnings = warnings + inputs.warnings
         self.plan = plan
         self.folder = folder
         self.inputs = inputs
