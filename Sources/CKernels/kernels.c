@@ -5,12 +5,10 @@
 #pragma STDC FP_CONTRACT OFF
 
 #if defined(__x86_64__) && defined(__linux__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-/* For products of 64 bits, which AVX2 makes of three of 32. */
-#define WIDEST __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+/* AVX-512 has masks, and products of 64 bits, which AVX2 makes of three of 32. */
+#define WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define WIDE
-#define WIDEST
 #endif
 
 typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
@@ -101,7 +99,7 @@ WIDE int untangle_subtract(const float *base, float *x, size_t count) {
     return top >> 31;
 }
 
-WIDEST void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers) {
+WIDE void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers) {
     for (size_t i = 0; i < count; i++) {
         uint64_t z = state + (first + i * step + 1) * 0x9E3779B97F4A7C15u;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;

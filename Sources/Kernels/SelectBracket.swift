@@ -19,7 +19,7 @@ public struct MagnitudeBracket: Sendable {
         self.upper = upper
     }
 
-    /// A bracket of eight standard deviations of a sample's rank to either side; wide, since neighbours in a tensor are
+    /// A bracket of six standard deviations of a sample's rank to either side; wide, since neighbours in a tensor are
     /// alike and tell less than as many independent values.
     ///
     /// - Parameters:
@@ -42,7 +42,7 @@ public struct MagnitudeBracket: Sendable {
 
     /// Ranks in the sample from the likeliest place to either end of the bracket.
     private static func margin(share: Double, sampleCount: Int) -> Int {
-        Int(8 * (share * (1 - share) * Double(sampleCount)).squareRoot()) + 2
+        Int(6 * (share * (1 - share) * Double(sampleCount)).squareRoot()) + 2
     }
 
     /// How many keys are about to be listed, when the sample does not mislead.

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Loops over F32 that are worth wide registers: compiled for the baseline and for AVX2, of which the loader takes what
-   the processor has. Swift cannot compile one function for several processors. Arithmetic is the same in both, without
+/* Loops over F32 that are worth wide registers: compiled for the baseline, AVX2 and AVX-512, of which the loader takes what
+   the processor has. Swift cannot compile one function for several processors. Arithmetic is the same in all, without
    fused multiply-add, so that results do not depend on the processor.
 
    Addresses need no alignment. Buffers do not overlap unless they are the same. */
