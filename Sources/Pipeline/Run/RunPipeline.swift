@@ -179,7 +179,7 @@ public struct RunPipeline: Sendable {
 
     func mergeSignature(_ stores: [FilePath: TensorStore]) throws -> StageSignature {
         try StageSignature(
-            settings: "merge 2\n\(recipe.mergeSettings)",
+            settings: "merge 3\n\(recipe.mergeSettings)",
             files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] } + recipe.parameterFiles())
     }
 }
