@@ -1,37 +1,11 @@
 import Checkpoints
 import Merging
 import Synchronization
-import SystemPackage
 import TensorCore
 import TestSupport
 import Testing
 
 @Suite("Fisher merging") struct FisherTests {
-    /// Counts how often tensors are asked for, as a reader of compressed files would decode them.
-    private final class CountingReader: CheckpointReader {
-        private let reader: any CheckpointReader
-        private let count = Mutex(0)
-
-        init(_ reader: any CheckpointReader) { self.reader = reader }
-
-        var readCount: Int { count.withLock { $0 } }
-        var format: FormatID { reader.format }
-        var path: FilePath { reader.path }
-        var files: [FilePath] { reader.files }
-        var descriptors: [TensorDescriptor] { reader.descriptors }
-        var metadata: Metadata { reader.metadata }
-        var warnings: [String] { [] }
-        func isMapped(_ index: Int) -> Bool { false }
-        func location(of index: Int) -> StoredLocation { reader.location(of: index) }
-        func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {
-            try reader.verify(deep: deep, threads: threads, progress: progress)
-        }
-        func bytes(of index: Int) throws -> TensorBytes {
-            count.withLock { $0 += 1 }
-            return try reader.bytes(of: index)
-        }
-    }
-
     /// The norms are those of the statistics, for which no model is read.
     @Test("models are read once, normalised or not", arguments: [true, false])
     func readsModelsOnce(normalize: Bool) throws {
@@ -47,7 +21,7 @@ import Testing
             _ = try writer.finish()
             paths.append(.text(path.string))
         }
-        let readers = (0..<2).map { _ in CountingReader(model.reader) }
+        let readers = (0..<2).map { _ in DecodingReader(model.reader) }
         let merged = try merge(
             "fisher", base: nil, readers.map { TensorStore($0) },
             MergeParameters(["statistics": .list(paths), "normalize": .flag(normalize)]))

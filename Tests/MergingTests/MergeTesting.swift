@@ -1,6 +1,8 @@
 import Checkpoints
 import Kernels
 import Merging
+import Synchronization
+import SystemPackage
 import Reporting
 import TensorCore
 import TestSupport
@@ -124,4 +126,31 @@ struct TestNumbers {
     }
 
     mutating func list(_ count: Int, scale: Double = 1) -> [Double] { (0..<count).map { _ in next() * scale } }
+}
+
+/// Hands out copies, as a reader of compressed files does, and counts them.
+final class DecodingReader: CheckpointReader {
+    private let reader: any CheckpointReader
+    private let count = Mutex(0)
+
+    init(_ reader: any CheckpointReader) { self.reader = reader }
+
+    var readCount: Int { count.withLock { $0 } }
+    var format: FormatID { reader.format }
+    var path: FilePath { reader.path }
+    var files: [FilePath] { reader.files }
+    var descriptors: [TensorDescriptor] { reader.descriptors }
+    var metadata: Metadata { reader.metadata }
+    var warnings: [String] { [] }
+    func isMapped(_ index: Int) -> Bool { false }
+    func location(of index: Int) -> StoredLocation { reader.location(of: index) }
+    func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {
+        try reader.verify(deep: deep, threads: threads, progress: progress)
+    }
+    func bytes(of index: Int) throws -> TensorBytes {
+        count.withLock { $0 += 1 }
+        let copy = try AlignedBuffer(byteCount: descriptors[index].byteCount)
+        try reader.bytes(of: index).withUnsafeBytes { copy.mutableBytes.copyMemory(from: $0) }
+        return TensorBytes(decoded: copy)
+    }
 }

@@ -1,7 +1,6 @@
 import Checkpoints
 import Merging
 import Synchronization
-import SystemPackage
 import TensorCore
 import TestSupport
 import Testing
@@ -42,30 +41,6 @@ import Testing
         let decoded = try mergeInLeastMemory(
             method, base: base, experts.map { TensorStore(DecodingReader($0.reader)) }, parameters, threads: 2)
         #expect(try decoded.store.allBytes() == expected)
-    }
-
-    /// Hands out copies, as a reader of compressed files does.
-    struct DecodingReader: CheckpointReader {
-        let reader: any CheckpointReader
-
-        init(_ reader: any CheckpointReader) { self.reader = reader }
-
-        var format: FormatID { reader.format }
-        var path: FilePath { reader.path }
-        var files: [FilePath] { reader.files }
-        var descriptors: [TensorDescriptor] { reader.descriptors }
-        var metadata: Metadata { reader.metadata }
-        var warnings: [String] { [] }
-        func isMapped(_ index: Int) -> Bool { false }
-        func location(of index: Int) -> StoredLocation { reader.location(of: index) }
-        func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {
-            try reader.verify(deep: deep, threads: threads, progress: progress)
-        }
-        func bytes(of index: Int) throws -> TensorBytes {
-            let copy = try AlignedBuffer(byteCount: descriptors[index].byteCount)
-            try reader.bytes(of: index).withUnsafeBytes { copy.mutableBytes.copyMemory(from: $0) }
-            return TensorBytes(decoded: copy)
-        }
     }
 
     @Test("files merge as models in memory do, and the result reads back")
