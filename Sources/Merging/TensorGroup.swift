@@ -6,7 +6,7 @@ extension PlannedTensor {
     var isElementwise: Bool { if case .elementwise = work { true } else { false } }
     var isMatrix: Bool {
         switch work {
-        case .matrix, .grouped: true;
+        case .matrix, .grouped: true
         case .copy, .elementwise: false
         }
     }

@@ -30,7 +30,7 @@ struct Convert: ToolCommand {
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
 
-    @Option(help: ArgumentHelp("Cast floating-point tensors; bfloat16 and the like do, too.", valueName: "type"))
+    @Option(help: ArgumentHelp("Cast floating-point tensors; bfloat16 is BF16, and so on.", valueName: "type"))
     var dtype: NumericType?
 
     @Option(

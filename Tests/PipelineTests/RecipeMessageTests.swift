@@ -28,7 +28,7 @@ import Testing
     static let errors = [
         Mistake(
             "merge_methd: linear\n\(two)", "recipe.missing_key", line: 1, says: "merge_method is missing",
-            "merge_methd there is no key: did you mean merge_method?"),
+            "there is no key \"merge_methd\": did you mean merge_method?"),
         Mistake(
             "merge_method: linear\nmodles:\n  - model: a\n", "recipe.missing_key", line: 2,
             says: "models is missing or empty", "did you mean models?"),

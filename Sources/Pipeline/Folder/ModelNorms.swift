@@ -69,20 +69,18 @@ struct NormSums: Sendable {
     ///
     /// - Precondition: the type computes, and the bytes are whole elements of it.
     mutating func add(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) {
-        switch dtype {
-        case .f64:
-            add(bytes, dtype, in: Double.self) { sumOfSquares($0(), minus: 0, scale: 1, count: $1.count / 8) }
-        case .bf16:
-            add(bytes, dtype, in: Float.self) { sumOfSquares(bfloats: $1) ?? sumOfSquares($0(), count: $1.count / 2) }
-        default:
-            add(bytes, dtype, in: Float.self) { sumOfSquares($0(), count: $1.count * 8 / dtype.bitWidth) }
+        if dtype == .f64 {
+            add(bytes, dtype, in: Double.self) { values, count in
+                sumOfSquares(values, minus: 0, scale: 1, count: count)
+            }
+        } else {
+            add(bytes, dtype, in: Float.self) { values, count in sumOfSquares(values, count: count) }
         }
     }
 
-    /// - Parameter sum: the squares of a block, given as numbers to be read and as bytes.
     private mutating func add<T: ElementwiseScalar>(
         _ bytes: UnsafeRawBufferPointer, _ dtype: DType, in scalar: T.Type,
-        _ sum: (() -> UnsafePointer<T>, UnsafeRawBufferPointer) -> Double
+        _ sum: (UnsafePointer<T>, Int) -> Double
     ) {
         let width = dtype.bitWidth / 8
         let total = bytes.count / width
@@ -90,16 +88,16 @@ struct NormSums: Sendable {
             for start in stride(from: 0, to: total, by: Self.blockCount) {
                 let count = min(Self.blockCount, total - start)
                 // Safety: the range lies in the bytes, the block in the allocation.
-                let values = UnsafeMutableBufferPointer(rebasing: memory[..<count])
                 let block = UnsafeRawBufferPointer(rebasing: bytes[start * width..<(start + count) * width])
-                func read() -> UnsafePointer<T> {
-                    T.read(block, dtype, into: values)
-                    return UnsafePointer(memory.baseAddress!)
+                if dtype == .bf16, let squares = sumOfSquares(bfloats: block) {
+                    self.squares += squares
+                    continue
                 }
-                let squares = sum(read, block)
+                let values = UnsafeMutableBufferPointer(rebasing: memory[..<count])
+                T.read(block, dtype, into: values)
+                let squares = sum(UnsafePointer(memory.baseAddress!), count)
                 self.squares += squares
                 guard !squares.isFinite else { continue }
-                _ = read()
                 for value in values where !value.isFinite {
                     if value.isNaN { nanCount += 1 } else { infinityCount += 1 }
                 }

@@ -34,7 +34,7 @@ extension RecipeReader {
         }
         return RecipeError(
             .missingKey, problem, file: path, line: meant?.error.line ?? line,
-            hint: meant.map { "\($0.key.escapingControlCharacters) there is no key: did you mean \(key)?" } ?? hint)
+            hint: meant.map { "there is no key \"\($0.key.escapingControlCharacters)\": did you mean \(key)?" } ?? hint)
     }
 
     /// LiNeS scales what a merge has changed in the base, also under methods that take none: then the base takes part, beside
