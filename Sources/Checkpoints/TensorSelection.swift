@@ -1,26 +1,48 @@
 import TensorCore
 
+/// Shell patterns (`*`, `?`, `[...]`) for names of tensors; `*` crosses dots and slashes.
+public struct TensorPatterns: Sendable {
+    /// As they were written.
+    public let texts: [String]
+    private let patterns: [GlobPattern]
+
+    public init(_ texts: [String] = []) {
+        self.texts = texts
+        patterns = texts.map(GlobPattern.init)
+    }
+
+    public var isEmpty: Bool { patterns.isEmpty }
+
+    /// Whether any of the patterns matches the whole name.
+    public func contains(_ name: TensorName) -> Bool { patterns.contains { $0.matches(name.text) } }
+
+    /// The patterns that match none of the names.
+    public func unused(among names: some Sequence<TensorName>) -> [String] {
+        zip(texts, patterns).filter { _, pattern in !names.contains { pattern.matches($0.text) } }.map(\.0)
+    }
+}
+
 /// Which tensors a command works on: those that match an `only` pattern, if there is one, and no `exclude` pattern.
 public struct TensorSelection: Sendable {
-    public let only: [String]
-    public let exclude: [String]
-    private let inPatterns: [GlobPattern]
-    private let outPatterns: [GlobPattern]
+    public var only: [String] { inPatterns.texts }
+    public var exclude: [String] { outPatterns.texts }
+    private let inPatterns: TensorPatterns
+    private let outPatterns: TensorPatterns
 
     /// - Parameters:
     ///   - only: shell patterns (`*`, `?`, `[...]`), any of which lets a tensor in; none lets all in.
     ///   - exclude: shell patterns, any of which keeps a tensor out.
     public init(only: [String] = [], exclude: [String] = []) {
-        self.only = only
-        self.exclude = exclude
-        inPatterns = only.map(GlobPattern.init)
-        outPatterns = exclude.map(GlobPattern.init)
+        inPatterns = TensorPatterns(only)
+        outPatterns = TensorPatterns(exclude)
     }
 
     public func contains(_ name: TensorName) -> Bool {
-        if outPatterns.contains(where: { $0.matches(name.text) }) { return false }
-        return inPatterns.isEmpty || inPatterns.contains { $0.matches(name.text) }
+        !excludes(name) && (inPatterns.isEmpty || inPatterns.contains(name))
     }
+
+    /// Whether an `exclude` pattern keeps a tensor out.
+    public func excludes(_ name: TensorName) -> Bool { outPatterns.contains(name) }
 
     /// Whether a shell pattern matches the whole name; `*` crosses dots and slashes.
     public static func matches(_ name: TensorName, pattern: String) -> Bool { GlobPattern(pattern).matches(name.text) }

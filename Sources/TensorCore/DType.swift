@@ -47,6 +47,14 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
         }
     }
 
+    /// Whole numbers and truth values.
+    public var isInteger: Bool {
+        switch self {
+        case .bool, .u8, .i8, .i16, .u16, .i32, .u32, .i64, .u64: true
+        default: false
+        }
+    }
+
     /// Whether arithmetic is defined on the type; merging and casting need it.
     public var isComputable: Bool {
         switch self {

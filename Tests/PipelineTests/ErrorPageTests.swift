@@ -12,6 +12,7 @@ import Testing
     private static let codes =
         FormatCategory.allCases.map { "format.\($0.rawValue)" }
         + RecipeError.Code.allCases.map { "recipe.\($0.rawValue)" }
+        + WeightsError.Reason.allCases.map { "input.\($0.rawValue)" }
         + PipelineError.Code.allCases.map { "input.\($0.rawValue)" }
         + NetworkError.Kind.allCases.map { "network.\($0.rawValue)" }
         + InterferenceError.Kind.allCases.map { "interference.\($0.rawValue)" }

@@ -62,7 +62,7 @@ public struct ConversionPlan: Sendable {
     ///
     /// - Throws: `ConversionError`: `usage.output_format`, `usage.dtype`, `usage.shard_size`, `usage.rename`;
     ///   `convert.nothing_selected` when patterns leave no tensor, `convert.duplicate_name` when two tensors would have
-    ///   one name, `convert.overflow`.
+    ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast.
     public init(of store: TensorStore, to output: FilePath, options: ConversionOptions) throws {
         let format = try Self.format(of: output, options: options)
         try Self.check(options, format: format)
@@ -101,6 +101,7 @@ public struct ConversionPlan: Sendable {
         if format == .npz || format == .npy, !metadata.isEmpty {
             warnings.append("NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped")
         }
+        try Self.checkParts(of: store, items)
         self.items = items
         self.metadata = metadata
         self.format = format
@@ -108,6 +109,19 @@ public struct ConversionPlan: Sendable {
         self.warnings = warnings
         self.sourceByteCount = sourceByteCount
         write = options.write
+    }
+
+    /// Codes without their scales are other numbers, and so are scales that were rounded.
+    ///
+    /// - Throws: `input.quantized` when a part of a quantised tensor would be cast.
+    private static func checkParts(of store: TensorStore, _ items: [Item]) throws(WeightsError) {
+        let hasCasts = items.contains { $0.source.dtype != $0.target.dtype }
+        guard hasCasts, let quantization = Quantization(of: store) else { return }
+        let parts = items.filter { quantization.parts.contains($0.source.name) }
+        guard parts.contains(where: { $0.source.dtype != $0.target.dtype }) else { return }
+        throw .quantized(
+            store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
+            problem: "casting them one by one would change what they stand for")
     }
 
     private static func format(of output: FilePath, options: ConversionOptions) throws(ConversionError) -> FormatID {
