@@ -59,7 +59,10 @@ struct KnOTS: MergeMethod {
         }
         let basis = SharedBasis(
             layers, densities: try arguments.numbers("density"), normalize: try arguments.flag("normalize"))
-        return MergeAssignment(rules: rules, grouped: basis)
+        let stacks = selection.warnings(
+            ofStacksAmong: tensors, ranks: 3...3, one: "is taken for one matrix with a row for each expert",
+            many: "are taken for one matrix each, with a row for each expert")
+        return MergeAssignment(rules: rules, grouped: basis, warnings: stacks)
     }
 }
 

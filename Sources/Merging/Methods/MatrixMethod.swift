@@ -40,7 +40,38 @@ struct MatrixSelection {
                 rules.append(try rest(for: tensor))
             }
         }
-        return MergeAssignment(rules: rules)
+        let fate = rest == .average ? "averaged" : "left as in the base"
+        return MergeAssignment(
+            rules: rules,
+            warnings: warnings(
+                ofStacksAmong: tensors, one: "is \(fate): not a matrix", many: "are \(fate): not matrices"))
+    }
+
+    /// A line about tensors of more than two dimensions, which may hold nearly all weights: experts that are stored as one
+    /// `[E, m, n]` are matrices for people. Kernels of convolutions count only where they are more than a small part.
+    ///
+    /// - Parameters:
+    ///   - ranks: numbers of dimensions that count.
+    ///   - one: what becomes of a single one.
+    ///   - many: what becomes of several.
+    func warnings(
+        ofStacksAmong tensors: [TensorDescriptor], ranks: ClosedRange<Int> = 3...Int.max, one: String, many: String
+    ) -> [String] {
+        let stacks = tensors.filter { ranks.contains($0.shape.rank) && $0.shape.isStack && !isExcluded($0) }
+        func count(_ tensors: [TensorDescriptor]) -> Double { tensors.reduce(0) { $0 + Double($1.elementCount) } }
+        let share = 100 * count(stacks) / max(1, count(tensors))
+        guard let first = stacks.first, share >= 5 || stacks.contains(where: { $0.shape.rank == 3 }) else { return [] }
+        let (subject, fate) = stacks.count == 1 ? ("1 tensor", one) : ("\(stacks.count) tensors", many)
+        return [
+            "\(subject) (\(Self.percent(share)) % of the weights) \(fate), such as \"\(first.name)\" \(first.shape)"
+        ]
+    }
+
+    /// Two digits, and never 100 for less.
+    private static func percent(_ share: Double) -> String {
+        let tenths = Int(min(share == 100 ? 1000 : 999, (share * 10).rounded()))
+        return tenths >= 100 && tenths < 990 || tenths % 10 == 0
+            ? "\((tenths + 5) / 10)" : "\(tenths / 10).\(tenths % 10)"
     }
 
     /// Whether a pattern of `matrix_exclude` matches.
@@ -78,5 +109,12 @@ extension MergeRemark {
         guard !ranks.isEmpty else { return nil }
         self.init(
             kind: .rank, text: "singular directions kept up to the numerical rank: \(ranks.joined(separator: ", "))")
+    }
+}
+
+extension Shape {
+    /// Whether there are several matrices: embeddings of positions `[1, T, C]` are one, a class token `[1, 1, C]` is none.
+    fileprivate var isStack: Bool {
+        rank > 2 && dims.suffix(2).allSatisfy { $0 > 1 } && dims.dropLast(2).contains { $0 > 1 } && !dims.contains(0)
     }
 }

@@ -27,9 +27,10 @@ struct RegMean: MergeMethod {
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let scale = try arguments.number("off_diagonal_scale")
-        var rules = try MatrixSelection(arguments).assign(tensors) {
+        let assignment = try MatrixSelection(arguments).assign(tensors) {
             OutputRegression(lambda: $0, offDiagonalScale: scale, grams: [])
-        }.rules
+        }
+        var rules = assignment.rules
         let regressions = rules.enumerated().compactMap { place, rule in
             if case .matrix(let rule as OutputRegression) = rule { (place: place, lambda: rule.lambda) } else { nil }
         }
@@ -46,7 +47,7 @@ struct RegMean: MergeMethod {
                     MatrixSelection.mean(lambda: lambda, expertCount: arguments.expertCount)
                 }
         }
-        return MergeAssignment(rules: rules, warnings: statistics.warnings)
+        return MergeAssignment(rules: rules, warnings: assignment.warnings + statistics.warnings)
     }
 }
 
