@@ -81,6 +81,9 @@ enum MergeRule: Sendable {
     case matrix(any MatrixRule)
     /// With the other tensors of a group, in their order.
     case grouped(Int)
+
+    /// Whether the result is the one model that is given, bit for bit.
+    var isIdentity: Bool { if case .elementwise(let rule) = self { rule.isIdentity } else { false } }
 }
 
 /// A rule in which an element of the result depends on the same element of the inputs, and on what a survey found out.
@@ -93,12 +96,16 @@ protocol ElementwiseRule: Sendable {
     /// Rows of `MergeBlock.capacity` numbers that `merge` needs beside the result.
     func scratchRowCount(expertCount: Int) -> Int
 
+    /// Whether the result is the one model that is given, bit for bit.
+    var isIdentity: Bool { get }
+
     func merge(_ block: MergeBlock<Float>)
     func merge(_ block: MergeBlock<Double>)
 }
 
 extension ElementwiseRule {
     var survey: (any MergeSurvey)? { nil }
+    var isIdentity: Bool { false }
 }
 
 /// Passes over the inputs before the merge. Chunks of a pass come in any order, from several threads.

@@ -16,6 +16,8 @@ public struct MergePlan: Sendable {
     let grouped: (any GroupedMerge)?
     /// The base first, if there is one, then the experts.
     let models: [MergeModel]
+    /// The tensors that come from the first model alone.
+    private let keptNames: Set<TensorName>
     let hasBase: Bool
     let budget: ComputeBudget
     let memory: WorkingMemory
@@ -27,14 +29,17 @@ public struct MergePlan: Sendable {
     ///     and its dtypes count.
     ///   - experts: at least one, in the order that weights refer to.
     ///   - selection: which tensors take part; the others are not in the result.
+    ///   - keepBase: which tensors are taken as they are from the base, or from the first expert without one, also beyond the
+    ///     selection. What that model lacks is left out.
     ///   - outputDType: the type of all tensors that are merged; nil keeps that of the base or the first expert.
     ///   - memory: bytes of working memory, mapped inputs not counted; nil sets no bound.
-    /// - Throws: `MergeError`, with every difference between the models at once, or with what does not fit into the memory; what the
-    ///   readers throw.
+    /// - Throws: `MergeError`, with every difference between the models at once, or with what does not fit into the memory;
+    ///   `WeightsError` when tensors are parts of quantised weights or of adapters; what the readers throw.
     public init(
         method: any MergeMethod, base: TensorStore?, experts: [(name: String, store: TensorStore)],
         parameters: MergeParameters = MergeParameters(), selection: TensorSelection = TensorSelection(),
-        outputDType: DType? = nil, budget: ComputeBudget = ComputeBudget(), memory: Int? = nil
+        keepBase: TensorPatterns = TensorPatterns(), outputDType: DType? = nil,
+        budget: ComputeBudget = ComputeBudget(), memory: Int? = nil
     ) throws {
         guard !experts.isEmpty else { throw MergeError(.tooFewExperts, "a merge needs at least one expert") }
         guard base != nil || !method.info.needsBase else {
@@ -54,14 +59,17 @@ public struct MergePlan: Sendable {
         let models =
             (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
             + experts.map { MergeModel(name: $0.name, store: $0.store) }
-        let agreement = try ModelAgreement(models, selection: selection)
-        let merged = agreement.tensors.filter { $0.dtypes[0].isComputable }
+        let agreement = try ModelAgreement(models, selection: selection, keepBase: keepBase)
+        if models.count == 1 {
+            try agreement.requireIdentity(of: try method.assign(agreement.quantizedParts, arguments: arguments))
+        }
+        let merged = agreement.tensors.filter { !$0.isCopied }
         let assignment = try method.assign(merged.map(\.descriptor), arguments: arguments)
 
         var rules = assignment.rules.makeIterator()
         var tensors: [PlannedTensor] = []
         for tensor in agreement.tensors {
-            let rule = tensor.dtypes[0].isComputable ? rules.next() : nil
+            let rule = tensor.isCopied ? nil : rules.next()
             tensors.append(
                 try PlannedTensor(
                     number: tensors.count, tensor, rule: rule, grouped: assignment.grouped, outputDType: outputDType,
@@ -69,6 +77,7 @@ public struct MergePlan: Sendable {
         }
         self.method = method.info
         self.models = models
+        keptNames = Set(agreement.tensors.filter { $0.indices.count < models.count }.map(\.descriptor.name))
         self.tensors = tensors
         self.budget = budget
         survey = assignment.survey
@@ -79,11 +88,30 @@ public struct MergePlan: Sendable {
             of: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads, limit: memory)
         summary = MergeSummary(
             tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
-            warnings: agreement.warnings + assignment.warnings)
+            warnings: agreement.warnings + assignment.warnings
+                + keepBase.unused(among: models.flatMap { $0.store.descriptors.map(\.name) }).map {
+                    "no tensor matches --keep-base \($0)"
+                })
+    }
+}
+
+extension ModelAgreement {
+    /// Makes sure that a method leaves parts of quantised weights of a single model as they are.
+    ///
+    /// - Parameter assignment: that of the parts.
+    /// - Throws: `input.quantized`.
+    fileprivate func requireIdentity(of assignment: MergeAssignment) throws {
+        guard let quantization, !assignment.rules.allSatisfy(\.isIdentity) else { return }
+        throw WeightsError.quantized(
+            models[0].name, quantization, parts: quantizedParts.map(\.name), file: models[0].store.path,
+            problem: "they cannot be scaled one by one")
     }
 }
 
 extension MergePlan {
+    /// Whether a tensor of the result has the bytes of the first model, whatever the others have.
+    package func keeps(_ name: TensorName) -> Bool { keptNames.contains(name) }
+
     /// Whether how a tensor is merged depends on the others, such as by a threshold for the whole model.
     var measuresModel: Bool { survey != nil || grouped?.comparesGroups ?? false }
 }

@@ -2,13 +2,15 @@ import Checkpoints
 import Glibc
 import TensorCore
 
-/// A tensor that all models of a merge have in the same shape.
+/// A tensor of the result and where the models have it.
 struct AgreedTensor {
     /// As in the first model.
     let descriptor: TensorDescriptor
-    /// For every model: the tensor's place in its reader, and its type.
+    /// For every model the tensor's place in its reader, and its type; for a tensor that is kept, those of the first model alone.
     let indices: [Int]
     let dtypes: [DType]
+    /// Whether the result has the bytes of the first model, whatever the method.
+    let isCopied: Bool
     let decodedByteCount: Int
     let inputByteCount: Int
 }
@@ -17,23 +19,51 @@ struct AgreedTensor {
 struct ModelAgreement {
     private(set) var tensors: [AgreedTensor] = []
     private(set) var warnings: [String] = []
+    /// The tensors that are parts of quantised ones. They are the same in all models.
+    private(set) var quantizedParts: [TensorDescriptor] = []
+    /// How the first model is quantised; nil when nothing of it takes part.
+    let quantization: Quantization?
 
-    /// - Parameter models: the first one decides the order of the tensors.
-    /// - Throws: `merge.incompatible`, `merge.different_buffers`, with the differences as `details`.
-    init(_ models: [MergeModel], selection: TensorSelection) throws {
-        let prefixes = Self.prefixes(of: models, selection: selection)
+    /// The first one gives what is copied.
+    let models: [MergeModel]
+
+    /// - Parameters:
+    ///   - models: the first one decides the order of the tensors, and gives those that are kept.
+    ///   - keepBase: which tensors are taken from the first model as they are, also beyond the selection; those that it lacks are
+    ///     left out.
+    /// - Throws: `merge.incompatible`, `merge.different_buffers`, with the differences as `details`; `input.quantized`,
+    ///   `input.adapter`.
+    init(_ models: [MergeModel], selection: TensorSelection, keepBase: TensorPatterns) throws {
+        self.models = models
+        let all = Self.names(of: models) { selection.contains($0) || keepBase.contains($0) && !selection.excludes($0) }
+        let kept = Set(all.filter(keepBase.contains))
+        let merged = all.filter { !kept.contains($0) }
+        try Self.checkKinds(models, of: merged)
+        let parts = try Self.quantizedParts(of: models, among: Set(merged))
+        quantization = parts.quantization
+
+        let prefixes = NamePrefix.all(of: models, among: merged)
         let stacks = models.map { LayerStack.all(in: $0.store.descriptors) }
-        var differences: [ModelDifference] = []
-        var mixed: [TensorName] = []
-        for name in Self.names(of: models, selection: selection) {
+        var (differences, mixed, copies) = ([ModelDifference](), [TensorName](), [AgreedTensor]())
+        var (buffers, leftOut) = ([TensorName](), [TensorName]())
+        for name in all {
             let places = models.map { $0.store.index(of: name) }
+            if kept.contains(name) {
+                if let place = places[0] { tensors.append(copy(of: place)) }
+                continue
+            }
             guard !places.contains(nil) else {
+                if isBuffer(name, places) {
+                    if let place = places[0] { tensors.append(copy(of: place)) } else { leftOut.append(name) }
+                    if places[0] != nil { buffers.append(name) }
+                    continue
+                }
                 let has = zip(models, places).filter { $0.1 != nil }.map(\.0.name)
                 let lacking = models.indices.filter { places[$0] == nil }
                 let isDeeper = lacking.allSatisfy { Self.isBehindLayers(name, stacks[$0]) }
                 differences.append(
                     .missing(
-                        name, has: has, lacks: lacking.map { models[$0].name },
+                        name, has: has, lacks: lacking.map { models[$0].name }, isInFirst: places[0] != nil,
                         remedy: prefixes.first { $0.names.contains(name) }?.remedy
                             ?? (isDeeper ? "choose layers with slices in a recipe" : nil)))
                 continue
@@ -41,36 +71,43 @@ struct ModelAgreement {
             let indices = places.compactMap { $0 }
             let found = zip(models, indices).map { $0.store.descriptors[$1] }
             let names = models.map(\.name)
+            let isPart = parts.names.contains(name)
+            let fits = found.allSatisfy { $0.shape == found[0].shape && $0.dtype == found[0].dtype }
+            if !fits, !isPart, isBuffer(name, places) {
+                buffers.append(name)
+                tensors.append(copy(of: indices[0]))
+                continue
+            }
             if found.contains(where: { $0.shape != found[0].shape }) {
                 differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
             } else if found.contains(where: { $0.dtype != found[0].dtype }) {
-                if found.allSatisfy(\.dtype.isComputable) {
+                if found.allSatisfy(\.dtype.isComputable), !isPart {
                     mixed.append(name)
                 } else {
                     differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
                 }
             }
             let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
-            tensors.append(
-                AgreedTensor(
-                    descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
-                    decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
-                    inputByteCount: found.reduce(0) { $0 + $1.byteCount }))
+            let tensor = AgreedTensor(
+                descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
+                isCopied: isPart || !found[0].dtype.isComputable,
+                decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
+                inputByteCount: found.reduce(0) { $0 + $1.byteCount })
+            tensors.append(tensor)
+            if isPart { quantizedParts.append(found[0]) }
+            if tensor.isCopied { copies.append(tensor) }
         }
-        guard differences.isEmpty else { throw Self.mismatch(differences) }
-        if let first = mixed.first {
-            let tensors = mixed.count == 1 ? "1 tensor has" : "\(mixed.count) tensors have"
-            warnings.append("\(tensors) different floating-point types in different models, such as \"\(first)\"")
+        guard differences.isEmpty else {
+            throw ModelDifference.mismatch(differences, all: all)
         }
-        try Self.checkCopies(tensors.filter { !$0.dtypes[0].isComputable }, models)
+        try compare(copies, parts: parts.names, buffers: &buffers, all: all)
+        note(mixed: mixed, buffers: buffers, leftOut: leftOut)
     }
 
-    /// The names of all models: in the order of the first, then those that only others have.
-    private static func names(of models: [MergeModel], selection: TensorSelection) -> [TensorName] {
+    /// The names of all models that are wanted: in the order of the first, then those that only others have.
+    private static func names(of models: [MergeModel], where isWanted: (TensorName) -> Bool) -> [TensorName] {
         var seen: Set<TensorName> = []
-        return models.flatMap { $0.store.descriptors.map(\.name) }.filter {
-            selection.contains($0) && seen.insert($0).inserted
-        }
+        return models.flatMap { $0.store.descriptors.map(\.name) }.filter { isWanted($0) && seen.insert($0).inserted }
     }
 
     /// Whether a tensor belongs to a layer that a model has not because its stack of layers ends before.
@@ -79,57 +116,113 @@ struct ModelAgreement {
         return stacks.contains { $0.prefix == layer.prefix && $0.count <= layer.number }
     }
 
-    private static func prefixes(of models: [MergeModel], selection: TensorSelection) -> [NamePrefix] {
-        models.dropFirst().compactMap { model in
-            func names(of one: MergeModel, notIn other: MergeModel) -> [TensorName] {
-                one.store.descriptors.map(\.name).filter {
-                    selection.contains($0) && other.store.index(of: $0) == nil
-                }
-            }
-            return NamePrefix(
-                missing: names(of: models[0], notIn: model), extra: names(of: model, notIn: models[0]),
-                model: model.name)
+    /// A tensor that the result has from the first model as it is.
+    private func copy(of place: Int) -> AgreedTensor {
+        let descriptor = models[0].store.descriptors[place]
+        return AgreedTensor(
+            descriptor: descriptor, indices: [place], dtypes: [descriptor.dtype], isCopied: true,
+            decodedByteCount: models[0].store.reader.isMapped(place) ? 0 : descriptor.byteCount,
+            inputByteCount: descriptor.byteCount)
+    }
+
+    /// Whether a tensor is no weight: a buffer that architectures compute for themselves, or integers in the first model.
+    ///
+    /// Integers that a model lacks may be what makes it work, so there only known buffers count.
+    private func isBuffer(_ name: TensorName, _ places: [Int?]) -> Bool {
+        let found = zip(models, places).compactMap { model, place in place.map { model.store.descriptors[$0] } }
+        if found.contains(where: ComputedBuffer.isOne) { return true }
+        return !places.contains(nil) && (found.first?.dtype.isInteger ?? false)
+    }
+
+    // MARK: - What is no weight
+
+    /// - Throws: `input.adapter` when factors of adapters would be merged with each other.
+    private static func checkKinds(_ models: [MergeModel], of names: [TensorName]) throws {
+        let wanted = Set(names)
+        for model in models {
+            guard let factor = AdapterNames.firstFactor(in: model.store), wanted.contains(factor) else { continue }
+            throw WeightsError.adapter(model.name, factor: factor, file: model.store.path)
         }
     }
 
-    private static func mismatch(_ differences: [ModelDifference]) -> MergeError {
-        let places = differences.count == 1 ? "place" : "places"
-        var error = MergeError(
-            .incompatible,
-            "the models do not fit together in \(differences.count) \(places): "
-                + ModelDifference.summary(of: differences),
-            hint: "leave tensors out with --exclude, or check that all models come from one base")
-        error.details = ModelDifference.table(differences)
-        return error
+    /// The parts of quantised tensors that take part.
+    ///
+    /// - Throws: `input.quantized` when only some of the models are quantised, or not all in one way.
+    private static func quantizedParts(
+        of models: [MergeModel], among wanted: Set<TensorName>
+    ) throws -> (quantization: Quantization?, names: Set<TensorName>) {
+        let found = models.map { model in
+            Quantization(of: model.store).flatMap { $0.parts.isDisjoint(with: wanted) ? nil : $0 }
+        }
+        guard let first = found.lazy.compactMap({ $0 }).first else { return (nil, []) }
+        guard found.allSatisfy({ $0?.scheme == first.scheme }) else {
+            throw WeightsError.mixed(zip(models, found).map { (name: $0.name, quantization: $1) })
+        }
+        return (first, found.reduce(into: []) { $0.formUnion($1?.parts ?? []) })
     }
 
-    /// Tensors without arithmetic are copied, which is right only when all models hold the same bytes.
-    private static func checkCopies(_ tensors: [AgreedTensor], _ models: [MergeModel]) throws {
+    /// Compares tensors that are only copied. Buffers may differ, and are kept; other tensors may not.
+    private mutating func compare(
+        _ copies: [AgreedTensor], parts: Set<TensorName>, buffers: inout [TensorName], all: [TensorName]
+    ) throws {
         var differences: [ModelDifference] = []
-        for tensor in tensors {
-            let reference = try models[0].store.reader.bytes(of: tensor.indices[0])
-            var others: [String] = []
-            for (model, place) in zip(models, tensor.indices).dropFirst() {
-                let other = try model.store.reader.bytes(of: place)
-                let isEqual = reference.withUnsafeBytes { a in
-                    other.withUnsafeBytes { b in
-                        a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
-                    }
-                }
-                if !isEqual { others.append(model.name) }
-            }
-            if !others.isEmpty {
+        var differentParts: [TensorName] = []
+        for tensor in copies where models.count > 1 {
+            let name = tensor.descriptor.name
+            let others = try modelsWithOtherBytes(tensor)
+            guard !others.isEmpty else { continue }
+            if parts.contains(name) {
+                differentParts.append(name)
+            } else if tensor.descriptor.dtype.isInteger || ComputedBuffer.isOne(tensor.descriptor) {
+                buffers.append(name)
+            } else {
                 differences.append(
-                    .contents(
-                        tensor.descriptor.name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
+                    .contents(name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
             }
         }
-        guard !differences.isEmpty else { return }
-        var error = MergeError(
-            .differentBuffers,
-            "tensors that cannot be averaged must be the same in all models: \(ModelDifference.summary(of: differences))",
-            hint: "leave them out with --exclude; quantised weights must be converted to BF16 or F32 first")
-        error.details = ModelDifference.table(differences)
-        throw error
+        if !differentParts.isEmpty, let quantization {
+            throw WeightsError.quantized(
+                models[0].name, quantization, parts: differentParts, file: models[0].store.path,
+                problem: "they differ between the models and cannot be merged one by one")
+        }
+        guard differences.isEmpty else { throw ModelDifference.differentCopies(differences, all: all) }
+    }
+
+    private func modelsWithOtherBytes(_ tensor: AgreedTensor) throws -> [String] {
+        let reference = try models[0].store.reader.bytes(of: tensor.indices[0])
+        var others: [String] = []
+        for (model, place) in zip(models, tensor.indices).dropFirst() {
+            let other = try model.store.reader.bytes(of: place)
+            let isEqual = reference.withUnsafeBytes { a in
+                other.withUnsafeBytes { b in
+                    a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
+                }
+            }
+            if !isEqual { others.append(model.name) }
+        }
+        return others
+    }
+
+    private mutating func note(mixed: [TensorName], buffers: [TensorName], leftOut: [TensorName]) {
+        func tensors(_ names: [TensorName]) -> String { names.count == 1 ? "1 tensor" : "\(names.count) tensors" }
+        if let first = mixed.first {
+            warnings.append(
+                "\(tensors(mixed)) \(mixed.count == 1 ? "has" : "have") different floating-point types in different models, "
+                    + "such as \"\(first)\"")
+        }
+        func note(_ names: [TensorName], _ fate: String) {
+            guard let first = names.first else { return }
+            let (kind, verb) = names.count == 1 ? ("is no weight", "is") : ("are no weights", "are")
+            warnings.append(
+                "\(tensors(names)) that \(kind), such as \"\(first)\", \(names.count == 1 ? "differs" : "differ") between the "
+                    + "models and \(verb) \(fate)")
+        }
+        if let quantization, models.count > 1 {
+            warnings.append(
+                "parts of quantised weights (\(quantization.scheme.name)) are the same in all models and kept as they are: "
+                    + tensors(quantizedParts.map(\.name)))
+        }
+        note(buffers, "kept from \(models[0].name)")
+        note(leftOut, "left out, as in \(models[0].name)")
     }
 }

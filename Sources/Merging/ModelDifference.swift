@@ -18,43 +18,128 @@ struct ModelDifference {
     let tensor: TensorName
     /// What each model has, models that agree side by side.
     let models: String
-    let remedy: String
+    let remedy: Remedy
 
-    /// The difference as part of a sentence.
-    var phrase: String {
-        switch kind {
-        case .missing: "tensor \"\(tensor)\" is \(models)"
-        case .vocabulary, .shape: "tensor \"\(tensor)\" has shape \(models)"
-        case .type: "tensor \"\(tensor)\" has type \(models)"
-        case .contents: "tensor \"\(tensor)\" \(models)"
+    /// What a user can do.
+    enum Remedy: Hashable {
+        case advice(String)
+        /// Taking the tensor from the base, so that the result has it, with what else is worth trying.
+        case keep(also: String? = nil)
+        /// Leaving out what the base does not have either.
+        case exclude
+
+        /// - Parameter patterns: those of the tensors.
+        func text(for patterns: [String]) -> String {
+            func option(_ name: String) -> String { patterns.map { "\(name) '\($0)'" }.joined(separator: " ") }
+            return switch self {
+            case .advice(let text): text
+            case .keep(let also): option("--keep-base") + (also.map { ", or \($0)" } ?? "")
+            case .exclude: option("--exclude")
+            }
         }
     }
 
+    // MARK: - Errors
+
+    /// The error of models that do not fit together.
+    ///
+    /// - Parameter all: the names that take part.
+    static func mismatch(_ differences: [ModelDifference], all: [TensorName]) -> MergeError {
+        let rows = rows(of: differences, all: all)
+        let places = differences.count == 1 ? "place" : "places"
+        var error = MergeError(
+            .incompatible,
+            "the models do not fit together in \(differences.count) \(places): \(summary(of: rows))",
+            hint: "take tensors from the base with --keep-base, or check that all models come from one base")
+        error.details = table(of: rows)
+        return error
+    }
+
+    /// The error of tensors that cannot be averaged and differ.
+    static func differentCopies(_ differences: [ModelDifference], all: [TensorName]) -> MergeError {
+        let rows = rows(of: differences, all: all)
+        var error = MergeError(
+            .differentBuffers, "tensors that cannot be averaged must be the same in all models: \(summary(of: rows))",
+            hint: "take them from the base with \(rows[0].difference.remedy.text(for: rows[0].patterns))")
+        error.details = table(of: rows)
+        return error
+    }
+
+    /// Tensors of several layers with one difference between the models.
+    private struct Row {
+        let difference: ModelDifference
+        let patterns: [String]
+        let names: [TensorName]
+
+        private var tensor: String { names.count == 1 ? names[0].text : patterns.joined(separator: " ") }
+        private var count: String { names.count == 1 ? "" : " (\(names.count) tensors)" }
+
+        var cells: [String] {
+            [tensor, difference.kind.rawValue, difference.models + count, difference.remedy.text(for: patterns)]
+        }
+
+        /// The difference as part of a sentence.
+        var phrase: String {
+            let subject =
+                names.count == 1
+                ? "tensor \"\(names[0])\"" : "each of \(names.count) tensors \"\(tensor.escapingControlCharacters)\""
+            return switch difference.kind {
+            case .missing: "\(subject) is \(difference.models)"
+            case .vocabulary, .shape: "\(subject) has shape \(difference.models)"
+            case .type: "\(subject) has type \(difference.models)"
+            case .contents: "\(subject) \(difference.models)"
+            }
+        }
+    }
+
+    /// Differences of one kind in the same tensor of all layers stand together.
+    private static func rows(of differences: [ModelDifference], all: [TensorName]) -> [Row] {
+        struct Kin: Hashable {
+            let kind: Kind
+            let models: String
+            let remedy: Remedy
+        }
+        var kin: [Kin: [ModelDifference]] = [:]
+        for difference in differences {
+            kin[Kin(kind: difference.kind, models: difference.models, remedy: difference.remedy), default: []].append(
+                difference)
+        }
+        var rows: [Row] = []
+        for same in kin.values {
+            let own = Set(same.map(\.tensor))
+            let layers = LayerPatterns(same.map(\.tensor), avoiding: all.filter { !own.contains($0) })
+            rows += layers.groups.map { Row(difference: same[0], patterns: $0.patterns, names: $0.names) }
+        }
+        let places = Dictionary(
+            differences.enumerated().map { ($1.tensor, $0) }, uniquingKeysWith: { first, _ in first })
+        return rows.sorted { (places[$0.names[0]] ?? 0) < (places[$1.names[0]] ?? 0) }
+    }
+
     /// All differences as the table that goes before the error.
-    static func table(_ differences: [ModelDifference]) -> DiagnosticTable {
-        DiagnosticTable(
-            columns: ["tensor", "problem", "models", "remedy"],
-            rows: differences.map { [$0.tensor.text, $0.kind.rawValue, $0.models, $0.remedy] })
+    private static func table(of rows: [Row]) -> DiagnosticTable {
+        DiagnosticTable(columns: ["tensor", "problem", "models", "remedy"], rows: rows.map(\.cells))
     }
 
     /// The first few differences in a sentence: an error is a line that people read.
-    static func summary(of differences: [ModelDifference]) -> String {
+    private static func summary(of rows: [Row]) -> String {
         let shown = 4
-        let rest = differences.count > shown ? "; and \(differences.count - shown) more" : ""
-        return differences.prefix(shown).map(\.phrase).joined(separator: "; ") + rest
+        let rest = rows.dropFirst(shown).reduce(0) { $0 + $1.names.count }
+        return rows.prefix(shown).map(\.phrase).joined(separator: "; ") + (rest > 0 ? "; and \(rest) more" : "")
     }
 
     // MARK: - Kinds
 
     /// A tensor that some models lack.
     ///
-    /// - Parameter remedy: what would give the models the same tensors, if anything does.
+    /// - Parameters:
+    ///   - isInFirst: whether the model has it from which tensors are kept.
+    ///   - remedy: what would give the models the same tensors, if anything does.
     static func missing(
-        _ tensor: TensorName, has: [String], lacks: [String], remedy: String?
+        _ tensor: TensorName, has: [String], lacks: [String], isInFirst: Bool, remedy: String?
     ) -> ModelDifference {
         ModelDifference(
             kind: .missing, tensor: tensor, models: "in \(list(has)), not in \(list(lacks))",
-            remedy: remedy ?? "--exclude '\(tensor)'")
+            remedy: remedy.map(Remedy.advice) ?? (isInFirst ? .keep() : .exclude))
     }
 
     /// A tensor whose shape differs.
@@ -66,21 +151,24 @@ struct ModelDifference {
             let rows = all.map { $0.first ?? 0 }.max() ?? 0
             return ModelDifference(
                 kind: .vocabulary, tensor: tensor, models: models,
-                remedy: "give all models one vocabulary, such as resize_token_embeddings(\(rows)) in transformers")
+                remedy: .advice(
+                    "give all models one vocabulary, such as resize_token_embeddings(\(rows)) in transformers"))
         }
         let isTransposed = all.allSatisfy { $0 == first || $0 == first.reversed() }
         return ModelDifference(
             kind: .shape, tensor: tensor, models: models,
             remedy: isTransposed && first.count == 2
-                ? "transposed: save all models with one library"
-                : "--exclude '\(tensor)', if it is a head; else the architectures differ")
+                ? .advice("transposed: save all models with one library")
+                : .keep(also: "merge models of one architecture"))
     }
 
     /// A tensor whose types cannot be merged with each other.
     static func types(_ tensor: TensorName, _ types: [(model: String, dtype: DType)]) -> ModelDifference {
         ModelDifference(
             kind: .type, tensor: tensor, models: grouped(types.map { ($0.model, $0.dtype.rawValue) }),
-            remedy: "untangle convert --dtype, or --exclude '\(tensor)'")
+            // Numbers of any type can be cast; what is no number cannot.
+            remedy: types.allSatisfy(\.dtype.isFloatingPoint)
+                ? .keep(also: "untangle convert --dtype BF16 each model first") : .keep())
     }
 
     /// A tensor that is only copied and differs.
@@ -92,7 +180,7 @@ struct ModelDifference {
         ModelDifference(
             kind: .contents, tensor: tensor,
             models: "(\(dtype.rawValue)) differs between \(first) and \(list(others))",
-            remedy: "--exclude '\(tensor)'")
+            remedy: dtype.isFloatingPoint ? .keep(also: "untangle convert --dtype BF16 each model first") : .keep())
     }
 
     /// Whether a tensor has a row for every token.

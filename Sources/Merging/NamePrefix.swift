@@ -10,6 +10,20 @@ struct NamePrefix {
     /// The names, as the first model has them, that the rename would bring together.
     let names: Set<TensorName>
 
+    /// The prefixes that tell the names of other models from those of the first.
+    ///
+    /// - Parameter wanted: the names that take part.
+    static func all(of models: [MergeModel], among wanted: [TensorName]) -> [NamePrefix] {
+        models.dropFirst().compactMap { model in
+            func names(of one: MergeModel, notIn other: MergeModel) -> [TensorName] {
+                wanted.filter { one.store.index(of: $0) != nil && other.store.index(of: $0) == nil }
+            }
+            return NamePrefix(
+                missing: names(of: models[0], notIn: model), extra: names(of: model, notIn: models[0]),
+                model: model.name)
+        }
+    }
+
     /// Looks for a prefix that explains why most of the names are missing.
     ///
     /// - Parameters:

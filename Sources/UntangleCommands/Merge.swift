@@ -69,6 +69,7 @@ struct Merge: ToolCommand {
 
     @OptionGroup var recipes: RecipeOptions
     @OptionGroup var selection: SelectionOptions
+    @OptionGroup var keeping: KeepOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
@@ -137,8 +138,9 @@ struct Merge: ToolCommand {
                     .adding("folder", folder?.json))
         } else {
             let summary = stage.plan.summary
+            let count = stage.plan.outputs.count
             try session.print(
-                "\(target.escapingControlCharacters): \(stage.plan.outputs.count.grouped) tensors, "
+                "\(target.escapingControlCharacters): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
                     + "\(summary.parameterCount.grouped) parameters merged with \(stage.plan.method.name), "
                     + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)\n"
                     + (folder?.text ?? ""))
@@ -155,8 +157,8 @@ struct Merge: ToolCommand {
         return try MergeStage(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
-            selection: selection.selection, outputDType: dtype?.dtype, budget: session.budget,
-            memory: session.memoryByteCount)
+            selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
+            budget: session.budget, memory: session.memoryByteCount)
     }
 
     private func fromRecipe(_ session: Session, target: String?) throws -> MergeStage {
@@ -170,8 +172,8 @@ struct Merge: ToolCommand {
         func stage(opening open: (FilePath) throws -> TensorStore) throws -> MergeStage {
             try MergeStage(
                 recipe, stores: try recipe.stores(opening: open), settings: try parameters.parameters().values,
-                selection: selection.selection, outputDType: dtype?.dtype, budget: session.budget,
-                memory: session.memoryByteCount)
+                selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
+                budget: session.budget, memory: session.memoryByteCount)
         }
         let planned = try stage {
             try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)

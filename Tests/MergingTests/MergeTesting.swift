@@ -13,6 +13,7 @@ struct TestTensor {
     let name: TensorName
     let dtype: DType
     let shape: Shape
+    /// Whole numbers for types that do not compute: the bits of an element.
     let values: [Double]
 
     init(_ name: TensorName, _ values: [Double], shape: Shape? = nil, dtype: DType = .f32) {
@@ -30,8 +31,11 @@ func makeModel(_ tensors: [TestTensor]) throws -> TensorStore {
         if tensor.dtype.isComputable {
             _ = tensor.values.withUnsafeBytes { cast($0, from: .f64, to: data.mutableBytes, as: tensor.dtype) }
         } else {
+            let width = tensor.dtype.bitWidth / 8
             for (i, value) in tensor.values.enumerated() {
-                data.address.storeBytes(of: Int64(value), toByteOffset: 8 * i, as: Int64.self)
+                withUnsafeBytes(of: Int64(value).littleEndian) { bytes in
+                    data.mutableBytes[(i * width)..<((i + 1) * width)].copyBytes(from: bytes[..<width])
+                }
             }
         }
         return (descriptor: descriptor, data: data)
@@ -67,12 +71,14 @@ struct Merged {
 
 func merge(
     _ method: String, base: TensorStore?, _ experts: [TensorStore], _ parameters: MergeParameters = MergeParameters(),
-    selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, threads: Int = 2, memory: Int? = nil
+    selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
+    threads: Int = 2, memory: Int? = nil
 ) throws -> Merged {
     let plan = try MergePlan(
         method: try MergeMethods.named(method), base: base,
         experts: experts.enumerated().map { (name: "expert \($0 + 1)", store: $1) }, parameters: parameters,
-        selection: selection, outputDType: outputDType, budget: ComputeBudget(threads: threads), memory: memory)
+        selection: selection, keepBase: TensorPatterns(keepBase), outputDType: outputDType,
+        budget: ComputeBudget(threads: threads), memory: memory)
     let writer = try MemoryCheckpointWriter(declaring: plan.outputs)
     let report = try plan.execute(into: writer)
     _ = try writer.finish()

@@ -67,20 +67,6 @@ import Testing
         #expect(missing.allSatisfy { $0[3].contains(#"--rename '^bert\.=>'"#) })
     }
 
-    @Test("integers are copied when they agree and refused when they do not")
-    func integers() throws {
-        let one = try makeModel([TestTensor("ids", [0, 1, 2], dtype: .i64), TestTensor("w", [1])])
-        let same = try makeModel([TestTensor("ids", [0, 1, 2], dtype: .i64), TestTensor("w", [3])])
-        let merged = try merge("average", base: nil, [one, same], outputDType: .bf16)
-        #expect(try merged.store.rawBytes("ids") == one.rawBytes("ids"))
-        #expect(try merged.store.values("w") == [2])
-        #expect(merged.plan.summary.copiedCount == 1)
-        let other = try makeModel([TestTensor("ids", [0, 1, 9], dtype: .i64), TestTensor("w", [3])])
-        let error = try failure { try merge("average", base: nil, [one, other]) }
-        #expect(error.code == "merge.different_buffers")
-        #expect(error.message.contains("\"ids\" (I64) differs between expert 1 and expert 2"))
-    }
-
     @Test("types that differ between models: floating point mixes, anything else does not")
     func types() throws {
         let brain = try makeModel([TestTensor("w", [1], dtype: .bf16)])

@@ -186,7 +186,8 @@ import Testing
         let result = try write(try stage([("a", a)], selection: TensorSelection(exclude: ["lm_head*"])))
         #expect(
             result.report.warnings == [
-                "the result lacks 1 tensor that a has, such as \"lm_head.weight\": transformers will fill in random numbers"
+                "the result lacks 1 tensor that a has, such as \"lm_head.weight\": transformers will fill in random numbers, "
+                    + "unless --keep-base 'lm_head.*' takes them along"
             ])
     }
 
@@ -249,7 +250,7 @@ import Testing
             return error?.details?.rows.map { [$0[0], $0[3]] }
         }
         #expect(remedies(b) == [["model.layers.1.mlp.weight", "choose layers with slices in a recipe"]])
-        #expect(remedies(gap) == [["model.layers.0.mlp.weight", "--exclude 'model.layers.0.mlp.weight'"]])
+        #expect(remedies(gap) == [["model.layers.0.mlp.weight", "--keep-base 'model.layers.0.mlp.weight'"]])
     }
 
     @Test func tokenizersThatDifferAreToldOf() throws {

@@ -103,6 +103,23 @@ import Testing
             ])
     }
 
+    @Test func keepBaseIsAPatternOrAList() throws {
+        #expect(try parse(Self.recipe()).keepBase == [])
+        #expect(try parse(Self.recipe("ties", "keep_base: 'tower.*'")).keepBase == ["tower.*"])
+        #expect(
+            try parse(Self.recipe("ties", "keep_base: ['tower.*', conv_in.weight]")).keepBase == [
+                "tower.*", "conv_in.weight",
+            ])
+        #expect(try parse(Self.recipe("ties", "keep_base:")).keepBase == [])
+        for text in ["keep_base: { a: b }", "keep_base: [[a]]", "keep_base: [a, ~]"] {
+            let error = failure(of: Self.recipe("ties", text))
+            #expect(error?.code == "recipe.bad_value" && error?.line == 6)
+        }
+        #expect(
+            failure(of: Self.recipe("ties", "keepbase: a"), strict: true)?.message.contains("did you mean keep_base?")
+                == true)
+    }
+
     @Test func noiseAndPresetAndFolders() throws {
         let recipe = try parse(
             Self.recipe(

@@ -53,6 +53,8 @@ struct WeightedMean: ElementwiseRule {
     let weights: [Double]
     let divisor: Double
 
+    var isIdentity: Bool { weights == [1] && divisor == 1 }
+
     func scratchRowCount(expertCount: Int) -> Int { 1 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }

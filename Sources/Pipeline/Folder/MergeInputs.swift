@@ -58,16 +58,19 @@ struct MergeInputs: Sendable {
     func warning(ofTensorsLackingIn outputs: [TensorDescriptor]) -> String? {
         guard donor.folder?.config?.isForTransformers ?? false else { return nil }
         let names = Set(outputs.map(\.name))
-        let stacks = LayerStack.all(in: outputs)
-        let lacking = donor.store.descriptors.map(\.name).filter { name in
-            guard !names.contains(name) else { return false }
-            // Of layers the configuration has as many as the result.
-            guard let layer = LayerName(name) else { return true }
-            return stacks.contains { $0.prefix == layer.prefix && layer.number < $0.count }
-        }
+        let counts = Dictionary(uniqueKeysWithValues: LayerStack.all(in: outputs).map { ($0.prefix, $0.count) })
+        let lacking = donor.store.descriptors.filter { tensor in
+            guard !names.contains(tensor.name), !ComputedBuffer.isOne(tensor) else { return false }
+            // Of a stack of layers the configuration has as many as the result, unless that has none of them.
+            guard let layer = LayerName(tensor.name), let count = counts[layer.prefix] else { return true }
+            return layer.number < count
+        }.map(\.name)
         guard let first = lacking.first else { return nil }
+        let patterns = LayerPatterns.ofModules(lacking, besides: donor.store.descriptors.map(\.name))
+        let shown = patterns.prefix(6).map { "--keep-base '\($0)'" }.joined(separator: " ")
+        let rest = patterns.count > 6 ? " and \(patterns.count - 6) more patterns" : ""
         return "the result lacks \(lacking.count) \(lacking.count == 1 ? "tensor" : "tensors") that \(donor.name) has, "
-            + "such as \"\(first)\": transformers will fill in random numbers"
+            + "such as \"\(first)\": transformers will fill in random numbers, unless \(shown)\(rest) takes them along"
     }
 
     /// Makes a plan; when the models do not fit together, the error tells where their configurations differ, too.

@@ -6,12 +6,14 @@ import TensorCore
 enum RecipeOverrides {
     /// The options, as they are typed in a shell.
     static func options(
-        settings: [String: ParameterValue] = [:], selection: TensorSelection, outputDType: DType? = nil
+        settings: [String: ParameterValue] = [:], selection: TensorSelection, keepBase: [String] = [],
+        outputDType: DType? = nil
     ) -> [String] {
         let set = settings.sorted { $0.key < $1.key }.map { ("--set", "\($0.key)=\($0.value.argument)") }
         let dtype = outputDType.map { [("--dtype", $0.rawValue)] } ?? []
         let patterns = selection.only.map { ("--only", $0) } + selection.exclude.map { ("--exclude", $0) }
-        return (set + dtype + patterns).map { "\($0) \($1.quotedForShell)" }
+        let kept = keepBase.map { ("--keep-base", $0) }
+        return (set + dtype + patterns + kept).map { "\($0) \($1.quotedForShell)" }
     }
 
     /// A recipe with a comment that lists the options; byte for byte as it is when there are none.

@@ -7,7 +7,7 @@ enum RecipeText {
     /// - Parameter experts: names and paths.
     static func yaml(
         method: MethodInfo, base: String?, experts: [(name: String, path: String)], parameters: MergeParameters,
-        outputDType: DType?
+        keepBase: [String], outputDType: DType?
     ) -> String {
         var lines = [
             "# Written from a command line; paths count from the folder it ran in.", "merge_method: \(method.name)",
@@ -27,6 +27,7 @@ enum RecipeText {
             return "  \(spec.name): \(yaml(value))"
         }
         if !common.isEmpty { lines += ["parameters:"] + common }
+        if !keepBase.isEmpty { lines.append("keep_base: [\(keepBase.map(quoted).joined(separator: ", "))]") }
         if let name = outputDType?.configName { lines.append("dtype: \(name)") }
         return lines.joined(separator: "\n") + "\n"
     }

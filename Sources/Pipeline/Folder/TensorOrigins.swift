@@ -13,17 +13,6 @@ struct TensorOrigins: Sendable {
 
     private var sources: [TensorName: [Source]] = [:]
 
-    init() {}
-
-    /// Of whole models, where names stay.
-    ///
-    /// - Parameter hasBase: whether the first model is the base.
-    init(_ tensors: [TensorName], modelCount: Int, hasBase: Bool) {
-        for tensor in tensors {
-            add(tensor, from: (0..<modelCount).map { Source(model: $0, tensor: tensor, isBase: hasBase && $0 == 0) })
-        }
-    }
-
     mutating func add(_ tensor: TensorName, from sources: [Source]) { self.sources[tensor] = sources }
 
     /// What a tensor of the result was merged from.

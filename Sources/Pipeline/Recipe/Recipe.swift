@@ -30,6 +30,8 @@ public struct Recipe: Sendable {
     public var isStacked: Bool
     /// The type of the merged tensors; nil keeps that of the base or the first expert.
     public var outputDType: DType?
+    /// Patterns of tensors that are taken from the base, or from the first model without one, as they are.
+    public var keepBase: [String]
     /// Which tokenizer goes along with a folder; nil takes that of `donor` as it is.
     public var tokenizer: TokenizerChoice?
     /// Where the recipe speaks of the tokenizer.

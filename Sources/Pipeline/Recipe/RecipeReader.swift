@@ -18,7 +18,7 @@ struct RecipeReader {
         "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
         "tokenizer_source", "tokenizer", "chat_template",
     ]
-    static let ownKeys = ["resolve", "output", "report"]
+    static let ownKeys = ["resolve", "output", "report", "keep_base"]
 
     mutating func recipe(from document: Node) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
@@ -50,7 +50,8 @@ struct RecipeReader {
             baseModel: base,
             models: layout.models, slices: layout.slices, parameters: common, parameterLines: parameters.lines,
             isStacked: layout.isStacked,
-            outputDType: try outputDType(of: root), tokenizer: try tokenizer(of: root),
+            outputDType: try outputDType(of: root), keepBase: try root.texts("keep_base"),
+            tokenizer: try tokenizer(of: root),
             tokenizerLine: root.line(of: "tokenizer") ?? root.line(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output,
             outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report, warnings: warnings)

@@ -91,6 +91,20 @@ struct YAMLSection {
         return scalar.string
     }
 
+    /// A text or a list of texts; none without the key.
+    func texts(_ key: String) throws(RecipeError) -> [String] {
+        guard let node = node(key), !node.isNull else { return [] }
+        guard case .sequence(let sequence) = node else { return try text(key).map { [$0] } ?? [] }
+        var texts: [String] = []
+        for element in sequence {
+            guard let scalar = element.scalar, !element.isNull else {
+                throw bad(key, "must be a text or a list of texts")
+            }
+            texts.append(scalar.string)
+        }
+        return texts
+    }
+
     /// A path, relative ones counted from the recipe's folder.
     func path(_ key: String) throws(RecipeError) -> FilePath? {
         guard let text = try text(key) else { return nil }

@@ -10,12 +10,13 @@ extension MergeStage {
     /// - Parameters:
     ///   - stores: the models of the recipe by their paths; see `Recipe.stores(opening:)`.
     ///   - settings: parameters that go before everything the recipe says.
+    ///   - keepBase: patterns beside those of the recipe.
     ///   - outputDType: goes before that of the recipe.
     /// - Throws: `RecipeError` with the line at fault; what `MergePlan` throws.
     public init(
         _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
-        selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
-        memory: Int? = nil
+        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
+        budget: ComputeBudget, memory: Int? = nil
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
@@ -40,10 +41,14 @@ extension MergeStage {
                 let plan = try inputs.explaining {
                     try MergePlan(
                         method: method, base: base, experts: experts, parameters: parameters, selection: selection,
+                        keepBase: TensorPatterns(recipe.keepBase + keepBase),
                         outputDType: outputDType ?? recipe.outputDType, budget: budget, memory: memory)
                 }
                 plans.append(plan)
-                for output in plan.outputs { origins.add(output.name, from: cut.sources(of: output.name, places)) }
+                for output in plan.outputs {
+                    let sources = cut.sources(of: output.name, places)
+                    origins.add(output.name, from: plan.keeps(output.name) ? Array(sources.prefix(1)) : sources)
+                }
             } catch let error as MergeError {
                 // The recipe is not to blame for what the command line says of a parameter.
                 let isSet =
@@ -57,7 +62,7 @@ extension MergeStage {
         let folder = FolderOptions(
             recipe: recipe.text,
             overrides: RecipeOverrides.options(
-                settings: settings, selection: selection, outputDType: outputDType),
+                settings: settings, selection: selection, keepBase: keepBase, outputDType: outputDType),
             tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
         self.init(
             plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget,
@@ -230,6 +235,7 @@ extension Recipe {
             return "source \(numbers[source.reference.path] ?? -1) \(range) \(text(source.parameters))"
         }
         var lines = [mergeMethod, outputDType?.rawValue ?? "", text(parameters)]
+        lines += keepBase.map { "keep_base \($0)" }
         for slice in slices {
             lines.append("slice \(slice.base == nil) \(text(slice.parameters)) module \(text(slice.moduleParameters))")
             lines += ((slice.base.map { [$0] } ?? []) + slice.experts).map(text)

@@ -20,23 +20,28 @@ public struct MergeStage: Sendable {
     /// Checks everything that can be checked before data is read; see `MergePlan`.
     public init(
         method: String, base: TensorStore?, experts: [(name: String, store: TensorStore)], parameters: MergeParameters,
-        selection: TensorSelection = TensorSelection(), outputDType: DType? = nil, budget: ComputeBudget,
-        memory: Int? = nil
+        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
+        budget: ComputeBudget, memory: Int? = nil
     ) throws {
         let method = try MergeMethods.named(method)
         let inputs = try MergeInputs(base: base, experts: experts)
         let plan = try inputs.explaining {
             try MergePlan(
                 method: method, base: inputs.base, experts: inputs.experts, parameters: parameters,
-                selection: selection,
-                outputDType: outputDType, budget: budget, memory: memory)
+                selection: selection, keepBase: TensorPatterns(keepBase), outputDType: outputDType, budget: budget,
+                memory: memory)
         }
         let recipe = RecipeText.yaml(
             method: method.info, base: base?.path.modelFolder.string,
             experts: experts.map { (name: $0.name, path: $0.store.path.modelFolder.string) }, parameters: parameters,
-            outputDType: outputDType)
-        let origins = TensorOrigins(
-            plan.outputs.map(\.name), modelCount: inputs.models.count, hasBase: inputs.hasBase)
+            keepBase: keepBase, outputDType: outputDType)
+        var origins = TensorOrigins()
+        for output in plan.outputs {
+            let sources = inputs.models.indices.map { model in
+                TensorOrigins.Source(model: model, tensor: output.name, isBase: inputs.hasBase && model == 0)
+            }
+            origins.add(output.name, from: plan.keeps(output.name) ? [sources[0]] : sources)
+        }
         self.init(
             plan: try StackedMerge([plan]),
             // The recipe has the rest.

@@ -16,3 +16,13 @@ struct MergeParameterOptions: ParsableArguments {
         return parameters
     }
 }
+
+/// Tensors that a merge leaves as they are.
+struct KeepOptions: ParsableArguments {
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Take tensors whose name matches the pattern from the base as they are, or from the first model without one; "
+                + "repeatable.", valueName: "glob"))
+    var keepBase: [String] = []
+}

@@ -1,0 +1,82 @@
+import Checkpoints
+import TensorCore
+
+/// Shell patterns for tensors, one for the same tensor of all layers where that is possible.
+///
+/// `model.layers.*.self_attn.rotary_emb.inv_freq` rather than a line for each of 32 layers. As `*` crosses dots, a pattern may
+/// match more than it should: then the numbers are written digit by digit.
+package struct LayerPatterns {
+    /// The tensors that stand together, in the order of their first.
+    private(set) var groups: [(patterns: [String], names: [TensorName])] = []
+
+    /// - Parameter others: names that no pattern may match.
+    init(_ names: [TensorName], avoiding others: [TensorName]) {
+        var places: [TensorName: Int] = [:]
+        for name in names {
+            let form = TensorName(Self.pattern(for: name) { _ in "*" })
+            if let place = places[form] {
+                groups[place].names.append(name)
+            } else {
+                places[form] = groups.count
+                groups.append(([form.text], [name]))
+            }
+        }
+        for place in groups.indices {
+            let (patterns, own) = groups[place]
+            guard own.count > 1 else {
+                groups[place].patterns = [Self.escaped(own[0].text)]
+                continue
+            }
+            let members = Set(own)
+            let pattern = TensorPatterns(patterns)
+            let strays =
+                others.contains { pattern.contains($0) }
+                || names.contains { !members.contains($0) && pattern.contains($0) }
+            if strays { groups[place].patterns = Self.digitByDigit(own) }
+        }
+    }
+
+    /// Patterns for tensors that are to be named in one go: one for each module that has no other tensors, as high up as possible,
+    /// else one for the same tensor of all layers.
+    ///
+    /// - Parameter all: the names of the model.
+    package static func ofModules(_ names: [TensorName], besides all: [TensorName]) -> [String] {
+        let wanted = Set(names)
+        let others = all.filter { !wanted.contains($0) }
+        func root(_ name: TensorName) -> String? {
+            name.text.split(separator: ".", maxSplits: 1).count == 2
+                ? String(name.text.prefix { $0 != "." }) : nil
+        }
+        let mixed = Set(others.compactMap(root))
+        var (whole, rest) = ([String](), [TensorName]())
+        for name in names {
+            guard let root = root(name), !mixed.contains(root) else {
+                rest.append(name)
+                continue
+            }
+            let pattern = escaped(root) + ".*"
+            if !whole.contains(pattern) { whole.append(pattern) }
+        }
+        return whole + LayerPatterns(rest, avoiding: others).groups.flatMap(\.patterns)
+    }
+
+    private static func digitByDigit(_ names: [TensorName]) -> [String] {
+        var seen: Set<String> = []
+        return names.map { name in
+            pattern(for: name) { String(repeating: "[0-9]", count: $0.utf8.count) }
+        }.filter { seen.insert($0).inserted }
+    }
+
+    /// The name with each number between dots replaced.
+    private static func pattern(for name: TensorName, _ number: (Substring) -> String) -> String {
+        name.text.split(separator: ".", omittingEmptySubsequences: false).enumerated().map { place, part in
+            let isNumber = !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            return isNumber ? number(part) : escaped(String(part))
+        }.joined(separator: ".")
+    }
+
+    private static func escaped(_ text: String) -> String {
+        guard text.contains(where: { "*?[\\".contains($0) }) else { return text }
+        return text.reduce(into: "") { $0 += "*?[\\".contains($1) ? "\\\($1)" : "\($1)" }
+    }
+}

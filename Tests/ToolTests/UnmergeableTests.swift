@@ -1,0 +1,175 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+/// Merges of what people have and no merge can take as it is; the inputs are those of public reports.
+@Suite struct UnmergeableTests {
+    private let tool: Tool
+
+    init() throws { tool = try Tool() }
+
+    private struct Part {
+        let name: TensorName
+        let dtype: DType
+        let shape: [Int]
+        let bytes: [UInt8]
+
+        init(_ name: TensorName, _ dtype: DType, _ shape: [Int], fill: UInt8 = 0) throws {
+            (self.name, self.dtype, self.shape) = (name, dtype, shape)
+            let count = try TensorDescriptor(name: name, dtype: dtype, shape: Shape(shape)).byteCount
+            bytes = Array(repeating: fill, count: count)
+        }
+    }
+
+    private func write(_ parts: [Part], to name: String) throws {
+        let path = tool.folder.file(name)
+        let writer = try CheckpointFormat.makeWriter(
+            .safetensors, at: path,
+            declaring: try parts.map { try TensorDescriptor(name: $0.name, dtype: $0.dtype, shape: Shape($0.shape)) },
+            options: WriteOptions(force: true, sync: false))
+        for (index, part) in parts.enumerated() {
+            try part.bytes.withUnsafeBytes { if !$0.isEmpty { try writer.write($0, tensor: index, at: 0) } }
+        }
+        _ = try writer.finish()
+    }
+
+    private func makeModel(_ folder: String, _ parts: [Part], config: String = "") throws {
+        _ = try tool.shell("mkdir -p \(folder)")
+        try write(parts, to: "\(folder)/model.safetensors")
+        let text = #"{"model_type": "llama", "architectures": ["LlamaForCausalLM"]\#(config)}"#
+        _ = try tool.folder.write(Array(text.utf8), to: "\(folder)/config.json")
+    }
+
+    private static let fp8 = #", "quantization_config": {"quant_method": "fp8"}"#
+    private static let projection = "model.layers.0.self_attn.q_proj.weight"
+
+    private func makeFP8(_ folder: String, code: UInt8) throws {
+        try makeModel(
+            folder,
+            [
+                try Part(TensorName(Self.projection), .f8E4M3, [8, 8], fill: code),
+                try Part(TensorName(Self.projection + "_scale_inv"), .f32, [1, 1], fill: 0x3C),
+                try Part("model.norm.weight", .bf16, [8], fill: 0x3C),
+            ], config: Self.fp8)
+    }
+
+    @Test func aCastOfFP8WeightsIsRefusedByName() throws {
+        try makeFP8("q", code: 0x38)
+        let outcome = try tool.run("convert", "q", "o.safetensors", "--dtype", "BF16", "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "input.quantized")
+        #expect(try outcome.error()["message"].string?.contains("quantised (fp8)") == true)
+        #expect(!tool.exists("o.safetensors"))
+        // Without a cast, and of what is not quantised, it works.
+        #expect(try tool.run("convert", "q", "copy.safetensors").status == 0)
+        #expect(try tool.run("diff", "q", "copy.safetensors").status == 0)
+        #expect(try tool.run("convert", "q", "n.safetensors", "--dtype", "F32", "--only", "*norm*").status == 0)
+    }
+
+    @Test func fp8ModelsAreMergedNeitherWithEachOtherNorWithOthers() throws {
+        try makeFP8("one", code: 0x38)
+        try makeFP8("two", code: 0x39)
+        try makeModel(
+            "plain",
+            [try Part(TensorName(Self.projection), .bf16, [8, 8]), try Part("model.norm.weight", .bf16, [8])])
+        let both = try tool.run("merge", "--method", "linear", "one", "two", "--output", "o/", "--json")
+        #expect(both.status == 3)
+        #expect(try both.error()["code"].string == "input.quantized")
+        #expect(!both.errors.contains("--dtype"))
+        let mixed = try tool.run("merge", "--method", "linear", "plain", "two", "--output", "o/", "--json")
+        #expect(mixed.status == 3)
+        #expect(try mixed.error()["message"].string == "two is quantised (fp8), plain is not")
+        #expect(!tool.exists("o"))
+    }
+
+    @Test func aPassthroughWithATypeKeepsTheParts() throws {
+        try makeFP8("one", code: 0x38)
+        #expect(
+            try tool.run("merge", "--method", "passthrough", "one", "--dtype", "F16", "--output", "o/").status == 0)
+        let tensors = try tool.run("inspect", "o", "--json", "--checksum").json()["tensors"].items
+        let types = Dictionary(uniqueKeysWithValues: tensors.map { ($0["name"].string ?? "", $0["dtype"].string) })
+        #expect(
+            types == [
+                Self.projection: "F8_E4M3", Self.projection + "_scale_inv": "F32", "model.norm.weight": "F16",
+            ])
+        let before = try tool.run("inspect", "one", "--json", "--checksum").json()["tensors"].items
+        func sum(_ list: [JSONValue], _ name: String) -> String? {
+            list.first { $0["name"].string == name }?["sha256"].string
+        }
+        for name in [Self.projection, Self.projection + "_scale_inv"] {
+            #expect(sum(tensors, name) == sum(before, name))
+        }
+    }
+
+    @Test func adapterFoldersAreNotMergedAsModels() throws {
+        for name in ["l1", "l2"] {
+            _ = try tool.shell("mkdir -p \(name)")
+            try write(
+                [
+                    try Part("base_model.model.q.lora_A.weight", .f32, [2, 8]),
+                    try Part("base_model.model.q.lora_B.weight", .f32, [8, 2]),
+                ], to: "\(name)/adapter_model.safetensors")
+        }
+        let outcome = try tool.run("merge", "--method", "linear", "l1", "l2", "--output", "o/", "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "input.adapter")
+        #expect(!tool.exists("o"))
+    }
+
+    /// Seven tensors in two modules, one of which is numbered like layers.
+    private func makeTower(_ folder: String) throws {
+        try makeModel(
+            folder,
+            try (0..<6).map { try Part(TensorName("tower.\($0).w"), .f32, [2]) }
+                + [try Part("projector.w", .f32, [2]), try Part("language_model.w", .f32, [3])])
+    }
+
+    @Test func whatAResultLacksIsCountedAndKeptByTheRemedy() throws {
+        for name in ["m1", "m2"] { try makeTower(name) }
+        let merge = ["merge", "--method", "linear", "m1", "m2", "--only", "language_model.*", "--output"]
+        let partial = try tool.run(merge + ["part/"])
+        #expect(partial.status == 0)
+        #expect(partial.errors.contains("the result lacks 7 tensors that m1 has"))
+        let remedy = ["--keep-base", "tower.*", "--keep-base", "projector.*"]
+        #expect(partial.errors.contains("unless --keep-base 'projector.*' --keep-base 'tower.*' takes them along"))
+        let whole = try tool.run(merge + ["whole/"] + remedy)
+        #expect(whole.status == 0 && whole.errors == "")
+        #expect(try tool.run("inspect", "whole", "--json").json()["tensors"].items.count == 8)
+        // The folder says how it was made, and the recipe in it makes it again.
+        #expect(
+            try tool.shell("grep '^keep_base' whole/mergekit_config.yml").output
+                == "keep_base: [\"tower.*\", \"projector.*\"]\n")
+        _ = try tool.shell("cp whole/mergekit_config.yml again.yml")
+        let again = try tool.run("merge", "again.yml", "again/", "--only", "language_model.*")
+        #expect(again.status == 0)
+        #expect(try tool.data("again/model.safetensors") == tool.data("whole/model.safetensors"))
+    }
+
+    @Test func aRecipeKeepsWhatItSaysAndTheCommandLineAdds() throws {
+        for name in ["m1", "m2"] { try makeTower(name) }
+        let recipe = "merge_method: linear\nmodels:\n  - model: m1\n  - model: m2\nkeep_base: tower.*\n"
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yml")
+        let plan = try tool.run(
+            "merge", "r.yml", "o/", "--keep-base", "projector.*", "--dry-run", "--json"
+        ).json()
+        #expect(plan["tensors"]["copied"].int == 7)
+        #expect(plan["tensors"]["elementwise"].int == 1)
+    }
+
+    @Test func anInpaintingModelKeepsItsFirstLayer() throws {
+        for (name, channels) in [("m1", 9), ("m2", 4)] {
+            try write(
+                [try Part("conv_in.weight", .f32, [3, channels, 3, 3]), try Part("w", .f32, [4])],
+                to: "\(name).safetensors")
+        }
+        let merge = ["merge", "--method", "linear", "m1.safetensors", "m2.safetensors", "--output", "o.safetensors"]
+        let refused = try tool.run(merge + ["--json"])
+        #expect(refused.status == 3)
+        let remedy = try refused.error()["details"].items.first?["remedy"].string
+        #expect(remedy?.hasPrefix("--keep-base 'conv_in.weight'") == true)
+        #expect(try tool.run(merge + ["--keep-base", "conv_in.weight"]).status == 0)
+        #expect(try tool.run("inspect", "o.safetensors", "--json").json()["tensors"].items.count == 2)
+    }
+}
