@@ -65,7 +65,7 @@ struct Resolve: ToolCommand {
             try traceOutput.commit()
         }
         if session.json {
-            try session.print(["experts": .array(adapted.map { $0.json(below: output.string) })] as JSONOutput)
+            try session.print(["experts": .array(adapted.map(\.json))] as JSONOutput)
         } else {
             try session.print(table(of: adapted))
         }

@@ -55,7 +55,7 @@ extension RunReport {
                 }),
             "mean_accuracy": accuracies(of: summary),
             "total_interference": interferences(of: summary),
-            "resolve": recipe.resolve == nil ? .null : .array(adapted.map { $0.json(below: nil) }),
+            "resolve": recipe.resolve == nil ? .null : .array(adapted.map(\.json)),
             "output": .optional(recipe.output?.string),
             "skipped": .strings(skippedStages),
             "warnings": .strings(warnings),
@@ -84,17 +84,15 @@ extension RunReport {
 }
 
 extension AdaptedExpert {
-    /// What `resolve --json` says of one expert; `output` is a path below the given folder.
-    ///
-    /// - Parameter folder: nil leaves the path as it is.
-    public func json(below folder: String?) -> JSONOutput {
+    /// What `resolve --json` says of one expert; `output` is a path from the current folder.
+    public var json: JSONOutput {
         func ends(_ value: KeyPath<ResolverStep, Double>) -> JSONOutput {
             guard let trace = training?.trace, let first = trace.first, let last = trace.last else { return .null }
             return ["first": .number(first[keyPath: value]), "last": .number(last[keyPath: value])]
         }
         return [
             "name": .string(name),
-            "output": .optional(folder == nil ? path?.string : path?.lastComponent?.string),
+            "output": .optional(path?.string),
             "steps": .integer(training?.trace.count ?? 0),
             "seconds": .number(training?.duration.seconds ?? 0),
             "loss": ends(\.loss),
