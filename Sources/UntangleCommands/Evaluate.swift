@@ -26,7 +26,10 @@ struct Evaluate: ToolCommand {
     var head: [NamedFile]
 
     @Option(
-        parsing: .singleValue, help: ArgumentHelp("Labelled inputs of a task; repeatable.", valueName: "name=file"))
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Labelled inputs of a task, an .npz with \"images\" [N, C, H, W] and \"labels\"; repeatable.",
+            valueName: "name=file"))
     var data: [NamedFile]
 
     @Option(

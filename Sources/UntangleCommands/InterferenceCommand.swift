@@ -33,7 +33,9 @@ struct InterferenceCommand: ToolCommand {
 
     @Option(
         parsing: .singleValue,
-        help: ArgumentHelp("The inputs of an expert's task; repeatable.", valueName: "name=file"))
+        help: ArgumentHelp(
+            "The inputs of an expert's task, an .npz with \"images\" [N, C, H, W]; repeatable.", valueName: "name=file")
+    )
     var data: [NamedFile] = []
 
     @Option(help: ArgumentHelp("The merged model.", valueName: "checkpoint"))

@@ -101,6 +101,75 @@ import Testing
         #expect(error.hint == "channels come before height and width")
     }
 
+    // MARK: What is no data
+
+    /// The first bytes of files as other programs write them.
+    @Test(
+        arguments: [
+            ("a.png", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], "a PNG picture"),
+            ("photo", [0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10], "a JPEG picture"),
+            ("a.webp", Array("RIFF\u{1}\u{1}\u{1}\u{1}WEBP".utf8), "a WebP picture"),
+            ("a.tar", Array(repeating: 0, count: 257) + Array("ustar\0".utf8), "a tar archive"),
+            ("a.tgz", [0x1F, 0x8B, 8, 0], "a gzip archive"), ("a.parquet", Array("PAR1\u{15}".utf8), "a Parquet file"),
+            ("list.txt", Array("cat.png 0\ndog.png 1\n".utf8), "a text file"),
+            // A local header of a zip, whose first member is named x.png.
+            (
+                "a.zip",
+                Array("PK\u{3}\u{4}".utf8) + Array(repeating: 0, count: 22) + [5, 0, 0, 0] + Array("x.png".utf8),
+                "a zip archive of pictures"
+            ),
+        ] as [(String, [UInt8], String)])
+    func namesWhatIsGivenAsData(name: String, bytes: [UInt8], text: String) throws {
+        let path = try folder.write(bytes, to: name)
+        let error = try #require(throws: FormatError.self) {
+            _ = try ImageFile(path, for: config, normalization: .unit)
+        }
+        #expect(error.code == "format.unknown_format")
+        #expect(error.message == "\(path.string) is \(text), and data is an .npz")
+        #expect(error.hint?.contains("docs/interference.md") == true)
+    }
+
+    @Test func namesFoldersOfPictures() throws {
+        func error(_ name: String) throws -> FormatError {
+            try #require(throws: FormatError.self) {
+                _ = try ImageFile(folder.file(name), for: config, normalization: .unit)
+            }
+        }
+        for name in ["flat", "classes", "classes/cat", "empty"] { try folder.makeFolder(name) }
+        for name in ["flat/a.png", "flat/b.JPG", "classes/cat/a.jpeg"] { try folder.write("x", to: name) }
+        #expect(try error("flat").message.hasSuffix("flat is a folder of 2 pictures, and data is an .npz"))
+        #expect(
+            try error("classes").message.hasSuffix("classes is a folder of folders of pictures, and data is an .npz"))
+        #expect(try error("empty").hint == error("flat").hint)
+        // A folder that holds one data file still stands for it.
+        try folder.checkpoint(
+            "empty/data.npz", [TestTensor("images", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))])
+        #expect(try ImageFile(folder.file("empty"), for: config, normalization: .unit).images.count == 1)
+    }
+
+    @Test func saysWhatAFileHoldsInsteadOfImages() throws {
+        func error(_ tensors: [TestTensor]) throws -> PipelineError {
+            try #require(throws: PipelineError.self) { _ = try images(tensors) }
+        }
+        let head = try error([weight])
+        #expect(head.message.contains("data.npz holds a head, and data needs \"images\""))
+        #expect(head.hint?.contains("swapped") == true)
+        #expect(
+            try error(try tensors(of: Fixtures.path("suites/tiny/base.safetensors"))).message.contains("a whole model"))
+        // Under another name: the rename of the hint.
+        let other = try error([TestTensor("x_test", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))])
+        #expect(other.hint?.hasSuffix("data.npz --rename '^x_test$=>images'`") == true)
+        #expect(try error([TestTensor("image", .u8, [3], [1, 2, 3])]).hint == "did you mean \"image\"?")
+    }
+
+    @Test func hintsAtTheTypeOfPixels() throws {
+        let error = try #require(throws: PipelineError.self) {
+            _ = try images([TestTensor("images", .i16, [1, 2, 2, 3], Array(repeating: 0, count: 24))])
+        }
+        #expect(error.code == "input.bad_dtype")
+        #expect(error.hint == "store 8-bit pixels as uint8: images.astype(np.uint8)")
+    }
+
     // MARK: Heads
 
     private let weight = TestTensor("weight", [2, 3], [1, 2, 3, 4, 5, 6])
@@ -143,6 +212,32 @@ import Testing
         let error = try #require(throws: PipelineError.self) { _ = try head(tensors) }
         #expect(error.code == expected)
         #expect(error.file == folder.file("head.safetensors").string)
+    }
+
+    @Test func saysWhereTheHeadOfAModelIs() throws {
+        let base = try tensors(of: Fixtures.path("suites/tiny/base.safetensors"))
+        func error(_ tensors: [TestTensor]) throws -> PipelineError {
+            try #require(throws: PipelineError.self) { _ = try head(tensors) }
+        }
+        let model = try error(base)
+        #expect(model.code == "input.missing_tensor")
+        #expect(model.message.contains("head.safetensors holds a whole model, and a head is needed"))
+        #expect(model.hint?.contains("swapped") == true)
+        let data = try error([TestTensor("images", .u8, [1, 2, 2], [0, 0, 0, 0])])
+        #expect(data.message.contains("holds images, and a head is needed"))
+        for module in ["classifier", "heads.head"] {
+            let error = try error(base + [TestTensor(TensorName(module + ".weight"), [2, 3], [1, 2, 3, 4, 5, 6])])
+            let parts = try #require(error.hint).split(separator: "'")
+            #expect(parts.contains(Substring("\(module).*")))
+            let store = try TensorStore(opening: folder.file("head.safetensors"))
+            let options = ConversionOptions(
+                selection: TensorSelection(only: ["\(module).*"]),
+                renames: [try TensorRename(String(try #require(parts.first { $0.contains("=>") })))])
+            let plan = try ConversionPlan(of: store, to: folder.file("\(module).safetensors"), options: options)
+            _ = try Conversion(plan, of: store, threads: 1).run()
+            let taken = try HeadFile.load(folder.file("\(module).safetensors"), name: "x")
+            #expect(taken.weight == [1, 2, 3, 4, 5, 6])
+        }
     }
 
     // MARK: Tasks

@@ -19,6 +19,29 @@ import Testing
         #expect(table.output.contains("mean                     60.4 %"))
     }
 
+    @Test func saysWhichFilesAreSwapped() throws {
+        let (head, data) = ("\(TinySuite.folder)/heads_digits.safetensors", "\(TinySuite.folder)/test_digits.npz")
+        for (arguments, message) in [
+            (
+                [TinySuite.base, "--head", "d=\(data)", "--data", "d=\(head)"],
+                "\(data) holds images, and a head is needed"
+            ),
+            (
+                [TinySuite.base, "--head", "d=\(TinySuite.base)", "--data", "d=\(data)"],
+                "\(TinySuite.base) holds a whole"
+            ),
+            ([TinySuite.base, "--head", "d=\(head)", "--data", "d=\(head)"], "\(head) holds a head, and data needs"),
+            ([head, "--head", "d=\(head)", "--data", "d=\(data)"], "\(head) holds a head, and a model is needed"),
+        ] {
+            let outcome = try Tool().run(["evaluate", "--json"] + arguments)
+            #expect(outcome.status == 3)
+            let error = try outcome.error()
+            #expect(error["code"].string == "input.missing_tensor")
+            #expect(error["message"].string?.hasPrefix(message) == true, "\(error)")
+            #expect(error["hint"].string == "perhaps the files of models, heads and data are swapped")
+        }
+    }
+
     @Test(
         arguments: [
             (TinySuite.heads(["digits"]), 2, "usage"), (TinySuite.data(["digits"]), 2, "usage"),

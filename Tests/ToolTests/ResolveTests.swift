@@ -155,6 +155,84 @@ extension Tool {
         #expect(try !tool.exists("out") || tool.names(in: "out").isEmpty)
     }
 
+    /// Names as transformers has them, made with renames: what counts is whose they are.
+    @Test func saysWhoseNamesAModelHas() throws {
+        let rules = [
+            #"^cls_token=>embeddings.cls_token"#, #"^pos_embed=>embeddings.position_embeddings"#,
+            #"^patch_embed\.proj=>embeddings.patch_embeddings.projection"#,
+            #"^blocks\.(\d)\.attn\.qkv=>encoder.layer.$1.attention.attention.query"#,
+        ]
+        let converted = try tool.run(
+            ["convert", TinySuite.base, "hf/model.safetensors", "--quiet"] + rules.flatMap { ["--rename", $0] })
+        #expect(converted.status == 0)
+        _ = try tool.folder.write(Array(#"{"model_type": "vit", "hidden_size": 64}"#.utf8), to: "hf/config.json")
+        let head = ["--head", "digits=\(TinySuite.folder)/heads_digits.safetensors"]
+        let data = TinySuite.data(["digits"])
+        let recipe = """
+            merge_method: average
+            base_model: hf
+            models:
+              - model: hf/model.safetensors
+                name: digits
+                head: \(TinySuite.folder)/heads_digits.safetensors
+                data: \(TinySuite.folder)/test_digits.npz
+            """
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yaml")
+        for arguments in [
+            ["resolve", "--base", "hf", "--expert", "digits=hf", "--auxiliary", "noise", "--output", "out"] + head,
+            ["interference", "--base", "hf", "--expert", "digits=hf", "--merged", "hf"] + head + data,
+            ["evaluate", "hf"] + head + data, ["run", "r.yaml"],
+            // Only an expert, or only the merged model.
+            ["resolve", "--base", TinySuite.base, "--expert", "digits=hf", "--auxiliary", "noise", "--output", "out"]
+                + head,
+            ["interference"] + TinySuite.experts(["digits"]) + ["--merged", "hf"] + head + data,
+        ] {
+            let outcome = try tool.run(arguments + ["--json", "--quiet"])
+            #expect(outcome.status == 3)
+            let error = try outcome.error()
+            #expect(error["code"].string == "input.missing_tensor")
+            #expect(error["file"].string == "hf/model.safetensors")
+            let message = error["message"].string ?? ""
+            #expect(message.contains("the tensor names of Hugging Face's ViT"), "\(arguments[0]): \(message)")
+            #expect(message.contains("model_type \"vit\""))
+            #expect(error["hint"].string?.contains("q, k and v are stored apart") == true)
+            #expect(!tool.exists("out"))
+        }
+    }
+
+    /// Pictures instead of an .npz, in the commands and in a recipe, before anything is made.
+    @Test func saysWhatAuxiliaryInputsAre() throws {
+        try FileManager.default.createDirectory(
+            atPath: tool.folder.file("pictures").string, withIntermediateDirectories: true)
+        for name in ["pictures/a.png", "a.png"] {
+            _ = try tool.folder.write([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], to: name)
+        }
+        for (name, text) in [("pictures", "a folder of 1 picture"), ("a.png", "a PNG picture")] {
+            let recipe = """
+                merge_method: average
+                base_model: \(TinySuite.base)
+                models:
+                  - model: \(TinySuite.expert("digits"))
+                    name: digits
+                    head: \(TinySuite.folder)/heads_digits.safetensors
+                resolve: { auxiliary: \(name) }
+                output: out/merged.safetensors
+                """
+            _ = try tool.folder.write(Array(recipe.utf8), to: "r.yaml")
+            for outcome in [
+                try resolve(["--auxiliary", name, "--json"], tasks: ["digits"]),
+                try tool.run("run", "r.yaml", "--json"),
+            ] {
+                #expect(outcome.status == 3)
+                let error = try outcome.error()
+                #expect(error["code"].string == "format.unknown_format")
+                #expect(error["message"].string == "\(name) is \(text), and data is an .npz")
+                #expect(error["hint"].string?.contains("docs/interference.md") == true)
+                #expect(!tool.exists("out"))
+            }
+        }
+    }
+
     @Test func refusesNamesThatAreNoFileNames() throws {
         let outcome = try tool.run(
             "resolve", "--base", TinySuite.base, "--expert", "a/b=\(TinySuite.expert("digits"))", "--head",

@@ -9,12 +9,22 @@ public struct Backbone: Sendable {
     public let network: VisionTransformer
     public let normalization: ImageNormalization
 
+    /// Works out the architecture of a checkpoint.
+    ///
     /// - Parameters:
     ///   - base: the checkpoint whose `config.json` and tensors say what the architecture is.
     ///   - config: the configuration file; nil takes the one beside the checkpoint.
-    /// - Throws: `input.missing_config`, `input.bad_config`, also when the checkpoint has tensors in its blocks that the
-    ///   architecture would leave out; `FormatError` for JSON that is none.
+    /// - Throws: `input.missing_tensor` that says what the checkpoint is when its names are not timm's;
+    ///   `input.missing_config`, `input.bad_config`, also when the checkpoint has parts that the architecture would leave
+    ///   out; `FormatError` for JSON that is none.
     public init(of base: TensorStore, config: FilePath? = nil) throws {
+        try base.requireTimmNames(config: config)
+        if let (tensor, part) = TimmNames.unsupportedPart(of: base.descriptors.map(\.name)) {
+            throw PipelineError(
+                .badConfig,
+                "\(base.path.string) has \(part) (\"\(tensor)\"), which the vision transformer of this version lacks",
+                file: base.path, tensor: tensor, hint: TimmNames.anyNamesHint)
+        }
         let config = try BackboneConfig(of: base, path: config)
         do throws(NetworkError) { network = try VisionTransformer(config.architecture) } catch {
             throw PipelineError(.badConfig, error.message, file: config.path, hint: error.hint)
@@ -26,9 +36,7 @@ public struct Backbone: Sendable {
                 .badConfig,
                 "\(base.path.string) has the tensor \"\(stray.name)\", which the architecture of \(config.path.string) "
                     + "does not have", file: config.path, tensor: stray.name,
-                hint:
-                    "check that config.json belongs to this checkpoint; layer scale and normed queries are not supported"
-            )
+                hint: "check that config.json belongs to this checkpoint")
         }
     }
 
@@ -54,13 +62,10 @@ public struct Backbone: Sendable {
     }
 
     /// Compares names and shapes, before memory is taken for an architecture that may be far from the checkpoint's.
-    private func check(_ checkpoint: TensorStore) throws(PipelineError) {
-        guard checkpoint.index(of: "cls_token") != nil || checkpoint.index(of: "pos_embed") != nil else {
-            throw PipelineError(
-                .missingTensor, "\(checkpoint.path.string) has no tensor \"cls_token\"", file: checkpoint.path,
-                tensor: "cls_token",
-                hint: "backbones have timm's names, such as blocks.0.attn.qkv.weight; see untangle convert --rename")
-        }
+    ///
+    /// - Throws: `input.missing_tensor`, `input.bad_shape`, with file and tensor.
+    func check(_ checkpoint: TensorStore) throws(PipelineError) {
+        try checkpoint.requireTimmNames()
         for entry in network.layout.entries {
             let shape = try checkpoint.required(entry.name).shape
             guard shape == entry.shape else {
@@ -77,6 +82,7 @@ public struct Backbone: Sendable {
     /// are copied as they are.
     ///
     /// - Parameter writer: declared with the descriptors of `checkpoint`, in their order.
+    /// - Throws: what reader and writer throw.
     @discardableResult
     func write(
         parameters: [Float], like checkpoint: TensorStore, into writer: any CheckpointWriter

@@ -34,7 +34,8 @@ public struct BackboneConfig: Sendable {
         normalization = try ImageNormalization(config: config, channels: architecture.channels, file: path)
     }
 
-    private static func defaultPath(for checkpoint: FilePath) -> FilePath {
+    /// Where the configuration of a checkpoint lies when nobody says otherwise.
+    static func defaultPath(for checkpoint: FilePath) -> FilePath {
         let folder = CheckpointFormat.isFolder(checkpoint) ? checkpoint : checkpoint.removingLastComponent()
         return folder.appending("config.json")
     }
@@ -45,7 +46,7 @@ public struct BackboneConfig: Sendable {
         if let type = try keys.text("model_type"), !["vit", "clip_vision_model", "deit"].contains(type) {
             throw PipelineError(
                 .badConfig, "model_type \"\(type)\" is not supported by this version, only vision transformers are",
-                file: keys.file)
+                file: keys.file, hint: TimmNames.anyNamesHint)
         }
         let width = try keys.integer("hidden_size", "num_features", "embed_dim", else: shapes.width)
         let patch = try keys.integer("patch_size", else: shapes.patchSize)

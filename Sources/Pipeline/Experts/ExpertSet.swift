@@ -34,6 +34,8 @@ public struct ExpertSet: Sendable {
     public let backbone: Backbone
     public let experts: [Expert]
 
+    /// Opens a base, its experts, their heads and their data.
+    ///
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the base.
     ///   - threads: of the readers, where a format decodes on several.
@@ -48,9 +50,11 @@ public struct ExpertSet: Sendable {
         self.base = base
         self.backbone = backbone
         experts = try files.map { files in
+            let store = try TensorStore(opening: files.checkpoint, options: options)
+            try store.requireTimmNames(config: config)
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
-                name: files.name, store: try TensorStore(opening: files.checkpoint, options: options), task: task,
+                name: files.name, store: store, task: task,
                 data: try files.data.map { try backbone.taskData($0, task: task, name: files.name) })
         }
     }

@@ -46,8 +46,8 @@ struct ModelFolder: Sendable {
         return files
     }
 
-    /// The names of the regular files, hidden ones left out, sorted.
-    static func names(in path: FilePath) -> [String] {
+    /// The names of the regular files, or of what else `kind` says, hidden ones left out, sorted.
+    static func names(in path: FilePath, kind: mode_t = S_IFREG) -> [String] {
         guard let stream = opendir(path.string) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
@@ -58,7 +58,7 @@ struct ModelFolder: Sendable {
             var status = stat()
             // Through links: a hub cache has links to blobs.
             guard !name.hasPrefix("."), stat(path.appending(name).string, &status) == 0,
-                status.st_mode & S_IFMT == S_IFREG
+                status.st_mode & S_IFMT == kind
             else { continue }
             names.append(name)
         }

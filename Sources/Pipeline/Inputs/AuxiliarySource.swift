@@ -1,3 +1,4 @@
+import Checkpoints
 import Interference
 import Kernels
 import Networks
@@ -18,7 +19,18 @@ public enum AuxiliarySource: Sendable, Hashable {
         self = text == "noise" ? .noise(count: noiseCount, seed: seed) : .file(FilePath(text))
     }
 
+    /// Opens the data file, so that one that is none is found out before anything else is done.
+    ///
+    /// - Returns: nil for noise.
+    /// - Throws: what `ImageFile.open` throws.
+    func open() throws -> TensorStore? {
+        guard case .file(let path) = self else { return nil }
+        return try ImageFile.open(path)
+    }
+
     /// The inputs, as a backbone takes them.
+    ///
+    /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
     func images(for backbone: Backbone, budget: ComputeBudget) throws -> ImageSet {
         switch self {
         case .file(let path):

@@ -11,7 +11,7 @@ public enum HeadFile {
     /// - Parameter name: what errors call the head.
     /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
     public static func load(_ path: FilePath, name: String) throws -> ClassificationHead {
-        let store = try TensorStore(opening: path)
+        let store = try open(path)
         let (shape, weight) = try store.floats("weight")
         guard shape.isMatrix else {
             throw PipelineError(
@@ -34,6 +34,40 @@ public enum HeadFile {
         } catch {
             throw PipelineError(.badValue, error.message, file: path, hint: error.hint)
         }
+    }
+
+    /// Opens the file of a head.
+    ///
+    /// - Throws: `input.missing_tensor` that says what the file holds instead; `FormatError`, `IOError`.
+    static func open(_ path: FilePath) throws -> TensorStore {
+        let store = try TensorStore(opening: path)
+        guard store.index(of: "weight") == nil else { return store }
+        let kind = InputKind(of: store)
+        guard case .unknown = kind else {
+            throw PipelineError(
+                .missingTensor, "\(path.string) holds \(kind.text), and a head is needed: \"weight\" [classes, width]",
+                file: path, tensor: "weight", hint: extraction(from: store) ?? InputKind.swapHint)
+        }
+        throw PipelineError(
+            .missingTensor, "\(path.string) has no tensor \"weight\" [classes, width], which a head is", file: path,
+            tensor: "weight",
+            hint: extraction(from: store)
+                ?? nearestName(to: "weight", among: store.descriptors.map(\.name.text)).map {
+                    "did you mean \"\($0)\"?"
+                })
+    }
+
+    /// The command that takes the head out of a whole model, where there is one under a usual name.
+    private static func extraction(from store: TensorStore) -> String? {
+        let modules = ["head", "classifier", "fc", "heads.head", "visual_projection"]
+        guard
+            let module = modules.first(where: {
+                store.descriptor(named: TensorName($0 + ".weight"))?.shape.isMatrix == true
+            })
+        else { return nil }
+        let pattern = module.split(separator: ".").joined(separator: #"\."#)
+        return "its head is got with `untangle convert \(store.path.string) head.safetensors --only '\(module).*' "
+            + "--rename '^\(pattern)\\.=>'`"
     }
 
     private static func scalar(_ name: TensorName, in store: TensorStore) throws -> Float? {

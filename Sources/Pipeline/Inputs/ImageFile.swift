@@ -13,10 +13,12 @@ public struct ImageFile: Sendable {
     /// One class per image.
     public let labels: [Int]?
 
+    /// Reads images and labels.
+    ///
     /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
     public init(_ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization) throws {
         self.path = path
-        let store = try TensorStore(opening: path)
+        let store = try Self.open(path)
         let images = try store.required("images")
         let expected = [backbone.channels, backbone.imageHeight, backbone.imageWidth]
         let dims = images.shape.dims
@@ -38,8 +40,64 @@ public struct ImageFile: Sendable {
         labels = try Self.labels(in: store, count: dims[0])
     }
 
-    /// Floating-point images as they are. NaN would run through every layer and come out as a class.
+    /// Opens a data file.
+    ///
+    /// - Throws: `format.unknown_format` that says what was given instead of a checkpoint, `input.missing_tensor` that says what
+    ///   it holds instead of images; `FormatError`, `IOError`.
+    static func open(_ path: FilePath) throws -> TensorStore {
+        let store: TensorStore
+        do { store = try TensorStore(opening: path) } catch let error as FormatError {
+            let foreign = ForeignData(at: path)
+            guard foreign != nil || error.category == .unknownFormat else { throw error }
+            throw FormatError(
+                .unknownFormat, foreign.map { "\(path.string) is \($0.text), and data is an .npz" } ?? error.message,
+                file: path, byteOffset: error.byteOffset.map { Int($0) }, hint: ForeignData.hint)
+        }
+        guard store.index(of: "images") == nil else { return store }
+        let (found, hint) = whatIsThere(in: store)
+        throw PipelineError(
+            .missingTensor, "\(path.string) \(found), and data needs \"images\" [N, C, H, W]", file: path,
+            tensor: "images", hint: hint)
+    }
+
+    /// What a checkpoint without images is, and what can be done about it.
+    private static func whatIsThere(in store: TensorStore) -> (found: String, hint: String) {
+        if let foreign = ForeignData(at: store.openedPath) { return ("is \(foreign.text)", ForeignData.hint) }
+        switch InputKind(of: store) {
+        case .unknown: return ("has no tensor \"images\"", remedy(for: store))
+        case let kind: return ("holds \(kind.text)", InputKind.swapHint)
+        }
+    }
+
+    private static func remedy(for store: TensorStore) -> String {
+        // Images under another name, as np.save and data sets have them.
+        let candidates = store.descriptors.filter { (3...4).contains($0.shape.rank) }
+        if candidates.count == 1, let name = candidates.first?.name.text, name.utf8.allSatisfy(isPlain) {
+            return
+                "if these are \"\(name)\": `untangle convert \(store.path.string) data.npz --rename '^\(name)$=>images'`"
+        }
+        return nearestName(to: "images", among: store.descriptors.map(\.name.text)).map { "did you mean \"\($0)\"?" }
+            ?? ForeignData.hint
+    }
+
+    /// Whether a byte stands for itself in a pattern and in a shell.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+
+    /// Floating-point images as they are, row-major. NaN would run through every layer and come out as a class.
     private static func finiteValues(of store: TensorStore, perImage count: Int) throws -> [Float] {
+        if let dtype = store.descriptor(named: "images")?.dtype, !dtype.isComputable {
+            throw PipelineError(
+                .badDtype,
+                "\"images\" of \(store.path.string) is \(dtype.rawValue); U8 or a floating-point type is needed",
+                file: store.path, tensor: "images", hint: "store 8-bit pixels as uint8: images.astype(np.uint8)")
+        }
         let values = try store.floats("images").values
         if let index = values.firstIndex(where: { !$0.isFinite }) {
             throw PipelineError(

@@ -47,9 +47,11 @@ extension RunPipeline {
         let stage = try mergeStage(try stores(planned: merges.results))
         try checkOutputs()
         // What is in them is checked with the models.
-        for file in recipe.models.flatMap({ [$0.head, $0.data] }) {
-            if let file { _ = try TensorStore(opening: file) }
+        for model in recipe.models {
+            if let head = model.head { _ = try HeadFile.open(head) }
+            if let data = model.data { _ = try ImageFile.open(data) }
         }
+        _ = try recipe.resolve?.auxiliary.open()
         if try !isFinished(after: unfinished) { try requireRoom(for: stage) }
     }
 

@@ -29,6 +29,7 @@ public struct RunPipeline: Sendable {
         let started = ContinuousClock.now
         try checkPurpose()
         guard isMeasuring else { return try mergeOnly(started, progress) }
+        _ = try recipe.resolve?.auxiliary.open()
         let set = try ExpertSet(base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files))
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.

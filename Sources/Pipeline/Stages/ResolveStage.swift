@@ -36,19 +36,22 @@ public struct ResolveStage: Sendable {
 
     /// Adapts the experts one after the other.
     ///
+    /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
     /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
     ///   before stay where they were written.
-    ///
-    /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
     public func run(
         budget: ComputeBudget, progress: any ProgressSink = SilentProgress(), willWork: () throws -> Void = {}
     ) throws -> [AdaptedExpert] {
         try options.validate()
+        let auxiliaryFiles = try auxiliary.open()?.reader.files ?? []
         let tasks = try set.tasks()
         let chosen = try chosenExperts()
-        for index in chosen { try checkName(set.experts[index].name) }
+        for index in chosen {
+            try checkName(set.experts[index].name)
+            try set.backbone.check(set.experts[index].store)
+        }
         if let output { try makeFolder(output) }
-        let signature = try notesSignatures && output != nil ? signature() : nil
+        let signature = try notesSignatures && output != nil ? signature(auxiliaryFiles) : nil
         var adapted: [AdaptedExpert] = []
         // Outputs are begun before the work: what cannot be written, or has no room on the disk, is found out early.
         var remaining: [(index: Int, output: Output)] = []
@@ -149,9 +152,8 @@ public struct ResolveStage: Sendable {
     }
 
     /// Of everything but the name of the expert itself.
-    private func signature() throws -> StageSignature {
-        var files = set.base.reader.files + set.experts.flatMap(\.store.reader.files)
-        if case .file(let path) = auxiliary { files.append(path) }
+    private func signature(_ auxiliaryFiles: [FilePath]) throws -> StageSignature {
+        let files = set.base.reader.files + set.experts.flatMap(\.store.reader.files) + auxiliaryFiles
         var noise = ""
         if case .noise(let count, let seed) = auxiliary { noise = "noise \(count) \(seed)" }
         let heads = try set.tasks().map { "\($0.name) \($0.head.hashedText)" }

@@ -5,7 +5,8 @@ import Pipeline
 
 /// How experts are adapted. Values that are not given come from the preset.
 struct ResolverFlags: ParsableArguments {
-    @Option(help: ArgumentHelp("Unlabelled inputs: a data file, or \"noise\".", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Unlabelled inputs: an .npz with \"images\" [N, C, H, W], or \"noise\".", valueName: "file"))
     var auxiliary: String
 
     @Option(help: ArgumentHelp("How many inputs \"noise\" makes.", valueName: "n"))

@@ -1,0 +1,47 @@
+import Checkpoints
+import TensorCore
+
+/// What a checkpoint holds, as far as its tensors tell, so that an error can say what was given in the place of something else.
+enum InputKind {
+    case images
+    case head
+    /// A vision transformer with timm's names.
+    case backbone
+    /// The same with something before every name.
+    case prefixed(String)
+    /// Another model, and the tensor that tells it.
+    case model(ModelFamily, TensorName)
+    case unknown
+
+    init(of store: TensorStore) {
+        let names = store.descriptors.map(\.name)
+        let headNames: Set<TensorName> = ["weight", "bias", "logit_scale", "normalize"]
+        if let images = store.descriptor(named: "images"), (3...4).contains(images.shape.rank) {
+            self = .images
+        } else if store.descriptor(named: "weight")?.shape.isMatrix == true, headNames.isSuperset(of: names) {
+            self = .head
+        } else if store.index(of: "cls_token") != nil || store.index(of: "pos_embed") != nil {
+            self = .backbone
+        } else if let prefix = TimmNames.prefix(in: names) {
+            self = .prefixed(prefix)
+        } else if let (family, evidence) = ModelFamily.of(names) {
+            self = .model(family, evidence)
+        } else {
+            self = .unknown
+        }
+    }
+
+    /// What may have happened where another kind is needed.
+    static let swapHint = "perhaps the files of models, heads and data are swapped"
+
+    /// What it is, to follow "holds".
+    var text: String {
+        switch self {
+        case .images: "images"
+        case .head: "a head"
+        case .backbone, .prefixed: "a whole model"
+        case .model(let family, _): "a whole model (\(family.name))"
+        case .unknown: "other tensors"
+        }
+    }
+}
