@@ -54,7 +54,7 @@ struct Evaluate: ToolCommand {
         let backbone = try Backbone(of: store, config: config)
         let tasks = try data.map { data in
             let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }
-            let measured = try backbone.taskData(data.file, task: task, name: data.name)
+            let measured = try backbone.taskData(data.file, task: task, name: data.name, warn: session.warn)
             guard measured.labels != nil else { throw PipelineError.missingLabels(data.file) }
             return measured
         }

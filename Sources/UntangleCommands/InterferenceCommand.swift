@@ -71,7 +71,7 @@ struct InterferenceCommand: ToolCommand {
         }
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
-        let set = try experts.expertSet(data: data, threads: session.budget.threads)
+        let set = try experts.expertSet(data: data, in: session)
         let stage = try MeasureStage(set, budget: session.budget)
         let result = try stage.measure(try mergedModel(of: set, session), distance: distance)
         let drift = matrix ? try stage.matrix(of: set, distance: distance) : nil

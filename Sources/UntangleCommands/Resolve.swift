@@ -54,12 +54,12 @@ struct Resolve: ToolCommand {
         if let trace { try makeFolder(trace.removingLastComponent()) }
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var stage = ResolveStage(
-            try experts.expertSet(threads: session.budget.threads), auxiliary: resolver.source,
+            try experts.expertSet(in: session), auxiliary: resolver.source,
             options: resolver.options, output: output,
             write: options)
         stage.format = format
         stage.only = onlyExpert.isEmpty ? nil : onlyExpert
-        let adapted = try stage.run(budget: session.budget, progress: session.progress)
+        let adapted = try stage.run(budget: session.budget, progress: session.progress, warn: session.warn)
         if let traceOutput {
             try traceOutput.write(Array(csv(of: adapted).utf8), at: 0)
             try traceOutput.commit()

@@ -31,7 +31,7 @@ struct Run: ToolCommand {
         let merges = try IntermediateMerges(
             of: book, write: pipeline.write, budget: pipeline.budget, memory: pipeline.memory)
         try merges.carryOut(in: session) { try pipeline.check(after: merges, unfinished: $0) }
-        let report = try pipeline.run(progress: session.progress)
+        let report = try pipeline.run(progress: session.progress, warn: session.warn)
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
         // A run that had nothing left to do knows less than the report of the run that did it.

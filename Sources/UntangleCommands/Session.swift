@@ -53,8 +53,9 @@ final class Session {
     /// Prints the result as JSON.
     func print(_ document: JSONOutput) throws { try output.write(document.rendered() + "\n") }
 
-    /// Tells on standard error what the user should know although the work goes on.
+    /// Tells on standard error, once, what the user should know although the work goes on.
     func warn(_ message: String) {
+        guard !warnings.contains(message) else { return }
         warnings.append(message)
         progress.print("warning: \(message.escapingControlCharacters)\n")
     }

@@ -162,6 +162,50 @@ import Testing
         #expect(try error([TestTensor("image", .u8, [3], [1, 2, 3])]).hint == "did you mean \"image\"?")
     }
 
+    // MARK: The range of floating-point images
+
+    private func warnings(_ values: [Float], _ dtype: DType = .f32) throws -> [String] {
+        let bytes: [UInt8] =
+            dtype == .f64
+            ? values.map(Double.init).withUnsafeBytes(Array.init) : values.withUnsafeBytes(Array.init)
+        return try images([TestTensor("images", dtype, [1, 2, 2, 3], bytes)]).warnings
+    }
+
+    @Test(arguments: [DType.f32, .f64]) func warnsOfPixelsStoredAsFloats(dtype: DType) throws {
+        // Mean of 0, 23, ..., 253: 126.5.
+        let found = try warnings((0..<12).map { Float($0 * 23) }, dtype)
+        #expect(found.count == 1)
+        #expect(found.first?.contains("data.npz has values from 0 to 253, mean 126.5, all whole") == true)
+        #expect(found.first?.contains("store them as uint8") == true)
+        // A dark picture.
+        #expect(try warnings([0, 9] + Array(repeating: 1, count: 10), dtype).first?.contains("8-bit values") == true)
+    }
+
+    @Test func warnsOfValuesFarFromNormalisedOnes() throws {
+        for values: [Float] in [
+            // Resized pixels; pixels less a mean; pixels whose scale was forgotten; a mean far off.
+            (0..<12).map { Float($0) * 23.05 }, (0..<12).map { Float($0 * 23) - 123.5 },
+            (0..<12).map { (Float($0 * 23) - 0.485) / 0.229 }, Array(repeating: 5.5, count: 12),
+        ] {
+            let found = try warnings(values)
+            #expect(found.count == 1)
+            #expect(found.first?.contains("far outside of what normalised inputs have") == true)
+        }
+    }
+
+    @Test func doesNotWarnOfWhatMayBeNormalised() throws {
+        for values: [Float] in [
+            // Of ImageNet's constants; 0 to 1; -1 to 1; black and white; standardised one by one.
+            (0..<12).map { (Float($0) / 11 - 0.485) / 0.229 }, (0..<12).map { Float($0) / 11 },
+            (0..<12).map { Float($0) / 5.5 - 1 }, (0..<12).map { Float($0 % 2) },
+            [20] + Array(repeating: -0.5, count: 11),
+        ] {
+            #expect(try warnings(values) == [])
+        }
+        // 8-bit images are normalised, with a configuration that says how or without.
+        #expect(try images([TestTensor("images", .u8, [1, 2, 2, 3], Array(repeating: 255, count: 12))]).warnings == [])
+    }
+
     @Test func hintsAtTheTypeOfPixels() throws {
         let error = try #require(throws: PipelineError.self) {
             _ = try images([TestTensor("images", .i16, [1, 2, 2, 3], Array(repeating: 0, count: 24))])

@@ -1,4 +1,6 @@
+import Checkpoints
 import Foundation
+import TensorCore
 import Testing
 
 /// The command line of the tiny suite.
@@ -197,6 +199,53 @@ extension Tool {
             #expect(message.contains("model_type \"vit\""))
             #expect(error["hint"].string?.contains("q, k and v are stored apart") == true)
             #expect(!tool.exists("out"))
+        }
+    }
+
+    /// `(0, 1, ..., 783) mod 256` as F32, one picture of the suite's size.
+    private func writePixelsAsFloats(to name: String) throws {
+        let values = (0..<784).map { Float($0 % 256) }
+        let writer = try CheckpointFormat.makeWriter(
+            .npz, at: tool.folder.file(name),
+            declaring: [
+                try TensorDescriptor(name: "images", dtype: .f32, shape: [1, 1, 28, 28]),
+                try TensorDescriptor(name: "labels", dtype: .i64, shape: [1]),
+            ])
+        try values.withUnsafeBytes { try writer.write($0, tensor: 0, at: 0) }
+        try [Int64(3)].withUnsafeBytes { try writer.write($0, tensor: 1, at: 0) }
+        _ = try writer.finish()
+    }
+
+    @Test func warnsOnceOfImagesThatAreNotNormalised() throws {
+        try writePixelsAsFloats(to: "p.npz")
+        let warning = "warning: \"images\" of p.npz has values from 0 to 255, mean"
+        let tasks = ["digits", "latin_lower"]
+        let data = ["--data", "digits=p.npz", "--data", "latin_lower=p.npz"]
+        let recipe = """
+            merge_method: average
+            base_model: \(TinySuite.base)
+            models:
+              - model: \(TinySuite.expert("digits"))
+                name: digits
+                head: \(TinySuite.folder)/heads_digits.safetensors
+                data: p.npz
+            resolve: { auxiliary: p.npz, steps: 1, batch_size: 2 }
+            """
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yaml")
+        for arguments in [
+            ["resolve"] + TinySuite.experts(tasks) + TinySuite.heads(tasks) + short
+                + ["--auxiliary", "p.npz", "--output", "out", "--no-sync"],
+            ["interference"] + TinySuite.experts(tasks) + TinySuite.heads(tasks) + data + ["--method", "average"],
+            ["evaluate", TinySuite.base] + TinySuite.heads(tasks) + data, ["run", "r.yaml"],
+        ] {
+            let outcome = try tool.run(arguments + ["--quiet", "--json"])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(outcome.errors.hasPrefix(warning), "\(arguments[0]): \(outcome.errors)")
+            #expect(outcome.errors.contains("look like 8-bit values stored as floats; store them as uint8"))
+            #expect(outcome.errors.split(separator: "\n").count { $0.contains("p.npz") } == 1, "\(arguments[0])")
+            if arguments[0] == "run" {
+                #expect(try outcome.json()["warnings"].items.count { $0.string?.contains("p.npz") == true } == 1)
+            }
         }
     }
 

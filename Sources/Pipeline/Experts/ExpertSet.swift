@@ -39,10 +39,11 @@ public struct ExpertSet: Sendable {
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the base.
     ///   - threads: of the readers, where a format decodes on several.
+    ///   - warn: told what should be known of data that can be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
     public init(
         base path: FilePath, config: FilePath? = nil, threads: Int = SkeinOptions.availableThreads,
-        experts files: [ExpertFiles]
+        experts files: [ExpertFiles], warn: (String) -> Void = { _ in }
     ) throws {
         let base = try TensorStore(opening: path, options: ReadOptions(threads: threads))
         let options = ReadOptions(sharedBase: path, threads: threads)
@@ -55,7 +56,7 @@ public struct ExpertSet: Sendable {
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,
-                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name) })
+                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: warn) })
         }
     }
 
@@ -86,11 +87,15 @@ extension Backbone {
 
     /// The data of a task, normalised as this backbone takes it.
     ///
+    /// - Parameter warn: told what should be known although the data can be used.
     /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
     ///   has no class for; what `ImageFile` throws.
-    public func taskData(_ path: FilePath, task: TaskHead?, name: String) throws -> TaskData {
+    public func taskData(
+        _ path: FilePath, task: TaskHead?, name: String, warn: (String) -> Void = { _ in }
+    ) throws -> TaskData {
         guard let task else { throw PipelineError.missingHead(of: name) }
         let file = try ImageFile(path, for: network.config, normalization: normalization)
+        file.warnings.forEach(warn)
         let classes = 0..<task.head.classCount
         if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
             throw PipelineError(

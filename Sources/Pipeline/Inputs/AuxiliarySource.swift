@@ -30,11 +30,14 @@ public enum AuxiliarySource: Sendable, Hashable {
 
     /// The inputs, as a backbone takes them.
     ///
+    /// - Parameter warn: told what should be known of a data file.
     /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
-    func images(for backbone: Backbone, budget: ComputeBudget) throws -> ImageSet {
+    func images(for backbone: Backbone, budget: ComputeBudget, warn: (String) -> Void) throws -> ImageSet {
         switch self {
         case .file(let path):
-            return try ImageFile(path, for: backbone.network.config, normalization: backbone.normalization).images
+            let file = try ImageFile(path, for: backbone.network.config, normalization: backbone.normalization)
+            file.warnings.forEach(warn)
+            return file.images
         case .noise(let count, let seed):
             // The numbers are made in one buffer and handed over in another.
             let (numbers, overflow) = count.multipliedReportingOverflow(

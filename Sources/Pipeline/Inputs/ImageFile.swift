@@ -12,6 +12,8 @@ public struct ImageFile: Sendable {
     public let images: ImageSet
     /// One class per image.
     public let labels: [Int]?
+    /// What should be known although the images can be used.
+    public let warnings: [String]
 
     /// Reads images and labels.
     ///
@@ -38,6 +40,9 @@ public struct ImageFile: Sendable {
         self.images = try ImageSet(
             values: values, count: dims[0], channels: expected[0], height: expected[1], width: expected[2])
         labels = try Self.labels(in: store, count: dims[0])
+        warnings =
+            images.dtype == .u8
+            ? [] : PixelRange(of: values).warning.map { ["\"images\" of \(path.string) \($0)"] } ?? []
     }
 
     /// Opens a data file.

@@ -24,20 +24,31 @@ public struct RunPipeline: Sendable {
         self.memory = memory
     }
 
+    /// Carries out all stages.
+    ///
+    /// - Parameter warn: told of what the report will list as warnings of the data, as soon as it is known.
     /// - Throws: the diagnostics of all stages. What was finished before stays.
-    public func run(progress: any ProgressSink = SilentProgress()) throws -> RunReport {
+    public func run(
+        progress: any ProgressSink = SilentProgress(), warn: (String) -> Void = { _ in }
+    ) throws -> RunReport {
         let started = ContinuousClock.now
         try checkPurpose()
         guard isMeasuring else { return try mergeOnly(started, progress) }
+        var report = RunReport(recipe: recipe)
+        func note(_ remark: String) {
+            guard !report.warnings.contains(remark) else { return }
+            report.warnings.append(remark)
+            warn(remark)
+        }
         _ = try recipe.resolve?.auxiliary.open()
-        let set = try ExpertSet(base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files))
+        let set = try ExpertSet(
+            base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files), warn: note)
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         _ = try mergeStage(originals)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.removingLastComponent()) }
-        var report = RunReport(recipe: recipe)
-        let adapted = try resolve(set, progress)
+        let adapted = try resolve(set, progress, warn: note)
         report.adapted = adapted
 
         let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
@@ -127,14 +138,16 @@ public struct RunPipeline: Sendable {
         return base.path
     }
 
-    private func resolve(_ set: ExpertSet, _ progress: any ProgressSink) throws -> [AdaptedExpert] {
+    private func resolve(
+        _ set: ExpertSet, _ progress: any ProgressSink, warn: (String) -> Void
+    ) throws -> [AdaptedExpert] {
         guard let resolve = recipe.resolve else { return [] }
         var stage = ResolveStage(
             set, auxiliary: resolve.auxiliary, options: resolve.options,
             output: resolve.output ?? recipe.output.map { $0.withSuffix(".resolved") }, write: write)
         stage.notesSignatures = true
         stage.skipsFinished = !write.force
-        return try stage.run(budget: budget, progress: progress) {
+        return try stage.run(budget: budget, progress: progress, warn: warn) {
             // Experts that change make another merge: one that cannot be written is refused before they are trained.
             if let output = recipe.output, fileExists(output), !CheckpointFormat.isFolder(output), !write.force {
                 throw IOError(

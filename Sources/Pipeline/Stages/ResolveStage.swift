@@ -36,11 +36,14 @@ public struct ResolveStage: Sendable {
 
     /// Adapts the experts one after the other.
     ///
-    /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
+    /// - Parameters:
+    ///   - warn: told what should be known of the auxiliary inputs.
+    ///   - willWork: called before the work, if there is any; may throw to prevent it.
     /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
     ///   before stay where they were written.
     public func run(
-        budget: ComputeBudget, progress: any ProgressSink = SilentProgress(), willWork: () throws -> Void = {}
+        budget: ComputeBudget, progress: any ProgressSink = SilentProgress(), warn: (String) -> Void = { _ in },
+        willWork: () throws -> Void = {}
     ) throws -> [AdaptedExpert] {
         try options.validate()
         let auxiliaryFiles = try auxiliary.open()?.reader.files ?? []
@@ -69,7 +72,7 @@ public struct ResolveStage: Sendable {
         try willWork()
 
         progress.begin("teachers", total: nil, unit: .items("images"))
-        let images = try auxiliary.images(for: set.backbone, budget: budget)
+        let images = try auxiliary.images(for: set.backbone, budget: budget, warn: warn)
         let resolver = try Resolver(
             transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
             auxiliary: images, options: options, budget: budget)

@@ -21,9 +21,10 @@ struct ExpertOptions: ParsableArguments {
         help: ArgumentHelp("The backbone's configuration (default: config.json beside the base).", valueName: "file"))
     var config: FilePath?
 
-    /// - Throws: a usage error that names the first expert without a head.
+    /// Makes sure that experts have heads.
     ///
     /// - Parameter names: the experts that need one; nil stands for all.
+    /// - Throws: a usage error that names the first expert without a head.
     func checkHeads(of names: [String]? = nil) throws(UsageError) {
         for name in names ?? expert.map(\.name) where head.file(named: name) == nil {
             throw UsageError("expert \(name) has no head", hint: "add --head \(name)=FILE")
@@ -32,20 +33,18 @@ struct ExpertOptions: ParsableArguments {
 
     /// Opens everything.
     ///
-    /// - Parameters:
-    ///   - data: what each task is measured on.
-    ///   - threads: of the readers, where a format decodes on several.
-    func expertSet(data: [NamedFile] = [], threads: Int) throws -> ExpertSet {
+    /// - Parameter data: what each task is measured on.
+    func expertSet(data: [NamedFile] = [], in session: Session) throws -> ExpertSet {
         let names = expert.map(\.name)
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
         return try ExpertSet(
-            base: base, config: config, threads: threads,
+            base: base, config: config, threads: session.budget.threads,
             experts: expert.map { expert in
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
                     data: data.file(named: expert.name))
-            })
+            }, warn: session.warn)
     }
 }
