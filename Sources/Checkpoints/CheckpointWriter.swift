@@ -22,10 +22,13 @@ public protocol CheckpointWriter: AnyObject, Sendable {
 public struct WrittenCheckpoint: Sendable, Hashable {
     public let files: [FilePath]
     public let byteCount: Int
+    /// What the base of a .skein file was good for; nil where there is none.
+    public let baseGain: SkeinBaseGain?
 
-    public init(files: [FilePath], byteCount: Int) {
+    public init(files: [FilePath], byteCount: Int, baseGain: SkeinBaseGain? = nil) {
         self.files = files
         self.byteCount = byteCount
+        self.baseGain = baseGain
     }
 }
 

@@ -15,7 +15,8 @@ struct Convert: ToolCommand {
             ends in / or is a folder is written as model.safetensors inside it. Folders that are not there are made.
 
             A .skein output is compressed, about as far as the entropy of weights allows, and with --base far further: a \
-            fine-tune takes a fraction of its base. Reading it back needs the same base.
+            fine-tune takes a fraction of its base. Reading it back needs the same base. Tensors gain from a tensor of the \
+            same name, shape and type in the base; one line says how many did, and why the others did not.
 
             With --salvage, tensors that are damaged are left out and listed; the status is then 1.
 
@@ -102,11 +103,14 @@ struct Convert: ToolCommand {
         let report = try conversion.run { progress.advance(by: $0) }
         progress.end()
         Self.warnings(of: report).forEach(session.warn)
+        let gain = report.written.baseGain
+        if let gain, !gain.isMost { session.warn(gain.text) }
 
         if session.json {
             try session.print(json(of: report, format: plan.format, lost: lost))
         } else {
-            try session.print(text(of: report, format: plan.format) + text(of: lost))
+            let remark = gain.map { $0.isMost ? $0.text + "\n" : "" } ?? ""
+            try session.print(text(of: report, format: plan.format) + remark + text(of: lost))
         }
         return lost.isEmpty ? .done : .no
     }
@@ -150,7 +154,8 @@ struct Convert: ToolCommand {
                     ]
                 }),
         ]
-        return document.adding("lost", salvage ? .array(lost.map(\.json)) : nil)
+        return document.adding("base", report.written.baseGain?.json)
+            .adding("lost", salvage ? .array(lost.map(\.json)) : nil)
     }
 
     private func text(of lost: [Damage]) -> String {

@@ -8,7 +8,8 @@ import TensorCore
 struct SkeinOutputOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "skein: store differences to this checkpoint, unless --store is given. Also the base of an INPUT that was "
+            "skein: store differences to this checkpoint, unless --store is given, and say how many tensors gain. "
+                + "Also the base of an INPUT that was "
                 + "stored so (default: the recorded name, beside INPUT).", valueName: "checkpoint"))
     var base: FilePath?
 

@@ -76,6 +76,29 @@ import Testing
         #expect(delta.byteCount * 100 < alone.byteCount * 50)
     }
 
+    /// Encoder, decoder and counts gain, the head has another shape; BF16 as F16, a new name and noise do not.
+    @Test func countsWhatGained() throws {
+        try writeSkein(Self.base(), to: folder.file("base.skein"))
+        let base = try TensorStore(opening: folder.file("base.skein"))
+        let tuned = try Self.tuned()
+        let first = try #require(try writeSkein(tuned, to: folder.file("a.skein"), SkeinOptions(base: base)).baseGain)
+        #expect((first.gained, first.missing, first.shape, first.dtype, first.noGain) == (3, 0, 1, 0, 0))
+        #expect(first.tensors == 4)
+        // All but the 20 x 500 F32 of the head.
+        #expect(first.byteCount - first.gainedByteCount == 40_000)
+        let others = [
+            try SkeinSample.noise("encoder", .f16, [400, 500], seed: 1),
+            try SkeinSample.weights("adapter", .f32, [400, 500], seed: 1),
+            try SkeinSample.noise("decoder", .f32, [300, 500], seed: 5),
+            try SkeinSample("counts", .i32, [5000]) { Int32($0) },
+        ]
+        let second = try #require(try writeSkein(others, to: folder.file("b.skein"), SkeinOptions(base: base)).baseGain)
+        #expect((second.gained, second.missing, second.shape, second.dtype, second.noGain) == (0, 1, 0, 2, 1))
+        #expect(second.types.map(\.here) == [.f16, .i32] && second.types.map(\.there) == [.bf16, .i64])
+        #expect(second.gainedByteCount == 0)
+        #expect(try writeSkein(tuned, to: folder.file("c.skein")).baseGain == nil)
+    }
+
     /// Weights that have nothing to do with the base are stored as without one.
     @Test func aTensorThatDoesNotProfitIsStoredPlain() throws {
         let base = try SkeinSample.weights("a", .bf16, [1000, 100], seed: 1)

@@ -65,6 +65,50 @@ import Testing
         #expect(try tool.run("diff", "out0.skein", "out1.skein").status == 0)
     }
 
+    /// Of the suite's 30 tensors 16 have fewer than 512 bytes and are stored as they are.
+    @Test func convertSaysWhatTheBaseWasGoodFor() throws {
+        #expect(try output("convert", TinySuite.base, "b16.safetensors", "--dtype", "BF16", "--no-sync") != "")
+        #expect(try output("convert", TinySuite.base, "part.npz", "--only", "blocks.*", "--no-sync") != "")
+        #expect(
+            try output(
+                "convert", "\(TinySuite.folder)/heads_digits.safetensors", "other.npz", "--rename",
+                "^weight$=>norm.weight",
+                "--no-sync") != "")
+        func convert(_ base: String) throws -> (outcome: Tool.Outcome, counts: [Int?]) {
+            let arguments = ["convert", TinySuite.expert("digits"), "x.skein", "--base", base, "--force", "--no-sync"]
+            let document = try tool.run(arguments + ["--json"]).json()["base"]
+            #expect(document.keys == ["gained", "tensors", "missing", "shape", "dtype", "no_gain"])
+            let keys = ["gained", "tensors", "missing", "shape", "dtype", "no_gain"]
+            return (try tool.run(arguments + ["--quiet"]), keys.map { document[$0].int })
+        }
+        // Most of the data gains: a remark.
+        let (same, counts) = try convert(TinySuite.base)
+        let gained = try #require(counts[0])
+        #expect((8...14).contains(gained))
+        #expect(counts == [gained, 30, 0, 0, 0, 30 - gained])
+        #expect(same.errors == "")
+        #expect(
+            same.output.hasSuffix(
+                "\n\(gained) of 30 tensors gained from the base (\(30 - gained) are no shorter with it)\n"))
+        // Nothing does: a warning.
+        let (types, typeCounts) = try convert("b16.safetensors")
+        #expect(typeCounts == [0, 30, 0, 0, 30, 0])
+        #expect(
+            types.errors
+                == "warning: 0 of 30 tensors gained from the base (30 differ in type: F32 here, BF16 there)\n")
+        #expect(types.output.split(separator: "\n").count == 1)
+        let (other, otherCounts) = try convert("other.npz")
+        #expect(otherCounts == [0, 30, 29, 1, 0, 0])
+        #expect(
+            other.errors
+                == "warning: 0 of 30 tensors gained from the base (29 are not in it; 1 differs in shape)\n")
+        // Without the embeddings: 24 tensors of two blocks, of which the large ones gain.
+        #expect(try convert("part.npz").counts[2] == 6)
+        // No base, no count.
+        let plain = try tool.run("convert", TinySuite.expert("digits"), "y.skein", "--json", "--no-sync").json()
+        #expect(!plain.keys.contains("base"))
+    }
+
     @Test func resolvesAndRuns() throws {
         let experts = ["digits", "latin"].flatMap { ["--expert", "\($0)=experts/\($0).skein"] }
         let heads = [

@@ -98,13 +98,20 @@ public final class SkeinWriter: CheckpointWriter {
         }
         var index = index
         index.chunks = placement.places
+        var gain = SkeinBaseGain()
         for number in index.tensors.indices {
             let chunks = index.tensors[number].chunks
             index.tensors[number].contentHash = digests[number].combined
             index.tensors[number].needsBase = placement.needsBase[chunks].contains(true)
             index.tensors[number].isContiguous = chunks.count == 1 && placement.isPlain[chunks.lowerBound]
+            gain.add(
+                index.tensors[number].descriptor,
+                match: base?.store.descriptor(named: index.tensors[number].descriptor.name),
+                usesBase: index.tensors[number].needsBase)
         }
-        return try index.seal(output, chunksEnd: placement.end)
+        let written = try index.seal(output, chunksEnd: placement.end)
+        return WrittenCheckpoint(
+            files: written.files, byteCount: written.byteCount, baseGain: base == nil ? nil : gain)
     }
 }
 
