@@ -81,7 +81,7 @@ import Testing
         for descriptor in expected.descriptors where !descriptor.dtype.isComputable {
             #expect(try merged.store.rawBytes(descriptor.name) == expected.rawBytes(descriptor.name))
         }
-        guard test.kind != "bf16" else { return try compareBrainFloats(merged.store, expected, method: test.method) }
+        guard test.kind != "bf16" else { return try compareBrainFloats(merged.store, expected, test) }
         let isTaskVector = test.kind.hasSuffix("task_vector")
         let differences = try differences(merged.store, expected, plus: isTaskVector ? base : nil)
         for (name, difference) in differences {
@@ -102,25 +102,41 @@ import Testing
         name == "lowrank.weight" && ["tsv_m", "iso_c", "iso_cts"].contains(method)
     }
 
-    /// mergekit accumulates `linear` and `slerp` in F32 as we do; its other methods compute in BF16, so that a share of the
-    /// entries is further away, and more of them where a threshold decides.
-    func compareBrainFloats(_ merged: TensorStore, _ expected: TensorStore, method: String) throws {
-        let isSingle = ["linear", "slerp"].contains(method)
+    /// Compares every entry, in units of the last place of the largest number that takes part in it: inputs and results.
+    ///
+    /// mergekit accumulates `linear` and `slerp` in F32 as we do: one unit, where the roundings of sums differ. Its other methods
+    /// round task vectors, weights and sums to BF16 on the way; over all entries that makes 3.0 units at most, and 0.06 % beyond
+    /// two. Angles of rows (`filter_wise`) amplify it: 25 units, 0.44 % beyond two. Methods that trim choose among magnitudes that tie
+    /// in BF16: where one keeps what the other drops, the task vectors bound the difference; that befalls 0.44 % of the entries
+    /// under `ties`, 1.08 % under `breadcrumbs` and 0.12 % under `sce`. (Measured on these files, which hold mergekit's results.)
+    func compareBrainFloats(_ merged: TensorStore, _ expected: TensorStore, _ test: Case) throws {
+        let isSingle = ["linear", "slerp"].contains(test.method)
+        let isTrimming = ["ties", "breadcrumbs", "sce"].contains(test.method)
+        let isOfRows = test.settings.contains("filter_wise=true")
+        let limit = isSingle ? 1.0 : isOfRows ? 32 : 4
+        let farShare = isSingle ? 0 : isTrimming ? 0.012 : isOfRows ? 0.006 : 0.001
+        let base = try test.base.map(fixture)
+        let experts = try test.experts.map(fixture)
         var far = 0
         var total = 0
         for descriptor in expected.descriptors where descriptor.dtype == .bf16 {
-            let a = try merged.rawBytes(descriptor.name)
-            let b = try expected.rawBytes(descriptor.name)
+            let name = descriptor.name
+            let (a, b) = (try merged.values(name), try expected.values(name))
+            let origin = try base?.values(name)
+            let inputs = try experts.map { try $0.values(name) }
             for i in 0..<descriptor.elementCount {
-                func ordered(_ bytes: [UInt8]) -> Int {
-                    let bits = Int(bytes[2 * i]) | Int(bytes[2 * i + 1]) << 8
-                    return bits & 0x8000 == 0 ? bits : 0x8000 - bits
-                }
-                if abs(ordered(a) - ordered(b)) > (isSingle ? 1 : 2) { far += 1 }
+                let numbers = [a[i], b[i]] + inputs.map { $0[i] } + (origin.map { [$0[i]] } ?? [])
+                let largest = numbers.map(abs).max() ?? 0
+                // BF16 has eight significant bits, and the exponents of F32.
+                let unit = max(largest, Double(Float.leastNormalMagnitude)).binade * 0x1p-7
+                let difference = abs(a[i] - b[i])
+                let reach = isTrimming ? inputs.reduce(0) { $0 + abs($1[i] - (origin?[i] ?? 0)) } : 0
+                #expect(difference <= limit * unit + reach, "\(name) at \(i): \(a[i]) and \(b[i])")
+                if difference > 2 * unit { far += 1 }
                 total += 1
             }
         }
         #expect(total > 20_000)
-        #expect(Double(far) <= (isSingle ? 0 : 0.03) * Double(total), "\(far) of \(total)")
+        #expect(Double(far) <= farShare * Double(total), "\(far) of \(total)")
     }
 }

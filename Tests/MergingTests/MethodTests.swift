@@ -122,12 +122,18 @@ import Testing
     @Test("equal infinities stay, as in attention masks", arguments: MergeMethods.all.map(\.info.name))
     func equalInfinities(name: String) throws {
         let info = try MergeMethods.named(name).info
-        guard !info.parameters.contains(where: { $0.isRequired }) else { return }
         let count = min(max(2, info.expertCounts.lowerBound), info.expertCounts.upperBound)
-        let mask: [Double] = [1, -.infinity, .infinity, 2]
-        let merged = try values(name, base: info.usesBase ? mask : nil, Array(repeating: mask, count: count))
-        #expect(merged[1] == -.infinity && merged[2] == .infinity)
-        #expect(merged[0].isFinite && merged[3].isFinite)
+        // Names and shapes of which there are statistics, for the methods that read some.
+        let mask: [Double] = [1, -.infinity, .infinity, 2, 3, 4, 5]
+        let model = try makeModel([TestTensor("bias", mask), TestTensor("w", [1, 2, 3, 4], shape: [2, 2])])
+        let merged = try merge(
+            name, base: info.usesBase ? model : nil, Array(repeating: model, count: count),
+            RegistryTests.needs(name, experts: count)
+        ).store
+        let bias = try merged.values("bias")
+        #expect(bias[1] == -.infinity && bias[2] == .infinity)
+        #expect((bias[..<1] + bias[3...]).allSatisfy { $0.isFinite })
+        #expect(try merged.values("w").allSatisfy { $0.isFinite })
     }
 
     @Test("others=base copies the base, whatever the experts hold")
