@@ -2,7 +2,7 @@ import Synchronization
 
 /// Calls `body` for 0 ..< `count` on up to `threads` threads and returns the results in order.
 ///
-/// Every part of the product that may fail on several threads goes through here; what cannot fail takes `parallelChunks`.
+/// Every target above this one takes it for work that may fail on several threads, and `parallelChunks` for what cannot fail.
 ///
 /// - Throws: of the errors that occurred, that of the smallest number; after an error no new number is begun.
 @discardableResult
