@@ -38,8 +38,7 @@ struct ModelAgreement {
         let all = Self.names(of: models) { selection.contains($0) || keepBase.contains($0) && !selection.excludes($0) }
         let kept = Set(all.filter(keepBase.contains))
         let merged = all.filter { !kept.contains($0) }
-        try Self.checkKinds(models, of: merged)
-        let parts = try Self.quantizedParts(of: models, among: Set(merged))
+        let parts = try WeightsError.check(models.map { ($0.name, $0.store) }, of: Set(merged))
         quantization = parts.quantization
 
         let prefixes = NamePrefix.all(of: models, among: merged)
@@ -132,33 +131,6 @@ struct ModelAgreement {
         let found = zip(models, places).compactMap { model, place in place.map { model.store.descriptors[$0] } }
         if found.contains(where: ComputedBuffer.isOne) { return true }
         return !places.contains(nil) && (found.first?.dtype.isInteger ?? false)
-    }
-
-    // MARK: - What is no weight
-
-    /// - Throws: `input.adapter` when factors of adapters would be merged with each other.
-    private static func checkKinds(_ models: [MergeModel], of names: [TensorName]) throws {
-        let wanted = Set(names)
-        for model in models {
-            guard let factor = AdapterNames.firstFactor(in: model.store), wanted.contains(factor) else { continue }
-            throw WeightsError.adapter(model.name, factor: factor, file: model.store.path)
-        }
-    }
-
-    /// The parts of quantised tensors that take part.
-    ///
-    /// - Throws: `input.quantized` when only some of the models are quantised, or not all in one way.
-    private static func quantizedParts(
-        of models: [MergeModel], among wanted: Set<TensorName>
-    ) throws -> (quantization: Quantization?, names: Set<TensorName>) {
-        let found = models.map { model in
-            Quantization(of: model.store).flatMap { $0.parts.isDisjoint(with: wanted) ? nil : $0 }
-        }
-        guard let first = found.lazy.compactMap({ $0 }).first else { return (nil, []) }
-        guard found.allSatisfy({ $0?.scheme == first.scheme }) else {
-            throw WeightsError.mixed(zip(models, found).map { (name: $0.name, quantization: $1) })
-        }
-        return (first, found.reduce(into: []) { $0.formUnion($1?.parts ?? []) })
     }
 
     /// Compares tensors that are only copied. Buffers may differ, and are kept; other tensors may not.

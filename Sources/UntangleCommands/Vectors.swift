@@ -70,6 +70,7 @@ struct Vectors: ToolCommand {
                         opening: $1, options: reading.readOptions(sharedBase: base, threads: threads))
                 )
             }, selection: selection.selection)
+        set.notMeasured.map(\.warning).forEach(session.warn)
         let level = per ?? (session.json ? .tensor : .model)
         session.progress.begin("comparing", total: nil, unit: .items("tensors"))
         let statistics = try TaskVectorStatistics(set, level: level, topShare: top / 100, budget: session.budget)
@@ -82,7 +83,8 @@ struct Vectors: ToolCommand {
         }
         session.progress.end()
         if let save { try saveVectors(of: set, in: save, session) }
-        let rendering = VectorsRendering(statistics: statistics, spectra: spectra, level: level)
+        let rendering = VectorsRendering(
+            statistics: statistics, spectra: spectra, level: level, notMeasured: set.notMeasured)
         if let report {
             let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
             try makeFolder(report.removingLastComponent())

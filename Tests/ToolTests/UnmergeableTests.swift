@@ -116,6 +116,7 @@ import Testing
         #expect(outcome.status == 3)
         #expect(try outcome.error()["code"].string == "input.adapter")
         #expect(!tool.exists("o"))
+        #expect(try tool.run("vectors", "--base", "l1", "l2", "--json").error()["code"].string == "input.adapter")
     }
 
     /// Seven tensors in two modules, one of which is numbered like layers.
@@ -171,5 +172,47 @@ import Testing
         #expect(remedy?.hasPrefix("--keep-base 'conv_in.weight'") == true)
         #expect(try tool.run(merge + ["--keep-base", "conv_in.weight"]).status == 0)
         #expect(try tool.run("inspect", "o.safetensors", "--json").json()["tensors"].items.count == 2)
+    }
+
+    @Test func vectorsSayWhatTheyDoNotMeasure() throws {
+        try makeFP8("one", code: 0x38)
+        try makeFP8("two", code: 0x39)
+        let outcome = try tool.run("vectors", "--base", "one", "two", "--json")
+        #expect(outcome.status == 0)
+        let document = try outcome.json()
+        #expect(document["tensors"].items.map { $0["name"].string } == ["model.norm.weight"])
+        let left = document["not_measured"][0]
+        #expect(left["reason"].string == "quantised (fp8)")
+        // 64 codes and a scale of 4 bytes, beside 8 numbers of 2 bytes.
+        #expect(left["tensors"].int == 2 && left["bytes"].int == 68)
+        #expect(abs((left["share"].double ?? 0) - 68.0 / 84) < 1e-12)
+        #expect(outcome.errors.contains("2 tensors (81 % of the bytes) were not measured: quantised (fp8)"))
+        try makeModel(
+            "plain", [try Part(TensorName(Self.projection), .bf16, [8, 8]), try Part("model.norm.weight", .bf16, [8])])
+        let mixed = try tool.run("vectors", "--base", "one", "plain", "--json")
+        #expect(mixed.status == 3)
+        #expect(try mixed.error()["message"].string == "the base is quantised (fp8), plain is not")
+        // Eight bits without scales are weights, and without arithmetic here.
+        try write([try Part("w", .f8E5M2, [4]), try Part("n", .f32, [1])], to: "bare.safetensors")
+        let bare = try tool.run("vectors", "--base", "bare.safetensors", "bare.safetensors", "--json").json()
+        #expect(bare["not_measured"][0]["reason"].string == "F8_E5M2")
+        #expect(bare["not_measured"][0]["share"].double == 0.5)
+    }
+
+    @Test func vectorsPassOverBuffersThatOnlySomeModelsHave() throws {
+        let weight = try Part("w", .f32, [2])
+        try write(
+            [weight, try Part("rotary_emb.inv_freq", .f32, [4]), try Part("position_ids", .f16, [4])],
+            to: "rich.safetensors")
+        try write(
+            [weight, try Part("position_ids", .i64, [4]), try Part("bn.num_batches_tracked", .i64, [])],
+            to: "plain.safetensors")
+        for (base, expert) in [("rich", "plain"), ("plain", "rich")] {
+            let outcome = try tool.run(
+                "vectors", "--base", "\(base).safetensors", "\(expert).safetensors", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try outcome.json()["tensors"].items.map { $0["name"].string } == ["w"])
+            #expect(try outcome.json()["not_measured"].items.isEmpty)
+        }
     }
 }

@@ -8,34 +8,51 @@ import TensorCore
 public struct TaskVectorSet: Sendable {
     /// The tensors that have a task vector, as in the base.
     public let tensors: [TensorDescriptor]
+    /// Tensors of the selection that hold weights and have no task vector.
+    public let notMeasured: [UnmeasuredTensors]
     public let names: [String]
     let base: TensorStore
     let experts: [TensorStore]
 
     /// Checks that every expert has the base's tensors in their shapes.
     ///
-    /// - Throws: `AnalysisError` `analysis.incompatible` with all differences at once.
+    /// Buffers that architectures compute for themselves may be missing or differ; they have no task vector then.
+    ///
+    /// - Throws: `AnalysisError` `analysis.incompatible` with all differences at once; `WeightsError` when only some models are
+    ///   quantised, or tensors are factors of adapters.
     public init(
         base: TensorStore, experts: [(name: String, store: TensorStore)], selection: TensorSelection = TensorSelection()
-    ) throws(AnalysisError) {
+    ) throws {
+        let models = [(name: "the base", store: base)] + experts
+        let selected = models.map { $0.store.descriptors.filter { selection.contains($0.name) } }
+        let parts = try WeightsError.check(models, of: Set(selected.joined().map(\.name)))
+        func isOptional(_ tensor: TensorDescriptor) -> Bool {
+            parts.names.contains(tensor.name) || !tensor.dtype.isComputable || ComputedBuffer.isOne(tensor)
+        }
         var differences: [String] = []
-        tensors = base.descriptors.filter { selection.contains($0.name) && $0.dtype.isComputable }
+        var skipped: Set<TensorName> = []
         for (name, store) in experts {
-            for tensor in tensors {
-                guard let other = store.descriptor(named: tensor.name) else {
+            for tensor in selected[0] where tensor.dtype.isComputable && !parts.names.contains(tensor.name) {
+                let other = store.descriptor(named: tensor.name)
+                if let other, other.shape == tensor.shape, other.dtype.isComputable { continue }
+                if ComputedBuffer.isOne(tensor) {
+                    skipped.insert(tensor.name)
+                    continue
+                }
+                guard let other else {
                     differences.append("tensor \"\(tensor.name)\" is in the base, not in \(name)")
                     continue
                 }
                 if other.shape != tensor.shape {
                     differences.append(
                         "tensor \"\(tensor.name)\" has shape \(tensor.shape) in the base, \(other.shape) in \(name)")
-                } else if !other.dtype.isComputable {
+                } else {
                     differences.append(
                         "tensor \"\(tensor.name)\" has type \(tensor.dtype.rawValue) in the base, \(other.dtype.rawValue) in \(name)"
                     )
                 }
             }
-            for other in store.descriptors where selection.contains(other.name) {
+            for other in store.descriptors where selection.contains(other.name) && !isOptional(other) {
                 if base.index(of: other.name) == nil {
                     differences.append("tensor \"\(other.name)\" is in \(name), not in the base")
                 }
@@ -48,6 +65,10 @@ public struct TaskVectorSet: Sendable {
                 .incompatible, "the models do not fit together: \(shown)\(rest)",
                 hint: "leave tensors out with --exclude, or check that all experts come from this base")
         }
+        tensors = selected[0].filter {
+            $0.dtype.isComputable && !parts.names.contains($0.name) && !skipped.contains($0.name)
+        }
+        notMeasured = UnmeasuredTensors.all(in: selected[0], parts: parts.names, quantization: parts.quantization)
         self.base = base
         self.experts = experts.map(\.store)
         names = experts.map(\.name)
@@ -56,6 +77,7 @@ public struct TaskVectorSet: Sendable {
     /// - Precondition: the experts have the tensors.
     init(tensors: [TensorDescriptor], names: [String], base: TensorStore, experts: [TensorStore]) {
         self.tensors = tensors
+        notMeasured = []
         self.names = names
         self.base = base
         self.experts = experts

@@ -20,6 +20,8 @@ public struct WeightsError: Diagnostic, Hashable {
         case adapter
     }
 
+    /// A checkpoint with parts of quantised weights, where they would be taken for weights.
+    ///
     /// - Parameter problem: what cannot be done with the parts, such as "they cannot be averaged one by one".
     public static func quantized(
         _ name: String, _ quantization: Quantization, parts: [TensorName], file: FilePath, problem: String
@@ -36,7 +38,7 @@ public struct WeightsError: Diagnostic, Hashable {
     /// Models of which only some are quantised, or not in one way.
     ///
     /// - Parameter models: their names, nil for one that is not quantised.
-    public static func mixed(_ models: [(name: String, quantization: Quantization?)]) -> WeightsError {
+    static func mixed(_ models: [(name: String, quantization: Quantization?)]) -> WeightsError {
         let sorted = models.filter { $0.quantization != nil } + models.filter { $0.quantization == nil }
         let phrases = sorted.map { model in
             "\(model.name.escapingControlCharacters) is \(model.quantization?.phrase ?? "not")"
@@ -48,14 +50,41 @@ public struct WeightsError: Diagnostic, Hashable {
             hint: models.lazy.compactMap(\.quantization).first?.scheme.remedy)
     }
 
-    public static func adapter(_ name: String, factor: TensorName, file: FilePath) -> WeightsError {
+    /// A checkpoint that is an adapter, where factors would be taken for weights.
+    ///
+    /// - Parameter factor: a tensor that shows it.
+    static func adapter(_ name: String, factor: TensorName, file: FilePath) -> WeightsError {
         WeightsError(
             reason: .adapter,
             message:
-                "\(name.escapingControlCharacters) is an adapter: tensors such as \"\(factor)\" are factors, and what "
-                + "counts is their product, which merging them one by one does not merge",
-            file: file.string, tensor: factor.description,
-            hint: "fold it into its base first: PeftModel.from_pretrained(base, folder).merge_and_unload()"
-                + ".save_pretrained(output), and merge the results")
+                "\(name.escapingControlCharacters) is an adapter: tensors such as \"\(factor)\" are factors, of which only the "
+                + "product counts; it cannot be worked on factor by factor", file: file.string,
+            tensor: factor.description,
+            hint: "fold each adapter into its base first, with PEFT: "
+                + "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(output)")
+    }
+
+    /// Makes sure that models are plain weights, or quantised all in one way.
+    ///
+    /// - Parameters:
+    ///   - models: with what errors call them.
+    ///   - wanted: the tensors that are to be worked on.
+    /// - Returns: how the models are quantised, nil when none is, and the tensors that are parts of quantised ones in any of them.
+    /// - Throws: `input.adapter` when a wanted tensor is a factor; `input.quantized` when only some of the models are quantised, or
+    ///   not all in one way.
+    public static func check(
+        _ models: [(name: String, store: TensorStore)], of wanted: Set<TensorName>
+    ) throws(WeightsError) -> (quantization: Quantization?, names: Set<TensorName>) {
+        var found: [(name: String, quantization: Quantization?)] = []
+        for (name, store) in models {
+            if let factor = AdapterNames.firstFactor(in: store), wanted.contains(factor) {
+                throw adapter(name, factor: factor, file: store.path)
+            }
+            let quantization = Quantization(of: store)
+            found.append((name, quantization.flatMap { $0.parts.isDisjoint(with: wanted) ? nil : $0 }))
+        }
+        guard let first = found.lazy.compactMap(\.quantization).first else { return (nil, []) }
+        guard found.allSatisfy({ $0.quantization?.scheme == first.scheme }) else { throw mixed(found) }
+        return (first, found.reduce(into: []) { $0.formUnion($1.quantization?.parts ?? []) })
     }
 }

@@ -7,10 +7,15 @@ import TensorCore
 extension TensorStore {
     /// The values of a floating-point tensor as F32, row-major.
     ///
-    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `FormatError` for damaged data.
+    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.quantized`, `FormatError` for damaged data.
     func floats(_ name: TensorName) throws -> (shape: Shape, values: [Float]) {
         let descriptor = try required(name)
         guard descriptor.dtype.isComputable else {
+            if let quantization = Quantization(of: self), quantization.parts.contains(name) {
+                throw WeightsError.quantized(
+                    path.string, quantization, parts: [name] + quantization.parts.subtracting([name]).sorted(),
+                    file: path, problem: "they cannot be computed with one by one")
+            }
             throw PipelineError(
                 .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); F16, BF16, F32 or F64 is needed", file: path,
                 tensor: name)

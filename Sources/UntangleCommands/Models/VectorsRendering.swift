@@ -7,6 +7,7 @@ struct VectorsRendering {
     let statistics: TaskVectorStatistics
     let spectra: [TaskVectorSpectra]
     let level: TaskVectorStatistics.Level
+    let notMeasured: [UnmeasuredTensors]
 
     private var names: [String] { statistics.experts }
 
@@ -108,6 +109,14 @@ struct VectorsRendering {
             "experts": .array(zip(names, statistics.model.experts).map(json)),
             "pairs": .array(statistics.model.pairs.map(json)),
             "tensors": .array(statistics.groups.map(json)),
+            "not_measured": .array(
+                notMeasured.map {
+                    [
+                        "reason": .string($0.reason), "tensors": .integer($0.names.count),
+                        "bytes": .integer($0.byteCount),
+                        "share": .number($0.share),
+                    ]
+                }),
         ]
     }
 
@@ -155,4 +164,12 @@ struct VectorsRendering {
     }
 
     private func number(_ value: Double?) -> JSONOutput { value.map(JSONOutput.number) ?? .null }
+}
+
+extension UnmeasuredTensors {
+    /// One line about them.
+    var warning: String {
+        let (count, verb) = names.count == 1 ? ("1 tensor", "was") : ("\(names.count.grouped) tensors", "were")
+        return "\(count) (\((share * 100).short(3)) % of the bytes) \(verb) not measured: \(reason)"
+    }
 }
