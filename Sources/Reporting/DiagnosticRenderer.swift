@@ -29,6 +29,7 @@ public enum DiagnosticRenderer {
         if let file = diagnostic.file { place.append("in \(file.escapingControlCharacters)") }
         if let tensor = diagnostic.tensor { place.append("tensor \"\(tensor.escapingControlCharacters)\"") }
         if let offset = diagnostic.byteOffset { place.append("at byte \(offset.grouped)") }
+        if let position = diagnostic.position { place.append("\(position)") }
 
         var text = "error: \(diagnostic.message.escapingControlCharacters)"
         text += place.isEmpty ? code : "\n  \(place.joined(separator: ", "))\(code)"
@@ -36,8 +37,8 @@ public enum DiagnosticRenderer {
         return table(diagnostic.details) + text + "\n"
     }
 
-    /// `{"error":{"code","message","file","tensor","offset","hint"}}`; what is not known is null. An error with details also has
-    /// `details`, an array of objects with the titles of the columns as keys.
+    /// `{"error":{"code","message","file","tensor","offset","hint"}}`; what is not known is null. An error in a text also has
+    /// `line` and `column`, and one with details `details`, an array of objects with the titles of the columns as keys.
     public static func json(_ diagnostic: any Diagnostic) -> JSONOutput {
         let error: JSONOutput = [
             "code": .string(diagnostic.code),
@@ -51,6 +52,10 @@ public enum DiagnosticRenderer {
             JSONOutput.array(
                 details.rows.map { row in .object(zip(details.columns, row).map { .init($0, .string($1)) }) })
         }
-        return ["error": error.adding("details", details)]
+        let position = diagnostic.position
+        return [
+            "error": error.adding("line", position.map { .integer($0.line) })
+                .adding("column", position.map { .integer($0.column) }).adding("details", details)
+        ]
     }
 }

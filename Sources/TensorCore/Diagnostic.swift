@@ -9,6 +9,8 @@ public protocol Diagnostic: Error, Sendable {
     var file: String? { get }
     var tensor: String? { get }
     var byteOffset: UInt64? { get }
+    /// Where in the file, if that is a text.
+    var position: TextPosition? { get }
     var hint: String? { get }
     /// All cases, where the message has the first few of many.
     var details: DiagnosticTable? { get }
@@ -20,6 +22,7 @@ extension Diagnostic {
     public var file: String? { nil }
     public var tensor: String? { nil }
     public var byteOffset: UInt64? { nil }
+    public var position: TextPosition? { nil }
     public var hint: String? { nil }
     public var details: DiagnosticTable? { nil }
 }

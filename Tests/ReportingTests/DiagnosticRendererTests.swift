@@ -8,6 +8,7 @@ private struct Fault: Diagnostic {
     var file: String?
     var tensor: String?
     var byteOffset: UInt64?
+    var position: TextPosition?
     var hint: String?
     var details: DiagnosticTable?
     var severity = DiagnosticSeverity.badInput
@@ -23,6 +24,19 @@ private struct Fault: Diagnostic {
                   hint: download it again
 
                 """)
+    }
+
+    @Test func saysWhereInATextAnErrorIs() {
+        let fault = Fault(message: "m", file: "r.yaml", position: TextPosition(line: 3, column: 7))
+        #expect(
+            DiagnosticRenderer.text(fault) == """
+                error: m
+                  in r.yaml, line 3, column 7   [format.truncated]
+
+                """)
+        #expect(
+            DiagnosticRenderer.json(fault).rendered(.compact).hasSuffix(
+                #""file":"r.yaml","tensor":null,"offset":null,"hint":null,"line":3,"column":7}}"#))
     }
 
     @Test func putsTheCodeOnTheFirstLineWhenThereIsNoPlace() {
