@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a fresh Debian machine with a Swift toolchain needs.
 
-PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev
+PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev libyaml-dev
 BUILD    := swift build -c release
 UNTANGLE := .build/release/untangle
 SOURCES  := Sources Tests Package.swift

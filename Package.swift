@@ -26,7 +26,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", .upToNextMinor(from: "1.8.2")),
         .package(url: "https://github.com/apple/swift-system", .upToNextMinor(from: "1.8.1")),
-        .package(url: "https://github.com/jpsim/Yams", .upToNextMinor(from: "6.2.2")),
     ],
     targets: [
         // System libraries, found through pkg-config; CLinux is what the C library has but does not show to Swift.
@@ -36,6 +35,7 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", [filePaths]),
@@ -51,7 +51,7 @@ let package = Package(
             "Pipeline",
             [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
-                "Yams", filePaths,
+                "CYAML", filePaths,
             ]),
 
         // The tool and its benchmarks.

@@ -48,7 +48,7 @@ struct RecipeOptions: ParsableArguments {
     func book(_ path: FilePath, output: FilePath? = nil, in session: Session) throws -> RecipeBook {
         let modelsFolder = try models.folder()
         let book = try RecipeBook.load(path, strict: strict)
-        book.warnings.forEach(session.warn)
+        book.locatedWarnings.forEach(session.warn)
         let result = output ?? book.final.output ?? path
         return try book.located(
             modelsFolder: modelsFolder,

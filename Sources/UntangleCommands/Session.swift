@@ -60,6 +60,14 @@ final class Session {
         progress.print("warning: \(message.escapingControlCharacters)\n")
     }
 
+    /// Tells of something in a recipe, and where.
+    func warn(_ warning: RecipeWarning) {
+        warnings.append(warning.message)
+        let place = "in \(warning.file)" + (warning.position.map { ", \($0)" } ?? "")
+        progress.print(
+            "warning: \(warning.message.escapingControlCharacters)\n  \(place.escapingControlCharacters)\n")
+    }
+
     /// What was warned of so far, for results in JSON that tell it, too.
     private(set) var warnings: [String] = []
 }

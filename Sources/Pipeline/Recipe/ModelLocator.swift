@@ -59,11 +59,11 @@ public struct ModelLocator: Sendable {
     public func path(ofArgument text: String) throws(RecipeError) -> FilePath {
         let path = FilePath(text)
         if fileExists(path) { return path }
-        switch try self.path(of: ModelReference(text, line: nil, file: ""), in: "") {
+        switch try self.path(of: ModelReference(text, at: nil, file: ""), in: "") {
         case .found(let found): return found
         case .missing(let model):
             throw RecipeError(
-                notFound: "\(text) \(model.problem)".escapingControlCharacters, file: path, line: nil,
+                notFound: "\(text) \(model.problem)".escapingControlCharacters, file: path, at: nil,
                 hint: "nothing is downloaded; paths count from the current folder")
         }
     }
@@ -92,7 +92,7 @@ public struct ModelLocator: Sendable {
         let plain = FilePath(reference.id).relative(toFolderOf: recipe)
         if find(plain) { return .found(plain) }
         if reference.text.contains("+") {
-            throw RecipeError.adapter(of: reference.text, file: recipe, line: reference.line)
+            throw RecipeError.adapter(of: reference.text, file: recipe, at: reference.position)
         }
         let id = FilePath(reference.id)
         let isHubName = !id.isAbsolute && (1...2).contains(id.components.count)
@@ -140,12 +140,12 @@ private struct MissingModel {
         guard let first = models.first else { return nil }
         var seen: Set<String> = [first.reference.text]
         let others = models.filter { seen.insert($0.reference.text).inserted }.map { model in
-            model.reference.text + (model.reference.line.map { " (line \($0))" } ?? "")
+            model.reference.text + (model.reference.position.map { " (line \($0.line))" } ?? "")
         }
         let rest = others.isEmpty ? "" : "; not there either: \(others.joined(separator: ", "))"
         return RecipeError(
             notFound: "the model \(first.reference.text) \(first.problem)\(rest)".escapingControlCharacters,
-            file: first.recipe, line: first.reference.line, hint: first.hint)
+            file: first.recipe, at: first.reference.position, hint: first.hint)
     }
 }
 

@@ -1,6 +1,5 @@
 import SystemPackage
 import TensorCore
-import Yams
 
 /// A model as a recipe names it: a path, or `organisation/name` on the Hugging Face hub, optionally with `@revision`.
 public struct ModelReference: Sendable, Hashable {
@@ -11,15 +10,15 @@ public struct ModelReference: Sendable, Hashable {
     public var revision: String?
     /// Where the model is; before `ModelLocator` has looked for it, the text as a path that counts from the recipe's folder.
     public var path: FilePath
-    public var line: Int?
+    public var position: TextPosition?
 
-    init(_ text: String, line: Int?, file: FilePath) {
+    init(_ text: String, at position: TextPosition?, file: FilePath) {
         self.text = text
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         id = parts[0]
         revision = parts.count == 2 && !parts[1].isEmpty ? parts[1] : nil
         path = FilePath(text).relative(toFolderOf: file)
-        self.line = line
+        self.position = position
     }
 
     /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
@@ -35,39 +34,38 @@ extension YAMLSection {
 }
 
 extension ModelReference {
-    fileprivate init(_ node: Node, key: String, in section: YAMLSection) throws(RecipeError) {
-        let line = node.mark?.line ?? section.line(of: key)
-        if let text = node.scalar?.string {
+    fileprivate init(_ node: YAMLNode, key: String, in section: YAMLSection) throws(RecipeError) {
+        if let text = node.scalar?.text {
             // The system would take a path only up to a NUL.
             guard !text.isEmpty, !text.unicodeScalars.contains("\0") else {
                 throw section.bad(key, "must be a path or the name of a model")
             }
-            self.init(text, line: line, file: section.file)
+            self.init(text, at: node.position, file: section.file)
             return
         }
         let form = try YAMLSection(node, title: key, file: section.file)
         if let inner = form.node("model"), !inner.isNull {
             if let adapter = form.node("lora"), !adapter.isNull {
-                throw RecipeError.adapter(of: key, file: section.file, line: form.line(of: "lora"))
+                throw RecipeError.adapter(of: key, file: section.file, at: form.position(of: "lora"))
             }
             try self.init(inner, key: "model", in: form)
             return
         }
         guard let path = try form.text("path"), !path.isEmpty, !path.unicodeScalars.contains("\0") else {
             throw RecipeError(
-                .missingKey, "\(key) names no model", file: section.file, line: line,
+                .missingKey, "\(key) names no model", file: section.file, at: node.position,
                 hint: "\(key): PATH, or \(key): { model: { path: PATH, revision: REVISION } }")
         }
-        self.init(path, line: line, file: section.file)
+        self.init(path, at: node.position, file: section.file)
         // Here the whole text is the path.
         (id, revision) = (path, try form.text("revision"))
     }
 }
 
 extension RecipeError {
-    static func adapter(of model: String, file: FilePath, line: Int?) -> RecipeError {
+    static func adapter(of model: String, file: FilePath, at position: TextPosition?) -> RecipeError {
         RecipeError(
             .unsupported, "\(model.escapingControlCharacters) is a model with an adapter, and recipes take no adapters",
-            file: file, line: line, hint: "write the adapter into its model first, and name the result")
+            file: file, at: position, hint: "write the adapter into its model first, and name the result")
     }
 }

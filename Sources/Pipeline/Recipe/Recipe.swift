@@ -12,8 +12,8 @@ public struct Recipe: Sendable {
     public var path: FilePath
     /// The file as it is written, with all documents.
     public var text: String
-    /// The line on which the document begins.
-    public var line: Int?
+    /// Where the document begins.
+    public var position: TextPosition?
     /// What other documents call the result; without meaning in a file of one document.
     public var name: String?
     public var mergeMethod: String
@@ -25,7 +25,7 @@ public struct Recipe: Sendable {
     /// Parameters of the whole merge.
     public var parameters: ParameterScope
     /// Where the recipe last speaks of a parameter, by its name.
-    public var parameterLines: [String: Int]
+    public var parameterPositions: [String: TextPosition]
     /// Whether layers get new numbers, because the recipe has slices.
     public var isStacked: Bool
     /// The type of the merged tensors; nil keeps that of the base or the first expert.
@@ -35,7 +35,7 @@ public struct Recipe: Sendable {
     /// Which tokenizer goes along with a folder; nil takes that of `donor` as it is.
     public var tokenizer: TokenizerChoice?
     /// Where the recipe speaks of the tokenizer.
-    public var tokenizerLine: Int?
+    public var tokenizerPosition: TextPosition?
     public var chatTemplate: ChatTemplate?
     public var resolve: Resolve?
     /// Where the merged checkpoint goes.
@@ -45,7 +45,8 @@ public struct Recipe: Sendable {
     /// Where the report goes; its extension chooses HTML or JSON.
     public var report: FilePath?
     /// Keys that were ignored and other remarks.
-    public var warnings: [String]
+    public var locatedWarnings: [RecipeWarning]
+    public var warnings: [String] { locatedWarnings.map(\.message) }
 
     /// One expert.
     public struct Model: Sendable {
@@ -65,7 +66,7 @@ public struct Recipe: Sendable {
         public var parameters: ParameterScope
         /// Of the module that the slice belongs to, which go after those of the slice.
         public var moduleParameters: ParameterScope
-        public var line: Int?
+        public var position: TextPosition?
     }
 
     /// What a slice takes from one model.
@@ -74,7 +75,7 @@ public struct Recipe: Sendable {
         /// Nil takes all layers.
         public var layers: Range<Int>?
         public var parameters: ParameterScope
-        public var line: Int?
+        public var position: TextPosition?
     }
 
     /// Whose tokenizer goes along with the result.

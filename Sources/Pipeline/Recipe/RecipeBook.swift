@@ -1,6 +1,5 @@
 import SystemPackage
 import TensorCore
-import Yams
 
 /// A recipe file of one or several documents, of which some build upon the results of others, as in mergekit-multi.
 ///
@@ -12,10 +11,11 @@ public struct RecipeBook: Sendable {
     public var final: Recipe
 
     /// What was ignored in any document.
-    public var warnings: [String] { intermediates.flatMap(\.warnings) + final.warnings }
+    public var locatedWarnings: [RecipeWarning] { intermediates.flatMap(\.locatedWarnings) + final.locatedWarnings }
+    public var warnings: [String] { locatedWarnings.map(\.message) }
 
     /// - Parameter strict: warnings are errors.
-    /// - Throws: `RecipeError` with the line at fault, `IOError` when the file cannot be read.
+    /// - Throws: `RecipeError` with the place at fault, `IOError` when the file cannot be read.
     public static func load(_ path: FilePath, strict: Bool = false) throws -> RecipeBook {
         try parse(RecipeFile.text(of: path), path: path, strict: strict)
     }
@@ -26,7 +26,7 @@ public struct RecipeBook: Sendable {
         var documents: [Document] = []
         for node in nodes {
             let recipe = try RecipeFile.recipe(from: node, text: text, path: path, strict: strict)
-            documents.append(Document(recipe: recipe, line: node.mark?.line))
+            documents.append(Document(recipe: recipe, position: node.position))
         }
         return try RecipeBook(documents, path: path)
     }
@@ -34,7 +34,7 @@ public struct RecipeBook: Sendable {
     /// One document and where it begins.
     private struct Document {
         let recipe: Recipe
-        let line: Int?
+        let position: TextPosition
         var name: String? { recipe.name }
 
         func uses(_ name: String?) -> Bool { name.map { recipe.references.map(\.id).contains($0) } ?? false }
@@ -52,7 +52,7 @@ public struct RecipeBook: Sendable {
             guard let name = document.name, names.insert(name).inserted else {
                 throw RecipeError(
                     .duplicateName, "two documents are called \"\(document.name ?? "")\"", file: path,
-                    line: document.line)
+                    at: document.position)
             }
         }
         var remaining = documents.indices.filter { $0 != last }
@@ -65,7 +65,7 @@ public struct RecipeBook: Sendable {
                 let names = remaining.compactMap { documents[$0].name }
                 throw RecipeError(
                     .cycle, "the documents \(names.joined(separator: ", ")) need each other's results", file: path,
-                    line: documents[remaining[0]].line)
+                    at: documents[remaining[0]].position)
             }
             ordered.append(documents[remaining.remove(at: ready)].recipe)
         }
@@ -77,19 +77,20 @@ public struct RecipeBook: Sendable {
         if unnamed.count > 1 {
             throw RecipeError(
                 .missingKey, "\(unnamed.count) documents have no name, and only the final one does without", file: path,
-                line: documents[unnamed[1]].line, hint: "name: NAME, by which others refer to the result")
+                at: documents[unnamed[1]].position, hint: "name: NAME, by which others refer to the result")
         }
         if let place = unnamed.first { return place }
         let unused = documents.indices.filter { place in
             !documents.contains { $0.uses(documents[place].name) }
         }
         if unused.isEmpty {
-            throw RecipeError(.cycle, "every document needs the result of another", file: path, line: documents[0].line)
+            throw RecipeError(
+                .cycle, "every document needs the result of another", file: path, at: documents[0].position)
         }
         guard unused.count == 1 else {
             throw RecipeError(
                 .missingKey, "\(unused.count) documents could be the final one", file: path,
-                line: documents[unused[1]].line, hint: "leave out the name of the final document")
+                at: documents[unused[1]].position, hint: "leave out the name of the final document")
         }
         return unused[0]
     }
@@ -103,7 +104,7 @@ public struct RecipeBook: Sendable {
         if let key = own.first(where: \.1)?.0 {
             throw RecipeError(
                 .unsupported, "\(key) belongs to the final document, not to \"\(recipe.name ?? "")\"", file: path,
-                line: document.line)
+                at: document.position)
         }
         let name = recipe.name ?? ""
         let component = FilePath.Component(name)
@@ -111,7 +112,7 @@ public struct RecipeBook: Sendable {
         else {
             throw RecipeError(
                 .badValue, "the name \"\(name.escapingControlCharacters)\" cannot be that of a folder", file: path,
-                line: document.line, hint: "choose a short name without slashes that does not begin with a dot")
+                at: document.position, hint: "choose a short name without slashes that does not begin with a dot")
         }
     }
 

@@ -1,7 +1,6 @@
 import Merging
 import SystemPackage
 import TensorCore
-import Yams
 
 /// Reads a method's parameters from the sections of a recipe.
 ///
@@ -10,9 +9,9 @@ import Yams
 struct RecipeParameters {
     let method: MethodInfo
     let file: FilePath
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [RecipeWarning] = []
     /// Where a parameter was last spoken of, by its name.
-    private(set) var lines: [String: Int] = [:]
+    private(set) var positions: [String: TextPosition] = [:]
 
     init(method: MethodInfo, file: FilePath) {
         self.method = method
@@ -24,53 +23,53 @@ struct RecipeParameters {
         guard let section else { return [:] }
         let names = method.parameters.map(\.name)
         var scope: ParameterScope = [:]
-        for (key, line) in section.keys {
+        for (key, position) in section.keys {
             guard let spec = method.parameters.first(where: { $0.name == key }) else {
                 let hint = nearestName(to: key, among: names).map { " (did you mean \($0)?)" } ?? ""
-                warn(line, "method \(method.name) has no parameter \"\(key)\", ignored\(hint)")
+                warn("method \(method.name) has no parameter \"\(key)\", ignored\(hint)", at: position)
                 continue
             }
             guard spec.isPerExpert || !ofOneModel else {
                 warn(
-                    line,
                     "\(key) holds for all models and has no effect under one of them, ignored (write it under the "
-                        + "parameters of the slice or of the whole recipe)")
+                        + "parameters of the slice or of the whole recipe)", at: position)
                 continue
             }
             guard let node = section.node(key) else { continue }
             scope[key] = try setting(of: spec, from: node)
-            if scope[key] != nil { lines[key] = line }
+            if scope[key] != nil { positions[key] = position }
         }
         return scope
     }
 
-    private mutating func warn(_ line: Int?, _ text: String) {
-        warnings.append((line.map { "line \($0): " } ?? "") + text)
+    private mutating func warn(_ problem: String, at position: TextPosition) {
+        warnings.append(RecipeWarning(problem, file: file, at: position))
     }
 
     /// What is said about a parameter; nil for nothing.
-    private mutating func setting(of spec: ParameterSpec, from node: Node) throws(RecipeError) -> ParameterSetting? {
-        switch node {
+    private mutating func setting(of spec: ParameterSpec, from node: YAMLNode) throws(RecipeError) -> ParameterSetting?
+    {
+        switch node.content {
         case .mapping: return .cases(try cases(of: spec, from: [node]))
-        case .sequence(let list) where spec.kind != .patterns && list.contains(where: { $0.mapping != nil }):
-            return .cases(try cases(of: spec, from: Array(list)))
+        case .sequence(let list) where spec.kind != .patterns && list.contains(where: \.isMapping):
+            return .cases(try cases(of: spec, from: list))
         default: return try plainSetting(of: spec, from: node)
         }
     }
 
     private mutating func cases(
-        of spec: ParameterSpec, from nodes: [Node]
+        of spec: ParameterSpec, from nodes: [YAMLNode]
     ) throws(RecipeError) -> [ParameterSetting.Case] {
         var cases: [ParameterSetting.Case] = []
         for node in nodes {
-            guard node.mapping != nil else {
+            guard node.isMapping else {
                 throw bad(spec, node, "mixes values with cases; give the last value as { value: ... }")
             }
             let section = try YAMLSection(node, title: "a case of \(spec.name)", file: file)
             for unknown in section.unknownKeys(known: ["filter", "value"]) { warnings.append(unknown.warning) }
             guard let value = section.node("value"), !value.isNull else {
                 throw RecipeError(
-                    .missingKey, "a case of \(spec.name) has no value", file: file, line: section.line,
+                    .missingKey, "a case of \(spec.name) has no value", file: file, at: section.position,
                     hint: "- { filter: PART OF A NAME, value: ... }")
             }
             guard let setting = try plainSetting(of: spec, from: value) else { continue }
@@ -80,11 +79,12 @@ struct RecipeParameters {
     }
 
     /// A value or a gradient.
-    private mutating func plainSetting(of spec: ParameterSpec, from node: Node) throws(RecipeError) -> ParameterSetting?
-    {
+    private mutating func plainSetting(
+        of spec: ParameterSpec, from node: YAMLNode
+    ) throws(RecipeError) -> ParameterSetting? {
         if node.isNull { return nil }
         if let scalar = node.scalar { return .value(try accept(value(of: scalar, for: spec), for: spec, at: node)) }
-        guard case .sequence(let list) = node else {
+        guard case .sequence(let list) = node.content else {
             throw bad(spec, node, "takes \(spec.expectation), or a list of values from the first layer to the last")
         }
         guard spec.kind != .path else {
@@ -98,23 +98,21 @@ struct RecipeParameters {
         }
         // As in mergekit, where an empty list says nothing.
         guard !values.isEmpty else {
-            warn(node.mark?.line, "\(spec.name) is an empty list, which says nothing")
+            warn("\(spec.name) is an empty list, which says nothing", at: node.position)
             return nil
         }
         return spec.kind == .patterns ? .value(try accept(.list(values), for: spec, at: node)) : .gradient(values)
     }
 
-    private func value(of scalar: Node.Scalar, for spec: ParameterSpec) -> ParameterValue {
-        let text = scalar.string
+    private func value(of scalar: YAMLScalar, for spec: ParameterSpec) -> ParameterValue {
+        let text = scalar.text
         switch spec.kind {
-        // YAML takes `1e-3` for a text, and so do older versions of mergekit.
-        case .number, .wholeNumber: return Double(text).map { .number($0) } ?? .text(text)
+        case .number, .wholeNumber: return scalar.number.map { .number($0) } ?? .text(text)
         case .flag:
-            // Python's YAML, in which mergekit's recipes are written, knows more words for true and false than we write.
-            switch text.lowercased() {
-            case "true", "yes", "on", "1": return .flag(true)
-            case "false", "no", "off", "0": return .flag(false)
-            default: return .text(text)
+            switch text {
+            case "1": return .flag(true)
+            case "0": return .flag(false)
+            default: return scalar.flag.map { .flag($0) } ?? .text(text)
             }
         case .path:
             return .text(text.isEmpty ? text : FilePath(text).relative(toFolderOf: file).string)
@@ -123,14 +121,14 @@ struct RecipeParameters {
     }
 
     private func accept(
-        _ value: ParameterValue, for spec: ParameterSpec, at node: Node
+        _ value: ParameterValue, for spec: ParameterSpec, at node: YAMLNode
     ) throws(RecipeError) -> ParameterValue {
         do throws(MergeError) { return try spec.accept(value) } catch {
-            throw RecipeError(error, file: file, line: node.mark?.line)
+            throw RecipeError(error, file: file, at: node.position)
         }
     }
 
-    private func bad(_ spec: ParameterSpec, _ node: Node, _ problem: String) -> RecipeError {
-        RecipeError(.badValue, "\(spec.name) \(problem)", file: file, line: node.mark?.line)
+    private func bad(_ spec: ParameterSpec, _ node: YAMLNode, _ problem: String) -> RecipeError {
+        RecipeError(.badValue, "\(spec.name) \(problem)", file: file, at: node.position)
     }
 }

@@ -10,15 +10,15 @@ extension RecipeReader {
     mutating func noteUnknownKeys(of section: YAMLSection, known: [String], method: MethodInfo? = nil) {
         for unknown in section.unknownKeys(known: known) {
             let key = unknown.key
-            let place = unknown.error.line.map { "line \($0): " } ?? ""
             if key == "layer_range" {
-                warnings.append(
-                    place + "layer_range has no effect in \(section.title), ignored (write slices: instead of models:)")
+                warn(
+                    "layer_range has no effect in \(section.title), ignored (write slices: instead of models:)",
+                    at: unknown.position)
             } else if let method, MergeMethods.all.contains(where: { $0.info.hasParameter(key) }) {
                 let advice =
                     method.hasParameter(key)
                     ? "write it under parameters:" : "and method \(method.name) has no such parameter"
-                warnings.append(place + "\(key) has no effect in \(section.title) itself, ignored (\(advice))")
+                warn("\(key) has no effect in \(section.title) itself, ignored (\(advice))", at: unknown.position)
             } else {
                 warnings.append(unknown.warning)
             }
@@ -27,13 +27,13 @@ extension RecipeReader {
 
     /// An error about a key that a section lacks, which names the key that was probably meant to be it.
     func missing(
-        _ key: String, _ problem: String, of section: YAMLSection, line: Int?, hint: String
+        _ key: String, _ problem: String, of section: YAMLSection, at position: TextPosition?, hint: String
     ) -> RecipeError {
         let meant = section.unknownKeys(known: Self.mergekitKeys + Self.ownKeys).first {
             nearestName(to: $0.key, among: [key]) != nil
         }
         return RecipeError(
-            .missingKey, problem, file: path, line: meant?.error.line ?? line,
+            .missingKey, problem, file: path, at: meant?.position ?? position,
             hint: meant.map { "there is no key \"\($0.key.escapingControlCharacters)\": did you mean \(key)?" } ?? hint)
     }
 
@@ -53,7 +53,7 @@ extension RecipeReader {
             guard names.contains(where: { name in scopes.contains { $0[name] != nil } }) else { continue }
             let likeBase = slice.experts.first { $0.reference.path == base.path } ?? slice.experts.first
             layout.slices[place].base = Recipe.Source(
-                reference: base, layers: likeBase?.layers, parameters: [:], line: base.line)
+                reference: base, layers: likeBase?.layers, parameters: [:], position: base.position)
             isScaled = true
         }
         return isScaled
@@ -69,18 +69,16 @@ extension RecipeReader {
         guard !layout.isStacked, !layout.models.contains(where: { $0.path == base.path }), !isMeasured,
             !layout.models.contains(where: { $0.data != nil || $0.head != nil })
         else { return }
-        let place = base.line.map { "line \($0): " } ?? ""
         // In mergekit `linear` needs a weight for it, and `passthrough` cannot take a second model.
         let isMerged = method.name == "linear" ? common["weight"] != nil : method.name == "karcher"
         guard isMerged else {
-            warnings.append(place + "base_model has no effect under \(method.name)")
+            warn("base_model has no effect under \(method.name)", at: base.position)
             return
         }
-        warnings.append(
-            place
-                + "method \(method.name) knows no base: base_model is merged like the models, as in mergekit (leave it "
-                + "out, or list it under models)")
-        layout.slices[0].experts.append(Recipe.Source(reference: base, parameters: [:], line: base.line))
+        warn(
+            "method \(method.name) knows no base: base_model is merged like the models, as in mergekit (leave it out, or "
+                + "list it under models)", at: base.position)
+        layout.slices[0].experts.append(Recipe.Source(reference: base, parameters: [:], position: base.position))
         layout.models.append(Recipe.Model(reference: base, name: base.defaultName))
     }
 
@@ -94,8 +92,8 @@ extension RecipeReader {
             guard !namesAreFiles, !same.contains(where: layout.named.contains) else {
                 let model = layout.models[same[1]]
                 throw RecipeError(
-                    .duplicateName, "two models are called \"\(model.name)\"", file: path, line: model.reference.line,
-                    hint: "give each a name: of its own")
+                    .duplicateName, "two models are called \"\(model.name)\"", file: path,
+                    at: model.reference.position, hint: "give each a name: of its own")
             }
             for place in same { layout.models[place].name = layout.models[place].reference.text }
         }
@@ -112,14 +110,13 @@ extension RecipeReader {
                 guard let first = missing.first else { continue }
                 // With no weight at all, every model has the same, which needs no words.
                 if spec.isPerExpert, chains.allSatisfy(\.isEmpty) { continue }
-                let line = spec.isPerExpert ? slice.experts[first].line : slice.line
+                let position = spec.isPerExpert ? slice.experts[first].position : slice.position
                 let owner = spec.isPerExpert ? " for \(slice.experts[first].reference.text)" : ""
                 let lack =
                     chains[first].isEmpty ? "no \(spec.name) is given" : "\(spec.name) has no value without a filter"
-                warnings.append(
-                    (line.map { "line \($0): " } ?? "")
-                        + "\(lack)\(owner), and \(spec.defaultValue) is taken where none applies; mergekit refuses this"
-                )
+                warn(
+                    "\(lack)\(owner), and \(spec.defaultValue) is taken where none applies; mergekit refuses this",
+                    at: position)
                 break
             }
         }
@@ -137,25 +134,25 @@ extension RecipeReader {
                 let task = isPath ? "goes from base_model to the other model" : "needs base_model"
                 throw RecipeError(
                     .missingKey, "base_model is missing: method \(method.name) \(task)", file: path,
-                    line: root.line(of: "merge_method"), hint: "base_model: \(advice)")
+                    at: root.position(of: "merge_method"), hint: "base_model: \(advice)")
             }
             do throws(MergeError) { try method.check(expertCount: slice.experts.count) } catch {
-                throw RecipeError(error, file: path, line: slice.line ?? layout.line)
+                throw RecipeError(error, file: path, at: slice.position ?? layout.position)
             }
         }
         if layout.slices.count > 1,
-            let line = MergeMethods.commonParameters.map(\.name).compactMap({ parameters.lines[$0] }).max()
+            let position = MergeMethods.commonParameters.map(\.name).compactMap({ parameters.positions[$0] }).max()
         {
-            throw RecipeError.scalingOfSlices(file: path, line: line)
+            throw RecipeError.scalingOfSlices(file: path, at: position)
         }
     }
 }
 
 extension RecipeError {
-    static func scalingOfSlices(file: FilePath, line: Int?) -> RecipeError {
+    static func scalingOfSlices(file: FilePath, at position: TextPosition?) -> RecipeError {
         RecipeError(
             .unsupported, "lines_alpha and lines_beta go by the depth in a whole model, and the recipe has slices",
-            file: file, line: line, hint: "give lambda a gradient in every slice")
+            file: file, at: position, hint: "give lambda a gradient in every slice")
     }
 }
 

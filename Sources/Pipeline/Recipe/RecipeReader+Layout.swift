@@ -1,6 +1,5 @@
 import Merging
 import TensorCore
-import Yams
 
 /// What is merged with what, as it was read.
 struct RecipeLayout {
@@ -10,7 +9,7 @@ struct RecipeLayout {
     var slices: [Recipe.Slice] = []
     var isStacked = false
     /// Where the models or slices stand.
-    var line: Int?
+    var position: TextPosition?
 }
 
 extension RecipeReader {
@@ -19,10 +18,10 @@ extension RecipeReader {
     ) throws(RecipeError) -> RecipeLayout {
         let forms = ["models", "slices", "modules"].filter(root.has)
         if forms.count > 1 {
-            let line = forms.compactMap(root.line(of:)).max()
             throw RecipeError(
                 .badValue, "\(forms.joined(separator: " and ")) are given, and a recipe has one of them", file: path,
-                line: line, hint: "slices say which layers are merged; models take all layers")
+                at: forms.compactMap(root.position(of:)).max(),
+                hint: "slices say which layers are merged; models take all layers")
         }
         guard forms.first == "modules" else {
             return try layout(in: root, moduleParameters: [:], method: method, base: base, &parameters)
@@ -33,19 +32,19 @@ extension RecipeReader {
         guard modules.keys.count == 1 else {
             throw RecipeError(
                 .unsupported, "modules with a recipe each are not supported: there are \(modules.keys.count)",
-                file: path, line: root.line(of: "modules"),
+                file: path, at: root.position(of: "modules"),
                 hint: "list whole checkpoints under models, and give parameters that differ by filter")
         }
         guard let module = try modules.section(key.key) else {
             throw RecipeError(
-                .missingKey, "the module \(key.key.escapingControlCharacters) is empty", file: path, line: key.line,
+                .missingKey, "the module \(key.key.escapingControlCharacters) is empty", file: path, at: key.position,
                 hint: "list what to merge under its models or slices")
         }
         noteUnknownKeys(of: module, known: ["models", "slices", "parameters"], method: method)
         if module.has("slices"), module.has("models") {
             throw RecipeError(
                 .badValue, "models and slices are given, and a module has one of them", file: path,
-                line: module.line(of: "slices"))
+                at: module.position(of: "slices"))
         }
         let own = try parameters.scope(in: module.section("parameters"))
         return try layout(in: module, moduleParameters: own, method: method, base: base, &parameters)
@@ -58,10 +57,10 @@ extension RecipeReader {
         let key = section.has("slices") ? "slices" : "models"
         guard let nodes = try section.list(key), !nodes.isEmpty else {
             throw missing(
-                key, "\(key) is missing or empty", of: section, line: section.line(of: key),
+                key, "\(key) is missing or empty", of: section, at: section.position(of: key),
                 hint: "list what to merge under models, or layers of models under slices")
         }
-        var layout = RecipeLayout(isStacked: key == "slices", line: section.line(of: key))
+        var layout = RecipeLayout(isStacked: key == "slices", position: section.position(of: key))
         if layout.isStacked {
             for node in nodes {
                 try addSlice(from: node, method: method, base: base, to: &layout, &parameters)
@@ -76,11 +75,13 @@ extension RecipeReader {
     // MARK: - Whole models
 
     private mutating func addModels(
-        from nodes: [Node], method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
+        from nodes: [YAMLNode], method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
         _ parameters: inout RecipeParameters
     ) throws(RecipeError) {
-        var slice = Recipe.Slice(experts: [], parameters: [:], moduleParameters: [:], line: layout.line)
-        if method.usesBase, let base { slice.base = Recipe.Source(reference: base, parameters: [:], line: base.line) }
+        var slice = Recipe.Slice(experts: [], parameters: [:], moduleParameters: [:], position: layout.position)
+        if method.usesBase, let base {
+            slice.base = Recipe.Source(reference: base, parameters: [:], position: base.position)
+        }
         for node in nodes {
             let section = try YAMLSection(node, title: "an entry of models", file: path, hint: "- model: PATH")
             noteUnknownKeys(
@@ -89,15 +90,15 @@ extension RecipeReader {
             // mergekit's recipes often list the base among the models; there it is the base and no expert.
             if let base = slice.base, base.reference.path == source.reference.path {
                 if let key = source.parameters.keys.min() {
-                    let line = section.line(of: "parameters").map { "line \($0): " } ?? ""
-                    warnings.append(line + "\(key) has no effect under the base model, ignored")
+                    warn(
+                        "\(key) has no effect under the base model, ignored", at: section.position(of: "parameters"))
                 }
                 continue
             }
             if let other = slice.experts.first(where: { $0.reference.path == source.reference.path }) {
                 throw RecipeError(
                     .duplicateName, "the model \(source.reference.text) is listed twice", file: path,
-                    line: source.line, hint: other.line.map { "the first time on line \($0)" })
+                    at: source.position, hint: other.position.map { "the first time on \($0)" })
             }
             slice.experts.append(source)
             let name = try section.text("name")
@@ -115,34 +116,35 @@ extension RecipeReader {
     ) throws(RecipeError) -> Recipe.Source {
         guard let reference = try section.model("model") else {
             throw RecipeError(
-                .missingKey, "an entry of \(list) has no \"model\"", file: path, line: section.line,
+                .missingKey, "an entry of \(list) has no \"model\"", file: path, at: section.position,
                 hint: "- model: PATH")
         }
         return Recipe.Source(
             reference: reference,
-            parameters: try parameters.scope(in: section.section("parameters"), ofOneModel: true), line: section.line)
+            parameters: try parameters.scope(in: section.section("parameters"), ofOneModel: true),
+            position: section.position)
     }
 
     // MARK: - Slices
 
     private mutating func addSlice(
-        from node: Node, method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
+        from node: YAMLNode, method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
         _ parameters: inout RecipeParameters
     ) throws(RecipeError) {
         let section = try YAMLSection(node, title: "an entry of slices", file: path)
         noteUnknownKeys(
             of: section, known: ["sources", "base_model", "parameters", "residual_weight"], method: method)
-        if section.has("residual_weight"), let line = section.line(of: "residual_weight") {
-            warnings.append("line \(line): residual_weight has no effect, in mergekit neither")
+        if section.has("residual_weight") {
+            warn("residual_weight has no effect, in mergekit neither", at: section.position(of: "residual_weight"))
         }
         guard let nodes = try section.list("sources"), !nodes.isEmpty else {
             throw RecipeError(
-                .missingKey, "a slice has no sources", file: path, line: section.line,
+                .missingKey, "a slice has no sources", file: path, at: section.position,
                 hint: "sources: [{ model: PATH, layer_range: [0, 8] }]")
         }
         var slice = Recipe.Slice(
             experts: [], parameters: try parameters.scope(in: section.section("parameters")), moduleParameters: [:],
-            line: section.line)
+            position: section.position)
         let sliceBase = try section.model("base_model") ?? base
         for node in nodes {
             let section = try YAMLSection(
@@ -164,7 +166,7 @@ extension RecipeReader {
         if method.usesBase, slice.base == nil, let sliceBase {
             throw RecipeError(
                 .missingKey, "base_model \(sliceBase.text) is not among the sources of the slice", file: path,
-                line: slice.line,
+                at: slice.position,
                 hint: "add it with the layers that the others are compared with: "
                     + "- { model: \(sliceBase.text), layer_range: [...] }")
         }
@@ -174,10 +176,10 @@ extension RecipeReader {
     private func layerRange(of section: YAMLSection) throws(RecipeError) -> Range<Int> {
         guard let nodes = try section.list("layer_range") else {
             throw RecipeError(
-                .missingKey, "a source has no layer_range", file: path, line: section.line,
+                .missingKey, "a source has no layer_range", file: path, at: section.position,
                 hint: "layer_range: [FIRST, ONE BEHIND THE LAST]")
         }
-        let bounds = nodes.compactMap { $0.scalar.flatMap { Int($0.string) } }
+        let bounds = nodes.compactMap { $0.scalar.flatMap { Int($0.text) } }
         guard nodes.count == 2, bounds.count == 2, bounds[0] >= 0, bounds[0] < bounds[1], bounds[1] <= 1_000_000 else {
             throw section.bad(
                 "layer_range", "must be two whole numbers, the first layer and the one behind the last: [0, 8]")
@@ -192,6 +194,6 @@ extension RecipeReader {
             .badValue,
             "layer_range of \(source.reference.text) has \(layers.count) layers, that of \(first.reference.text) "
                 + "\(firstLayers.count): the sources of a slice must have equally many",
-            file: path, line: source.line)
+            file: path, at: source.position)
     }
 }

@@ -13,13 +13,13 @@ extension RecipeReader {
         guard root.node("resolve") != nil else { return nil }
         guard let section = try root.section("resolve") else {
             throw RecipeError(
-                .missingKey, "resolve is empty", file: path, line: root.line(of: "resolve"),
+                .missingKey, "resolve is empty", file: path, at: root.position(of: "resolve"),
                 hint: "auxiliary: FILE.npz, or auxiliary: noise")
         }
         if let unknown = section.unknownKeys(known: Self.resolveKeys).first { throw unknown.error }
         guard let auxiliary = try section.path("auxiliary") else {
             throw RecipeError(
-                .missingKey, "resolve has no auxiliary inputs", file: path, line: section.line,
+                .missingKey, "resolve has no auxiliary inputs", file: path, at: section.position,
                 hint: "auxiliary: FILE.npz, or auxiliary: noise")
         }
         var options = ResolverOptions()
@@ -37,7 +37,7 @@ extension RecipeReader {
         let seed = UInt64(try section.integer("seed", in: 0...Int.max) ?? 0)
         if try section.flag("shuffle") ?? false { options.order = .shuffled(seed: seed) }
         do throws(InterferenceError) { try options.validate() } catch {
-            throw RecipeError(.badValue, error.message, file: path, line: section.line, hint: error.hint)
+            throw RecipeError(.badValue, error.message, file: path, at: section.position, hint: error.hint)
         }
         let count = try section.integer("auxiliary_count", in: 1...1_000_000_000) ?? AuxiliarySource.defaultNoiseCount
         let isNoise = try section.text("auxiliary") == "noise"

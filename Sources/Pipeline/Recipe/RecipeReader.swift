@@ -1,17 +1,20 @@
 import Merging
 import SystemPackage
 import TensorCore
-import Yams
 
 /// Reads one document of a recipe.
 struct RecipeReader {
     let path: FilePath
     let text: String
-    var warnings: [String] = []
+    var warnings: [RecipeWarning] = []
 
     init(path: FilePath, text: String) {
         self.path = path
         self.text = text
+    }
+
+    mutating func warn(_ problem: String, at position: TextPosition?) {
+        warnings.append(RecipeWarning(problem, file: path, at: position))
     }
 
     static let mergekitKeys = [
@@ -20,7 +23,7 @@ struct RecipeReader {
     ]
     static let ownKeys = ["resolve", "output", "report", "keep_base"]
 
-    mutating func recipe(from document: Node) throws(RecipeError) -> Recipe {
+    mutating func recipe(from document: YAMLNode) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
         let method = try method(of: root)
         noteUnknownKeys(of: root, known: Self.mergekitKeys + Self.ownKeys, method: method)
@@ -43,18 +46,20 @@ struct RecipeReader {
         if layout.isStacked, resolve != nil {
             throw RecipeError(
                 .unsupported, "resolve takes whole models, and the recipe has slices", file: path,
-                line: root.line(of: "resolve"), hint: "resolve with a recipe of its own, and stack the adapted experts")
+                at: root.position(of: "resolve"),
+                hint: "resolve with a recipe of its own, and stack the adapted experts")
         }
         return Recipe(
-            path: path, text: text, line: root.line, name: try root.text("name"), mergeMethod: method.name,
+            path: path, text: text, position: root.position, name: try root.text("name"), mergeMethod: method.name,
             baseModel: base,
-            models: layout.models, slices: layout.slices, parameters: common, parameterLines: parameters.lines,
+            models: layout.models, slices: layout.slices, parameters: common, parameterPositions: parameters.positions,
             isStacked: layout.isStacked,
             outputDType: try outputDType(of: root), keepBase: try root.texts("keep_base"),
             tokenizer: try tokenizer(of: root),
-            tokenizerLine: root.line(of: "tokenizer") ?? root.line(of: "tokenizer_source"),
+            tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output,
-            outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report, warnings: warnings)
+            outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report,
+            locatedWarnings: warnings)
     }
 
     // MARK: - The method
@@ -75,15 +80,16 @@ struct RecipeReader {
             if root.has("gate_mode") || root.has("experts") {
                 throw RecipeError(
                     .unsupported, "a mixture of experts is no merge: mergekit-moe makes it", file: path,
-                    line: root.line(of: "gate_mode") ?? root.line(of: "experts"))
+                    at: root.position(of: "gate_mode") ?? root.position(of: "experts"))
             }
             throw missing(
-                "merge_method", "merge_method is missing", of: root, line: root.line(of: "merge_method") ?? root.line,
+                "merge_method", "merge_method is missing", of: root,
+                at: root.position(of: "merge_method") ?? root.position,
                 hint: "untangle merge --list-methods")
         }
         do throws(MergeError) { return try MergeMethods.named(name).info } catch {
             throw RecipeError(
-                error, file: path, line: root.line(of: "merge_method"),
+                error, file: path, at: root.position(of: "merge_method"),
                 hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" }
                     ?? (Self.notOffered.contains(name) ? "mergekit has it; here it is not offered" : nil))
         }
@@ -108,7 +114,8 @@ struct RecipeReader {
             guard let known = Self.dtypes.first(where: { $0.name == name }) else {
                 let names = Self.dtypes.map(\.name).joined(separator: ", ")
                 throw RecipeError(
-                    .badValue, "\(key) must be one of \(names), not \"\(text)\"", file: path, line: root.line(of: key),
+                    .badValue, "\(key) must be one of \(names), not \"\(text)\"", file: path,
+                    at: root.position(of: key),
                     hint: (Self.otherDTypes[name.lowercased()]
                         ?? nearestName(to: name, among: Self.dtypes.map(\.name))).map { "did you mean \($0)?" })
             }
@@ -122,8 +129,8 @@ struct RecipeReader {
         if let text = root.node("tokenizer")?.scalar, root.node("tokenizer")?.isNull == false {
             throw RecipeError(
                 .badValue, "tokenizer must be a mapping of keys to values", file: path,
-                line: root.line(of: "tokenizer"),
-                hint: "tokenizer_source: \(text.string.escapingControlCharacters)")
+                at: root.position(of: "tokenizer"),
+                hint: "tokenizer_source: \(text.text.escapingControlCharacters)")
         }
         guard let section = try root.section("tokenizer") else { return short }
         guard short == nil else {
@@ -134,7 +141,8 @@ struct RecipeReader {
             guard let node = section.node(key), !node.isNull else { continue }
             throw RecipeError(
                 .unsupported, "tokenizer: \(key) would change the vocabulary, and embeddings keep their rows here",
-                file: path, line: section.line(of: key), hint: "leave it out, and change the vocabulary of the result")
+                file: path, at: section.position(of: key), hint: "leave it out, and change the vocabulary of the result"
+            )
         }
         return try tokenizerSource("source", of: section) ?? .union
     }
@@ -153,7 +161,7 @@ struct RecipeReader {
         guard let text = try root.text("chat_template") else { return nil }
         do { return try ChatTemplate(text) } catch {
             throw RecipeError(
-                .badValue, error.message, file: path, line: root.line(of: "chat_template"), hint: error.hint)
+                .badValue, error.message, file: path, at: root.position(of: "chat_template"), hint: error.hint)
         }
     }
 }

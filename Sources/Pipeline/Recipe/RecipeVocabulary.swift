@@ -30,7 +30,7 @@ extension Recipe {
     private func unsupported(_ problem: String) -> RecipeError {
         RecipeError(
             .unsupported, "the vocabularies of the models cannot be joined: \(problem.escapingControlCharacters)",
-            file: path, line: tokenizerLine,
+            file: path, at: tokenizerPosition,
             hint: "without a tokenizer key rows are merged as they stand; other vocabularies need mergekit")
     }
 }

@@ -1,28 +1,25 @@
 import SystemPackage
 import TensorCore
-import Yams
 
-/// A mapping of a recipe, read key by key, so that keys nobody asked for can be reported with their line.
-struct YAMLSection {
+/// A mapping of a recipe, read key by key, so that keys nobody asked for can be reported with their place.
+package struct YAMLSection {
     let file: FilePath
     /// What the section is called in messages, such as `resolve`.
     let title: String
-    let line: Int?
-    private typealias Entry = (key: String, value: Node, line: Int?)
-    private let entries: [Entry]
+    let position: TextPosition
+    private let entries: [YAMLEntry]
 
     /// - Parameter hint: what to write where the section is no mapping.
-    init(_ node: Node, title: String, file: FilePath, hint: String? = nil) throws(RecipeError) {
-        guard case .mapping(let mapping) = node else {
+    package init(_ node: YAMLNode, title: String, file: FilePath, hint: String? = nil) throws(RecipeError) {
+        guard case .mapping(let own) = node.content else {
             throw RecipeError(
-                .badValue, "\(title) must be a mapping of keys to values", file: file, line: node.mark?.line, hint: hint
-            )
+                .badValue, "\(title) must be a mapping of keys to values", file: file, at: node.position, hint: hint)
         }
-        var budget = Self.includedMappingLimit
-        entries = try Self.entries(of: mapping, title: title, file: file, line: node.mark?.line, budget: &budget)
         self.title = title
         self.file = file
-        line = node.mark?.line
+        position = node.position
+        var budget = Self.includedMappingLimit
+        entries = try Self.entries(own, title: title, file: file, at: position, budget: &budget)
     }
 
     /// How many mappings one section may take in: aliases of aliases could name one of them any number of times.
@@ -31,76 +28,75 @@ struct YAMLSection {
     /// The entries of a mapping, and behind them those of the mappings under `<<`, whose keys count where there is no such key
     /// before.
     private static func entries(
-        of mapping: Node.Mapping, title: String, file: FilePath, line: Int?, budget: inout Int
-    ) throws(RecipeError) -> [Entry] {
-        var entries: [Entry] = []
-        var included: [Node] = []
-        for (key, value) in mapping {
-            guard let scalar = key.scalar else {
-                throw RecipeError(.syntax, "a key of \(title) is not a text", file: file, line: key.mark?.line)
-            }
-            if scalar.string == "<<", scalar.style == .plain {
-                if case .sequence(let list) = value { included += list } else { included.append(value) }
+        _ own: [YAMLEntry], title: String, file: FilePath, at position: TextPosition, budget: inout Int
+    ) throws(RecipeError) -> [YAMLEntry] {
+        guard own.contains(where: \.key.isMergeKey) else { return own }
+        var entries: [YAMLEntry] = []
+        var included: [YAMLNode] = []
+        for entry in own {
+            if !entry.key.isMergeKey {
+                entries.append(entry)
+            } else if case .sequence(let list) = entry.value.content {
+                included += list
             } else {
-                entries.append((scalar.string, value, key.mark?.line))
+                included.append(entry.value)
             }
         }
-        guard !included.isEmpty else { return entries }
-        var known = Set(entries.map(\.key))
+        var known = Set(entries.map(\.key.text))
         for node in included {
             budget -= 1
             guard budget >= 0 else {
                 throw RecipeError(
                     .badValue, "\(title) takes in more than \(includedMappingLimit) mappings with <<", file: file,
-                    line: line)
+                    at: position)
             }
-            guard case .mapping(let other) = node else {
+            guard case .mapping(let other) = node.content else {
                 throw RecipeError(
-                    .badValue, "<< in \(title) takes a mapping, or a list of mappings", file: file,
-                    line: node.mark?.line ?? line)
+                    .badValue, "<< in \(title) takes a mapping, or a list of mappings", file: file, at: node.position)
             }
-            for entry in try Self.entries(of: other, title: title, file: file, line: line, budget: &budget)
-            where known.insert(entry.key).inserted {
+            for entry in try Self.entries(other, title: title, file: file, at: position, budget: &budget)
+            where known.insert(entry.key.text).inserted {
                 entries.append(entry)
             }
         }
         return entries
     }
 
-    var keys: [(key: String, line: Int?)] { entries.map { ($0.key, $0.line) } }
+    package var keys: [(key: String, position: TextPosition)] { entries.map { ($0.key.text, $0.position) } }
 
-    func node(_ key: String) -> Node? { entries.first { $0.key == key }?.value }
+    private func entry(_ key: String) -> YAMLEntry? { entries.first { $0.key.text == key } }
+    package func node(_ key: String) -> YAMLNode? { entry(key)?.value }
     /// Whether a key has a value.
     func has(_ key: String) -> Bool { node(key).map { !$0.isNull } ?? false }
-    func line(of key: String) -> Int? { entries.first { $0.key == key }?.line }
+    func position(of key: String) -> TextPosition? { entry(key)?.position }
 
     func section(_ key: String) throws(RecipeError) -> YAMLSection? {
         guard let node = node(key), !node.isNull else { return nil }
         return try YAMLSection(node, title: key, file: file)
     }
 
-    func list(_ key: String) throws(RecipeError) -> [Node]? {
+    func list(_ key: String) throws(RecipeError) -> [YAMLNode]? {
         guard let node = node(key), !node.isNull else { return nil }
-        guard case .sequence(let sequence) = node else { throw bad(key, "must be a list") }
-        return Array(sequence)
+        guard case .sequence(let nodes) = node.content else { throw bad(key, "must be a list") }
+        return nodes
     }
 
     func text(_ key: String) throws(RecipeError) -> String? {
         guard let node = node(key), !node.isNull else { return nil }
         guard let scalar = node.scalar else { throw bad(key, "must be a text") }
-        return scalar.string
+        return scalar.text
     }
 
     /// A text or a list of texts; none without the key.
     func texts(_ key: String) throws(RecipeError) -> [String] {
         guard let node = node(key), !node.isNull else { return [] }
-        guard case .sequence(let sequence) = node else { return try text(key).map { [$0] } ?? [] }
+        guard case .sequence(let nodes) = node.content else { return try text(key).map { [$0] } ?? [] }
         var texts: [String] = []
-        for element in sequence {
+        for element in nodes {
             guard let scalar = element.scalar, !element.isNull else {
                 throw bad(key, "must be a text or a list of texts")
             }
-            texts.append(scalar.string)
+            texts.append(scalar.text)
         }
         return texts
     }
@@ -115,7 +111,9 @@ struct YAMLSection {
 
     func number(_ key: String) throws(RecipeError) -> Double? {
         guard let text = try text(key) else { return nil }
-        guard let value = Double(text), value.isFinite else { throw bad(key, "must be a number, not \"\(text)\"") }
+        guard let value = node(key)?.scalar?.number, value.isFinite else {
+            throw bad(key, "must be a number, not \"\(text)\"")
+        }
         return value
     }
 
@@ -129,11 +127,8 @@ struct YAMLSection {
 
     func flag(_ key: String) throws(RecipeError) -> Bool? {
         guard let text = try text(key) else { return nil }
-        switch text.lowercased() {
-        case "true", "yes", "on": return true
-        case "false", "no", "off": return false
-        default: throw bad(key, "must be true or false, not \"\(text)\"")
-        }
+        guard let value = node(key)?.scalar?.flag else { throw bad(key, "must be true or false, not \"\(text)\"") }
+        return value
     }
 
     func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ type: Choice.Type) throws(RecipeError)
@@ -148,18 +143,13 @@ struct YAMLSection {
 
     /// An error at a key of this section.
     func bad(_ key: String, _ problem: String) -> RecipeError {
-        RecipeError(.badValue, "\(key) \(problem)", file: file, line: line(of: key))
+        RecipeError(.badValue, "\(key) \(problem)", file: file, at: position(of: key))
     }
 
     /// The keys that are not known.
     func unknownKeys(known: [String]) -> [UnknownKey] {
-        keys.filter { !known.contains($0.key) }.map { key, line in
-            let nearest = nearestName(to: key, among: known)
-            return UnknownKey(
-                key: key, nearest: nearest,
-                error: RecipeError(
-                    .unknownKey, "unknown key \"\(key)\" in \(title)", file: file, line: line,
-                    hint: nearest.map { "did you mean \($0)?" } ?? "known keys: \(known.joined(separator: ", "))"))
+        keys.filter { !known.contains($0.key) }.map { key, position in
+            UnknownKey(key: key, position: position, section: self, known: known)
         }
     }
 }
@@ -167,20 +157,25 @@ struct YAMLSection {
 /// A key that a section does not know.
 struct UnknownKey {
     let key: String
+    let position: TextPosition
+    let section: YAMLSection
+    let known: [String]
+
+    private var problem: String { "unknown key \"\(key)\" in \(section.title)" }
     /// The known key that was most likely meant.
-    let nearest: String?
+    private var nearest: String? { nearestName(to: key, among: known) }
+
     /// For sections that know all their keys.
-    let error: RecipeError
+    var error: RecipeError {
+        RecipeError(
+            .unknownKey, problem, file: section.file, at: position,
+            hint: nearest.map { "did you mean \($0)?" } ?? "known keys: \(known.joined(separator: ", "))")
+    }
 
     /// For sections that may have others.
-    var warning: String { "\(error.message), ignored" + (nearest.map { " (did you mean \($0)?)" } ?? "") }
-}
-
-extension Node {
-    /// An empty value, `~` or `null`.
-    var isNull: Bool {
-        guard let scalar else { return false }
-        return scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+    var warning: RecipeWarning {
+        RecipeWarning(
+            "\(problem), ignored" + (nearest.map { " (did you mean \($0)?)" } ?? ""), file: section.file, at: position)
     }
 }
 

@@ -89,7 +89,7 @@ public struct RunPipeline: Sendable {
         } else if recipe.output == nil {
             throw RecipeError(
                 .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
-                line: recipe.line,
+                at: recipe.position,
                 hint: "say where the merged checkpoint goes with output:")
         }
     }
@@ -133,7 +133,7 @@ public struct RunPipeline: Sendable {
         guard let base = recipe.baseModel else {
             throw RecipeError(
                 .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path,
-                line: recipe.line)
+                at: recipe.position)
         }
         return base.path
     }

@@ -12,7 +12,7 @@ extension MergeStage {
     ///   - settings: parameters that go before everything the recipe says.
     ///   - keepBase: patterns beside those of the recipe.
     ///   - outputDType: goes before that of the recipe.
-    /// - Throws: `RecipeError` with the line at fault; what `MergePlan` throws.
+    /// - Throws: `RecipeError` with the place at fault; what `MergePlan` throws.
     public init(
         _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
         selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
@@ -54,8 +54,8 @@ extension MergeStage {
                 let isSet =
                     error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
                 if isSet || (error.reason == .unsupportedDtype && outputDType != nil) { throw error }
-                let line = error.parameter.flatMap { recipe.parameterLines[$0] } ?? slice.line
-                throw RecipeError(error, file: recipe.path, line: line)
+                let position = error.parameter.flatMap { recipe.parameterPositions[$0] } ?? slice.position
+                throw RecipeError(error, file: recipe.path, at: position)
             }
             firstLayer += cut.layerCount
         }
@@ -93,7 +93,7 @@ private struct SliceCut {
             throw RecipeError(
                 .badValue,
                 "layer_range [\(layers.lowerBound), \(layers.upperBound)] goes beyond the \(stack.count) layers of "
-                    + source.reference.text, file: recipe.path, line: source.line)
+                    + source.reference.text, file: recipe.path, at: source.position)
         }
         if layers == 0..<stack.count, isFirst, isLast { return whole }
         return TensorStore(
@@ -127,7 +127,7 @@ private struct SliceCut {
                 : "\(stacks.count) stacks of layers (\(stacks.prefix(3).map(\.prefix).joined(separator: ", ")))"
             throw RecipeError(
                 .unsupported, "slices need a model with one stack of layers, and \(source.reference.text) has \(found)",
-                file: recipe.path, line: source.line, hint: "list whole checkpoints under models")
+                file: recipe.path, at: source.position, hint: "list whole checkpoints under models")
         }
         return stack
     }
@@ -149,11 +149,11 @@ extension Recipe {
     /// Whether the command line asks for a scaling by depth that the recipe was not read for.
     fileprivate func checkLayerScaling(_ settings: [String: ParameterValue]) throws(RecipeError) {
         guard let name = MergeMethods.commonParameters.map(\.name).first(where: { settings[$0] != nil }) else { return }
-        if slices.count > 1 { throw RecipeError.scalingOfSlices(file: path, line: slices[1].line) }
+        if slices.count > 1 { throw RecipeError.scalingOfSlices(file: path, at: slices[1].position) }
         guard let baseModel, slices.contains(where: { $0.base == nil }) else { return }
         throw RecipeError(
             .unsupported, "\(name) on the command line does not bring the base into a merge with \(mergeMethod)",
-            file: path, line: baseModel.line, hint: "write it under parameters: of the recipe")
+            file: path, at: baseModel.position, hint: "write it under parameters: of the recipe")
     }
 
     /// The models that are merged, each once, in the order of the recipe.
@@ -216,7 +216,7 @@ extension Recipe {
         return scopes.flatMap { scope in
             scope.sorted { $0.key < $1.key }.flatMap { name, setting in
                 setting.unmatchedFilters(among: names).map { filter in
-                    (parameterLines[name].map { "line \($0): " } ?? "")
+                    (parameterPositions[name].map { "line \($0.line): " } ?? "")
                         + "the filter \"\(filter.escapingControlCharacters)\" of \(name) is part of no tensor's name"
                 }
             }

@@ -1,0 +1,91 @@
+import Pipeline
+import TensorCore
+import TestSupport
+import Testing
+
+/// The line and column of what is wrong, and what people are told to do.
+@Suite struct RecipePlaceTests {
+    struct Fault: Sendable, CustomTestStringConvertible {
+        let text: String
+        let code: String
+        let position: TextPosition
+        /// Parts of message and hint.
+        let says: [String]
+        var testDescription: String { says.first ?? code }
+
+        init(_ text: String, _ code: String = "recipe.syntax", at line: Int, _ column: Int, says: String...) {
+            (self.text, self.code, self.says) = (text, code, says)
+            position = TextPosition(line: line, column: column)
+        }
+    }
+
+    private static let linear = "merge_method: linear\nmodels:\n  - model: a\n"
+
+    static let errors = [
+        // Where recipes say something else than they may.
+        Fault(
+            "\(linear)parameters:\n  weight: [0.5, heavy]\n", "merge.bad_parameter", at: 5, 17,
+            says: "parameter \"weight\" takes a number, not \"heavy\""),
+        Fault("\(linear)  - { name: b }\n", "recipe.missing_key", at: 4, 5, says: "has no \"model\""),
+        Fault(
+            "\(linear)  - model: ./a\n", "recipe.duplicate_name", at: 4, 5, says: "listed twice",
+            "the first time on line 3, column 5"),
+        Fault(
+            "merge_method: linear\nmodels: &m\n  - model: a\nresolve: *m\n", "recipe.bad_value", at: 2, 9,
+            says: "resolve must be"),
+    ]
+
+    @Test(arguments: errors) func tellsLineAndColumn(fault: Fault) throws {
+        var failure: RecipeError?
+        do throws(RecipeError) { _ = try RecipeFile.parse(fault.text, path: "r.yaml") } catch { failure = error }
+        let error = try #require(failure)
+        #expect(error.code == fault.code)
+        #expect(error.position == fault.position, "\(error.position as Any)")
+        #expect(error.line == fault.position.line && error.message.hasPrefix("line \(fault.position.line): "))
+        for part in fault.says { #expect("\(error.message) \(error.hint ?? "")".contains(part), "\(error)") }
+    }
+
+    static let warnings = [
+        Fault("\(linear)    parameters: { weight: 1, wieght: 2 }\n", at: 4, 30, says: "no parameter \"wieght\""),
+        Fault("\(linear)weight: 0.5\n", at: 4, 1, says: "weight has no effect in the recipe itself"),
+        Fault("\(linear)    layer_range: [0, 4]\n", at: 4, 5, says: "layer_range has no effect"),
+        Fault("\(linear)    parameters: { weight: [] }\n", at: 4, 27, says: "weight is an empty list"),
+        Fault("\(linear)base_model: b\n", at: 4, 13, says: "base_model has no effect"),
+        Fault("\(linear)    parameters: { weight: 1 }\n  - model: b\n", at: 5, 5, says: "no weight is given for b"),
+    ]
+
+    @Test(arguments: warnings) func tellsWhereWarningsAre(fault: Fault) throws {
+        let recipe = try RecipeFile.parse(fault.text, path: "r.yaml")
+        let warning = try #require(recipe.locatedWarnings.first { $0.message.contains(fault.says[0]) })
+        #expect(warning.position == fault.position)
+        #expect(warning.file == "r.yaml")
+        #expect(recipe.warnings == recipe.locatedWarnings.map(\.message))
+        // As an error it stands in the same place.
+        let error = try #require(throws: RecipeError.self) {
+            _ = try RecipeFile.parse(fault.text, path: "r.yaml", strict: true)
+        }
+        #expect(error.code == "recipe.unknown_key" && error.position == recipe.locatedWarnings.first?.position)
+    }
+
+    /// Bytes are counted from 0, a byte order mark among them; lines and columns without it.
+    @Test func tellsTheByteThatIsNoUTF8() throws {
+        let folder = TemporaryFolder()
+        for (mark, offset) in [([], 13), ([0xEF, 0xBB, 0xBF], 16)] as [([UInt8], UInt64)] {
+            let path = try folder.write(mark + Array("a: 1\nname: é".utf8) + [0xE9, 0x0A], to: "r.yaml")
+            let error = try #require(throws: RecipeError.self) { _ = try RecipeFile.load(path) }
+            #expect(error.code == "recipe.syntax" && error.byteOffset == offset)
+            #expect(error.position == TextPosition(line: 2, column: 8))
+        }
+        let wide = try folder.write(
+            [0xFF, 0xFE] + Array("a".utf16).flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }, to: "w.yaml")
+        #expect(code { _ = try RecipeFile.load(wide) } == "recipe.syntax")
+    }
+
+    /// Anchors hold from one document to the next, so that those of a file can share parameters.
+    @Test func sharesAnchorsBetweenDocuments() throws {
+        let book = try RecipeBook.parse(
+            "name: one\nmerge_method: linear\nmodels: [{ model: a, parameters: &p { weight: 0.25 } }]\n---\n"
+                + "merge_method: linear\nmodels: [{ model: one, parameters: *p }]\n", path: "r.yaml")
+        #expect(book.final.slices[0].experts[0].parameters == ["weight": .value(.number(0.25))])
+    }
+}
