@@ -22,6 +22,41 @@ import Testing
     private static let linear = "merge_method: linear\nmodels:\n  - model: a\n"
 
     static let errors = [
+        // Where libyaml says that a text is no YAML, and where what it was reading begins.
+        Fault(
+            "a: [b, c\n", at: 2, 1,
+            says: "did not find expected ',' or ']' while parsing a flow sequence that begins on line 1, column 4",
+            "] at its end"),
+        Fault("a: [b, c", at: 1, 9, says: "did not find expected ',' or ']'"),
+        Fault(
+            "a: 'b\n", at: 2, 1,
+            says: "found unexpected end of stream while scanning a quoted scalar that begins on line 1, column 4",
+            "end the text with the quote"),
+        Fault(
+            "filter: *.mlp\n", at: 1, 10,
+            says: "did not find expected alphabetic or numeric character while scanning an alias",
+            "begins with * needs quotes"),
+        Fault(
+            "a:\n  b: 1\n c: 2\n", at: 3, 2,
+            says: "did not find expected key while parsing a block mapping that begins on line 1, column 1",
+            "begin all keys of a mapping in one column"),
+        Fault("name: a: b\n", at: 1, 8, says: "mapping values are not allowed in this context", "into quotes"),
+        Fault(
+            "name: @b\n", at: 1, 7, says: "found character that cannot start any token", "begins with @ needs quotes"),
+        Fault("path: \"C:\\models\"\n", at: 1, 10, says: "found unknown escape character", "or use single quotes"),
+        Fault("model: {{ name }}\n", at: 1, 9, says: "a key is not a text", "needs quotes"),
+        Fault("name: \"é\u{8}\"\n", at: 1, 9, says: "control characters are not allowed, and here is one: U+0008"),
+        Fault(
+            "a: 1\nb: 2\n'a': 3\n", at: 3, 1,
+            says: "the key \"a\" appears twice in a mapping, for the first time on line 1, column 1"),
+        // Tabs.
+        Fault("models:\n\t- model: a\n", at: 2, 1, says: "a tab in the indentation, and YAML indents with spaces"),
+        Fault(
+            "models:\n  - model: a\n  \tname: b\n", at: 3, 3,
+            says: "a tab in the indentation, and YAML indents with spaces"),
+        Fault("a:\r\n  b: |\r\n\tc\r\n", at: 3, 1, says: "a tab in the indentation, and YAML indents with spaces"),
+        Fault("- \tmodel: a\n", at: 1, 3, says: "YAML indents with spaces", "write spaces instead of the tab"),
+        Fault("a: [1,\n\t2\n", at: 3, 1, says: "did not find expected ',' or ']'"),
         // Where recipes say something else than they may.
         Fault(
             "\(linear)parameters:\n  weight: [0.5, heavy]\n", "merge.bad_parameter", at: 5, 17,
