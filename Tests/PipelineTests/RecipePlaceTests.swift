@@ -59,8 +59,25 @@ import Testing
         Fault("a: [1,\n\t2\n", at: 3, 1, says: "did not find expected ',' or ']'"),
         // Where recipes say something else than they may.
         Fault(
+            "\(linear)parameters: { weight: }\n", "recipe.bad_value", at: 4, 15,
+            says: "weight has no value: it takes a number", "leave the key out"),
+        Fault(
+            "\(linear)    parameters:\n      weight:\n  - model: b\n", "recipe.bad_value", at: 5, 7,
+            says: "weight has no value: it takes a number"),
+        Fault(
+            "\(linear)parameters:\n  normalize: ~\n", "recipe.bad_value", at: 5, 3,
+            says: "normalize has no value: it takes true or false"),
+        Fault(
+            "\(linear)parameters:\n  weight: [0.5, null]\n", "recipe.bad_value", at: 5, 17,
+            says: "weight takes a number, and here is no value"),
+        Fault(
             "\(linear)parameters:\n  weight: [0.5, heavy]\n", "merge.bad_parameter", at: 5, 17,
             says: "parameter \"weight\" takes a number, not \"heavy\""),
+        Fault(
+            "\(linear)dtype: BFloat16\n", "recipe.bad_value", at: 4, 1, says: "not \"BFloat16\"",
+            "did you mean bfloat16?"),
+        Fault("\(linear)dtype: torch.FLOAT32\n", "recipe.bad_value", at: 4, 1, says: "did you mean float32?"),
+        Fault("\(linear)out_dtype: Half\n", "recipe.bad_value", at: 4, 1, says: "did you mean float16?"),
         Fault("\(linear)  - { name: b }\n", "recipe.missing_key", at: 4, 5, says: "has no \"model\""),
         Fault(
             "\(linear)  - model: ./a\n", "recipe.duplicate_name", at: 4, 5, says: "listed twice",

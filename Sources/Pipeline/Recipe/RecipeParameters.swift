@@ -36,6 +36,11 @@ struct RecipeParameters {
                 continue
             }
             guard let node = section.node(key) else { continue }
+            guard !node.isNull else {
+                throw RecipeError(
+                    .badValue, "\(key) has no value: it takes \(spec.expectation)", file: file, at: position,
+                    hint: "write the value behind the colon, or leave the key out")
+            }
             scope[key] = try setting(of: spec, from: node)
             if scope[key] != nil { positions[key] = position }
         }
@@ -82,7 +87,6 @@ struct RecipeParameters {
     private mutating func plainSetting(
         of spec: ParameterSpec, from node: YAMLNode
     ) throws(RecipeError) -> ParameterSetting? {
-        if node.isNull { return nil }
         if let scalar = node.scalar { return .value(try accept(value(of: scalar, for: spec), for: spec, at: node)) }
         guard case .sequence(let list) = node.content else {
             throw bad(spec, node, "takes \(spec.expectation), or a list of values from the first layer to the last")
@@ -92,7 +96,10 @@ struct RecipeParameters {
         }
         var values: [ParameterValue] = []
         for element in list {
-            guard let scalar = element.scalar else { throw bad(spec, element, "takes \(spec.expectation)") }
+            guard let scalar = element.scalar, !scalar.isNull else {
+                throw bad(
+                    spec, element, "takes \(spec.expectation)" + (element.isNull ? ", and here is no value" : ""))
+            }
             let value = value(of: scalar, for: spec)
             values.append(spec.kind == .patterns ? value : try accept(value, for: spec, at: element))
         }

@@ -117,7 +117,8 @@ struct RecipeReader {
                     .badValue, "\(key) must be one of \(names), not \"\(text)\"", file: path,
                     at: root.position(of: key),
                     hint: (Self.otherDTypes[name.lowercased()]
-                        ?? nearestName(to: name, among: Self.dtypes.map(\.name))).map { "did you mean \($0)?" })
+                        ?? nearestName(to: name.lowercased(), among: Self.dtypes.map(\.name)))
+                        .map { "did you mean \($0)?" })
             }
             chosen = known.dtype
         }
