@@ -35,9 +35,17 @@ public struct RecipeBook: Sendable {
     private struct Document {
         let recipe: Recipe
         let position: TextPosition
+        /// The models that it names, among them results of other documents.
+        let models: Set<String>
         var name: String? { recipe.name }
 
-        func uses(_ name: String?) -> Bool { name.map { recipe.references.map(\.id).contains($0) } ?? false }
+        init(recipe: Recipe, position: TextPosition) {
+            self.recipe = recipe
+            self.position = position
+            models = Set(recipe.references.map(\.id))
+        }
+
+        func uses(_ name: String?) -> Bool { name.map(models.contains) ?? false }
     }
 
     private init(_ documents: [Document], path: FilePath) throws(RecipeError) {
