@@ -18,6 +18,8 @@ public protocol CheckpointReader: Sendable {
     var metadata: Metadata { get }
     /// Deviations that are tolerated but worth a line.
     var warnings: [String] { get }
+    /// What the checkpoint holds besides and why it is no tensor, or none that can be read.
+    var unreadable: [UnreadableMember] { get }
 
     /// The bytes of a tensor, little-endian and row-major.
     ///
@@ -54,6 +56,8 @@ public protocol CheckpointReader: Sendable {
 }
 
 extension CheckpointReader {
+    public var unreadable: [UnreadableMember] { [] }
+
     public func canReadRanges(of index: Int) -> Bool { isMapped(index) }
 
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
@@ -66,6 +70,14 @@ extension CheckpointReader {
     public func verify(deep: Bool = false) throws -> Verification {
         try verify(deep: deep, threads: SkeinOptions.availableThreads) { _ in }
     }
+}
+
+/// A member of a checkpoint that is not among its tensors.
+public struct UnreadableMember: Sendable, Hashable {
+    /// The name that the tensor would have.
+    public let name: TensorName
+    /// What a reader of the member alone would say.
+    public let error: FormatError
 }
 
 /// A range of a file.
@@ -138,8 +150,10 @@ public struct Damage: Sendable, Hashable {
 
 /// What the user says about an input that its bytes do not.
 public struct ReadOptions: Sendable {
-    /// The type that void (`V1`, `V2`) and `<f1` elements of NumPy files stand for.
-    public var npyVoid: DType?
+    /// The tensors that the work at hand is about. What an archive holds besides them locks nothing, whatever it is.
+    public var selection: TensorSelection
+    /// The types that void (`V1`, `V2`) and `<f1` elements of NumPy files stand for.
+    public var npyVoid: VoidTypes
     /// The base of a .skein file that was written against one; nil looks for it beside the file.
     public var base: FilePath?
     /// The base that the work at hand is about, such as that of a merge: a likely base for a .skein file whose own is not named
@@ -157,9 +171,11 @@ public struct ReadOptions: Sendable {
     public static let defaultExpansionAllowance = 1 << 30
 
     public init(
-        npyVoid: DType? = nil, base: FilePath? = nil, sharedBase: FilePath? = nil, salvaging: Bool = false,
+        selection: TensorSelection = TensorSelection(), npyVoid: VoidTypes = VoidTypes(), base: FilePath? = nil,
+        sharedBase: FilePath? = nil, salvaging: Bool = false,
         threads: Int = SkeinOptions.availableThreads, expansionAllowance: Int = defaultExpansionAllowance
     ) {
+        self.selection = selection
         self.npyVoid = npyVoid
         self.base = base
         self.sharedBase = sharedBase
@@ -168,7 +184,7 @@ public struct ReadOptions: Sendable {
         self.expansionAllowance = expansionAllowance
     }
 
-    /// The same for a file that stands by itself.
+    /// The same for all of a file that stands by itself.
     var withoutBase: ReadOptions {
         ReadOptions(
             npyVoid: npyVoid, salvaging: salvaging, threads: threads, expansionAllowance: expansionAllowance)

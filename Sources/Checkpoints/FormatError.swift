@@ -9,13 +9,15 @@ public struct FormatError: Diagnostic, Hashable {
     public let tensor: String?
     public let byteOffset: UInt64?
     public let hint: String?
+    /// Whether what was found may be sound and is no tensor: other tensors can be read without it.
+    package let isForeign: Bool
 
     public var code: String { "format.\(category.rawValue)" }
     public var severity: DiagnosticSeverity { .badInput }
 
     public init(
         _ category: FormatCategory, _ message: String, file: FilePath? = nil, tensor: TensorName? = nil,
-        byteOffset: Int? = nil, hint: String? = nil
+        byteOffset: Int? = nil, hint: String? = nil, isForeign: Bool = false
     ) {
         self.category = category
         self.message = message
@@ -23,6 +25,7 @@ public struct FormatError: Diagnostic, Hashable {
         self.tensor = tensor?.description
         self.byteOffset = byteOffset.flatMap(UInt64.init(exactly:))
         self.hint = hint
+        self.isForeign = isForeign
     }
 }
 

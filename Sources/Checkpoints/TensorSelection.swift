@@ -44,6 +44,16 @@ public struct TensorSelection: Sendable {
     /// Whether an `exclude` pattern keeps a tensor out.
     public func excludes(_ name: TensorName) -> Bool { outPatterns.contains(name) }
 
+    /// The first of some members that an `only` pattern asks for, and for no tensor beside it: it is wanted by its name.
+    func demanded(_ members: [UnreadableMember], beside names: some Sequence<TensorName>) -> UnreadableMember? {
+        guard !members.isEmpty else { return nil }
+        for pattern in only.map({ TensorPatterns([$0]) })
+        where !names.contains(where: { contains($0) && pattern.contains($0) }) {
+            if let member = members.first(where: { contains($0.name) && pattern.contains($0.name) }) { return member }
+        }
+        return nil
+    }
+
     /// Whether a shell pattern matches the whole name; `*` crosses dots and slashes.
     public static func matches(_ name: TensorName, pattern: String) -> Bool { GlobPattern(pattern).matches(name.text) }
 }

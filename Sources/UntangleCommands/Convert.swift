@@ -77,7 +77,8 @@ struct Convert: ToolCommand {
         let store = try TensorStore(
             opening: input,
             options: reading.readOptions(
-                base: isDelta ? nil : skein.base, sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
+                selection: selection.selection, base: isDelta ? nil : skein.base,
+                sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
                 salvaging: salvage))
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let lost = verification?.losses ?? []

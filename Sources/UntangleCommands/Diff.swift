@@ -43,10 +43,9 @@ struct Diff: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
-        let options = reading.readOptions(base: base.base, threads: 1)
-        let first = try TensorStore(opening: a, options: options)
-        let second = try TensorStore(opening: b, options: options)
-        for store in [first, second] { store.reader.warnings.forEach(session.warn) }
+        let options = try reading.readOptions(selection: selection.selection, base: base.base, threads: 1)
+        let first = try session.open(a, options: options)
+        let second = try session.open(b, options: options)
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
         comparison.threads = session.workers(each: comparison.workingByteCount(of: first, and: second))
         let progress = session.progress

@@ -7,26 +7,87 @@ import TensorCore
 /// What the user says about an input that its bytes do not.
 struct InputOptions: ParsableArguments {
     @Option(
+        parsing: .singleValue,
         help: ArgumentHelp(
-            "The type that void (V1, V2) and <f1 elements of NumPy files stand for, such as BF16.", valueName: "type"))
-    var npyVoid: DType?
+            "The type that void (V1, V2) and <f1 elements of NumPy files stand for, such as BF16, or V1=F8_E4M3 for those "
+                + "alone; repeatable.", valueName: "type"), transform: VoidName.init)
+    var npyVoid: [VoidName] = []
 
     func validate() throws {
-        guard let npyVoid else { return }
-        guard npyVoid.bitWidth == 8 || npyVoid.bitWidth == 16 else {
-            throw ValidationError("--npy-void \(npyVoid.rawValue) is not a type of 8 or 16 bits")
+        _ = try voidTypes
+    }
+
+    /// - Throws: a usage error when one kind of element gets two types.
+    private var voidTypes: VoidTypes {
+        get throws {
+            var types = VoidTypes()
+            for name in npyVoid {
+                for element in name.elements {
+                    if let other = types[element], other != name.dtype {
+                        throw ValidationError(
+                            "--npy-void says that \(element.rawValue) is \(other.rawValue), and that it is \(name.dtype.rawValue)"
+                        )
+                    }
+                    types[element] = name.dtype
+                }
+            }
+            return types
         }
     }
 
     /// What the readers need to know.
     ///
     /// - Parameters:
+    ///   - selection: the tensors that the command works on.
     ///   - base: of a .skein file that is stored against one.
     ///   - sharedBase: the base of the experts that are worked on, for those whose own is not found.
     func readOptions(
-        base: FilePath? = nil, sharedBase: FilePath? = nil, threads: Int, salvaging: Bool = false
-    ) -> ReadOptions {
-        ReadOptions(npyVoid: npyVoid, base: base, sharedBase: sharedBase, salvaging: salvaging, threads: threads)
+        selection: TensorSelection = TensorSelection(), base: FilePath? = nil, sharedBase: FilePath? = nil,
+        threads: Int, salvaging: Bool = false
+    ) throws -> ReadOptions {
+        ReadOptions(
+            selection: selection, npyVoid: try voidTypes, base: base, sharedBase: sharedBase, salvaging: salvaging,
+            threads: threads)
+    }
+}
+
+/// `TYPE`, for all elements of its size, or `V1=TYPE`, `V2=TYPE`, `f1=TYPE`.
+struct VoidName {
+    let elements: [VoidTypes.Element]
+    let dtype: DType
+    /// As it was typed.
+    let text: String
+
+    init(_ argument: String) throws {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let dtype = DType(argument: parts[parts.count - 1]) else {
+            throw ValidationError("there is no type \(parts[parts.count - 1])")
+        }
+        let fitting = VoidTypes.Element.allCases.filter { $0.bitWidth == dtype.bitWidth }
+        guard !fitting.isEmpty else { throw ValidationError("\(dtype.rawValue) is not a type of 8 or 16 bits") }
+        if parts.count == 1 {
+            elements = fitting
+        } else {
+            guard let element = VoidTypes.Element(argument: parts[0]) else {
+                throw ValidationError("elements without a type are V1, V2 and f1, and not \(parts[0])")
+            }
+            guard fitting.contains(element) else {
+                throw ValidationError("\(element.rawValue) has \(element.bitWidth) bits and \(dtype.rawValue) has not")
+            }
+            elements = [element]
+        }
+        self.dtype = dtype
+        text = argument
+    }
+}
+
+extension VoidTypes.Element {
+    /// Reads a name in upper or lower case.
+    fileprivate init?(argument: String) {
+        guard let element = Self.allCases.first(where: { $0.rawValue.lowercased() == argument.lowercased() }) else {
+            return nil
+        }
+        self = element
     }
 }
 

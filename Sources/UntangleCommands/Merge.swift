@@ -125,7 +125,7 @@ struct Merge: ToolCommand {
             return .done
         }
         guard let target else { throw UsageError("there is no output") }
-        if let type = reading.npyVoid { stage.folder.overrides.append("--npy-void \(type.rawValue)") }
+        stage.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
         stage.folder.author = "Untangle \(ToolVersion.current)"
         let (report, written, folder) = try stage.write(
             to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
@@ -203,7 +203,10 @@ struct Merge: ToolCommand {
     private var writeOptions: WriteOptions { writing.writeOptions(shardByteCount: shardSize?.byteCount) }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
-        try TensorStore(opening: path, options: reading.readOptions(sharedBase: base, threads: session.budget.threads))
+        try session.open(
+            path,
+            options: reading.readOptions(
+                selection: selection.selection, sharedBase: base, threads: session.budget.threads))
     }
 
     private func json(

@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import Pipeline
 import Reporting
+import SystemPackage
 import TensorCore
 
 /// What one run of a command has at hand: its streams, its progress and its share of the machine.
@@ -35,6 +36,13 @@ final class Session {
         byteCount <= 0 ? budget.threads : max(1, min(budget.threads, memoryByteCount / byteCount))
     }
 
+    /// Makes sure that tensors which decode only whole fit into the memory one at a time.
+    ///
+    /// - Throws: `IOError` `io.memory` with the least that works.
+    func requireMemory(toDecode indices: some Sequence<Int>, of reader: any CheckpointReader) throws(IOError) {
+        try reader.requireMemory(memoryByteCount, toDecode: indices)
+    }
+
     /// Checks a checkpoint within the memory, with progress.
     func verify(_ reader: any CheckpointReader, deep: Bool) throws -> Verification {
         // Checksums are taken in small pieces, except those of what has to be loaded whole.
@@ -52,6 +60,22 @@ final class Session {
 
     /// Prints the result as JSON.
     func print(_ document: JSONOutput) throws { try output.write(document.rendered() + "\n") }
+
+    /// Opens one of several checkpoints, and warns of what is odd about it.
+    func open(_ path: FilePath, options: ReadOptions) throws -> TensorStore {
+        let store = try TensorStore(opening: path, options: options)
+        store.warnings.forEach(warn)
+        return store
+    }
+
+    /// Writes out what was printed so far.
+    func flush() throws { try output.flush() }
+
+    /// Tells on standard error of an error after which the work goes on.
+    func report(_ error: any Error) {
+        progress.end()
+        StandardError.report(error.diagnostic, json: json)
+    }
 
     /// Tells on standard error, once, what the user should know although the work goes on.
     func warn(_ message: String) {

@@ -62,12 +62,15 @@ struct Vectors: ToolCommand {
         if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
         let threads = session.budget.threads
         let set = try TaskVectorSet(
-            base: try TensorStore(opening: base, options: reading.readOptions(threads: threads)),
+            base: try session.open(
+                base, options: reading.readOptions(selection: selection.selection, threads: threads)),
             experts: try zip(names, experts).map {
                 (
                     name: $0,
-                    store: try TensorStore(
-                        opening: $1, options: reading.readOptions(sharedBase: base, threads: threads))
+                    store: try session.open(
+                        $1,
+                        options: reading.readOptions(
+                            selection: selection.selection, sharedBase: base, threads: threads))
                 )
             }, selection: selection.selection)
         set.notMeasured.map(\.warning).forEach(session.warn)

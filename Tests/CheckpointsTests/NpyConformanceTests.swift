@@ -61,11 +61,13 @@ import Testing
         let lost = expected.tensors[0]
         let named: DType = lost.dtype == "V2" ? .bf16 : .f8E4M3
         let wrong: DType = lost.dtype == "V2" ? .f8E4M3 : .bf16
-        let read = try NpyTensorSummary.readThrough(test.path, options: ReadOptions(npyVoid: named))
+        let read = try NpyTensorSummary.readThrough(test.path, options: ReadOptions(npyVoid: VoidTypes(named)))
         #expect(
             read == [NpyTensorSummary(name: lost.name, dtype: named.rawValue, shape: lost.shape, sha256: lost.sha256)])
         #expect(
-            npyRefusal { _ = try NpyTensorSummary.readThrough(test.path, options: ReadOptions(npyVoid: wrong)) }
+            npyRefusal {
+                _ = try NpyTensorSummary.readThrough(test.path, options: ReadOptions(npyVoid: VoidTypes(wrong)))
+            }
                 == "unsupported_dtype")
     }
 
@@ -78,10 +80,10 @@ import Testing
 
     @Test func readsMinifloatsThatNumPyCannot() throws {
         let path = Fixtures.path("conformance/bad/npy/descr_f1.npy")
-        let read = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: .f8E5M2))
+        let read = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: VoidTypes(.f8E5M2)))
         #expect(read.map(\.dtype) == ["F8_E5M2"])
         #expect(
-            npyRefusal { _ = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: .f8E4M3)) }
+            npyRefusal { _ = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: VoidTypes(.f8E4M3))) }
                 == "unsupported_dtype")
     }
 

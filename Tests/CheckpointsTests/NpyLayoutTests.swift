@@ -52,6 +52,13 @@ import Testing
                     }
                     let bytes = try reader.bytes(of: 0).withUnsafeBytes(Array.init)
                     #expect(bytes == expected, "\(dims) \(order) \(byteOrder)")
+                    for _ in 0..<8 {
+                        let ends = (0..<2).map { _ in Int.random(in: 0...expected.count, using: &generator) }
+                        let range = ends.min()!..<ends.max()!
+                        var part = [UInt8](repeating: 0, count: range.count)
+                        try part.withUnsafeMutableBytes { try reader.read(range, of: 0, into: $0) }
+                        #expect(part == Array(expected[range]), "\(dims) \(order) \(byteOrder) \(range)")
+                    }
                 }
             }
         }

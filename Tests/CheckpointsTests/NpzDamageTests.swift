@@ -124,7 +124,7 @@ import Testing
                 }
                 let path = try folder.write(bytes, to: "fuzz.npy")
                 do {
-                    let reader = try NpyReader(opening: path, options: ReadOptions(npyVoid: .bf16))
+                    let reader = try NpyReader(opening: path, options: ReadOptions(npyVoid: VoidTypes(.bf16)))
                     let count = try reader.bytes(of: 0).count
                     #expect(count == reader.descriptors[0].byteCount)
                 } catch is FormatError {}

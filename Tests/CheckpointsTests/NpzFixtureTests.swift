@@ -37,7 +37,7 @@ import Testing
         let path = Fixtures.path("npz/" + file)
         #expect(npyRefusal { _ = try NpyTensorSummary.readThrough(path) } == "unsupported_dtype")
         let lost = try #require(Self.expected[file]?.first)
-        let read = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: dtype))
+        let read = try NpyTensorSummary.readThrough(path, options: ReadOptions(npyVoid: VoidTypes(dtype)))
         #expect(
             read == [NpyTensorSummary(name: "arr", dtype: dtype.rawValue, shape: lost.shape, sha256: lost.sha256)])
     }

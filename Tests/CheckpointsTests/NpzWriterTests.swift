@@ -65,7 +65,7 @@ import Testing
 
     @Test(arguments: [
         ("", "bad_name"), ("a\0b", "bad_name"), (String(repeating: "n", count: 65_532), "bad_name"),
-        ("/a", "path_traversal"),
+        ("/etc/a", "path_traversal"), ("//a/b", "path_traversal"),
         ("..", "path_traversal"), ("../a", "path_traversal"), ("a/../b", "path_traversal"), ("a/./b", "path_traversal"),
         ("a\\b", "path_traversal"), ("C:a", "path_traversal"),
     ])

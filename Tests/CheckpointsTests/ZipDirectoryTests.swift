@@ -103,7 +103,7 @@ import Testing
             $0.bytes.replaceSubrange(second + 46..<second + 55, with: "arr_0.npy".utf8)
         },
         Rule("one name twice", "duplicate_member") { $0.rename(1, "arr_0.npy") },
-        Rule("an absolute name", "path_traversal") { $0.rename(0, "/arr0.npy") },
+        Rule("an absolute name", "path_traversal") { $0.rename(0, "/etc/.npy") },
         Rule("a drive", "path_traversal") { $0.rename(0, "C:rr0.npy") },
         Rule("a backslash", "path_traversal") { $0.rename(0, "a\\rr0.npy") },
         Rule("the parent", "path_traversal") { $0.rename(0, "../r0.npy") },

@@ -54,6 +54,41 @@ import Testing
         #expect(left == ["Fixtures", "a.safetensors"])
     }
 
+    /// Made by NumPy: `w` is F32 [2, 3], the other eight members are texts, objects, records and files.
+    @Test func membersThatAreNoTensorsLockNothing() throws {
+        let tool = try Tool()
+        let mixed = "Fixtures/npz/mixed/mixed_stored.npz"
+        let all = try tool.run("convert", mixed, "all.safetensors")
+        #expect(all.status == 0)
+        #expect(all.errors.hasPrefix("warning: 8 members of the archive are no tensors and are passed over: \"name\""))
+        #expect(all.output.hasPrefix("all.safetensors: 1 tensor written as safetensors"))
+        #expect(try tool.run("convert", mixed, "w.safetensors", "--only", "w").status == 0)
+        let refused = try tool.run("convert", mixed, "o.safetensors", "--only", "settings", "--json")
+        #expect(refused.status == 3)
+        #expect(try refused.error()["code"].string == "format.object_dtype")
+        #expect(try tool.run("inspect", mixed, "--histogram", "name", "--json").error()["tensor"].string == "name")
+        #expect(try tool.run("convert", "Fixtures/npz/mixed/slash.npz", "slash.npz").status == 0)
+        #expect(try tool.run("diff", "Fixtures/npz/mixed/slash.npz", "slash.npz").status == 0)
+    }
+
+    @Test func namesTheTypesOfRawElementsOneByOne() throws {
+        let tool = try Tool()
+        let void = "Fixtures/npz/mixed/void.npz"
+        func types(_ options: String...) throws -> [String?] {
+            try tool.run(["inspect", void, "--json"] + options).json()["tensors"].items.map(\.["dtype"].string)
+        }
+        #expect(try types("--npy-void", "V1=F8_E4M3", "--npy-void", "v2=bf16") == ["F32", "BF16", "F8_E4M3"])
+        #expect(try types("--npy-void", "f16", "--npy-void", "F8_E5M2") == ["F32", "F16", "F8_E5M2"])
+        #expect(try types("--only", "w") == ["F32"])
+        #expect(try tool.run("inspect", void, "--npy-void", "BF16").status == 3)
+        let twice = try tool.run("inspect", void, "--npy-void", "BF16", "--npy-void", "V2=F16")
+        #expect(twice.status == 2)
+        #expect(twice.errors.contains("--npy-void says that V2 is BF16, and that it is F16"))
+        for wrong in ["V1=BF16", "V3=BF16", "V1", "F32", "V2=", "=BF16"] {
+            #expect(try tool.run("inspect", void, "--npy-void", wrong).status == 2, "\(wrong)")
+        }
+    }
+
     @Test func warnsAboutOverflow() throws {
         let tool = try Tool()
         // F32 [3]: 1e30, -1e30, 1.

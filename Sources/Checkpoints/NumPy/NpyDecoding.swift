@@ -2,46 +2,124 @@ import TensorCore
 
 extension NpyHeader {
     /// Whether the bytes in the file are already little-endian and row-major.
-    var isNative: Bool { !element.isBigEndian && !needsTransposing }
+    var isNative: Bool { !element.isBigEndian && columnMajorOrder == nil }
 
-    /// With fewer than two dimensions longer than one, both orders are the same.
-    private var needsTransposing: Bool { isFortranOrder && shape.dims.lazy.filter { $0 != 1 }.count > 1 }
+    private var width: Int { element.dtype.bitWidth / 8 }
+
+    /// Nil for data that is row-major as it is.
+    private var columnMajorOrder: ColumnMajorOrder? {
+        isFortranOrder ? ColumnMajorOrder(dims: shape.dims, width: width) : nil
+    }
 
     /// Turns data as it is in the file into little-endian row-major bytes.
     ///
-    /// - Cost: one pass for each of transposing and swapping; one buffer.
+    /// - Cost: one pass for each of ordering and swapping; one buffer.
     /// - Throws: `IOError` when there is no memory.
     func decode(_ data: UnsafeRawBufferPointer) throws(IOError) -> AlignedBuffer {
         let result = try AlignedBuffer(byteCount: data.count)
-        let bytes = result.mutableBytes
-        if needsTransposing {
-            transposeFortran(data, into: bytes, dims: shape.dims, width: element.dtype.bitWidth / 8)
-            if element.isBigEndian { copySwapping(result.bytes, to: bytes, width: element.dtype.scalarByteCount) }
-        } else if element.isBigEndian {
-            copySwapping(data, to: bytes, width: element.dtype.scalarByteCount)
-        } else {
-            bytes.copyMemory(from: data)
-        }
+        read(0..<data.count, of: data, into: result.mutableBytes)
         return result
     }
 
-    /// As `decode(_:)`, for data that was unpacked into a buffer which may be changed.
-    func decode(unpacked data: AlignedBuffer) throws(IOError) -> AlignedBuffer {
-        if needsTransposing { return try decode(data.bytes) }
-        if element.isBigEndian {
-            copySwapping(data.bytes, to: data.mutableBytes, width: element.dtype.scalarByteCount)
+    /// Reads a range of the little-endian row-major bytes out of data as it is in the file.
+    ///
+    /// - Precondition: `data` is all of it, `target` has the size of the range.
+    func read(_ range: Range<Int>, of data: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) {
+        let width = width
+        let first = (range.lowerBound + width - 1) / width
+        let end = range.upperBound / width
+        if first < end {
+            let start = first * width - range.lowerBound
+            read(elements: first..<end, of: data, into: .init(rebasing: target[start..<start + (end - first) * width]))
         }
-        return data
+        // Elements of which the range has a part.
+        let cut = [range.lowerBound / width, end].filter { !(first..<max(first, end)).contains($0) }
+        for element in Set(cut) {
+            let part = range.clamped(to: element * width..<(element + 1) * width)
+            guard !part.isEmpty else { continue }
+            withUnsafeTemporaryAllocation(byteCount: width, alignment: 16) { value in
+                read(elements: element..<element + 1, of: data, into: value)
+                UnsafeMutableRawBufferPointer(rebasing: target[(part.lowerBound - range.lowerBound)...])
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(
+                            rebasing: value[part.lowerBound - element * width..<part.upperBound - element * width]))
+            }
+        }
     }
-}
 
-/// Copies scalars with their bytes reversed; source and target may be the same memory.
-private func copySwapping(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, width: Int) {
-    switch width {
-    case 2: copySwapping(source, to: target, as: UInt16.self)
-    case 4: copySwapping(source, to: target, as: UInt32.self)
-    case 8: copySwapping(source, to: target, as: UInt64.self)
-    default: preconditionFailure("no byte order has scalars of \(width) bytes")
+    private func read(
+        elements: Range<Int>, of data: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer
+    ) {
+        guard let from = data.baseAddress, let to = target.baseAddress, !elements.isEmpty else { return }
+        if let order = columnMajorOrder {
+            order.gather(elements, from: from, to: to)
+            if element.isBigEndian { swapScalars(UnsafeRawBufferPointer(target), to: target) }
+        } else {
+            let part = UnsafeRawBufferPointer(rebasing: data[elements.lowerBound * width..<elements.upperBound * width])
+            if element.isBigEndian { swapScalars(part, to: target) } else { target.copyMemory(from: part) }
+        }
+    }
+
+    /// Copies scalars with their bytes reversed; source and target may be the same memory.
+    fileprivate func swapScalars(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer) {
+        switch element.dtype.scalarByteCount {
+        case 2: copySwapping(source, to: target, as: UInt16.self)
+        case 4: copySwapping(source, to: target, as: UInt32.self)
+        case 8: copySwapping(source, to: target, as: UInt64.self)
+        case let width: preconditionFailure("no byte order has scalars of \(width) bytes")
+        }
+    }
+
+    /// Takes data as it is in the file in consecutive pieces, and puts it where it belongs.
+    struct Assembly {
+        private let header: NpyHeader
+        private let order: ColumnMajorOrder?
+        private let target: UnsafeMutableRawBufferPointer
+        /// The bytes of the target, or in column-major order the elements, that have come.
+        private var position = 0
+        /// The beginning of an element that the last piece cut.
+        private var cut: [UInt8] = []
+
+        /// - Precondition: `target` has the size of the data and outlives the assembly.
+        init(_ header: NpyHeader, into target: UnsafeMutableRawBufferPointer) {
+            self.header = header
+            order = header.columnMajorOrder
+            self.target = target
+        }
+
+        mutating func append(_ piece: UnsafeRawBufferPointer) {
+            guard !piece.isEmpty else { return }
+            guard order != nil else {
+                UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: piece)
+                position += piece.count
+                return
+            }
+            let width = header.width
+            var rest = piece
+            if !cut.isEmpty {
+                let missing = min(width - cut.count, rest.count)
+                cut += rest.prefix(missing)
+                rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(missing))
+                guard cut.count == width else { return }
+                let whole = cut
+                whole.withUnsafeBytes { scatter($0) }
+            }
+            let wholeByteCount = rest.count / width * width
+            scatter(UnsafeRawBufferPointer(rebasing: rest.prefix(wholeByteCount)))
+            cut = Array(rest.dropFirst(wholeByteCount))
+        }
+
+        private mutating func scatter(_ elements: UnsafeRawBufferPointer) {
+            guard let order, let from = elements.baseAddress, let to = target.baseAddress else { return }
+            let end = position + elements.count / header.width
+            order.scatter(position..<end, from: from, to: to)
+            position = end
+        }
+
+        /// - Precondition: all of the data has come.
+        func finish() {
+            if header.element.isBigEndian { header.swapScalars(UnsafeRawBufferPointer(target), to: target) }
+        }
     }
 }
 
@@ -54,82 +132,5 @@ private func copySwapping<T: FixedWidthInteger & BitwiseCopyable>(
     for index in 0..<source.count / width {
         let scalar = from.loadUnaligned(fromByteOffset: index &* width, as: T.self)
         to.storeBytes(of: scalar.byteSwapped, toByteOffset: index &* width, as: T.self)
-    }
-}
-
-/// Copies column-major data into row-major order.
-///
-/// - Shapes: `dims` slowest first, as NumPy states them for either order; element `(i0, ..., in)` stands at
-///   `i0 + i1 * dims[0] + i2 * dims[0] * dims[1] + ...` of `source`.
-/// - Parameter width: bytes of an element: 1, 2, 4, 8 or 16.
-func transposeFortran(
-    _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, dims: [Int], width: Int
-) {
-    switch width {
-    case 1: transpose(source, into: target, dims: dims, as: UInt8.self)
-    case 2: transpose(source, into: target, dims: dims, as: UInt16.self)
-    case 4: transpose(source, into: target, dims: dims, as: UInt32.self)
-    case 8: transpose(source, into: target, dims: dims, as: UInt64.self)
-    default: transpose(source, into: target, dims: dims, as: SIMD2<UInt64>.self)
-    }
-}
-
-private func transpose<T: BitwiseCopyable>(
-    _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, dims: [Int], as type: T.Type
-) {
-    let dims = dims.filter { $0 != 1 }
-    guard let from = source.baseAddress, let to = target.baseAddress, !source.isEmpty, dims.count > 1 else { return }
-    // Strides in elements. Sizes were checked against the data, so no product can overflow.
-    var sourceStrides = [1]
-    for dim in dims.dropLast() { sourceStrides.append(sourceStrides[sourceStrides.count - 1] * dim) }
-    var targetStrides = [1]
-    for dim in dims.dropFirst().reversed() { targetStrides.append(targetStrides[targetStrides.count - 1] * dim) }
-    targetStrides.reverse()
-
-    // The first dimension is dense in the source and the last in the target: every plane of the two is transposed in
-    // tiles, so that both sides use whole cache lines.
-    let last = dims.count - 1
-    var middle = [Int](repeating: 0, count: dims.count)
-    while true {
-        var sourceBase = 0
-        var targetBase = 0
-        for axis in 1..<max(last, 1) {
-            sourceBase += middle[axis] * sourceStrides[axis]
-            targetBase += middle[axis] * targetStrides[axis]
-        }
-        transposePlane(
-            from + sourceBase * MemoryLayout<T>.size, sourceStrides[last], to + targetBase * MemoryLayout<T>.size,
-            targetStrides[0], rows: dims[0], columns: dims[last], as: type)
-        // Counts the middle dimensions up, the last of them fastest: the target is then written from front to back.
-        var axis = last - 1
-        while axis >= 1 {
-            middle[axis] += 1
-            if middle[axis] < dims[axis] { break }
-            middle[axis] = 0
-            axis -= 1
-        }
-        if axis < 1 { return }
-    }
-}
-
-/// `target[row * targetStride + column] = source[row + column * sourceStride]`, strides in elements.
-private func transposePlane<T: BitwiseCopyable>(
-    _ source: UnsafeRawPointer, _ sourceStride: Int, _ target: UnsafeMutableRawPointer, _ targetStride: Int, rows: Int,
-    columns: Int, as type: T.Type
-) {
-    // Safety: the caller's strides and counts stay inside two buffers of the same size; loads need no alignment.
-    let width = MemoryLayout<T>.size
-    let tile = max(8, 64 / width)
-    for firstRow in stride(from: 0, to: rows, by: tile) {
-        let rowEnd = min(firstRow + tile, rows)
-        for firstColumn in stride(from: 0, to: columns, by: tile) {
-            let columnEnd = min(firstColumn + tile, columns)
-            for row in firstRow..<rowEnd {
-                for column in firstColumn..<columnEnd {
-                    let value = (source + (row &+ column &* sourceStride) &* width).loadUnaligned(as: T.self)
-                    (target + (row &* targetStride &+ column) &* width).storeBytes(of: value, as: T.self)
-                }
-            }
-        }
     }
 }

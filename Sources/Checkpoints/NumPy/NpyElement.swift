@@ -38,15 +38,16 @@ struct NpyElement: Equatable {
             if Self.containsObject(descr) { throw Self.objectError(source) }
             throw source.error(
                 .structuredDtype, "has a structured element type, which no tensor can hold",
-                hint: "save its fields as separate arrays")
-        default: throw source.error(.badDescr, "has \(descr.kind) as its element type (\"descr\")")
+                hint: "save its fields as separate arrays", isForeign: true)
+        default:
+            throw source.error(.badDescr, "has \(descr.kind) as its element type (\"descr\")", isForeign: true)
         }
     }
 
     private init(text: [UInt8], source: NpySource, options: ReadOptions) throws(FormatError) {
         let shown = String(decoding: text, as: UTF8.self).escapingControlCharacters
         let malformed = source.error(
-            .badDescr, "has the element type (\"descr\") '\(shown)', which names no NumPy type")
+            .badDescr, "has the element type (\"descr\") '\(shown)', which names no NumPy type", isForeign: true)
         if Self.isObject(text) { throw Self.objectError(source) }
         var rest = text[...]
         guard let order = rest.popFirst(), "<>|=".utf8.contains(order), let kind = rest.popFirst() else {
@@ -54,7 +55,7 @@ struct NpyElement: Equatable {
         }
         let unsupported = source.error(
             .unsupportedDtype, "has the element type (\"descr\") '\(shown)', which no tensor can hold",
-            hint: "convert it in NumPy first, for example with .astype(numpy.float32)")
+            hint: "convert it in NumPy first, for example with .astype(numpy.float32)", isForeign: true)
         if "USMm".utf8.contains(kind) { throw unsupported }
         guard let size = Self.size(rest) else { throw malformed }
 
@@ -74,8 +75,9 @@ struct NpyElement: Equatable {
         case (UInt8(ascii: "f"), 8): known = .f64
         case (UInt8(ascii: "c"), 8): known = .c64
         case (UInt8(ascii: "c"), 16): known = .c128
-        case (UInt8(ascii: "f"), 1), (UInt8(ascii: "V"), 1), (UInt8(ascii: "V"), 2):
-            known = try Self.untyped(kind, size, order, shown, source, options)
+        case (UInt8(ascii: "V"), 1): known = try Self.untyped(.v1, order, shown, source, options)
+        case (UInt8(ascii: "V"), 2): known = try Self.untyped(.v2, order, shown, source, options)
+        case (UInt8(ascii: "f"), 1): known = try Self.untyped(.f1, order, shown, source, options)
         case (UInt8(ascii: "b"), _), (UInt8(ascii: "u"), _), (UInt8(ascii: "i"), _), (UInt8(ascii: "f"), _),
             (UInt8(ascii: "c"), _), (UInt8(ascii: "V"), _):
             throw unsupported
@@ -88,28 +90,31 @@ struct NpyElement: Equatable {
             && kind != UInt8(ascii: "V")
     }
 
-    /// The type of elements that the ml_dtypes package saved without it: BF16 as V2, narrow types as V1, F8_E5M2 as f1.
+    /// The type of elements that the ml_dtypes package saved without it. They are probably weights: never passed over in silence.
     private static func untyped(
-        _ kind: UInt8, _ size: Int, _ order: UInt8, _ shown: String, _ source: NpySource, _ options: ReadOptions
+        _ element: VoidTypes.Element, _ order: UInt8, _ shown: String, _ source: NpySource, _ options: ReadOptions
     ) throws(FormatError) -> DType {
         let found =
-            "has the element type (\"descr\") '\(shown)', raw \(size == 1 ? "bytes" : "pairs of bytes") whose meaning NumPy lost"
-        let isMinifloat = kind == UInt8(ascii: "f")
-        guard let named = options.npyVoid else {
-            let likely = isMinifloat ? "f8_e5m2" : size == 2 ? "bf16" : "f8_e4m3"
+            "has the element type (\"descr\") '\(shown)', raw \(element == .v2 ? "pairs of bytes" : "bytes") whose meaning NumPy lost"
+        guard let named = options.npyVoid[element] else {
+            let likely: DType =
+                switch element {
+                case .v1: .f8E4M3
+                case .v2: .bf16
+                case .f1: .f8E5M2
+                }
             throw source.error(
-                .unsupportedDtype, found, hint: "if you know the type, name it, for example `--npy-void \(likely)`")
+                .unsupportedDtype, found,
+                hint: "if you know the type, name it, for example `--npy-void \(element.rawValue)=\(likely.rawValue)`")
         }
-        guard named.bitWidth == size * 8, order != UInt8(ascii: ">") else {
+        guard order != UInt8(ascii: ">") else {
             throw source.error(
-                .unsupportedDtype,
-                "\(found); `--npy-void` says \(named.rawValue), which does not have \(size * 8) bits in "
-                    + "little-endian order")
+                .unsupportedDtype, "\(found), and in big-endian order, which `--npy-void` does not read")
         }
-        guard !isMinifloat || named == .f8E5M2 else {
+        guard element != .f1 || named == .f8E5M2 else {
             throw source.error(
                 .unsupportedDtype, "\(found); only F8_E5M2 is saved so, and `--npy-void` says \(named.rawValue)",
-                hint: "use `--npy-void f8_e5m2`")
+                hint: "use `--npy-void f1=F8_E5M2`")
         }
         return named
     }
@@ -147,6 +152,6 @@ struct NpyElement: Equatable {
     private static func objectError(_ source: NpySource) -> FormatError {
         source.error(
             .objectDtype, "holds Python objects, which only unpickling could read and untangle never does",
-            hint: "save plain numeric arrays instead")
+            hint: "save plain numeric arrays instead", isForeign: true)
     }
 }

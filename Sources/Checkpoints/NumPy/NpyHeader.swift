@@ -67,10 +67,11 @@ struct NpyHeader {
         if bytes.first == 0x80 {
             throw source.error(
                 .objectDtype, "is a Python pickle, which untangle never unpickles", at: 0,
-                hint: "save it with numpy.save")
+                hint: "save it with numpy.save", isForeign: true)
         }
         guard bytes.prefix(magic.count).elementsEqual(magic.prefix(bytes.count)) else {
-            throw source.error(.badMagic, "is not in NumPy's .npy format: it does not begin with \\x93NUMPY", at: 0)
+            throw source.error(
+                .badMagic, "is not in NumPy's .npy format: it does not begin with \\x93NUMPY", at: 0, isForeign: true)
         }
         func truncated(_ needed: Int) -> FormatError {
             source.error(

@@ -3,7 +3,7 @@ public import TensorCore
 
 /// Reads a bare .npy file: one tensor, named `arr`.
 ///
-/// Little-endian row-major data is used where it is mapped; other data is decoded into memory.
+/// Little-endian row-major data is used where it is mapped; other data is decoded into memory, in ranges where that is enough.
 public final class NpyReader: CheckpointReader {
     /// The name of the tensor, which the format does not give it.
     public static let tensorName: TensorName = "arr"
@@ -40,6 +40,12 @@ public final class NpyReader: CheckpointReader {
     }
 
     public func isMapped(_ index: Int) -> Bool { header.isNative }
+    public func canReadRanges(of index: Int) -> Bool { true }
+    public func decodedTogetherByteCount(of index: Int) -> Int { 0 }
+
+    public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        header.read(range, of: UnsafeRawBufferPointer(rebasing: file.bytes[data]), into: target)
+    }
 
     public func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: data) }
 

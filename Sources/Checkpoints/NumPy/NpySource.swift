@@ -9,12 +9,15 @@ struct NpySource {
     /// The file position of the array's first byte; nil when it is compressed.
     let position: Int?
 
-    /// - Parameter offset: counted from the array's first byte.
+    /// - Parameters:
+    ///   - offset: counted from the array's first byte.
+    ///   - isForeign: whether it may be sound and is no tensor.
     func error(
-        _ category: FormatCategory, _ message: String, at offset: Int? = nil, hint: String? = nil
+        _ category: FormatCategory, _ message: String, at offset: Int? = nil, hint: String? = nil,
+        isForeign: Bool = false
     ) -> FormatError {
         FormatError(
             category, tensor.map { "array \"\($0)\" \(message)" } ?? "the array \(message)", file: file, tensor: tensor,
-            byteOffset: position.map { $0 + (offset ?? 0) }, hint: hint)
+            byteOffset: position.map { $0 + (offset ?? 0) }, hint: hint, isForeign: isForeign)
     }
 }

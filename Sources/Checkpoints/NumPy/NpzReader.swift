@@ -5,30 +5,45 @@ public import TensorCore
 /// Reads a .npz file: a zip archive of .npy members, each a tensor named as its member without one `.npy`.
 ///
 /// Stored members in little-endian row-major order are used where they are mapped; deflated, big-endian and column-major
-/// ones are decoded into memory. The checksum of a member is compared before its bytes are first handed out.
+/// ones are decoded into memory, stored ones in ranges where that is enough. The checksum of a member is compared before its
+/// bytes are first handed out.
+///
+/// Members that no tensor can hold (texts, objects, records, files that are no arrays) are passed over with a warning.
 public final class NpzReader: CheckpointReader {
     public let descriptors: [TensorDescriptor]
     public let warnings: [String]
-    private let file: MappedFile
-    private let members: [Member]
+    public let unreadable: [UnreadableMember]
+    let file: MappedFile
+    let members: [Member]
+    /// What is not among the tensors, in the order of the archive.
+    let others: [ZipEntry]
+    /// The tensors that were wanted and could not be opened; without `salvaging` the first of them is an error.
+    let losses: [Damage]
     /// The stored members whose checksum was right.
     private let verified = Mutex<Set<Int>>([])
 
-    private struct Member {
+    struct Member {
         let entry: ZipEntry
+        let method: ZipMethod
         let header: NpyHeader
-        let name: TensorName
+        let descriptor: TensorDescriptor
+
+        var name: TensorName { descriptor.name }
+        var data: Range<Int> { entry.data.lowerBound + header.byteCount..<entry.data.upperBound }
     }
 
     /// Opens a file and checks its directory and the header of every array; of deflated members no more than the header
     /// is unpacked.
     ///
-    /// - Throws: `FormatError` with the offset of the first rule that is broken, `IOError` when the file cannot be read.
+    /// - Throws: `FormatError` with the offset of the first rule that is broken by the archive, or by a member that the options
+    ///   select; what is wrong with the first member when none of them is a tensor. `IOError` when the file cannot be read.
     public init(opening path: FilePath, options: ReadOptions) throws {
         file = try MappedFile(path)
         let directory = try CentralDirectory(of: file.bytes, path: path)
         var members: [Member] = []
-        var descriptors: [TensorDescriptor] = []
+        var others: [ZipEntry] = []
+        var losses: [Damage] = []
+        var unreadable: [UnreadableMember] = []
         var warnings: [String] = []
         var names: Set<TensorName> = []
         for entry in directory.entries {
@@ -38,17 +53,35 @@ public final class NpzReader: CheckpointReader {
                     .duplicateMember, "two members of the archive are named \"\(name)\"", file: path, tensor: name,
                     byteOffset: entry.localHeaderOffset)
             }
-            let source = Self.source(of: entry, name, path)
-            let header = try Self.readHeader(of: entry, in: file, source: source, options: options)
-            descriptors.append(
-                try header.descriptor(
-                    named: name, total: entry.byteCount, isCompressed: entry.method == .deflated, source: source))
-            members.append(Member(entry: entry, header: header, name: name))
-            warnings += [header.warning(about: name), Self.expansionWarning(about: entry)].compactMap { $0 }
+            do {
+                let member = try Member(entry, named: name, in: file, options)
+                members.append(member)
+                warnings += [member.header.warning(about: name), entry.expansionWarning].compactMap { $0 }
+            } catch var error as FormatError {
+                if options.selection.contains(name) {
+                    do {
+                        // Damage can make anything look like something else.
+                        if error.isForeign { try entry.checkContents(named: name, in: file) }
+                    } catch let damage as FormatError { error = damage }
+                    if !error.isForeign {
+                        guard options.salvaging else { throw error }
+                        losses.append(Damage(error, of: entry, tensor: name, in: file))
+                    }
+                }
+                if losses.last?.tensor != name { others.append(entry) }
+                unreadable.append(UnreadableMember(name: name, error: error))
+            }
         }
+        if let first = unreadable.first, members.isEmpty { throw first.error }
+        if let wanted = options.selection.demanded(unreadable, beside: members.lazy.map(\.name)) { throw wanted.error }
+        let foreign = unreadable.filter { $0.error.isForeign && !options.selection.excludes($0.name) }
+        if !foreign.isEmpty { warnings.append(Self.warning(about: foreign)) }
         self.members = members
-        self.descriptors = descriptors
+        self.others = others
+        self.losses = losses
+        self.unreadable = unreadable
         self.warnings = warnings
+        descriptors = members.map(\.descriptor)
     }
 
     public var format: FormatID { .npz }
@@ -57,89 +90,65 @@ public final class NpzReader: CheckpointReader {
     /// Empty: the format has none.
     public var metadata: Metadata { Metadata() }
 
-    public func isMapped(_ index: Int) -> Bool {
-        members[index].entry.method == .stored && members[index].header.isNative
+    public func isMapped(_ index: Int) -> Bool { members[index].method == .stored && members[index].header.isNative }
+    public func canReadRanges(of index: Int) -> Bool { members[index].method == .stored }
+
+    public func decodedTogetherByteCount(of index: Int) -> Int {
+        canReadRanges(of: index) ? 0 : descriptors[index].byteCount
     }
 
     /// The data of a stored member, or the whole of a deflated one.
     public func location(of index: Int) -> StoredLocation {
         let member = members[index]
-        return StoredLocation(
-            file: path, range: member.entry.method == .stored ? dataRange(of: member) : member.entry.data)
+        return StoredLocation(file: path, range: member.method == .stored ? member.data : member.entry.data)
     }
 
     public func bytes(of index: Int) throws -> TensorBytes {
         let member = members[index]
-        switch member.entry.method {
+        switch member.method {
         case .stored:
-            if !verified.withLock({ $0.contains(index) }) {
-                try checkStored(member)
-                verified.withLock { _ = $0.insert(index) }
-            }
-            let data = dataRange(of: member)
-            if member.header.isNative { return TensorBytes(mapped: file, range: data) }
-            return TensorBytes(decoded: try member.header.decode(UnsafeRawBufferPointer(rebasing: file.bytes[data])))
+            try checkStored(index)
+            if member.header.isNative { return TensorBytes(mapped: file, range: member.data) }
+            return TensorBytes(
+                decoded: try member.header.decode(UnsafeRawBufferPointer(rebasing: file.bytes[member.data])))
         case .deflated:
-            let unpacked = try AlignedBuffer(byteCount: descriptors[index].byteCount)
-            try unpack(member, into: unpacked.mutableBytes)
-            return TensorBytes(decoded: try member.header.decode(unpacked: unpacked))
+            let buffer = try AlignedBuffer(byteCount: member.descriptor.byteCount)
+            try unpack(member, into: buffer.mutableBytes)
+            return TensorBytes(decoded: buffer)
         }
     }
 
-    /// Sums every member, large stored ones in pieces, so that one of them keeps all threads busy.
-    public func verify(
-        deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
-    ) throws -> Verification {
-        let pieces = members.indices.flatMap { number in
-            members[number].entry.pieces.map { (member: number, range: $0) }
-        }
-        let sums = Mutex([UInt32](repeating: 0, count: pieces.count))
-        let faults = Mutex([FormatError?](repeating: nil, count: members.count))
-        try concurrently(count: pieces.count, threads: threads) { [self] number in
-            let (place, range) = pieces[number]
-            switch members[place].entry.method {
-            case .stored:
-                let sum = CRC32.of(UnsafeRawBufferPointer(rebasing: file.bytes[range]))
-                sums.withLock { $0[number] = sum }
-            case .deflated:
-                do { try unpack(members[place], into: nil) } catch let error as FormatError {
-                    faults.withLock { $0[place] = error }
-                }
+    public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        let member = members[index]
+        switch member.method {
+        case .stored:
+            try checkStored(index)
+            member.header.read(range, of: UnsafeRawBufferPointer(rebasing: file.bytes[member.data]), into: target)
+        case .deflated:
+            try bytes(of: index).withUnsafeBytes {
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range]))
             }
-            progress(range.count)
         }
-        var result = Verification()
-        var sumOfMember = [UInt32](repeating: 0, count: members.count)
-        for (piece, sum) in zip(pieces, sums.withLock { $0 }) {
-            sumOfMember[piece.member] = CRC32.combine(sumOfMember[piece.member], sum, count: piece.range.count)
-        }
-        for (number, member) in members.enumerated() {
-            var fault = faults.withLock { $0[number] }
-            if member.entry.method == .stored {
-                do throws(FormatError) { try check(sumOfMember[number], of: member) } catch { fault = error }
-            }
-            if let fault {
-                result.damage.append(
-                    Damage(
-                        tensor: member.name, file: path, offset: member.entry.data.lowerBound,
-                        byteCount: member.entry.data.count, reason: fault.message))
-            }
-            result.checkedByteCount += member.entry.data.count
-        }
-        return result
     }
 
-    private func dataRange(of member: Member) -> Range<Int> {
-        member.entry.data.lowerBound + member.header.byteCount..<member.entry.data.upperBound
+    /// Compares the checksum of a stored member before it is first used.
+    private func checkStored(_ index: Int) throws {
+        guard !verified.withLock({ $0.contains(index) }) else { return }
+        try members[index].entry.checkContents(named: members[index].name, in: file)
+        verified.withLock { _ = $0.insert(index) }
     }
-}
 
-extension ZipEntry {
-    /// The ranges of the file that are summed one by one: a deflated member can only be unpacked from its start.
-    fileprivate var pieces: [Range<Int>] {
-        guard method == .stored else { return [data] }
-        let starts = stride(from: data.lowerBound, to: data.upperBound, by: 8 << 20)
-        return starts.map { $0..<min(data.upperBound - $0, 8 << 20) + $0 }
+    /// Inflates a member into row-major order and checks its size and sum.
+    private func unpack(_ member: Member, into target: UnsafeMutableRawBufferPointer) throws {
+        var assembly = NpyHeader.Assembly(member.header, into: target)
+        var headerByteCount = member.header.byteCount
+        try member.entry.inflate(named: member.name, in: file) { block in
+            // The stream never yields more than the member's size, which is that of header and data.
+            let skipped = min(headerByteCount, block.count)
+            headerByteCount -= skipped
+            assembly.append(UnsafeRawBufferPointer(rebasing: block[skipped...]))
+        }
+        assembly.finish()
     }
 }
 
@@ -148,22 +157,43 @@ extension ZipEntry {
 extension NpzReader {
     /// The member name without one `.npy`, as NumPy shortens it.
     private static func tensorName(of entry: ZipEntry) -> TensorName {
-        let name = entry.name.utf8
-        let suffix = ".npy".utf8
         // By bytes: some characters join with a full stop behind them into one.
-        return TensorName(
-            name.suffix(suffix.count).elementsEqual(suffix)
-                ? String(decoding: name.dropLast(suffix.count), as: UTF8.self) : entry.name)
+        TensorName(
+            entry.isNamedAsArray
+                ? String(decoding: entry.name.utf8.dropLast(ZipEntry.arraySuffix.count), as: UTF8.self) : entry.name)
     }
 
-    private static func source(of entry: ZipEntry, _ name: TensorName, _ path: FilePath) -> NpySource {
-        NpySource(file: path, tensor: name, position: entry.method == .stored ? entry.data.lowerBound : nil)
+    /// What is passed over, in one line.
+    private static func warning(about members: [UnreadableMember]) -> String {
+        let shown = 5
+        let list = members.prefix(shown).map { "\"\($0.name)\" (\($0.error.foreignKind))" }.joined(separator: ", ")
+        let rest = members.count > shown ? ", and \(members.count - shown) more" : ""
+        return members.count == 1
+            ? "1 member of the archive is no tensor and is passed over: \(list)"
+            : "\(members.count) members of the archive are no tensors and are passed over: \(list)\(rest)"
+    }
+}
+
+extension NpzReader.Member {
+    /// Reads the header of a member and compares it with the member's size.
+    fileprivate init(_ entry: ZipEntry, named name: TensorName, in file: MappedFile, _ options: ReadOptions) throws {
+        guard let method = entry.method else { throw entry.unsupportedMethod(named: name, in: file) }
+        let source = NpySource(
+            file: file.path, tensor: name, position: method == .stored ? entry.data.lowerBound : nil)
+        // Too short for a magic number, which another name than that of an array does not promise.
+        guard entry.isNamedAsArray || entry.byteCount >= NpyHeader.magic.count else {
+            throw source.error(.badMember, "is a file of \(entry.byteCount) bytes, and no array", isForeign: true)
+        }
+        let header = try Self.header(of: entry, method, in: file, source, options)
+        let descriptor = try header.descriptor(
+            named: name, total: entry.byteCount, isCompressed: method == .deflated, source: source)
+        self.init(entry: entry, method: method, header: header, descriptor: descriptor)
     }
 
-    private static func readHeader(
-        of entry: ZipEntry, in file: MappedFile, source: NpySource, options: ReadOptions
+    private static func header(
+        of entry: ZipEntry, _ method: ZipMethod, in file: MappedFile, _ source: NpySource, _ options: ReadOptions
     ) throws -> NpyHeader {
-        switch entry.method {
+        switch method {
         case .stored:
             let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[entry.data])
             return try NpyHeader(bytes, source: source, options: options)
@@ -176,51 +206,17 @@ extension NpzReader {
             return try start.withUnsafeBytes { try NpyHeader($0, source: source, options: options) }
         }
     }
-
-    /// A line about a member that unpacks to far more than it takes: zeros do so honestly, attacks too.
-    private static func expansionWarning(about entry: ZipEntry) -> String? {
-        guard entry.byteCount > 1 << 20, entry.byteCount / 1000 > entry.data.count else { return nil }
-        return
-            "member \(entry.label) unpacks \(entry.data.count) bytes to \(entry.byteCount), over a thousand times as many"
-    }
 }
 
-// MARK: - Data
-
-extension NpzReader {
-    private func checkStored(_ member: Member) throws(FormatError) {
-        try check(CRC32.of(UnsafeRawBufferPointer(rebasing: file.bytes[member.entry.data])), of: member)
-    }
-
-    /// Inflates a member and checks its size and sum; its data goes to `target`, unless that is nil.
-    private func unpack(_ member: Member, into target: UnsafeMutableRawBufferPointer?) throws {
-        let stream = try EntryInflate(member.entry, in: file)
-        var sum = CRC32()
-        var position = 0
-        while let block = try stream.next() {
-            sum.update(block)
-            // The stream never yields more than the member's size, which is that of header and data.
-            let skipped = min(max(member.header.byteCount - position, 0), block.count)
-            if let target, skipped < block.count {
-                let place = position + skipped - member.header.byteCount
-                UnsafeMutableRawBufferPointer(rebasing: target[place...])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: block[skipped...]))
-            }
-            position += block.count
+extension FormatError {
+    /// What something is that is no tensor, in few words.
+    fileprivate var foreignKind: String {
+        switch category {
+        case .objectDtype: "Python objects"
+        case .structuredDtype: "records"
+        case .badMagic, .badMember: "no array"
+        case .badDescr: "no type of NumPy"
+        default: "texts, dates or wide floats"
         }
-        try check(sum.value, of: member)
-    }
-
-    private func check(_ sum: UInt32, of member: Member) throws(FormatError) {
-        guard sum != member.entry.crc32 else { return }
-        func hex(_ value: UInt32) -> String {
-            let digits = String(value, radix: 16)
-            return String(repeating: "0", count: 8 - digits.count) + digits
-        }
-        throw FormatError(
-            .badCRC,
-            "tensor \"\(member.name)\" is damaged: its bytes have the CRC-32 \(hex(sum)) and the archive says "
-                + hex(member.entry.crc32), file: path, tensor: member.name, byteOffset: member.entry.data.lowerBound,
-            hint: "fetch the file again")
     }
 }

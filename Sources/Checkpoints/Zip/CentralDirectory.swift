@@ -45,13 +45,6 @@ package struct CentralDirectory: Sendable {
         _ header: DirectoryHeader, in bytes: ZipBytes, path: FilePath
     ) throws(FormatError) -> ZipEntry {
         let label = "\"\(header.name.escapingControlCharacters)\""
-        guard let method = ZipMethod(rawValue: header.method) else {
-            throw FormatError(
-                .unsupportedCompression,
-                "member \(label) is compressed by method \(header.method); only stored (0) and "
-                    + "deflated (8) members are read", file: path, byteOffset: header.range.lowerBound,
-                hint: "write it again with numpy.savez or numpy.savez_compressed")
-        }
         if header.isSymbolicLink {
             throw FormatError(
                 .badMember, "member \(label) is a symbolic link", file: path, byteOffset: header.range.lowerBound)
@@ -80,9 +73,9 @@ package struct CentralDirectory: Sendable {
                     + "\(fileEnd)", file: path, byteOffset: start)
         }
         try checkAgreement(header, localHeader: start, name: nameStart..<nameEnd, data: dataStart, bytes, label, path)
-        try checkSizes(header, method, label, path)
+        if let method = ZipMethod(rawValue: header.method) { try checkSizes(header, method, label, path) }
         return ZipEntry(
-            name: header.name, method: method, crc32: header.crc32, byteCount: header.byteCount,
+            name: header.name, methodNumber: header.method, crc32: header.crc32, byteCount: header.byteCount,
             data: dataStart..<dataEnd,
             localHeaderOffset: start)
     }
@@ -100,7 +93,10 @@ package struct CentralDirectory: Sendable {
                 byteOffset: start)
         }
         guard bytes.slice(name).elementsEqual(header.nameBytes) else { throw mismatch("name") }
-        guard bytes.u16(start + 8) == header.method else { throw mismatch("compression method") }
+        // A method that is not read is refused when the member is wanted.
+        guard bytes.u16(start + 8) == header.method || ZipMethod(rawValue: header.method) == nil else {
+            throw mismatch("compression method")
+        }
         let flags = bytes.u16(start + 6)
         guard flags & ZipFlags.encrypted == 0 else { throw mismatch("encryption flag") }
         if flags & ZipFlags.dataDescriptor != 0 { return }

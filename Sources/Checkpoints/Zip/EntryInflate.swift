@@ -16,7 +16,7 @@ final class EntryInflate {
     private var producedByteCount = 0
     private var isFinished = false
 
-    /// Prepares to inflate; the first block is inflated by the first `next()`.
+    /// Prepares to inflate a deflated member; the first block is inflated by the first `next()`.
     ///
     /// - Throws: `IOError` when there is no memory.
     init(_ entry: ZipEntry, in file: MappedFile) throws {
@@ -113,7 +113,7 @@ private final class InflateInput {
         data = entry.data
         let record = ZipRecord.localHeader(
             ZipRecord.Member(
-                name: [UInt8(ascii: "m")], method: entry.method, crc32: entry.crc32,
+                name: [UInt8(ascii: "m")], method: .deflated, crc32: entry.crc32,
                 compressedByteCount: entry.data.count,
                 byteCount: entry.byteCount, localHeaderOffset: 0, padding: 0))
         header = UnsafeMutableRawBufferPointer.allocate(byteCount: record.count, alignment: 8)

@@ -3,7 +3,8 @@ import SystemPackage
 /// One member of a zip file as the directory describes it; its local header was checked against that.
 package struct ZipEntry: Sendable {
     package let name: String
-    package let method: ZipMethod
+    /// The number of the compression method.
+    package let methodNumber: UInt16
     /// The sum over the uncompressed bytes.
     package let crc32: UInt32
     /// The size of the uncompressed bytes.
@@ -11,6 +12,9 @@ package struct ZipEntry: Sendable {
     /// Where the stored or deflated bytes lie in the file.
     package let data: Range<Int>
     package let localHeaderOffset: Int
+
+    /// How the member is compressed; nil for a method that is not read.
+    package var method: ZipMethod? { ZipMethod(rawValue: methodNumber) }
 
     /// What the member takes of the file, from its local header on.
     var extent: Range<Int> { localHeaderOffset..<data.upperBound }

@@ -19,7 +19,7 @@ enum ZipEntryName {
         if bytes.isEmpty { return (.badName, "is empty") }
         if bytes.contains(0) { return (.badName, "contains a NUL byte") }
         if bytes.contains(UInt8(ascii: "\\")) { return (.pathTraversal, "contains a backslash") }
-        if bytes[0] == UInt8(ascii: "/") { return (.pathTraversal, "begins with a slash") }
+        if isSystemPath(bytes) { return (.pathTraversal, "is an absolute path into the system") }
         if bytes.count >= 2, bytes[1] == UInt8(ascii: ":"), Unicode.Scalar(bytes[0]).properties.isAlphabetic {
             return (.pathTraversal, "begins with a drive letter")
         }
@@ -30,6 +30,21 @@ enum ZipEntryName {
         }
         return nil
     }
+
+    /// Whether a name is a place in a folder that systems have at their root. Any other name may begin with a slash: NumPy
+    /// takes `/w` for a name as it is, and no name becomes a path here.
+    private static func isSystemPath(_ bytes: [UInt8]) -> Bool {
+        guard bytes.first == UInt8(ascii: "/") else { return false }
+        let parts = bytes.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard parts.count > 1, let first = parts.first else { return false }
+        // Nothing between two slashes: the share of another machine.
+        return first.isEmpty || systemFolders.contains(String(decoding: first, as: UTF8.self).lowercased())
+    }
+
+    private static let systemFolders: Set<String> = [
+        "applications", "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "library", "media", "mnt", "opt",
+        "private", "proc", "root", "run", "sbin", "srv", "sys", "system", "tmp", "users", "usr", "var", "volumes",
+    ]
 
     /// The upper half of code page 437.
     private static let codePage437 = Array(

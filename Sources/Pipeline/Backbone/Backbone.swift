@@ -8,6 +8,8 @@ import TensorCore
 public struct Backbone: Sendable {
     public let network: VisionTransformer
     public let normalization: ImageNormalization
+    /// How the heads and data that go with it are read.
+    public var reading = ReadOptions()
 
     /// Works out the architecture of a checkpoint.
     ///
@@ -64,7 +66,7 @@ public struct Backbone: Sendable {
     /// Compares names and shapes, before memory is taken for an architecture that may be far from the checkpoint's.
     ///
     /// - Throws: `input.missing_tensor`, `input.bad_shape`, with file and tensor.
-    func check(_ checkpoint: TensorStore) throws(PipelineError) {
+    func check(_ checkpoint: TensorStore) throws {
         try checkpoint.requireTimmNames()
         for entry in network.layout.entries {
             let shape = try checkpoint.required(entry.name).shape

@@ -7,7 +7,8 @@ import TensorCore
 extension TensorStore {
     /// The values of a floating-point tensor as F32, row-major.
     ///
-    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.quantized`, `FormatError` for damaged data.
+    /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.quantized`, `FormatError` for damaged data and what is
+    ///   no tensor.
     func floats(_ name: TensorName) throws -> (shape: Shape, values: [Float]) {
         let descriptor = try required(name)
         guard descriptor.dtype.isComputable else {
@@ -69,8 +70,9 @@ extension TensorStore {
     }
 
     /// The descriptor of a tensor that must be there.
-    func required(_ name: TensorName) throws(PipelineError) -> TensorDescriptor {
+    func required(_ name: TensorName) throws -> TensorDescriptor {
         guard let descriptor = descriptor(named: name) else {
+            if let member = reader.unreadable.first(where: { $0.name == name }) { throw member.error }
             throw PipelineError(
                 .missingTensor, "\(path.string) has no tensor \"\(name)\"", file: path, tensor: name,
                 hint: nearestName(to: name.text, among: descriptors.map(\.name.text)).map { "did you mean \"\($0)\"?" })

@@ -43,9 +43,10 @@ struct Inspect: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        let reader = try CheckpointFormat.open(checkpoint, options: input.readOptions(base: base.base, threads: 1))
-        reader.warnings.forEach(session.warn)
         let chosen = selection.selection
+        let reader = try CheckpointFormat.open(
+            checkpoint, options: input.readOptions(selection: chosen, base: base.base, threads: 1))
+        reader.warnings.forEach(session.warn)
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(session.warn)
 
@@ -90,6 +91,7 @@ struct Inspect: ToolCommand {
         of name: TensorName, _ reader: any CheckpointReader, in session: Session
     ) throws -> (TensorName, Histogram) {
         guard let index = reader.descriptors.firstIndex(where: { $0.name == name }) else {
+            if let member = reader.unreadable.first(where: { $0.name == name }) { throw member.error }
             throw UsageError(
                 "\(checkpoint) has no tensor \"\(name)\"", hint: "run 'untangle inspect \(checkpoint)' to see the names"
             )
