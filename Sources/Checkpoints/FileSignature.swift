@@ -1,90 +1,136 @@
-import Glibc
 import SystemPackage
 import TensorCore
 
 /// The first bytes of a file, from which its format is told.
 struct FileSignature {
     private let path: FilePath
+    private let file: MappedFile
     private let head: [UInt8]
-    private let byteCount: Int
+
+    /// Enough for the magic number of a tar archive.
+    private static let headByteCount = 512
 
     /// - Throws: `IOError` when the file cannot be read.
     init(of path: FilePath) throws(IOError) {
-        let file = try MappedFile(path)
         self.path = path
-        byteCount = file.byteCount
-        head = file.withUnsafeBytes { Array($0.prefix(256)) }
+        file = try MappedFile(path)
+        head = file.withUnsafeBytes { Array($0.prefix(Self.headByteCount)) }
     }
 
     /// The format by content, then by extension.
     ///
-    /// - Throws: `FormatError` `unknown_format` that says what the file looks like.
+    /// - Throws: `FormatError` that says what the file is when it is something else: `unknown_format`, or what the format that
+    ///   its name promises would say of such bytes.
     func format() throws(FormatError) -> FormatID {
-        let named = CheckpointFormat.format(ofOutput: path)
         // A safetensors header of 0x04034B50 bytes begins with the signature of a zip; its upper length bytes are zero.
-        if named == .safetensors, claimedHeaderByteCount != nil { return .safetensors }
+        if named == .safetensors, (1..<8).contains(head.count) || fittingHeaderByteCount != nil { return .safetensors }
         if head.starts(with: SkeinSeal.magic) { return .skein }
-        if head.starts(with: [0x93] + "NUMPY".utf8) { return .npy }
-        if head.starts(with: "PK\u{3}\u{4}".utf8) || head.starts(with: "PK\u{5}\u{6}".utf8) {
-            if let problem = torchArchiveProblem(named: named) { throw problem }
+        if head.starts(with: NpyHeader.magic) { return .npy }
+        if isZip {
+            try requireArchiveOfArrays()
             return .npz
         }
+        try requireReadable()
         if let named { return named }
-        if let other = otherFormat {
-            throw FormatError(
-                .unknownFormat, "\(path.string) is \(other.what), which this version does not read", file: path,
-                byteOffset: 0, hint: other.hint)
-        }
-        if let headerByteCount = claimedHeaderByteCount, headerByteCount <= byteCount - 8,
+        if fittingHeaderByteCount != nil,
             head.dropFirst(8).first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{")
         {
             return .safetensors
         }
-        let seen =
-            head.isEmpty
-            ? "is empty"
-            : "begins with the bytes "
-                + head.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }
-                .joined(separator: " ")
+        let bytes = head.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }
         throw FormatError(
-            .unknownFormat, "\(path.string) \(seen), which is no format that this version reads", file: path,
-            byteOffset: 0, hint: "supported are .safetensors, *.index.json, .npz, .npy and .skein")
+            .unknownFormat,
+            "\(path.string) begins with the bytes \(bytes.joined(separator: " ")), which is no format that this version reads",
+            file: path, byteOffset: 0, hint: "supported are .safetensors, *.index.json, .npz, .npy and .skein")
     }
 
-    /// The header length if the file is safetensors; nil when it is too large to be one.
-    private var claimedHeaderByteCount: Int? {
+    /// Makes sure that the file is nothing well known that is no checkpoint.
+    ///
+    /// - Throws: `FormatError` that names what it is.
+    func requireReadable() throws(FormatError) {
+        if fittingHeaderByteCount != nil { return }
+        if head.isEmpty {
+            throw fault(
+                "is empty", named == nil ? .unknownFormat : .truncated,
+                hint: "the download probably failed; get it again")
+        }
+        if let count = zeroByteCount {
+            throw fault(
+                "begins with \(count) bytes of zero, as an interrupted download leaves them",
+                named == .safetensors ? .invalidJSON : named == nil ? .unknownFormat : .badMagic,
+                hint: "get the file again")
+        }
+        guard let other = ForeignFormat(beginning: head) ?? formatWithoutMagic else { return }
+        // The reader of .npy files has a word of its own about pickles.
+        if named == .npy, other == .pickle || other == .torchLegacy { return }
+        throw fault(of: other)
+    }
+
+    /// What the end of the file or its name says, of formats whose first bytes may be anything.
+    private var formatWithoutMagic: ForeignFormat? {
+        guard named == nil else { return nil }
+        // The number 0xdb4775248b80fb57 closes the index of a TensorFlow checkpoint.
+        let end: [UInt8] = [0x57, 0xFB, 0x80, 0x8B, 0x24, 0x75, 0x47, 0xDB]
+        if file.withUnsafeBytes({ $0.suffix(end.count).elementsEqual(end) }) { return .tensorFlow }
+        let other = ForeignFormat(ofFileNamed: path.string)
+        return [.onnx, .tensorFlow, .tensorFlowLite, .flax].contains(other) ? other : nil
+    }
+
+    private var named: FormatID? { CheckpointFormat.format(ofOutput: path) }
+
+    private var isZip: Bool { head.starts(with: "PK\u{3}\u{4}".utf8) || head.starts(with: "PK\u{5}\u{6}".utf8) }
+
+    /// The length of the header if the file could be safetensors: one that is in the limit and in the file.
+    private var fittingHeaderByteCount: Int? {
         guard head.count >= 8 else { return nil }
         let length = head.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
-        guard let length = Int(exactly: length), length <= SafetensorsHeader.byteCountLimit else { return nil }
-        return length
+        guard length > 0, length <= SafetensorsHeader.byteCountLimit, length <= file.byteCount - 8 else { return nil }
+        // The short name at the start of a tar archive is a small number, too, and zeros follow it.
+        return head[8] == 0 ? nil : Int(length)
     }
 
-    private static let torchHint =
-        "load it in PyTorch and save its state dict with safetensors.torch.save_file"
-
-    /// A zip that PyTorch wrote: its first member is a pickle or a record in a root folder.
-    private func torchArchiveProblem(named: FormatID?) -> FormatError? {
-        let nameByteCount = head.count >= 30 ? Int(head[26]) | Int(head[27]) << 8 : 0
-        let name = String(decoding: head.dropFirst(30).prefix(nameByteCount), as: UTF8.self)
-        let isTorchMember = ["/data.pkl", "/.format_version", "/byteorder", "/version"].contains { name.hasSuffix($0) }
-        let isTorchName = ["pt", "pth", "bin", "ckpt"].contains(path.extension?.lowercased())
-        guard isTorchMember || named == nil && isTorchName else { return nil }
-        return FormatError(
-            .unknownFormat, "\(path.string) is a PyTorch zip of pickles, which this version does not read", file: path,
-            byteOffset: 0, hint: Self.torchHint)
+    /// How many zeros the file begins with, as far as it is looked at; nil for few.
+    private var zeroByteCount: Int? {
+        guard head.count > 8, head.allSatisfy({ $0 == 0 }) else { return nil }
+        return file.withUnsafeBytes { $0.prefix(1 << 20).prefix { $0 == 0 }.count }
     }
 
-    /// What the file is, if it is something well known that is not supported.
-    private var otherFormat: (what: String, hint: String?)? {
-        if head.starts(with: "GGUF".utf8) { return ("a GGUF file", nil) }
-        if head.starts(with: [0x89] + "HDF\r\n".utf8 + [0x1A, 0x0A]) { return ("an HDF5 file", nil) }
-        if head.count >= 2, head[0] == 0x80, (2...5).contains(head[1]) {
-            return ("a PyTorch or Python pickle", Self.torchHint)
+    /// - Throws: `FormatError` for archives that others write.
+    private func requireArchiveOfArrays() throws(FormatError) {
+        let names = file.withUnsafeBytes { CentralDirectory.names(in: $0, atMost: 10_000) }
+        if names.contains(where: { $0.hasSuffix(".npy") }) { return }
+        if let other = ForeignFormat(archiveOf: names) { throw fault(of: other) }
+        if named == nil, ForeignFormat(ofFileNamed: path.string) == .torch { throw fault(of: .torch) }
+    }
+
+    private func fault(of other: ForeignFormat) -> FormatError {
+        var what = "is \(other.name)"
+        if other == .text || other == .xml, let start = ForeignFormat.printable(Array(head.prefix(60))) {
+            // Settings and notes are no message.
+            if other == .text, isNamedAsText { what = "is text" }
+            let words = start.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            what += ": \(words)\(file.byteCount > 60 ? "..." : "")"
+        } else if other != .lfsPointer, other != .webPage {
+            what += ", which this version does not read"
         }
-        if head.starts(with: "version https://git-lfs".utf8) {
-            return ("a Git LFS pointer", "fetch the real file with `git lfs pull`")
+        return fault(what, category(of: other), hint: other.remedy)
+    }
+
+    private var isNamedAsText: Bool {
+        ["json", "txt", "md", "yaml", "yml", "toml", "py", "csv"].contains(path.extension?.lowercased())
+    }
+
+    private func fault(_ what: String, _ category: FormatCategory, hint: String) -> FormatError {
+        FormatError(category, "\(path.string) \(what)", file: path, byteOffset: 0, hint: hint)
+    }
+
+    /// What the rules of the format say of such bytes that the name promises.
+    private func category(of other: ForeignFormat) -> FormatCategory {
+        switch named {
+        case .safetensors where other == .webPage || other == .xml || other == .tar: .invalidJSON
+        case .safetensors where !isZip: .headerTooLarge
+        case .npz, .npy, .skein: .badMagic
+        default: .unknownFormat
         }
-        if head.starts(with: [0x1F, 0x8B]) { return ("a gzip file", "decompress it first") }
-        return nil
     }
 }

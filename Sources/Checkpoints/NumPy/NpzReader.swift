@@ -72,7 +72,10 @@ public final class NpzReader: CheckpointReader {
                 unreadable.append(UnreadableMember(name: name, error: error))
             }
         }
-        if let first = unreadable.first, members.isEmpty { throw first.error }
+        if let first = unreadable.first, members.isEmpty {
+            throw directory.entries.contains(where: \.isNamedAsArray)
+                ? first.error : Self.noArrays(among: directory.entries, first.error.category, path)
+        }
         if let wanted = options.selection.demanded(unreadable, beside: members.lazy.map(\.name)) { throw wanted.error }
         let foreign = unreadable.filter { $0.error.isForeign && !options.selection.excludes($0.name) }
         if !foreign.isEmpty { warnings.append(Self.warning(about: foreign)) }
@@ -161,6 +164,18 @@ extension NpzReader {
         TensorName(
             entry.isNamedAsArray
                 ? String(decoding: entry.name.utf8.dropLast(ZipEntry.arraySuffix.count), as: UTF8.self) : entry.name)
+    }
+
+    /// The error for an archive of other things.
+    private static func noArrays(
+        among entries: [ZipEntry], _ category: FormatCategory, _ path: FilePath
+    ) -> FormatError {
+        let shown = 3
+        let list = entries.prefix(shown).map(\.label).joined(separator: ", ") + (entries.count > shown ? ", ..." : "")
+        return FormatError(
+            category,
+            "the zip archive holds no array, but \(entries.count) other \(entries.count == 1 ? "file" : "files"): \(list)",
+            file: path, byteOffset: 0, hint: "unpack it first, and name the checkpoint in it")
     }
 
     /// What is passed over, in one line.

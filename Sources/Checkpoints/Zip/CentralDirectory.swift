@@ -40,6 +40,25 @@ package struct CentralDirectory: Sendable {
         self.entries = entries
     }
 
+    /// The names of the first members, as far as they can be read; without a directory, that of the local header at the start.
+    static func names(in file: UnsafeRawBufferPointer, atMost limit: Int) -> [String] {
+        let bytes = ZipBytes(file)
+        let path = FilePath()
+        guard let end = try? EndOfDirectory(of: file, path: path) else {
+            guard file.count >= ZipSize.localHeader, bytes.u32(0) == ZipSignature.localHeader else { return [] }
+            return [String(decoding: file.dropFirst(ZipSize.localHeader).prefix(Int(bytes.u16(26))), as: UTF8.self)]
+        }
+        var names: [String] = []
+        var position = end.directory.lowerBound
+        while names.count < min(limit, end.entryCount),
+            let header = try? DirectoryHeader(at: position, before: end.directory.upperBound, in: bytes, path: path)
+        {
+            names.append(header.name)
+            position = header.range.upperBound
+        }
+        return names
+    }
+
     /// Checks a directory header against the local header that it points to.
     private static func locate(
         _ header: DirectoryHeader, in bytes: ZipBytes, path: FilePath
