@@ -159,7 +159,7 @@ public struct ReadOptions: Sendable {
     /// The base that the work at hand is about, such as that of a merge: a likely base for a .skein file whose own is not named
     /// and not found beside it.
     public var sharedBase: FilePath?
-    /// Open a .skein file that is cut short, for what is left of it.
+    /// Open a file that is cut short or has damaged members, for what is left of it.
     public var salvaging: Bool
     /// The threads that decode one tensor, where the format allows several.
     public var threads: Int

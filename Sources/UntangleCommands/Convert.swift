@@ -18,7 +18,8 @@ struct Convert: ToolCommand {
             fine-tune takes a fraction of its base. Reading it back needs the same base. Tensors gain from a tensor of the \
             same name, shape and type in the base; one line says how many did, and why the others did not.
 
-            With --salvage, tensors that are damaged are left out and listed; the status is then 1.
+            With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
+            the last tensor are left out with a warning.
 
             Example:
               untangle convert Fixtures/suites/tiny/base.safetensors base.npz \\
@@ -81,7 +82,8 @@ struct Convert: ToolCommand {
                 sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
                 salvaging: salvage))
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
-        let lost = verification?.losses ?? []
+        let chosen = selection.selection
+        let lost = verification?.losses.filter { $0.tensor.map(chosen.contains) ?? false } ?? []
         // What showed on opening is warned of below.
         let harmless = verification?.harmlessDamage.map { "\($0.reason), at byte \($0.offset)" } ?? []
         harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)

@@ -81,6 +81,51 @@ import Testing
         #expect(error?.hint?.contains("git lfs pull") == true)
     }
 
+    // MARK: Salvaging
+
+    /// Two F32 tensors of 8 and 4 bytes.
+    private static let pair =
+        #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#
+
+    @Test func bytesBehindTheLastTensorAreLeftOut() throws {
+        let file = safetensorsFile(Self.pair, data: [UInt8](1...17))
+        let path = try folder.write(file, to: "tail.safetensors")
+        let error = #expect(throws: FormatError.self) { try SafetensorsReader(opening: path) }
+        #expect(error?.category == .trailingBytes)
+        #expect(error?.hint?.contains("untangle convert \(path) OUTPUT --salvage") == true)
+        let reader = try SafetensorsReader(opening: path, options: ReadOptions(salvaging: true))
+        #expect(reader.bytes(of: 1).withUnsafeBytes(Array.init) == [9, 10, 11, 12])
+        let verification = try reader.verify()
+        #expect(verification.losses.isEmpty)
+        #expect(
+            verification.harmlessDamage == [
+                Damage(
+                    tensor: nil, file: path, offset: file.count - 5, byteCount: 5,
+                    reason: "5 bytes follow the last tensor")
+            ])
+    }
+
+    @Test func ofAFileThatIsCutShortWhatIsWholeIsKept() throws {
+        let file = safetensorsFile(Self.pair, data: [UInt8](1...9))
+        let path = try folder.write(file, to: "cut.safetensors")
+        #expect(throws: FormatError.self) { try SafetensorsReader(opening: path) }
+        let reader = try SafetensorsReader(opening: path, options: ReadOptions(salvaging: true))
+        #expect(reader.descriptors.map(\.name) == ["a"])
+        let losses = try reader.verify().losses
+        #expect(losses.map(\.tensor) == ["b"])
+        #expect(losses.map(\.byteCount) == [1])
+        #expect(
+            losses.map(\.reason) == ["the file ends at byte \(file.count), and 3 bytes of the tensor are missing"])
+    }
+
+    /// The library reads it: `safetensors.safe_open` says `None`.
+    @Test func nullMetadataIsReadWithAWarning() throws {
+        let path = try folder.write(safetensorsFile(#"{"__metadata__":null}"#), to: "null.safetensors")
+        let reader = try SafetensorsReader(opening: path)
+        #expect(reader.metadata.isEmpty)
+        #expect(reader.warnings == ["`__metadata__` is null; it is taken for none"])
+    }
+
     // MARK: Fuzzing
 
     /// Tries per fixture; the environment variable asks for a longer run.

@@ -71,6 +71,29 @@ import Testing
         #expect(try tool.run("diff", "Fixtures/npz/mixed/slash.npz", "slash.npz").status == 0)
     }
 
+    /// F32 tensors of 8 and 4 bytes in a file that has five bytes more than them, and in one that has three less.
+    @Test func salvagesSafetensors() throws {
+        let tool = try Tool()
+        let header =
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#
+        let start = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) } + Array(header.utf8)
+        _ = try tool.folder.write(start + [UInt8](repeating: 0, count: 17), to: "tail.safetensors")
+        _ = try tool.folder.write(start + [UInt8](repeating: 0, count: 9), to: "cut.safetensors")
+        #expect(
+            try tool.run("convert", "tail.safetensors", "o.safetensors", "--json").error()["code"].string
+                == "format.trailing_bytes")
+        let whole = try tool.run("convert", "tail.safetensors", "whole.safetensors", "--salvage")
+        #expect(whole.status == 0)
+        #expect(whole.errors == "warning: 5 bytes follow the last tensor, at byte \(start.count + 12)\n")
+        #expect(whole.output.hasSuffix("nothing is lost\n"))
+        #expect(try tool.run("verify", "whole.safetensors").status == 0)
+        let part = try tool.run("convert", "cut.safetensors", "part.safetensors", "--salvage", "--json")
+        #expect(part.status == 1)
+        #expect(try part.json()["lost"].items.map(\.["tensor"].string) == ["b"])
+        #expect(try tool.run("inspect", "part.safetensors", "--json").json()["totals"]["bytes"].int == 8)
+        #expect(try tool.run("convert", "cut.safetensors", "a.safetensors", "--salvage", "--only", "a").status == 0)
+    }
+
     @Test func namesTheTypesOfRawElementsOneByOne() throws {
         let tool = try Tool()
         let void = "Fixtures/npz/mixed/void.npz"

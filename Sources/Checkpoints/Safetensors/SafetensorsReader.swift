@@ -9,8 +9,11 @@ public final class SafetensorsReader: CheckpointReader {
     public let warnings: [String]
     private let file: MappedFile
     private let ranges: [Range<Int>]
+    /// What is wrong with the data of a file that is salvaged.
+    let damage: [Damage]
 
-    /// Opens a safetensors file and checks its header; tensor data is not touched.
+    /// Opens a safetensors file and checks its header; tensor data is not touched. With `options.salvaging` tensors that the
+    /// file ends before are not among the descriptors, and bytes behind the last one are no error: `verify` tells of both.
     ///
     /// - Throws: `FormatError` with the byte offset of the first rule that is broken, `IOError` when the file cannot be
     ///   read.
@@ -18,10 +21,11 @@ public final class SafetensorsReader: CheckpointReader {
         self.path = path
         file = try MappedFile(path)
         let header = try file.withUnsafeBytes { bytes throws(FormatError) in
-            try SafetensorsHeader(parsing: bytes, of: path)
+            try SafetensorsHeader(parsing: bytes, of: path, salvaging: options.salvaging)
         }
         descriptors = header.entries.map(\.descriptor)
         ranges = header.entries.map(\.range)
+        damage = header.damage
         metadata = header.metadata
         warnings = header.warnings
     }
@@ -36,7 +40,7 @@ public final class SafetensorsReader: CheckpointReader {
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {
-        var result = Verification(checkedByteCount: file.byteCount)
+        var result = Verification(checkedByteCount: file.byteCount, damage: damage)
         for fault in try FileScan.faults(of: path, byteCount: file.byteCount, threads: threads, progress: progress) {
             let range = fault.range
             result.checkedByteCount -= range.count

@@ -22,7 +22,10 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         var shards: [SafetensorsReader] = []
         for name in names {
             let file = folder.appending(name.text)
-            do { shards.append(try SafetensorsReader(opening: file, options: options)) } catch let error as IOError
+            do {
+                try FileSignature(of: file).requireReadable()
+                shards.append(try SafetensorsReader(opening: file, options: ReadOptions(salvaging: options.salvaging)))
+            } catch let error as IOError
                 where error.code == "io.not_found"
             {
                 throw FormatError(
@@ -68,7 +71,8 @@ public final class ShardedSafetensorsReader: CheckpointReader {
                 }
             }
         }
-        for place in index.places {
+        let lost = Set(shards.flatMap(\.damage).compactMap(\.tensor))
+        for place in index.places where !lost.contains(place.tensor) {
             guard let shard = shardOf.removeValue(forKey: place.tensor) else {
                 throw FormatError(
                     .indexMismatch,
