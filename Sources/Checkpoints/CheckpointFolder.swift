@@ -11,27 +11,25 @@ enum CheckpointFolder {
 
     /// The file that a path stands for, the path itself when it is no folder or there is no telling.
     static func file(of path: FilePath) -> FilePath {
-        isFolder(path) ? (try? checkpoint(in: path)) ?? path : path
+        isFolder(path) ? (try? checkpoint(in: path).file) ?? path : path
     }
 
     /// The file to open for a folder: `model.safetensors`, else `model.safetensors.index.json`, as in transformers; without
-    /// either the only checkpoint there is, where an index counts as one with its shards.
+    /// either the only checkpoint there is, where an index counts as one with its shards, or the only one of which the others are
+    /// variants (`model.fp16.safetensors`).
     ///
+    /// - Returns: also what to warn of when there are others.
     /// - Throws: `FormatError` `unknown_format` when there is no checkpoint or no telling which, `missing_shard` when there are
     ///   shards and no index; `IOError` when the folder cannot be read.
-    static func checkpoint(in folder: FilePath) throws -> FilePath {
+    static func checkpoint(in folder: FilePath) throws -> (file: FilePath, warning: String?) {
         let names = try listing(of: folder)
-        for preferred in ["model.safetensors", "model.safetensors.index.json"] where names.contains(preferred) {
-            return folder.appending(preferred)
+        let sets = WeightSet.all(among: names)
+        if let taken = WeightSet.standard(among: sets) {
+            return (folder.appending(taken.name), WeightSet.warning(taking: taken, among: sets, in: folder))
         }
-        let files = names.filter { CheckpointFormat.format(ofOutput: FilePath($0)) != nil }
-        let shards = files.filter { ShardName($0) != nil }
-        let indices = names.filter { FilePath($0).isShardIndex && !$0.lowercased().hasSuffix(".bin.index.json") }
-        let candidates = indices + files.filter { ShardName($0) == nil }
-        if candidates.count == 1 { return folder.appending(candidates[0]) }
-        let shown = 10
-        let list = candidates.prefix(shown).joined(separator: ", ") + (candidates.count > shown ? ", ..." : "")
-        if candidates.isEmpty, let shard = shards.first {
+        guard sets.isEmpty else { throw ambiguity(of: sets, in: folder) }
+        let shards = names.filter { CheckpointFormat.format(ofOutput: FilePath($0)) != nil && ShardName($0) != nil }
+        if let shard = shards.first {
             throw FormatError(
                 .missingShard,
                 "the folder \(folder.string) holds \(shards.count == 1 ? "a part" : "parts") of a checkpoint, such as "
@@ -39,19 +37,27 @@ enum CheckpointFolder {
                 hint: "download model.safetensors.index.json and all parts, or name one file to work on it alone")
         }
         let other = ForeignWeights(among: names)
-        let found =
-            candidates.isEmpty
-            ? "no checkpoint" + (other.map { " that this version reads, but \($0.name)" } ?? "")
-            : "\(candidates.count) checkpoints (\(list))"
         throw FormatError(
-            .unknownFormat, "the folder \(folder.string) holds \(found.escapingControlCharacters)", file: folder,
-            hint: candidates.isEmpty
-                ? other?.remedy ?? "it should hold model.safetensors or model.safetensors.index.json"
-                : "name one of the files")
+            .unknownFormat,
+            "the folder \(folder.string) holds no checkpoint"
+                + (other.map { " that this version reads, but \($0.name.escapingControlCharacters)" } ?? ""),
+            file: folder,
+            hint: other?.remedy ?? "it should hold model.safetensors or model.safetensors.index.json")
+    }
+
+    private static func ambiguity(of sets: [WeightSet], in folder: FilePath) -> FormatError {
+        let shown = 10
+        let list = sets.prefix(shown).map(\.name).joined(separator: ", ") + (sets.count > shown ? ", ..." : "")
+        return FormatError(
+            .unknownFormat,
+            "the folder \(folder.string) holds \(sets.count) checkpoints (\(list.escapingControlCharacters))",
+            file: folder,
+            hint: "name one of the files, such as \(folder.appending(sets[0].name).string)",
+            details: DiagnosticTable(columns: WeightSet.columns, rows: sets.map { $0.row(in: folder) }))
     }
 
     /// The names in a folder, hidden ones left out, sorted.
-    private static func listing(of folder: FilePath) throws(IOError) -> [String] {
+    static func listing(of folder: FilePath) throws(IOError) -> [String] {
         guard let stream = opendir(folder.string) else {
             throw IOError(Errno(rawValue: errno), action: "read the folder \(folder.string)", path: folder)
         }
@@ -74,18 +80,22 @@ private struct ForeignWeights {
 
     /// The first that is a model rather than what else training leaves behind, if there is one.
     init?(among names: [String]) {
-        let torch = ["bin", "pt", "pth", "ckpt"]
         let rest = ["training_args", "optimizer", "scheduler", "rng_state", "scaler"]
-        let weights = names.filter { name in
-            let suffix = FilePath(name).extension?.lowercased() ?? ""
-            return (torch + ["gguf"]).contains(suffix) && !rest.contains { name.hasPrefix($0) }
+        let weights = names.compactMap { name -> (name: String, format: ForeignFormat)? in
+            guard !rest.contains(where: name.hasPrefix), let format = ForeignFormat(ofFileNamed: name) else {
+                return nil
+            }
+            return (name, format)
         }
-        guard let name = weights.first(where: { $0.hasPrefix("pytorch_model") }) ?? weights.first else { return nil }
-        self.name = name
-        remedy =
-            name.lowercased().hasSuffix(".gguf")
-            ? "get the model that the GGUF file was made from, as safetensors"
-            : "save it as safetensors: load it in transformers and call "
-                + "model.save_pretrained(folder, safe_serialization=True), or use safetensors.torch.save_file"
+        let first = weights.first { $0.name.hasPrefix("pytorch_model") } ?? weights.first
+        if let index = names.first(where: { ShardIndexName($0)?.format == "bin" }) {
+            name = "\(index), an index of PyTorch files"
+            remedy = ForeignFormat.torchModelRemedy
+        } else if let first {
+            name = first.name
+            remedy = first.format == .torch ? ForeignFormat.torchModelRemedy : first.format.remedy
+        } else {
+            return nil
+        }
     }
 }

@@ -6,12 +6,18 @@ public enum CheckpointFormat {
     /// Opens the checkpoint at a path: a file, a `*.index.json`, or a folder that holds one.
     ///
     /// In a folder `model.safetensors` goes before `model.safetensors.index.json`, as in transformers; without either, the
-    /// folder must hold exactly one checkpoint file, or one index.
+    /// folder must hold exactly one checkpoint file, or one index, beside variants of it. What it holds besides is warned of.
     ///
     /// - Throws: `FormatError`: `unknown_format` with what was seen, or the first rule of the format that is broken;
     ///   `IOError` when the file cannot be read.
     public static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> any CheckpointReader {
-        let file = try CheckpointFolder.isFolder(path) ? CheckpointFolder.checkpoint(in: path) : path
+        var options = options
+        var file = path
+        if CheckpointFolder.isFolder(path) {
+            let found = try CheckpointFolder.checkpoint(in: path)
+            file = found.file
+            options.notes = [found.warning].compactMap { $0 }
+        }
         if file.isShardIndex { return try ShardedSafetensorsReader(opening: file, options: options) }
         switch try FileSignature(of: file).format() {
         case .safetensors: return try SafetensorsReader(opening: file, options: options)
@@ -28,7 +34,7 @@ public enum CheckpointFormat {
     public static func speaksForFolder(_ file: FilePath) -> Bool {
         let folder = file.removingLastComponent()
         let checkpoint = try? CheckpointFolder.checkpoint(in: folder.isEmpty ? "." : folder)
-        return checkpoint?.lastComponent == file.lastComponent
+        return checkpoint?.file.lastComponent == file.lastComponent
     }
 
     /// The format that an output path asks for by its extension; nil when it names none.
@@ -81,5 +87,5 @@ public enum CheckpointFormat {
 
 extension FilePath {
     /// Whether the file lists the shards of a checkpoint.
-    var isShardIndex: Bool { lastComponent?.string.lowercased().hasSuffix(".index.json") ?? false }
+    var isShardIndex: Bool { lastComponent.map { ShardIndexName($0.string) != nil } ?? false }
 }

@@ -166,6 +166,8 @@ public struct ReadOptions: Sendable {
     /// Bytes that a .skein file may claim to decode to however small it is; beyond them, 8192 times its size is the limit.
     /// Constant data takes a byte a chunk, so nothing else bounds what a small file can claim.
     public var expansionAllowance: Int
+    /// What was noticed on the way to the file; goes before the warnings of its reader.
+    var notes: [String] = []
 
     /// 1 GiB.
     public static let defaultExpansionAllowance = 1 << 30

@@ -11,13 +11,15 @@ public struct FormatError: Diagnostic, Hashable {
     public let hint: String?
     /// Whether what was found may be sound and is no tensor: other tensors can be read without it.
     package let isForeign: Bool
+    public let details: DiagnosticTable?
 
     public var code: String { "format.\(category.rawValue)" }
     public var severity: DiagnosticSeverity { .badInput }
 
     public init(
         _ category: FormatCategory, _ message: String, file: FilePath? = nil, tensor: TensorName? = nil,
-        byteOffset: Int? = nil, hint: String? = nil, isForeign: Bool = false
+        byteOffset: Int? = nil, hint: String? = nil, isForeign: Bool = false,
+        details: DiagnosticTable? = nil
     ) {
         self.category = category
         self.message = message
@@ -26,6 +28,7 @@ public struct FormatError: Diagnostic, Hashable {
         self.byteOffset = byteOffset.flatMap(UInt64.init(exactly:))
         self.hint = hint
         self.isForeign = isForeign
+        self.details = details
     }
 }
 

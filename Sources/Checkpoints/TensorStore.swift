@@ -27,6 +27,8 @@ public final class TensorStore: Sendable {
     public var path: FilePath { reader.path }
     public var descriptors: [TensorDescriptor] { reader.descriptors }
     public var metadata: Metadata { reader.metadata }
+    /// What is odd about the checkpoint, with its path, where several are opened.
+    public var warnings: [String] { reader.warnings.map { "\(openedPath.string): \($0)" } }
 
     public func index(of name: TensorName) -> Int? { indices[name] }
 

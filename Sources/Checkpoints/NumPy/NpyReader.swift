@@ -23,7 +23,7 @@ public final class NpyReader: CheckpointReader {
         descriptors = [
             try header.descriptor(named: Self.tensorName, total: file.byteCount, isCompressed: false, source: source)
         ]
-        warnings = header.warning(about: Self.tensorName).map { [$0] } ?? []
+        warnings = options.notes + [header.warning(about: Self.tensorName)].compactMap { $0 }
     }
 
     public var format: FormatID { .npy }

@@ -44,7 +44,7 @@ public final class NpzReader: CheckpointReader {
         var others: [ZipEntry] = []
         var losses: [Damage] = []
         var unreadable: [UnreadableMember] = []
-        var warnings: [String] = []
+        var warnings = options.notes
         var names: Set<TensorName> = []
         for entry in directory.entries {
             let name = Self.tensorName(of: entry)

@@ -27,7 +27,7 @@ public final class SafetensorsReader: CheckpointReader {
         ranges = header.entries.map(\.range)
         damage = header.damage
         metadata = header.metadata
-        warnings = header.warnings
+        warnings = options.notes + header.warnings
     }
 
     public var format: FormatID { .safetensors }

@@ -66,6 +66,16 @@ struct ShardIndex {
         totalByteCount = root["metadata"]?["total_size"]?.double
     }
 
+    /// - Throws: `FormatError` `unknown_format` when the parts are PyTorch's by their names.
+    func requireSafetensors(_ path: FilePath) throws(FormatError) {
+        let names = Set(places.map(\.shard))
+        guard !names.isEmpty, names.allSatisfy({ ForeignFormat(ofFileNamed: $0) == .torch }) else { return }
+        throw FormatError(
+            .unknownFormat,
+            "\(path.string) is an index of \(names.count) PyTorch \(names.count == 1 ? "file" : "files"), which this version does "
+                + "not read", file: path, hint: ForeignFormat.torchModelRemedy)
+    }
+
     /// Whether a text names a file in the same folder on every system.
     private static func isPlainFileName(_ name: String) -> Bool {
         guard !name.isEmpty, name != ".", !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else { return false }

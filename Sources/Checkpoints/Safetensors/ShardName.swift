@@ -3,6 +3,8 @@ import TensorCore
 
 /// The name of one file of a split checkpoint: `model-00001-of-00003.safetensors`.
 package struct ShardName {
+    /// What stands before the numbers, with the variant where there is one: `model.fp16` of
+    /// `model.fp16-00001-of-00003.safetensors` and of `model-00001-of-00003.fp16.safetensors`.
     package let stem: String
     let number: Int
     let count: Int
@@ -17,10 +19,13 @@ package struct ShardName {
     package init?(_ name: String) {
         guard let file = FilePath.Component(name)?.stem else { return nil }
         let parts = file.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count >= 4, parts[parts.count - 2] == "of", let count = Self.number(parts[parts.count - 1]),
-            let number = Self.number(parts[parts.count - 3])
-        else { return nil }
-        self.init(stem: parts.dropLast(3).joined(separator: "-"), number: number, count: count)
+        guard parts.count >= 4, parts[parts.count - 2] == "of", let number = Self.number(parts[parts.count - 3]) else {
+            return nil
+        }
+        let last = parts[parts.count - 1].split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let count = Self.number(last[0]) else { return nil }
+        let variant = last.dropFirst().map { ".\($0)" }.joined()
+        self.init(stem: parts.dropLast(3).joined(separator: "-") + variant, number: number, count: count)
     }
 
     var text: String { "\(stem)-\(Self.fiveDigits(number))-of-\(Self.fiveDigits(count)).safetensors" }

@@ -17,6 +17,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     ///   `IOError` when a file cannot be read.
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         let index = try ShardIndex(reading: path)
+        try index.requireSafetensors(path)
         let names = Set(index.places.map { TensorName($0.shard) }).sorted()
         let folder = path.removingLastComponent()
         var shards: [SafetensorsReader] = []
@@ -42,7 +43,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         places = shards.enumerated().flatMap { shard, reader in
             reader.descriptors.indices.map { (shard: shard, index: $0) }
         }
-        var warnings: [String] = []
+        var warnings = options.notes
         metadata = Self.merge(shards, warnings: &warnings)
         // The sizes lie in files that exist, so their sum fits.
         let byteCount = descriptors.reduce(0) { $0 + $1.byteCount }

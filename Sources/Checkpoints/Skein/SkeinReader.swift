@@ -30,7 +30,8 @@ public final class SkeinReader: CheckpointReader {
             file, salvaging: options.salvaging, expansionAllowance: options.expansionAllowance)
         index = frame.index
         range = frame.extent.chunks
-        warnings = frame.damage.map { "\($0.reason), at byte \($0.offset)" } + frame.index.expansionWarnings
+        warnings =
+            options.notes + frame.damage.map { "\($0.reason), at byte \($0.offset)" } + frame.index.expansionWarnings
         self.options = options
         map = try MappedFile(path)
         let tensors = index.tensors

@@ -73,7 +73,7 @@ struct CompanionFiles: Sendable {
     }
 
     private static func isWeights(_ name: String) -> Bool {
-        if name.hasSuffix(".index.json") || name.hasSuffix(".signature") { return true }
+        if ShardIndexName(name) != nil || name.hasSuffix(".signature") { return true }
         let endings: Set<String> = [
             "safetensors", "npz", "npy", "skein", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "onnx", "tflite",
         ]

@@ -1,0 +1,75 @@
+import Glibc
+import SystemPackage
+
+/// One checkpoint of a folder: a file by itself, or an index with its parts.
+struct WeightSet: Hashable {
+    let name: String
+    /// The name without what the format adds, with the variant: `model` of `model.safetensors` and of its index, `model.fp16`
+    /// of `model.fp16.safetensors` and `model.safetensors.index.fp16.json`.
+    private let stem: String
+    private let isIndex: Bool
+    private let isSafetensors: Bool
+
+    /// - Returns: nil for what is no checkpoint, or only a part of one.
+    init?(_ name: String) {
+        self.name = name
+        if let index = ShardIndexName(name) {
+            guard index.format != "bin" else { return nil }
+            (stem, isIndex, isSafetensors) = (index.stem, true, true)
+        } else {
+            let file = FilePath(name)
+            guard let format = CheckpointFormat.format(ofOutput: file), ShardName(name) == nil else { return nil }
+            (stem, isIndex, isSafetensors) = (file.stem ?? name, false, format == .safetensors)
+        }
+    }
+
+    /// The checkpoints among the files of a folder, indices first.
+    static func all(among names: [String]) -> [WeightSet] {
+        let sets = names.compactMap(WeightSet.init)
+        return sets.filter(\.isIndex) + sets.filter { !$0.isIndex }
+    }
+
+    /// The one that a folder stands for: `model.safetensors`, else its index, as in transformers; else the only one, or the only
+    /// one of which the others are variants. Of a file and an index of the same weights it is the file.
+    static func standard(among sets: [WeightSet]) -> WeightSet? {
+        for name in ["model.safetensors", "model.safetensors.index.json"] {
+            if let set = sets.first(where: { $0.name == name }) { return set }
+        }
+        let plain = sets.filter { set in !sets.contains { set.gives(wayTo: $0) } }
+        return plain.count == 1 ? plain[0] : nil
+    }
+
+    private func gives(wayTo other: WeightSet) -> Bool {
+        guard isSafetensors, other.isSafetensors else { return false }
+        return stem.hasPrefix(other.stem + ".") || stem == other.stem && isIndex && !other.isIndex
+    }
+
+    /// What is warned of when one is taken and there are others.
+    static func warning(taking taken: WeightSet, among sets: [WeightSet], in folder: FilePath) -> String? {
+        let others = sets.filter { $0 != taken && $0.isSafetensors }.map(\.name)
+        guard !others.isEmpty else { return nil }
+        let shown = 5
+        let list = others.prefix(shown).joined(separator: ", ") + (others.count > shown ? ", ..." : "")
+        return
+            "the folder \(folder.string) holds \(taken.name) and \(list); \(taken.name) is taken, as in transformers: name "
+            + "another file to work on it"
+    }
+
+    /// The cells of a table: name, format, files, bytes.
+    func row(in folder: FilePath) -> [String] {
+        let file = folder.appending(name)
+        var files = [file]
+        if isIndex, let index = try? ShardIndex(reading: file) {
+            files = Set(index.places.map(\.shard)).map { folder.appending($0) }
+        }
+        let sizes = files.map { path -> Int? in
+            var status = stat()
+            return stat(path.string, &status) == 0 ? Int(status.st_size) : nil
+        }
+        let missing = sizes.count { $0 == nil }
+        let byteCount = sizes.reduce(0) { $0 + ($1 ?? 0) }
+        return [name, "\(files.count)" + (missing > 0 ? " (\(missing) missing)" : ""), "\(byteCount)"]
+    }
+
+    static let columns = ["name", "files", "bytes"]
+}
