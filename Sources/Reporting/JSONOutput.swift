@@ -40,6 +40,16 @@ public enum JSONOutput: Sendable, Equatable {
         guard let value else { return self }
         return .object(members + [Member(key, value)])
     }
+
+    /// The object with the members of another behind its own.
+    ///
+    /// - Precondition: both are objects.
+    public func adding(contentsOf other: JSONOutput) -> JSONOutput {
+        guard case .object(let members) = self, case .object(let more) = other else {
+            preconditionFailure("members belong to an object")
+        }
+        return .object(members + more)
+    }
 }
 
 extension JSONOutput: ExpressibleByDictionaryLiteral, ExpressibleByArrayLiteral, ExpressibleByStringLiteral,

@@ -11,6 +11,9 @@ struct ExitStatus: Sendable, Hashable {
     /// The command line makes no sense.
     static let usage = ExitStatus(DiagnosticSeverity.usage)
 
+    /// What stands for several: the highest of their numbers.
+    static func highest(_ all: [ExitStatus]) -> ExitStatus { ExitStatus(code: all.map(\.code).max() ?? 0) }
+
     init(code: Int32) { self.code = code }
 
     init(_ severity: DiagnosticSeverity) { code = severity.rawValue }

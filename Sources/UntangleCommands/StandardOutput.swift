@@ -1,4 +1,5 @@
 import Glibc
+import Reporting
 import SystemPackage
 import TensorCore
 
@@ -60,6 +61,13 @@ enum StandardError {
             }
             bytes.removeFirst(count)
         }
+    }
+
+    /// Writes an error, as one line of JSON if results are JSON.
+    static func report(_ diagnostic: any Diagnostic, json: Bool) {
+        write(
+            json
+                ? DiagnosticRenderer.json(diagnostic).rendered(.compact) + "\n" : DiagnosticRenderer.text(diagnostic))
     }
 
     static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }

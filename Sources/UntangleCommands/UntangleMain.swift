@@ -21,9 +21,8 @@ public enum UntangleMain {
             try output.flush()
             return status
         } catch {
-            let diagnostic = error as? any Diagnostic ?? UnexpectedError(error)
-            report(diagnostic, json: wantsJSON(arguments))
-            return ExitStatus(diagnostic.severity)
+            StandardError.report(error.diagnostic, json: wantsJSON(arguments))
+            return ExitStatus(error.diagnostic.severity)
         }
     }
 
@@ -71,12 +70,6 @@ public enum UntangleMain {
         let pointer = Untangle.fullMessage(for: error).split(separator: "\n").last { $0.hasPrefix("  See '") }
         let help = pointer.flatMap { $0.split(separator: "'").dropFirst().first } ?? "untangle --help"
         return UsageError(message, hint: "see '\(help)'")
-    }
-
-    private static func report(_ diagnostic: any Diagnostic, json: Bool) {
-        StandardError.write(
-            json
-                ? DiagnosticRenderer.json(diagnostic).rendered(.compact) + "\n" : DiagnosticRenderer.text(diagnostic))
     }
 
     /// Whether errors are to be JSON, also when the arguments could not be parsed.

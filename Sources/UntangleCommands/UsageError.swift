@@ -22,3 +22,8 @@ struct UnexpectedError: Diagnostic {
 
     init(_ error: any Error) { message = String(describing: error) }
 }
+
+extension Error {
+    /// What is told of the error.
+    var diagnostic: any Diagnostic { self as? any Diagnostic ?? UnexpectedError(self) }
+}

@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ["frobnicate"], ["--frobnicate"], ["inspect"], ["inspect", "a", "b"], ["inspect", "a", "--sort", "colour"],
+        ["frobnicate"], ["--frobnicate"], ["inspect"], ["verify", "a", "b"], ["inspect", "a", "--sort", "colour"],
         ["inspect", "a", "--threads", "0"], ["inspect", "a", "--memory", "lots"],
         ["convert", "a", "b", "--dtype", "F33"],
         ["convert", "a", "b", "--shard-size", "-1"], ["diff", "a", "b", "--tolerance", "-1"], ["diff", "a"],
@@ -106,7 +106,7 @@ import Testing
         let outcome = try Tool().run("inspect")
         #expect(
             outcome.errors == """
-                error: Missing expected argument '<checkpoint>'   [usage]
+                error: Missing expected argument '<checkpoint> ...'   [usage]
                   hint: see 'untangle inspect --help'
 
                 """)

@@ -21,6 +21,27 @@ import Testing
                 """)
     }
 
+    /// One that cannot be read does not keep the others from being listed.
+    @Test func listsSeveralCheckpoints() throws {
+        let tool = try Tool()
+        let outcome = try tool.run("inspect", head, "missing.npz", base)
+        #expect(outcome.status == 3)
+        #expect(outcome.errors.hasPrefix("error: ") && outcome.errors.contains("[io.not_found]"))
+        #expect(outcome.output.hasPrefix("\(head): safetensors\n\nNAME "))
+        #expect(outcome.output.contains("2.54 KiB\n\n\(base): safetensors\n"))
+        let json = try tool.run("inspect", head, base, "--json")
+        #expect(json.status == 0)
+        #expect(try json.json().keys == ["checkpoints"])
+        #expect(try json.json()["checkpoints"].items.map(\.["path"].string) == [head, base])
+        #expect(
+            try json.json()["checkpoints"][0].keys == ["path", "format", "files", "metadata", "tensors", "totals"])
+        let failing = try tool.run("inspect", "missing.npz", "gone.npz", "--json")
+        #expect(failing.status == 3)
+        #expect(try failing.json()["checkpoints"].count == 0)
+        #expect(failing.errors.split(separator: "\n").count == 2)
+        #expect(try failing.error()["file"].string == "gone.npz")
+    }
+
     @Test func printsTheKeysOfTheContract() throws {
         let outcome = try Tool().run("inspect", "--json", "--stats", "--checksum", head)
         let document = try outcome.json()

@@ -12,15 +12,16 @@ struct Inspect: ToolCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the tensors and the metadata of a checkpoint.",
         discussion: """
-            Without --stats, --checksum and --histogram only the description of the tensors is read, not their data.
+            Without --stats, --checksum and --histogram only the description of the tensors is read, not their data. Of \
+            several checkpoints one that cannot be read is told of, and the others are listed; the status is the highest.
 
             Example:
               untangle inspect Fixtures/suites/tiny/base.safetensors \\
                 --only 'blocks.*.weight' --stats
             """)
 
-    @Argument(help: "A file, a *.index.json, or a folder.")
-    var checkpoint: FilePath
+    @Argument(help: ArgumentHelp("Files, *.index.json, or folders.", valueName: "checkpoint"))
+    var checkpoints: [FilePath]
 
     @Flag(help: "Show minimum, maximum, mean, standard deviation, L2 norm, zeros, NaN and infinities of each tensor.")
     var stats = false
@@ -43,12 +44,40 @@ struct Inspect: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
+        if checkpoints.count == 1 {
+            let inspection = try inspect(checkpoints[0], in: session, warn: session.warn)
+            if session.json { try session.print(inspection.json) } else { try session.print(inspection.text) }
+            return .done
+        }
+        var documents: [JSONOutput] = []
+        var statuses: [ExitStatus] = []
+        for path in checkpoints {
+            do {
+                let inspection = try inspect(path, in: session) { session.warn("\(path): \($0)") }
+                if session.json {
+                    documents.append(inspection.json)
+                } else {
+                    try session.print((statuses.isEmpty ? "" : "\n") + inspection.text)
+                }
+                statuses.append(.done)
+            } catch {
+                session.report(error)
+                statuses.append(ExitStatus(error.diagnostic.severity))
+            }
+        }
+        if session.json { try session.print(["checkpoints": .array(documents)] as JSONOutput) }
+        return .highest(statuses)
+    }
+
+    private func inspect(
+        _ checkpoint: FilePath, in session: Session, warn: (String) -> Void
+    ) throws -> Inspection {
         let chosen = selection.selection
         let reader = try CheckpointFormat.open(
             checkpoint, options: input.readOptions(selection: chosen, base: base.base, threads: 1))
-        reader.warnings.forEach(session.warn)
+        reader.warnings.forEach(warn)
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
-        selection.warning(selected: selected.count, of: reader.descriptors.count).map(session.warn)
+        selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)
 
         var inspection = Inspection(
             reader: reader,
@@ -58,16 +87,14 @@ struct Inspect: ToolCommand {
         if stats || checksum { try measure(&inspection, in: session) }
         if tree { inspection.modules = ModuleTree(inspection.tensors.map(\.descriptor)) }
         if let histogram { inspection.histogram = try makeHistogram(of: TensorName(histogram), reader, in: session) }
-
-        if session.json { try session.print(inspection.json) } else { try session.print(inspection.text) }
-        return .done
+        return inspection
     }
 
     /// Reads the data of every listed tensor, several tensors at a time.
     private func measure(_ inspection: inout Inspection, in session: Session) throws {
         let reader = inspection.reader
         let tensors = inspection.tensors
-        session.progress.begin("reading \(checkpoint)", total: inspection.totals.byteCount, unit: .bytes)
+        session.progress.begin("reading \(reader.path)", total: inspection.totals.byteCount, unit: .bytes)
         defer { session.progress.end() }
         // The largest first, so that no thread is left alone with one at the end.
         let order = tensors.indices.sorted { tensors[$0].descriptor.byteCount > tensors[$1].descriptor.byteCount }
@@ -93,7 +120,8 @@ struct Inspect: ToolCommand {
         guard let index = reader.descriptors.firstIndex(where: { $0.name == name }) else {
             if let member = reader.unreadable.first(where: { $0.name == name }) { throw member.error }
             throw UsageError(
-                "\(checkpoint) has no tensor \"\(name)\"", hint: "run 'untangle inspect \(checkpoint)' to see the names"
+                "\(reader.path) has no tensor \"\(name)\"",
+                hint: "run 'untangle inspect \(reader.path)' to see the names"
             )
         }
         let (dtype, byteCount) = (reader.descriptors[index].dtype, reader.descriptors[index].byteCount)

@@ -1,0 +1,78 @@
+import Glibc
+public import SystemPackage
+public import TensorCore
+
+/// The checkpoints in a folder and in those below it, by their names.
+///
+/// Symbolic links are followed, so the cache of the Hugging Face hub works; what is reached by several ways is there once. Hidden
+/// files and folders are left out.
+public struct CheckpointTree {
+    /// Files, and indices that stand for their parts: those of a folder by name, then those below it.
+    public private(set) var checkpoints: [FilePath] = []
+    /// How many other files there are.
+    public private(set) var otherFileCount = 0
+    /// The folders that cannot be read.
+    public private(set) var failures: [IOError] = []
+
+    private var folders: Set<Identity> = []
+    private var files: Set<Identity> = []
+
+    /// What a file is, whatever its name.
+    private struct Identity: Hashable {
+        let device: UInt
+        let number: UInt
+        let isFolder: Bool
+
+        /// - Returns: nil for what is neither a file nor a folder.
+        init?(of path: FilePath) {
+            var status = stat()
+            guard stat(path.string, &status) == 0 else { return nil }
+            let kind = status.st_mode & S_IFMT
+            guard kind == S_IFDIR || kind == S_IFREG else { return nil }
+            (device, number, isFolder) = (UInt(status.st_dev), UInt(status.st_ino), kind == S_IFDIR)
+        }
+    }
+
+    /// - Throws: `IOError` when there is nothing at the path, or it is no folder.
+    public init(_ root: FilePath) throws(IOError) {
+        _ = try CheckpointFolder.listing(of: root)
+        add(root)
+    }
+
+    private mutating func add(_ folder: FilePath) {
+        guard let identity = Identity(of: folder), folders.insert(identity).inserted else { return }
+        let names: [String]
+        do throws(IOError) { names = try CheckpointFolder.listing(of: folder) } catch { return failures.append(error) }
+        let found = names.map { (name: $0, identity: Identity(of: folder.appending($0))) }
+        let parts = Self.parts(in: folder, names)
+        let claimed = Set(parts.values.joined())
+        for (name, identity) in found where identity?.isFolder != true {
+            if claimed.contains(name) { continue }
+            guard let identity, parts[name] != nil || Self.isCheckpointFile(name) else {
+                otherFileCount += 1
+                continue
+            }
+            let all = [identity] + (parts[name] ?? []).compactMap { Identity(of: folder.appending($0)) }
+            if all.allSatisfy(files.contains) { continue }
+            files.formUnion(all)
+            checkpoints.append(folder.appending(name))
+        }
+        for (name, identity) in found where identity?.isFolder == true { add(folder.appending(name)) }
+    }
+
+    /// The indices in a folder with their parts; none of one that cannot be read and says by its name that it is an index.
+    private static func parts(in folder: FilePath, _ names: [String]) -> [String: Set<String>] {
+        var parts: [String: Set<String>] = [:]
+        for name in names {
+            guard let index = ShardIndexName(name), index.format != "bin" else { continue }
+            let places = try? ShardIndex(reading: folder.appending(name)).places
+            if places == nil, index.format == nil { continue }
+            parts[name] = Set((places ?? []).map(\.shard))
+        }
+        return parts
+    }
+
+    private static func isCheckpointFile(_ name: String) -> Bool {
+        CheckpointFormat.format(ofOutput: FilePath(name)) != nil
+    }
+}
