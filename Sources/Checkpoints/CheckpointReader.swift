@@ -166,6 +166,8 @@ public struct ReadOptions: Sendable {
     /// Bytes that a .skein file may claim to decode to however small it is; beyond them, 8192 times its size is the limit.
     /// Constant data takes a byte a chunk, so nothing else bounds what a small file can claim.
     public var expansionAllowance: Int
+    /// The bytes that a tensor may take which is decoded whole; nil sets no bound.
+    public var memoryByteCount: Int?
     /// What was noticed on the way to the file; goes before the warnings of its reader.
     var notes: [String] = []
 
@@ -175,7 +177,8 @@ public struct ReadOptions: Sendable {
     public init(
         selection: TensorSelection = TensorSelection(), npyVoid: VoidTypes = VoidTypes(), base: FilePath? = nil,
         sharedBase: FilePath? = nil, salvaging: Bool = false,
-        threads: Int = SkeinOptions.availableThreads, expansionAllowance: Int = defaultExpansionAllowance
+        threads: Int = SkeinOptions.availableThreads, expansionAllowance: Int = defaultExpansionAllowance,
+        memoryByteCount: Int? = nil
     ) {
         self.selection = selection
         self.npyVoid = npyVoid
@@ -184,12 +187,14 @@ public struct ReadOptions: Sendable {
         self.salvaging = salvaging
         self.threads = threads
         self.expansionAllowance = expansionAllowance
+        self.memoryByteCount = memoryByteCount
     }
 
     /// The same for all of a file that stands by itself.
     var withoutBase: ReadOptions {
         ReadOptions(
-            npyVoid: npyVoid, salvaging: salvaging, threads: threads, expansionAllowance: expansionAllowance)
+            npyVoid: npyVoid, salvaging: salvaging, threads: threads, expansionAllowance: expansionAllowance,
+            memoryByteCount: memoryByteCount)
     }
 
     /// The base to open for a file that recorded one; nil stands for the file of the recorded name beside it.

@@ -160,9 +160,12 @@ struct MergeExecution: Sendable {
     }
 
     private func copyTensors() throws {
-        let tensors = plan.tensors.filter { if case .copy = $0.work { true } else { false } }
+        let tensors = plan.tensors.filter(\.isCopy)
+        let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
         try parallelMap(count: tensors.count, threads: plan.budget.threads) { place in
             let tensor = tensors[place]
+            gate.enter(tensor.decodedByteCount)
+            defer { gate.leave(tensor.decodedByteCount) }
             let bytes = try plan.models[0].store.reader.bytes(of: tensor.indices[0])
             try bytes.withUnsafeBytes { bytes in
                 if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }

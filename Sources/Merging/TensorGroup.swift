@@ -4,6 +4,7 @@ import TensorCore
 
 extension PlannedTensor {
     var isElementwise: Bool { if case .elementwise = work { true } else { false } }
+    var isCopy: Bool { if case .copy = work { true } else { false } }
     var isMatrix: Bool {
         switch work {
         case .matrix, .grouped: true

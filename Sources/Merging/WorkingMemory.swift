@@ -21,7 +21,7 @@ struct WorkingMemory: Sendable {
         let scratch = tensors.map { $0.scratchByteCount(survey: survey) }.max() ?? 0
         let needs = tensors.map { tensor in
             switch tensor.work {
-            case .copy: 0
+            case .copy: tensor.decodedByteCount
             case .elementwise: surveyed + scratch + tensor.heldByteCount
             case .matrix(_, let bytes), .grouped(_, let bytes): studied + bytes + tensor.decodedByteCount
             }
@@ -45,7 +45,8 @@ struct WorkingMemory: Sendable {
         let elements = surveyed + taken + (groups.map(\.byteCount).max() ?? 0)
         let matrices = zip(tensors, needs).lazy.filter { $0.0.isMatrix }.map { $1 - studied }
             .sorted(by: >).prefix(threads).reduce(studied, +)
-        peakByteCount = max(elements, min(limit ?? Int.max, matrices))
+        let copies = zip(tensors, needs).lazy.filter { $0.0.isCopy }.map(\.1).max() ?? 0
+        peakByteCount = max(elements, min(limit ?? Int.max, matrices), copies)
         self.limit = limit
     }
 }

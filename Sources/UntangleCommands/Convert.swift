@@ -97,8 +97,8 @@ struct Convert: ToolCommand {
             write: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
         let plan = try ConversionPlan(of: store, to: path, options: options)
         plan.warnings.forEach(session.warn)
+        try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
         try makeFolder(isFolder ? path : path.removingLastComponent())
-
         var conversion = Conversion(plan, of: store, threads: 1)
         conversion.threads = session.workers(each: conversion.workingByteCount)
         let progress = session.progress

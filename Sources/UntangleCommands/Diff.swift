@@ -47,6 +47,7 @@ struct Diff: ToolCommand {
         let first = try session.open(a, options: options)
         let second = try session.open(b, options: options)
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
+        try comparison.requireMemory(session.memoryByteCount, toCompare: first, second)
         comparison.threads = session.workers(each: comparison.workingByteCount(of: first, and: second))
         let progress = session.progress
         progress.begin("comparing", total: comparison.byteCount(of: first, and: second), unit: .bytes)

@@ -49,10 +49,13 @@ struct Evaluate: ToolCommand {
         if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
-        let store = try TensorStore(
-            opening: checkpoint, options: ReadOptions(base: base.base, threads: session.budget.threads))
-        let backbone = try Backbone(of: store, config: config)
-        let tasks = try data.map { data in
+        let store = try session.open(
+            checkpoint,
+            options: ReadOptions(
+                base: base.base, threads: session.budget.threads, memoryByteCount: session.memoryByteCount))
+        var backbone = try Backbone(of: store, config: config)
+        backbone.reading.memoryByteCount = session.memoryByteCount
+        let tasks = try data.map { [backbone] data in
             let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }
             let measured = try backbone.taskData(data.file, task: task, name: data.name, warn: session.warn)
             guard measured.labels != nil else { throw PipelineError.missingLabels(data.file) }

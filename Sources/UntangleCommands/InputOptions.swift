@@ -41,13 +41,14 @@ struct InputOptions: ParsableArguments {
     ///   - selection: the tensors that the command works on.
     ///   - base: of a .skein file that is stored against one.
     ///   - sharedBase: the base of the experts that are worked on, for those whose own is not found.
+    ///   - memoryByteCount: the most that a tensor may take which is decoded whole.
     func readOptions(
         selection: TensorSelection = TensorSelection(), base: FilePath? = nil, sharedBase: FilePath? = nil,
-        threads: Int, salvaging: Bool = false
+        threads: Int, salvaging: Bool = false, memoryByteCount: Int? = nil
     ) throws -> ReadOptions {
         ReadOptions(
             selection: selection, npyVoid: try voidTypes, base: base, sharedBase: sharedBase, salvaging: salvaging,
-            threads: threads)
+            threads: threads, memoryByteCount: memoryByteCount)
     }
 }
 

@@ -86,7 +86,10 @@ struct InterferenceCommand: ToolCommand {
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
         if let merged {
             return try TensorStore(
-                opening: merged, options: ReadOptions(sharedBase: experts.base, threads: session.budget.threads))
+                opening: merged,
+                options: ReadOptions(
+                    sharedBase: experts.base, threads: session.budget.threads,
+                    memoryByteCount: session.memoryByteCount))
         }
         let stage = try MergeStage(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },

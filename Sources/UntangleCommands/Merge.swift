@@ -206,7 +206,8 @@ struct Merge: ToolCommand {
         try session.open(
             path,
             options: reading.readOptions(
-                selection: selection.selection, sharedBase: base, threads: session.budget.threads))
+                selection: selection.selection, sharedBase: base, threads: session.budget.threads,
+                memoryByteCount: session.memoryByteCount))
     }
 
     private func json(

@@ -61,18 +61,22 @@ struct Vectors: ToolCommand {
         let names = Self.names(of: experts)
         if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
         let threads = session.budget.threads
-        let set = try TaskVectorSet(
+        var set = try TaskVectorSet(
             base: try session.open(
-                base, options: reading.readOptions(selection: selection.selection, threads: threads)),
+                base,
+                options: reading.readOptions(
+                    selection: selection.selection, threads: threads, memoryByteCount: session.memoryByteCount)),
             experts: try zip(names, experts).map {
                 (
                     name: $0,
                     store: try session.open(
                         $1,
                         options: reading.readOptions(
-                            selection: selection.selection, sharedBase: base, threads: threads))
+                            selection: selection.selection, sharedBase: base, threads: threads,
+                            memoryByteCount: session.memoryByteCount))
                 )
             }, selection: selection.selection)
+        try set.setMemory(session.memoryByteCount)
         set.notMeasured.map(\.warning).forEach(session.warn)
         let level = per ?? (session.json ? .tensor : .model)
         session.progress.begin("comparing", total: nil, unit: .items("tensors"))

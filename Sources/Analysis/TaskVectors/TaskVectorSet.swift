@@ -13,6 +13,8 @@ public struct TaskVectorSet: Sendable {
     public let names: [String]
     let base: TensorStore
     let experts: [TensorStore]
+    /// Bytes of decoded tensors that are held at a time, unless one alone is larger.
+    private var batchByteCount = 256 << 20
 
     /// Checks that every expert has the base's tensors in their shapes.
     ///
@@ -99,11 +101,22 @@ public struct TaskVectorSet: Sendable {
         return (try store.reader.bytes(of: place), store.descriptors[place].dtype)
     }
 
+    /// Bounds the memory for decoded tensors.
+    ///
+    /// - Throws: `IOError` `io.memory` when a tensor of all models together takes more.
+    public mutating func setMemory(_ byteCount: Int) throws(IOError) {
+        for (place, tensor) in tensors.enumerated() {
+            guard let index = base.index(of: tensor.name) else { continue }
+            try base.reader.requireMemory(byteCount, for: decodedByteCount(place), toDecode: index)
+        }
+        batchByteCount = min(batchByteCount, byteCount)
+    }
+
     /// Memory that `load` takes for tensors that are not mapped.
-    private func decodedByteCount(_ tensor: Int) -> Int {
+    func decodedByteCount(_ tensor: Int) -> Int {
         ([base] + experts).reduce(0) { sum, store in
-            guard let place = store.index(of: tensors[tensor].name), !store.reader.isMapped(place) else { return sum }
-            return sum + store.descriptors[place].byteCount
+            guard let place = store.index(of: tensors[tensor].name) else { return sum }
+            return sum + store.reader.decodedByteCount(of: place)
         }
     }
 
@@ -120,7 +133,7 @@ public struct TaskVectorSet: Sendable {
                 decoded += decodedByteCount(next)
                 batch.append(try load(next))
                 next += 1
-            } while next < tensors.count && decoded + decodedByteCount(next) <= Self.batchByteCount
+            } while next < tensors.count && decoded + decodedByteCount(next) <= batchByteCount
             let loaded = batch
             let chunks = loaded.indices.flatMap { place in loaded[place].chunks.map { (place, $0) } }
             let found = try parallelMap(count: chunks.count, threads: threads) { number in
@@ -131,8 +144,6 @@ public struct TaskVectorSet: Sendable {
         return results
     }
 
-    /// Decoded tensors that are held at a time, unless one alone is larger.
-    private static let batchByteCount = 256 << 20
 }
 
 /// One tensor of the base and of every expert, in memory or mapped.

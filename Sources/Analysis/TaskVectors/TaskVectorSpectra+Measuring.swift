@@ -22,12 +22,14 @@ extension TaskVectorSet {
         }
         let gate = MemoryGate(limit: memory ?? Int.max)
         let spectra = try parallelMap(count: order.count, threads: budget.threads) { number in
-            let tensor = tensors[places[order[number]]]
+            let place = places[order[number]]
+            let tensor = tensors[place]
             let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
             do {
                 let bytes =
                     try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
                     + 4 * rows * columns + 4 * min(rows, columns) * (rows + columns + 3 * min(rows, columns))
+                    + decodedByteCount(place)
                 gate.enter(bytes)
                 defer { gate.leave(bytes) }
                 let spectra = try measure(places[order[number]], tensor, energyRank: energyRank)

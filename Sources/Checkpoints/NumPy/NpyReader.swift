@@ -12,6 +12,7 @@ public final class NpyReader: CheckpointReader {
     public let warnings: [String]
     private let file: MappedFile
     private let header: NpyHeader
+    private let memoryByteCount: Int?
 
     /// Opens a file and checks its header; data is not touched.
     ///
@@ -23,6 +24,7 @@ public final class NpyReader: CheckpointReader {
         descriptors = [
             try header.descriptor(named: Self.tensorName, total: file.byteCount, isCompressed: false, source: source)
         ]
+        memoryByteCount = options.memoryByteCount
         warnings = options.notes + [header.warning(about: Self.tensorName)].compactMap { $0 }
     }
 
@@ -36,6 +38,9 @@ public final class NpyReader: CheckpointReader {
 
     public func bytes(of index: Int) throws -> TensorBytes {
         if header.isNative { return TensorBytes(mapped: file, range: data) }
+        if let memoryByteCount {
+            try requireMemory(memoryByteCount, for: descriptors[index].byteCount, toDecode: index)
+        }
         return TensorBytes(decoded: try header.decode(UnsafeRawBufferPointer(rebasing: file.bytes[data])))
     }
 

@@ -19,6 +19,7 @@ public final class NpzReader: CheckpointReader {
     let others: [ZipEntry]
     /// The tensors that were wanted and could not be opened; without `salvaging` the first of them is an error.
     let losses: [Damage]
+    private let memoryByteCount: Int?
     /// The stored members whose checksum was right.
     private let verified = Mutex<Set<Int>>([])
 
@@ -79,6 +80,7 @@ public final class NpzReader: CheckpointReader {
         if let wanted = options.selection.demanded(unreadable, beside: members.lazy.map(\.name)) { throw wanted.error }
         let foreign = unreadable.filter { $0.error.isForeign && !options.selection.excludes($0.name) }
         if !foreign.isEmpty { warnings.append(Self.warning(about: foreign)) }
+        memoryByteCount = options.memoryByteCount
         self.members = members
         self.others = others
         self.losses = losses
@@ -108,6 +110,9 @@ public final class NpzReader: CheckpointReader {
 
     public func bytes(of index: Int) throws -> TensorBytes {
         let member = members[index]
+        if let memoryByteCount, !isMapped(index) {
+            try requireMemory(memoryByteCount, for: member.descriptor.byteCount, toDecode: index)
+        }
         switch member.method {
         case .stored:
             try checkStored(index)

@@ -88,6 +88,9 @@ public final class SkeinReader: CheckpointReader {
     public func bytes(of index: Int) throws -> TensorBytes {
         let tensor = self.index.tensors[index]
         if tensor.isContiguous { return TensorBytes(mapped: map, range: try contiguousRange(of: index)) }
+        if let limit = options.memoryByteCount {
+            try requireMemory(limit, for: tensor.descriptor.byteCount, toDecode: index)
+        }
         return try bytes(of: index, in: 0..<tensor.descriptor.byteCount)
     }
 

@@ -118,10 +118,26 @@ public struct CheckpointComparison: Sendable {
 
     /// The memory that a thread takes for the tensors of both checkpoints that are not mapped.
     public func workingByteCount(of a: TensorStore, and b: TensorStore) -> Int {
-        pairs(a, b).filter(\.areComparable).map { pair in
-            windowByteCount(of: pair.indexA, a) + a.reader.decodingByteCount(of: pair.indexA)
-                + windowByteCount(of: pair.indexB, b) + b.reader.decodingByteCount(of: pair.indexB)
-        }.max() ?? 0
+        pairs(a, b).filter(\.areComparable).map { workingByteCount(of: $0, a, b) }.max() ?? 0
+    }
+
+    private func workingByteCount(of pair: Pair, _ a: TensorStore, _ b: TensorStore) -> Int {
+        windowByteCount(of: pair.indexA, a) + a.reader.decodingByteCount(of: pair.indexA)
+            + windowByteCount(of: pair.indexB, b) + b.reader.decodingByteCount(of: pair.indexB)
+    }
+
+    /// Makes sure that tensors which decode only whole fit into a memory beside what they are compared with.
+    ///
+    /// - Throws: `IOError` `io.memory` with the least that works.
+    public func requireMemory(_ limit: Int, toCompare a: TensorStore, _ b: TensorStore) throws(IOError) {
+        for pair in pairs(a, b) where pair.areComparable {
+            let working = workingByteCount(of: pair, a, b)
+            if !a.reader.canReadRanges(of: pair.indexA) {
+                try a.reader.requireMemory(limit, for: working, toDecode: pair.indexA)
+            } else if !b.reader.canReadRanges(of: pair.indexB) {
+                try b.reader.requireMemory(limit, for: working, toDecode: pair.indexB)
+            }
+        }
     }
 
     /// How many elements are best read together: all of a tensor that decodes only whole, so that it is decoded once, else as

@@ -39,18 +39,20 @@ public struct ExpertSet: Sendable {
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the base.
     ///   - threads: of the readers, where a format decodes on several.
+    ///   - memory: the most that a tensor may take which is decoded whole; nil sets no bound.
     ///   - warn: told what should be known of data that can be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
     public init(
         base path: FilePath, config: FilePath? = nil, threads: Int = SkeinOptions.availableThreads,
-        experts files: [ExpertFiles], warn: (String) -> Void = { _ in }
+        memory: Int? = nil, experts files: [ExpertFiles], warn: (String) -> Void = { _ in }
     ) throws {
-        let base = try TensorStore(opening: path, options: ReadOptions(threads: threads))
-        let options = ReadOptions(sharedBase: path, threads: threads)
-        let backbone = try Backbone(of: base, config: config)
+        let base = try TensorStore(opening: path, options: ReadOptions(threads: threads, memoryByteCount: memory))
+        let options = ReadOptions(sharedBase: path, threads: threads, memoryByteCount: memory)
+        var backbone = try Backbone(of: base, config: config)
+        backbone.reading.memoryByteCount = memory
         self.base = base
         self.backbone = backbone
-        experts = try files.map { files in
+        experts = try files.map { [backbone] files in
             let store = try TensorStore(opening: files.checkpoint, options: options)
             try store.requireTimmNames(config: config)
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
@@ -78,7 +80,7 @@ extension Backbone {
     ///
     /// - Throws: `input.bad_shape` for a head of another width; what `HeadFile` throws.
     public func taskHead(_ path: FilePath, name: String) throws -> TaskHead {
-        let head = try HeadFile.load(path, name: name)
+        let head = try HeadFile.load(path, name: name, options: reading)
         do throws(NetworkError) { try network.check(head, name: name) } catch {
             throw PipelineError(.badShape, error.message, file: path, tensor: "weight")
         }
@@ -94,7 +96,7 @@ extension Backbone {
         _ path: FilePath, task: TaskHead?, name: String, warn: (String) -> Void = { _ in }
     ) throws -> TaskData {
         guard let task else { throw PipelineError.missingHead(of: name) }
-        let file = try ImageFile(path, for: network.config, normalization: normalization)
+        let file = try ImageFile(path, for: network.config, normalization: normalization, options: reading)
         file.warnings.forEach(warn)
         let classes = 0..<task.head.classCount
         if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {

@@ -35,7 +35,8 @@ public enum AuxiliarySource: Sendable, Hashable {
     func images(for backbone: Backbone, budget: ComputeBudget, warn: (String) -> Void) throws -> ImageSet {
         switch self {
         case .file(let path):
-            let file = try ImageFile(path, for: backbone.network.config, normalization: backbone.normalization)
+            let file = try ImageFile(
+                path, for: backbone.network.config, normalization: backbone.normalization, options: backbone.reading)
             file.warnings.forEach(warn)
             return file.images
         case .noise(let count, let seed):

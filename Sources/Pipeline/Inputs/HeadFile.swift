@@ -10,8 +10,10 @@ public enum HeadFile {
     ///
     /// - Parameter name: what errors call the head.
     /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
-    public static func load(_ path: FilePath, name: String) throws -> ClassificationHead {
-        let store = try open(path)
+    public static func load(
+        _ path: FilePath, name: String, options: ReadOptions = ReadOptions()
+    ) throws -> ClassificationHead {
+        let store = try open(path, options: options)
         let (shape, weight) = try store.floats("weight")
         guard shape.isMatrix else {
             throw PipelineError(
@@ -39,8 +41,8 @@ public enum HeadFile {
     /// Opens the file of a head.
     ///
     /// - Throws: `input.missing_tensor` that says what the file holds instead; `FormatError`, `IOError`.
-    static func open(_ path: FilePath) throws -> TensorStore {
-        let store = try TensorStore(opening: path)
+    static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> TensorStore {
+        let store = try TensorStore(opening: path, options: options)
         guard store.index(of: "weight") == nil else { return store }
         let kind = InputKind(of: store)
         guard case .unknown = kind else {

@@ -18,9 +18,12 @@ public struct ImageFile: Sendable {
     /// Reads images and labels.
     ///
     /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
-    public init(_ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization) throws {
+    public init(
+        _ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization,
+        options: ReadOptions = ReadOptions()
+    ) throws {
         self.path = path
-        let store = try Self.open(path)
+        let store = try Self.open(path, options: options)
         let images = try store.required("images")
         let expected = [backbone.channels, backbone.imageHeight, backbone.imageWidth]
         let dims = images.shape.dims
@@ -49,9 +52,9 @@ public struct ImageFile: Sendable {
     ///
     /// - Throws: `format.unknown_format` that says what was given instead of a checkpoint, `input.missing_tensor` that says what
     ///   it holds instead of images; `FormatError`, `IOError`.
-    static func open(_ path: FilePath) throws -> TensorStore {
+    static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> TensorStore {
         let store: TensorStore
-        do { store = try TensorStore(opening: path) } catch let error as FormatError {
+        do { store = try TensorStore(opening: path, options: options) } catch let error as FormatError {
             let foreign = ForeignData(at: path)
             guard foreign != nil || error.category == .unknownFormat else { throw error }
             throw FormatError(

@@ -42,12 +42,14 @@ public struct RunPipeline: Sendable {
         }
         _ = try recipe.resolve?.auxiliary.open()
         let set = try ExpertSet(
-            base: try basePath(), threads: budget.threads, experts: recipe.models.map(\.files), warn: note)
+            base: try basePath(), threads: budget.threads, memory: memory, experts: recipe.models.map(\.files),
+            warn: note)
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         _ = try mergeStage(originals)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.removingLastComponent()) }
+        report.warnings += originals.warnings
         let adapted = try resolve(set, progress, warn: note)
         report.adapted = adapted
 
@@ -98,13 +100,15 @@ public struct RunPipeline: Sendable {
     ///
     /// - Parameter planned: models that other merges are to make, by their paths.
     func stores(planned: [FilePath: TensorStore] = [:]) throws -> [FilePath: TensorStore] {
-        let options = ReadOptions(sharedBase: recipe.baseModel?.path, threads: budget.threads)
+        let options = ReadOptions(
+            sharedBase: recipe.baseModel?.path, threads: budget.threads, memoryByteCount: memory)
         return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
     }
 
     private func mergeOnly(_ started: ContinuousClock.Instant, _ progress: any ProgressSink) throws -> RunReport {
         let stores = try stores()
         var report = RunReport(recipe: recipe)
+        report.warnings += stores.warnings
         try checkOutputs()
         _ = try merge(stores, signature: try mergeSignature(stores), &report, progress)
         report.duration = ContinuousClock.now - started
@@ -196,6 +200,11 @@ public struct RunPipeline: Sendable {
             settings: "merge 3\n\(recipe.mergeSettings)",
             files: recipe.sourcePaths.flatMap { stores[$0]?.reader.files ?? [] } + recipe.parameterFiles())
     }
+}
+
+extension [FilePath: TensorStore] {
+    /// In the order of the paths.
+    fileprivate var warnings: [String] { sorted { $0.key.string < $1.key.string }.flatMap(\.value.warnings) }
 }
 
 extension Recipe.Model {

@@ -99,6 +99,7 @@ struct Inspect: ToolCommand {
         // The largest first, so that no thread is left alone with one at the end.
         let order = tensors.indices.sorted { tensors[$0].descriptor.byteCount > tensors[$1].descriptor.byteCount }
         let (stats, checksum, progress) = (stats, checksum, session.progress)
+        try session.requireMemory(toDecode: tensors.map(\.index), of: reader)
         let plan = ReadingPlan(of: tensors.map(\.index), reader, in: session)
         let measurements = try parallelMap(count: order.count, threads: plan.threads) { place in
             let tensor = tensors[order[place]]
@@ -125,6 +126,7 @@ struct Inspect: ToolCommand {
             )
         }
         let (dtype, byteCount) = (reader.descriptors[index].dtype, reader.descriptors[index].byteCount)
+        try session.requireMemory(toDecode: [index], of: reader)
         let plan = ReadingPlan(of: [index], reader, in: session)
         let window = try TensorWindow(reader, index, in: 0..<byteCount, pool: plan.windows)
         let histogram = try Histogram(byteCount: byteCount, dtype, read: window.withBytes)

@@ -39,12 +39,14 @@ struct ExpertOptions: ParsableArguments {
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
-        return try ExpertSet(
-            base: base, config: config, threads: session.budget.threads,
+        let set = try ExpertSet(
+            base: base, config: config, threads: session.budget.threads, memory: session.memoryByteCount,
             experts: expert.map { expert in
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
                     data: data.file(named: expert.name))
             }, warn: session.warn)
+        ([set.base] + set.experts.map(\.store)).flatMap(\.warnings).forEach(session.warn)
+        return set
     }
 }
