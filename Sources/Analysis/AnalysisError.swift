@@ -11,7 +11,7 @@ public struct AnalysisError: Diagnostic, Hashable {
     public var severity: DiagnosticSeverity {
         switch reason {
         case .badOption: .usage
-        case .incompatible, .notFinite, .notConverged: .badInput
+        case .incompatible, .notConverged: .badInput
         case .memory: .resources
         }
     }
@@ -21,8 +21,6 @@ public struct AnalysisError: Diagnostic, Hashable {
         case badOption = "bad_option"
         /// Names or shapes of the models do not fit together.
         case incompatible
-        /// A matrix that is to be decomposed holds NaN or infinity.
-        case notFinite = "not_finite"
         case notConverged = "not_converged"
         /// A matrix is too large to decompose.
         case memory

@@ -59,6 +59,41 @@ WIDE int untangle_has_non_finite(const float *x, size_t count) {
     return top >> 31;
 }
 
+WIDE int untangle_has_non_finite_16(const void *source, size_t count, uint16_t exponent) {
+    const char *bytes = source;
+    /* Without the sign, what is not finite is at least the exponent of all ones. */
+    uint16_t top = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, bytes + 2 * i, 2);
+        uint16_t magnitude = (uint16_t)(bits + bits);
+        top = magnitude > top ? magnitude : top;
+    }
+    return top >= (uint16_t)(exponent + exponent);
+}
+
+WIDE int untangle_has_non_finite_32(const void *source, size_t count) {
+    const char *bytes = source;
+    uint32_t top = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, bytes + 4 * i, 4);
+        top |= (bits & 0x7FFFFFFF) + 0x00800000;
+    }
+    return top >> 31;
+}
+
+WIDE int untangle_has_non_finite_64(const void *source, size_t count) {
+    const char *bytes = source;
+    uint64_t top = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, bytes + 8 * i, 8);
+        top |= (bits & 0x7FFFFFFFFFFFFFFF) + 0x0010000000000000;
+    }
+    return top >> 63;
+}
+
 typedef double D __attribute__((vector_size(64), aligned(8), may_alias));
 #define DOUBLES(x) __builtin_convertvector(x, D)
 

@@ -43,6 +43,9 @@ extension Double {
             ? String(text.dropFirst()) : text
     }
 
+    /// A share in percent with one decimal: `78.1 %`; `nan` without a unit.
+    public var percent: String { isNaN ? "nan" : (self * 100).decimals(1) + " %" }
+
     private static func print(_ format: String, _ precision: Int32, _ value: Double) -> String {
         // The widest text is %f of a large number: 309 digits, a sign and the decimals.
         var buffer = [CChar](repeating: 0, count: 400)

@@ -17,6 +17,9 @@ struct Vectors: ToolCommand {
             the largest entries. --spectrum adds the singular values of every matrix, and between experts the singular \
             task interference and the alignment of subspaces.
 
+            Every figure that depends on a tensor with NaN or an infinity is nan ("nan" in JSON), and a warning names each \
+            such tensor with its model and file.
+
             Example:
               untangle vectors --base Fixtures/suites/tiny/base.safetensors \\
                 Fixtures/suites/tiny/expert_digits.safetensors \\
@@ -89,6 +92,8 @@ struct Vectors: ToolCommand {
             ) { [progress = session.progress] _ in progress.advance(by: 1) }
         }
         session.progress.end()
+        statistics.notFinite.warnings.forEach(session.warn)
+        statistics.overflowWarnings.forEach(session.warn)
         if let save { try saveVectors(of: set, in: save, session) }
         let rendering = VectorsRendering(
             statistics: statistics, spectra: spectra, level: level, notMeasured: set.notMeasured)

@@ -1,4 +1,5 @@
 import Kernels
+import TensorCore
 import Testing
 
 @Suite("elementwise and reductions") struct ReductionTests {
@@ -46,6 +47,41 @@ import Testing
         #expect(isFinite(wide, count: 31))
         wide[place] = -.infinity
         #expect(countNonFinite(wide, count: 31) == (0, 1))
+    }
+
+    /// Bits of NaN, of the infinities and of the largest finite numbers, from the formats' definitions.
+    @Test("among stored numbers, NaN and infinities are told apart wherever they are", arguments: 0..<35)
+    func stored(place: Int) {
+        func check<Bits: FixedWidthInteger & Sendable>(
+            _ dtype: DType, fine: Bits, nan: [Bits], infinite: [Bits]
+        ) {
+            for (bits, expected) in nan.map({ ($0, NonFiniteCount(nan: 1, infinite: 0)) })
+                + infinite.map({ ($0, NonFiniteCount(nan: 0, infinite: 1)) }) + [(fine, NonFiniteCount())]
+            {
+                var values = [Bits](repeating: fine, count: 36)
+                values[place] = bits
+                // At an odd address.
+                values.withUnsafeBytes { bytes in
+                    var shifted = [UInt8](repeating: 0, count: bytes.count + 1)
+                    shifted.withUnsafeMutableBytes {
+                        UnsafeMutableRawBufferPointer(rebasing: $0[1...]).copyMemory(from: bytes)
+                    }
+                    shifted.withUnsafeBytes {
+                        let found = countNonFinite(UnsafeRawBufferPointer(rebasing: $0[1...]), dtype)
+                        #expect(found == expected, "\(dtype) \(bits)")
+                    }
+                }
+            }
+        }
+        check(.bf16, fine: 0xFF7F as UInt16, nan: [0x7F81, 0xFFFF], infinite: [0x7F80, 0xFF80])
+        check(.f16, fine: 0xFBFF as UInt16, nan: [0x7C01, 0xFE00], infinite: [0x7C00, 0xFC00])
+        check(
+            .f32, fine: 0xFF7F_FFFF as UInt32, nan: [0x7F80_0001, 0xFFC0_0000], infinite: [0x7F80_0000, 0xFF80_0000])
+        check(
+            .f64, fine: 0xFFEF_FFFF_FFFF_FFFF as UInt64, nan: [0x7FF0_0000_0000_0001, 0xFFF8_0000_0000_0000],
+            infinite: [0x7FF0_0000_0000_0000, 0xFFF0_0000_0000_0000])
+        check(.f8E4M3, fine: 0xFE as UInt8, nan: [0x7F, 0xFF], infinite: [])
+        check(.f8E5M2, fine: 0xFB as UInt8, nan: [0x7D, 0xFF], infinite: [0x7C, 0xFC])
     }
 
     @Test("the difference of equal infinities is zero, of others what it is")

@@ -12,7 +12,8 @@ import Testing
 
     @Test func jsonHasTheKeysOfTheContract() throws {
         let document = try Tool().run(["vectors", "--json"] + models).json()
-        #expect(document.keys == ["base", "experts", "pairs", "tensors"])
+        #expect(document.keys == ["base", "experts", "pairs", "tensors", "not_finite"])
+        #expect(document["not_finite"].count == 0)
         #expect(document["base"].string == "\(suite)/base.safetensors")
         #expect(document["experts"][0].keys == ["name", "norm", "relative_norm", "unchanged"])
         #expect(document["pairs"][0].keys == ["a", "b", "cosine", "sign_conflict", "topk_overlap"])
@@ -49,6 +50,65 @@ import Testing
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("singular interference"))
         #expect(try tool.shell("grep -c '<table>' v.html").output == "4\n")
+    }
+
+    /// Every figure that has to do with a tensor of NaN is nan, in the tables and in JSON; the others are those worked out by hand.
+    @Test func figuresOfTensorsWithNaNAreNaN() throws {
+        let tool = try Tool()
+        for (name, w, v) in [
+            ("base", [1, 1, 1, 1], [1, 1]), ("x", [2, 1, 1, 1], [1, 3]), ("bad", [.nan, .infinity, 1, .nan], [1, 2]),
+        ] as [(String, [Float], [Float])] {
+            try tool.write("\(name).safetensors", [StoredTensor("w", [2, 2], w), StoredTensor("v", [2], v)])
+        }
+        let arguments = ["vectors", "--base", "base.safetensors", "x.safetensors", "bad.safetensors", "--spectrum"]
+        let warning = "warning: tensor \"w\" of bad (bad.safetensors) holds 2 NaN and 1 infinity\n"
+        let table = try tool.run(arguments + ["--quiet", "--per", "tensor"])
+        #expect(table.errors == warning)
+        #expect(table.output.contains("x       2.236    0.9129     66.7 %  v 2, w 1\n"))
+        #expect(table.output.contains("bad       nan       nan        nan  v 1, w nan\n"))
+        #expect(table.output.contains("x / bad     nan            nan          nan\n"))
+        for threads in ["1", "2", "5"] {
+            let outcome = try tool.run(arguments + ["--quiet", "--json", "--threads", threads])
+            #expect(outcome.status == 0 && outcome.errors == warning)
+            let document = try outcome.json()
+            let found = document["not_finite"]
+            #expect(found.count == 1 && found[0].keys == ["model", "file", "tensor", "nan", "inf"])
+            #expect(found[0]["model"].string == "bad" && found[0]["file"].string == "bad.safetensors")
+            #expect(found[0]["tensor"].string == "w" && found[0]["nan"].int == 2 && found[0]["inf"].int == 1)
+            let (w, v) = (document["tensors"][0], document["tensors"][1])
+            for key in ["norm", "relative_norm", "unchanged"] {
+                #expect(document["experts"][1][key].string == "nan" && w["experts"][1][key].string == "nan")
+            }
+            for key in ["cosine", "sign_conflict", "topk_overlap"] {
+                #expect(document["pairs"][0][key].string == "nan" && w["pairs"][0][key].string == "nan")
+            }
+            let spectrum = w["spectrum"]
+            for key in ["rank", "stable_rank", "effective_rank", "top_energy"] {
+                #expect(spectrum["experts"][1][key].string == "nan")
+            }
+            #expect(spectrum["experts"][1]["singular_values"].items.map(\.string) == ["nan", "nan"])
+            #expect(spectrum["experts"][0]["rank"].int == 1)
+            #expect(spectrum["singular_interference"].string == "nan")
+            #expect(spectrum["alignments"][0]["value"].string == "nan")
+            // In `v` the experts moved by 2 and 1 in one of two entries.
+            #expect(v["experts"].items.map { $0["norm"].double } == [2, 1])
+            #expect(v["pairs"][0]["cosine"].double == 1 && v["pairs"][0]["sign_conflict"].double == 0)
+        }
+    }
+
+    @Test func tenTensorsAreNamedAndTheRestCounted() throws {
+        let tool = try Tool()
+        let names = (0..<12).map { "t\($0 < 10 ? "0" : "")\($0)" }
+        // 0x7E00 is NaN.
+        for (model, byte) in [("b", 0x00), ("nan", 0x7E)] as [(String, UInt8)] {
+            try tool.write("\(model).safetensors", names.map { StoredTensor($0, "F16", [1], bytes: [0, byte]) })
+        }
+        let outcome = try tool.run("vectors", "--base", "b.safetensors", "nan.safetensors", "--json", "--quiet")
+        let lines = outcome.errors.split(separator: "\n")
+        #expect(lines.count == 11)
+        #expect(lines[9] == "warning: tensor \"t09\" of nan (nan.safetensors) holds 1 NaN")
+        #expect(lines[10] == "warning: 2 more tensors hold NaN or infinities")
+        #expect(try outcome.json()["not_finite"].count == 12)
     }
 
     @Test func modelsThatDoNotFitAreRefused() throws {

@@ -96,6 +96,13 @@ public struct TaskVectorSet: Sendable {
             base: try Self.bytes(of: name, in: base), experts: try experts.map { try Self.bytes(of: name, in: $0) })
     }
 
+    /// The file in which a model has a tensor; the base is the first model, then come the experts.
+    func file(of tensor: TensorName, model: Int) -> String {
+        let store = model == 0 ? base : experts[model - 1]
+        guard let place = store.index(of: tensor) else { preconditionFailure("checked when the set was made") }
+        return store.reader.location(of: place).file.string
+    }
+
     private static func bytes(of name: TensorName, in store: TensorStore) throws -> (TensorBytes, DType) {
         guard let place = store.index(of: name) else { preconditionFailure("checked when the set was made") }
         return (try store.reader.bytes(of: place), store.descriptors[place].dtype)
@@ -179,6 +186,35 @@ struct LoadedTaskVector: Sendable {
         } else {
             withUnsafeTemporaryAllocation(of: Float.self, capacity: range.count) { memory in
                 readDifference(of: expert, range, into: values, baseValues: memory.baseAddress!)
+            }
+        }
+    }
+
+    /// The base in F64, for where F32 cannot hold it.
+    func wideBase(_ range: Range<Int>) -> [Double] {
+        [Double](unsafeUninitializedCapacity: range.count) { buffer, count in
+            Self.read(base, range, into: buffer.baseAddress!)
+            count = range.count
+        }
+    }
+
+    /// The task vector of an expert in F64, for where F32 cannot hold it.
+    func wideTaskVector(of expert: Int, _ range: Range<Int>) -> [Double] {
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: range.count) { memory in
+            [Double](unsafeUninitializedCapacity: range.count) { buffer, count in
+                readDifference(of: expert, range, into: buffer.baseAddress!, baseValues: memory.baseAddress!)
+                count = range.count
+            }
+        }
+    }
+
+    /// NaN and infinities that are stored in the base, then in every expert.
+    func countNonFinite(_ range: Range<Int>) -> [NonFiniteCount] {
+        ([base] + experts).map { source in
+            let width = source.dtype.bitWidth / 8
+            return source.bytes.withUnsafeBytes { bytes in
+                let part = bytes[range.lowerBound * width..<range.upperBound * width]
+                return Kernels.countNonFinite(UnsafeRawBufferPointer(rebasing: part), source.dtype)
             }
         }
     }

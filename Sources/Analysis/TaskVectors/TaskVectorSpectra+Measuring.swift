@@ -55,13 +55,21 @@ extension TaskVectorSet {
         let share = max(1, Int(Double(min(rows, columns)) * (1 / Double(names.count))))
         var triplets = try TripletStack(rows: rows, columns: columns, capacity: share * names.count)
         var spectra: [TaskVectorSpectra.Spectrum] = []
-        var ranges: [Range<Int>] = []
+        var ranges: [Range<Int>?] = []
+        let nonFinite = loaded.countNonFinite(0..<rows * columns)
         let matrix = try FloatBuffer(count: rows * columns)
         for expert in names.indices {
             loaded.forEachBlock(of: expert, 0..<rows * columns) { start, count, values in
                 (matrix.pointer + start).update(from: values, count: count)
             }
-            let factors = try SingularValueDecomposition(destroying: matrix, rows: rows, columns: columns)
+            guard nonFinite[0].isZero, nonFinite[expert + 1].isZero, isFinite(matrix.pointer, count: rows * columns),
+                case let factors = try SingularValueDecomposition(destroying: matrix, rows: rows, columns: columns),
+                factors.singularValues.allSatisfy(\.isFinite)
+            else {
+                ranges.append(nil)
+                spectra.append(.init(notFinite: min(rows, columns)))
+                continue
+            }
             let rank = factors.numericalRank
             let first = triplets.count
             triplets.append(factors, count: min(share, rank))
@@ -72,9 +80,11 @@ extension TaskVectorSet {
         let pairs = names.indices.flatMap { a in names.indices.dropFirst(a + 1).map { (a, $0) } }
         return TaskVectorSpectra(
             tensor: tensor.name, shape: tensor.shape, experts: spectra,
-            interference: names.count > 1 ? try overlaps.interference(triplets.singularValues) : nil,
+            interference: names.count == 1
+                ? nil : ranges.contains(nil) ? .nan : try overlaps.interference(triplets.singularValues),
             alignments: pairs.map { a, b in
-                .init(a: a, b: b, value: overlaps.alignment(ranges[a], ranges[b]))
+                guard let first = ranges[a], let second = ranges[b] else { return .init(a: a, b: b, value: .nan) }
+                return .init(a: a, b: b, value: overlaps.alignment(first, second))
             })
     }
 }
@@ -137,9 +147,7 @@ extension AnalysisError {
     fileprivate init(_ error: DecompositionError, tensor: TensorDescriptor) {
         let (name, hint) = (tensor.name, "leave it out with --exclude")
         switch error {
-        case .notFinite:
-            self.init(
-                .notFinite, "the task vectors of tensor \"\(name)\" hold NaN or infinity", tensor: name, hint: hint)
+        case .notFinite: preconditionFailure("what is not finite is not decomposed")
         case .tooLarge:
             self.init(.memory, "tensor \"\(name)\" \(tensor.shape) is too large to decompose", tensor: name, hint: hint)
         case .notConverged(let info):

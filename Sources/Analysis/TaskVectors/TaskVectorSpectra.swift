@@ -13,7 +13,9 @@
 //                      Gargiulo et al. 2025, arXiv:2412.00081
 //     alignment        ‖U_aᵀ U_b‖_F² / min(k_a, k_b): 1 for one and the same space of left vectors, 0 for orthogonal ones
 //
-// Directions below the numerical rank are arbitrary and left out, so an expert may have fewer than k.
+// Directions below the numerical rank are arbitrary and left out, so an expert may have fewer than k. A task vector that is not
+// finite, because of NaN or an infinity in the base or the expert or because F32 cannot hold it, is not decomposed: all about it
+// is NaN, and so is the interference of all.
 
 import Glibc
 import Kernels
@@ -34,8 +36,8 @@ public struct TaskVectorSpectra: Sendable, Hashable {
     public struct Spectrum: Sendable, Hashable {
         /// In descending order.
         public let singularValues: [Float]
-        /// Singular values above rounding noise.
-        public let numericalRank: Int
+        /// Singular values above rounding noise; nil when the task vector is not finite.
+        public let numericalRank: Int?
         public let stableRank: Double?
         public let effectiveRank: Double?
         public let topEnergy: Double?
@@ -53,6 +55,13 @@ public struct TaskVectorSpectra: Sendable, Hashable {
             let entropy = squares.reduce(0) { $1 > 0 ? $0 - $1 / total * log($1 / total) : $0 }
             effectiveRank = exp(entropy)
             topEnergy = squares.prefix(energyRank).reduce(0, +) / total
+        }
+
+        /// Of a task vector that is not finite.
+        init(notFinite count: Int) {
+            singularValues = Array(repeating: .nan, count: count)
+            numericalRank = nil
+            (stableRank, effectiveRank, topEnergy) = (.nan, .nan, .nan)
         }
     }
 

@@ -8,14 +8,29 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     public let model: TaskVectorGroup
     /// By tensor or by layer, in the order of the base; empty when only the model was asked for.
     public let groups: [TaskVectorGroup]
-    /// For every expert the tensors with the largest norms, largest first.
+    /// For every expert the tensors with the largest norms, largest first; those whose norm is NaN come last.
     public let largest: [[TensorNorm]]
+    /// Every tensor that holds NaN or an infinity in a model, in the order of the base; of one tensor the base comes first.
+    public let notFinite: [NonFiniteTensor]
+    /// Task vectors with entries that F32 cannot hold although both models are finite there.
+    public let beyondF32: [Overflow]
 
     /// A tensor and the norm of an expert's task vector in it.
     public struct TensorNorm: Sendable, Hashable {
         public let tensor: TensorName
         public let norm: Double
     }
+
+    /// Entries of an expert's task vector in one tensor that are infinite in F32. Norms and cosines are taken in F64 there; as
+    /// largest entries they are all alike, they have no spectrum, and in a written task vector they are infinite.
+    public struct Overflow: Sendable, Hashable {
+        public let expert: String
+        public let tensor: TensorName
+        public let count: Int
+    }
+
+    /// What the base is called in `notFinite`.
+    public static let baseName = "base"
 
     /// What the statistics are gathered over.
     public enum Level: String, Sendable, CaseIterable {
@@ -45,26 +60,43 @@ public struct TaskVectorStatistics: Sendable, Hashable {
 
         var total = TaskVectorSums(expertCount: set.names.count)
         for part in sums { total.add(part) }
+        let isRanked = set.names.indices.map { !total.isSpoilt($0) && keys[$0] < Float.infinity.magnitudeKey }
         experts = set.names
-        model = TaskVectorGroup(name: "model", tensorCount: sums.count, total)
-        groups = Self.groups(set.tensors, sums, level: level)
+        model = TaskVectorGroup(name: "model", tensorCount: sums.count, total, isRanked: isRanked)
+        groups = Self.groups(set.tensors, sums, isRanked: isRanked, level: level)
         largest = set.names.indices.map { expert in
-            let norms = zip(set.tensors, sums).map {
-                TensorNorm(tensor: $0.name, norm: $1.squares[expert].squareRoot())
+            let norms = zip(set.tensors, sums).map { tensor, sums in
+                TensorNorm(tensor: tensor.name, norm: sums.isSpoilt(expert) ? .nan : sums.squares[expert].norm)
             }
-            // Stable, so that equal norms stay in the order of the base.
-            let order = norms.indices.sorted { (-norms[$0].norm, $0) < (-norms[$1].norm, $1) }
+            // Stable, so that equal norms stay in the order of the base. NaN, which has no order, counts as less than 0.
+            let keys = norms.map { $0.norm.isNaN ? 1 : -$0.norm }
+            let order = norms.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
             return order.prefix(max(0, largestCount)).map { norms[$0] }
+        }
+        let models = [Self.baseName] + set.names
+        notFinite = zip(set.tensors, sums).flatMap { tensor, sums in
+            models.indices.filter { !sums.nonFinite[$0].isZero }.map { model in
+                NonFiniteTensor(
+                    model: models[model], file: set.file(of: tensor.name, model: model), tensor: tensor.name,
+                    count: sums.nonFinite[model])
+            }
+        }
+        beyondF32 = zip(set.tensors, sums).flatMap { tensor, sums in
+            set.names.indices.filter { sums.beyondF32[$0] > 0 }.map {
+                Overflow(expert: set.names[$0], tensor: tensor.name, count: sums.beyondF32[$0])
+            }
         }
     }
 
     private static func groups(
-        _ tensors: [TensorDescriptor], _ sums: [TaskVectorSums], level: Level
+        _ tensors: [TensorDescriptor], _ sums: [TaskVectorSums], isRanked: [Bool], level: Level
     ) -> [TaskVectorGroup] {
         switch level {
         case .model: return []
         case .tensor:
-            return zip(tensors, sums).map { TaskVectorGroup(name: $0.name.description, tensorCount: 1, $1) }
+            return zip(tensors, sums).map {
+                TaskVectorGroup(name: $0.name.description, tensorCount: 1, $1, isRanked: isRanked)
+            }
         case .layer:
             var order: [String] = []
             var members: [String: (count: Int, sums: TaskVectorSums)] = [:]
@@ -75,7 +107,9 @@ public struct TaskVectorStatistics: Sendable, Hashable {
                 members[layer]?.sums.add(part)
             }
             return order.compactMap { layer in
-                members[layer].map { TaskVectorGroup(name: layer, tensorCount: $0.count, $0.sums) }
+                members[layer].map {
+                    TaskVectorGroup(name: layer, tensorCount: $0.count, $0.sums, isRanked: isRanked)
+                }
             }
         }
     }

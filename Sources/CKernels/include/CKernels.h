@@ -19,6 +19,12 @@ size_t untangle_round_bf16(const float *source, size_t count, void *destination)
 /* Whether NaN or an infinity is among the numbers. */
 int untangle_has_non_finite(const float *x, size_t count);
 
+/* The same for numbers as they are stored, at any address: of 16 bits, with the exponent's bits in `exponent` (0x7F80 in
+   BF16, 0x7C00 in F16), of F32 and of F64. */
+int untangle_has_non_finite_16(const void *source, size_t count, uint16_t exponent);
+int untangle_has_non_finite_32(const void *source, size_t count);
+int untangle_has_non_finite_64(const void *source, size_t count);
+
 /* Eight sums in F64, whose sum is that of the products: the entries are dealt out in turn. Those after the last whole
    eight are left out. */
 void untangle_dot_product(const float *x, const float *y, size_t count, double *sums);

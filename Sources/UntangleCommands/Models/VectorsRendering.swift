@@ -77,7 +77,7 @@ struct VectorsRendering {
             for (name, expert) in zip(names, matrix.experts) {
                 table.append([
                     matrix.tensor.description, name, expert.singularValues.first.map { Double($0).short() } ?? "-",
-                    expert.numericalRank.grouped, text(expert.stableRank), text(expert.effectiveRank),
+                    expert.numericalRank?.grouped ?? "nan", text(expert.stableRank), text(expert.effectiveRank),
                     percent(expert.topEnergy),
                 ])
             }
@@ -96,7 +96,7 @@ struct VectorsRendering {
     }
 
     private func text(_ value: Double?) -> String { value?.short() ?? "-" }
-    private func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }
+    private func percent(_ share: Double?) -> String { share?.percent ?? "-" }
     private func mean(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
     }
@@ -117,6 +117,7 @@ struct VectorsRendering {
                         "share": .number($0.share),
                     ]
                 }),
+            "not_finite": statistics.notFinite.json,
         ]
     }
 
@@ -149,7 +150,7 @@ struct VectorsRendering {
             "experts": .array(
                 zip(names, matrix.experts).map { name, expert -> JSONOutput in
                     [
-                        "name": .string(name), "rank": .integer(expert.numericalRank),
+                        "name": .string(name), "rank": expert.numericalRank.map(JSONOutput.integer) ?? .number(.nan),
                         "stable_rank": number(expert.stableRank), "effective_rank": number(expert.effectiveRank),
                         "top_energy": number(expert.topEnergy),
                         "singular_values": .array(expert.singularValues.map { .number(Double($0)) }),
@@ -171,5 +172,19 @@ extension UnmeasuredTensors {
     var warning: String {
         let (count, verb) = names.count == 1 ? ("1 tensor", "was") : ("\(names.count.grouped) tensors", "were")
         return "\(count) (\((share * 100).short(3)) % of the bytes) \(verb) not measured: \(reason)"
+    }
+}
+
+extension TaskVectorStatistics {
+    /// A line about each expert with task vectors that F32 cannot hold.
+    var overflowWarnings: [String] {
+        experts.compactMap { expert in
+            let overflows = beyondF32.filter { $0.expert == expert }
+            guard let first = overflows.first else { return nil }
+            let count = overflows.reduce(0) { $0 + $1.count }
+            return "\(count) \(count == 1 ? "entry" : "entries") of the task vector of \(expert.escapingControlCharacters), "
+                + "such as in tensor \"\(first.tensor)\", exceed F32: there is no spectrum of them, as largest entries they "
+                + "are all alike, and --save writes infinity"
+        }
     }
 }

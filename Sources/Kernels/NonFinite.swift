@@ -1,0 +1,36 @@
+import CKernels
+import TensorCore
+
+/// Counts NaN and infinities, apart, among elements as they are stored, at any alignment.
+///
+/// - Cost: one pass when all is finite; eight-bit floats are widened for it.
+/// - Precondition: `dtype` is a floating-point type of 8 bits or more; the bytes are whole elements of it.
+public func countNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> NonFiniteCount {
+    let width = dtype.bitWidth / 8
+    let count = bytes.count / width
+    var found = NonFiniteCount()
+    guard count > 0, mayHoldNonFinite(bytes, dtype, count: count) else { return found }
+    // From F64 no finite number may become infinite on the way.
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: min(count, 2048)) { block in
+        for start in stride(from: 0, to: count, by: block.count) {
+            let length = min(block.count, count - start)
+            let part = UnsafeRawBufferPointer(rebasing: bytes[start * width..<(start + length) * width])
+            widen(part, dtype, into: UnsafeMutableBufferPointer(rebasing: block[..<length]))
+            let (nan, infinite) = countNonFinite(UnsafePointer(block.baseAddress!), count: length)
+            found += NonFiniteCount(nan: nan, infinite: infinite)
+        }
+    }
+    return found
+}
+
+/// False when all elements are finite.
+private func mayHoldNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, count: Int) -> Bool {
+    // Safety: the bytes hold `count` elements of the type.
+    switch dtype {
+    case .bf16: untangle_has_non_finite_16(bytes.baseAddress, count, 0x7F80) != 0
+    case .f16: untangle_has_non_finite_16(bytes.baseAddress, count, 0x7C00) != 0
+    case .f32: untangle_has_non_finite_32(bytes.baseAddress, count) != 0
+    case .f64: untangle_has_non_finite_64(bytes.baseAddress, count) != 0
+    default: true
+    }
+}

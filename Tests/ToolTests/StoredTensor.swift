@@ -1,0 +1,41 @@
+import TestSupport
+
+/// A tensor of a safetensors file that a test writes byte by byte.
+struct StoredTensor {
+    let name: String
+    let dtype: String
+    let shape: [Int]
+    let bytes: [UInt8]
+
+    init(_ name: String, _ dtype: String, _ shape: [Int], bytes: [UInt8]) {
+        (self.name, self.dtype, self.shape, self.bytes) = (name, dtype, shape, bytes)
+    }
+
+    init(_ name: String, _ shape: [Int], _ values: [Float]) {
+        let bytes = values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
+        self.init(name, "F32", shape, bytes: bytes)
+    }
+
+    init(_ name: String, _ shape: [Int], doubles values: [Double]) {
+        let bytes = values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
+        self.init(name, "F64", shape, bytes: bytes)
+    }
+}
+
+extension Tool {
+    /// Writes a safetensors file into the tool's folder.
+    func write(_ name: String, _ tensors: [StoredTensor]) throws {
+        var entries: [String] = []
+        var data: [UInt8] = []
+        for tensor in tensors {
+            let end = data.count + tensor.bytes.count
+            entries.append(
+                "\"\(tensor.name)\":{\"dtype\":\"\(tensor.dtype)\",\"shape\":\(tensor.shape),"
+                    + "\"data_offsets\":[\(data.count),\(end)]}")
+            data += tensor.bytes
+        }
+        let header = Array("{\(entries.joined(separator: ","))}".utf8)
+        let start = withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init)
+        _ = try folder.write(start + header + data, to: name)
+    }
+}
