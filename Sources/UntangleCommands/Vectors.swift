@@ -96,7 +96,8 @@ struct Vectors: ToolCommand {
         statistics.overflowWarnings.forEach(session.warn)
         if let save { try saveVectors(of: set, in: save, session) }
         let rendering = VectorsRendering(
-            statistics: statistics, spectra: spectra, level: level, notMeasured: set.notMeasured)
+            statistics: statistics, spectra: spectra, level: level, isDecomposed: spectrum,
+            notMeasured: set.notMeasured)
         if let report {
             let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
             try makeFolder(report.removingLastComponent())

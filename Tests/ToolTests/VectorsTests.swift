@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -15,7 +16,8 @@ import Testing
         #expect(document.keys == ["base", "experts", "pairs", "tensors", "not_finite"])
         #expect(document["not_finite"].count == 0)
         #expect(document["base"].string == "\(suite)/base.safetensors")
-        #expect(document["experts"][0].keys == ["name", "norm", "relative_norm", "unchanged"])
+        #expect(document["experts"][0].keys == ["name", "norm", "relative_norm", "unchanged", "largest"])
+        #expect(document["tensors"][0]["experts"][0].keys == ["name", "norm", "relative_norm", "unchanged"])
         #expect(document["pairs"][0].keys == ["a", "b", "cosine", "sign_conflict", "topk_overlap"])
         #expect(document["pairs"][0]["a"].string == "expert_digits")
         #expect(document["tensors"].count == 30)
@@ -50,6 +52,88 @@ import Testing
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("singular interference"))
         #expect(try tool.shell("grep -c '<table>' v.html").output == "4\n")
+    }
+
+    /// A row of a table, cell by cell. Cells of figures hold single spaces at most.
+    private func cells(_ table: Substring) -> [[String]] {
+        table.split(separator: "\n").dropFirst().map { line in
+            line.split(separator: "  ").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        }
+    }
+
+    /// A figure of JSON as tables print it, to four digits.
+    private func text(_ value: JSONValue) -> String {
+        value.double.map { String(format: "%.4g", $0) } ?? (value.isNull ? "-" : value.string ?? "?")
+    }
+
+    private func percent(_ value: JSONValue) -> String {
+        value.double.map { String(format: "%.1f %%", 100 * $0) } ?? (value.isNull ? "-" : "nan")
+    }
+
+    private func decimals(_ value: JSONValue) -> String {
+        value.double.map { String(format: "%.4f", $0) } ?? (value.isNull ? "-" : "nan")
+    }
+
+    /// The JSON document has whatever the tables have, whatever statistics are gathered over.
+    @Test(arguments: ["tensor", "layer", "model"], [false, true])
+    func tablesAndJSONAgree(level: String, spectrum: Bool) throws {
+        let tool = try Tool()
+        let arguments =
+            ["vectors", "--quiet", "--per", level, "--only", "blocks.0.*", "--only", "norm.weight"]
+            + (spectrum ? ["--spectrum"] : []) + models
+        let tables = try tool.run(arguments).output.split(separator: "\n\n").map(cells)
+        let document = try tool.run(arguments + ["--json"]).json()
+        #expect(tables.count == 2 + (level == "model" ? 0 : 1) + (spectrum ? 2 : 0))
+        let (experts, pair) = (document["experts"], document["pairs"][0])
+        for (row, expert) in zip(tables[0], experts.items) {
+            let largest = expert["largest"].items.prefix(3).map {
+                "\($0["tensor"].string ?? "") \(String(format: "%.3g", $0["norm"].double ?? .nan))"
+            }
+            #expect(
+                row == [
+                    expert["name"].string, text(expert["norm"]), text(expert["relative_norm"]),
+                    percent(expert["unchanged"]), largest.joined(separator: ", "),
+                ])
+        }
+        #expect(
+            tables[1] == [
+                [
+                    "expert_digits / expert_latin_lower", decimals(pair["cosine"]), percent(pair["sign_conflict"]),
+                    percent(pair["topk_overlap"]),
+                ]
+            ])
+        let groups = document["tensors"].items
+        #expect(groups.count == ["tensor": 13, "layer": 2, "model": 0][level])
+        if level != "model" {
+            for (row, group) in zip(tables[2], groups) {
+                let pair = group["pairs"][0]
+                #expect(
+                    row == [group["name"].string] + group["experts"].items.map { text($0["norm"]) }
+                        + [decimals(pair["cosine"]), percent(pair["sign_conflict"])])
+            }
+        }
+        let matrices = level == "tensor" ? groups.filter { $0.keys.contains("spectrum") } : document["spectra"].items
+        #expect(matrices.count == (spectrum ? 4 : 0))
+        #expect(document.keys.contains("spectra") == (spectrum && level != "tensor"))
+        guard spectrum else { return }
+        let (spectra, subspaces) = (tables[tables.count - 2], tables[tables.count - 1])
+        #expect(spectra.count == 8 && subspaces.count == 4)
+        for (place, matrix) in matrices.enumerated() {
+            let found = matrix["spectrum"]
+            for (row, expert) in zip(spectra[(2 * place)...], found["experts"].items) {
+                #expect(
+                    row == [
+                        matrix["name"].string, expert["name"].string, text(expert["singular_values"][0]),
+                        expert["rank"].int.map(String.init), text(expert["stable_rank"]),
+                        text(expert["effective_rank"]),
+                        percent(expert["top_energy"]),
+                    ])
+            }
+            #expect(
+                subspaces[place] == [
+                    matrix["name"].string, text(found["singular_interference"]), text(found["alignments"][0]["value"]),
+                ])
+        }
     }
 
     /// Every figure that has to do with a tensor of NaN is nan, in the tables and in JSON; the others are those worked out by hand.

@@ -7,6 +7,8 @@ struct VectorsRendering {
     let statistics: TaskVectorStatistics
     let spectra: [TaskVectorSpectra]
     let level: TaskVectorStatistics.Level
+    /// Whether spectra were asked for, of which there may be none.
+    let isDecomposed: Bool
     let notMeasured: [UnmeasuredTensors]
 
     private var names: [String] { statistics.experts }
@@ -103,10 +105,16 @@ struct VectorsRendering {
 
     // MARK: - JSON
 
+    /// What the tables say. A matrix's spectrum stands with its tensor; gathered by layer or model, tensors have no place of their
+    /// own, and `spectra` lists the matrices.
     func json(base: String) -> JSONOutput {
-        [
+        let document: JSONOutput = [
             "base": .string(base),
-            "experts": .array(zip(names, statistics.model.experts).map(json)),
+            "experts": .array(
+                names.indices.map { place in
+                    json(name: names[place], expert: statistics.model.experts[place])
+                        .adding("largest", .array(statistics.largest[place].map(json)))
+                }),
             "pairs": .array(statistics.model.pairs.map(json)),
             "tensors": .array(statistics.groups.map(json)),
             "not_measured": .array(
@@ -119,6 +127,13 @@ struct VectorsRendering {
                 }),
             "not_finite": statistics.notFinite.json,
         ]
+        guard level != .tensor, isDecomposed else { return document }
+        return document.adding(
+            "spectra", .array(spectra.map { ["name": .string($0.tensor.text), "spectrum": json(of: $0)] }))
+    }
+
+    private func json(of tensor: TaskVectorStatistics.TensorNorm) -> JSONOutput {
+        ["tensor": .string(tensor.tensor.text), "norm": .number(tensor.norm)]
     }
 
     private func json(name: String, expert: TaskVectorGroup.Expert) -> JSONOutput {
@@ -182,7 +197,8 @@ extension TaskVectorStatistics {
             let overflows = beyondF32.filter { $0.expert == expert }
             guard let first = overflows.first else { return nil }
             let count = overflows.reduce(0) { $0 + $1.count }
-            return "\(count) \(count == 1 ? "entry" : "entries") of the task vector of \(expert.escapingControlCharacters), "
+            return
+                "\(count) \(count == 1 ? "entry" : "entries") of the task vector of \(expert.escapingControlCharacters), "
                 + "such as in tensor \"\(first.tensor)\", exceed F32: there is no spectrum of them, as largest entries they "
                 + "are all alike, and --save writes infinity"
         }
