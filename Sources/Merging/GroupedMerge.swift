@@ -38,7 +38,10 @@ extension MergeExecution {
         }
         let all = groups.sorted { $0.key < $1.key }.map(\.value)
         try forEachGroup(all) { tensors, group in
-            try withMembers(tensors) { try grouped.study($0.map(\.inputs), group: group) }
+            try withMembers(tensors) { members in
+                for member in members { look(at: member.inputs, of: member.tensor) }
+                try grouped.study(members.map(\.inputs), group: group)
+            }
         }
         grouped.finish()
         try forEachGroup(all) { tensors, group in
@@ -73,7 +76,8 @@ extension MergeExecution {
             do {
                 try body(tensors, group)
             } catch let error as DecompositionError {
-                throw MergeError(error, tensor: tensors[0].output)
+                let tensor = tensors.first { !log.notFinite(in: $0.number).isEmpty } ?? tensors[0]
+                throw MergeError(error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number))
             }
             for tensor in tensors { log.advance(tensor.output.byteCount) }
         }

@@ -76,6 +76,13 @@ struct MergeSource {
             UnsafeRawBufferPointer(rebasing: bytes[range]), dtype,
             into: UnsafeMutableBufferPointer(start: destination, count: count))
     }
+
+    /// Counts NaN and infinities from a flat index on.
+    func countNonFinite(from index: Int, count: Int) -> NonFiniteCount {
+        let width = dtype.bitWidth / 8
+        let range = index * width..<(index + count) * width
+        return Kernels.countNonFinite(UnsafeRawBufferPointer(rebasing: bytes[range]), dtype)
+    }
 }
 
 /// A run of elements short enough for the cache, and where its result goes.
@@ -87,6 +94,8 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     /// `count` numbers to fill.
     let result: UnsafeMutablePointer<Scalar>
     let scratch: UnsafeMutablePointer<Scalar>
+    /// Looks at what is read; nil while a survey reads what is merged later.
+    var tally: InputTally?
 
     /// The flat index of the first element in its tensor.
     var start: Int { chunk.range.lowerBound + offset }
@@ -96,7 +105,9 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     func row(_ index: Int) -> UnsafeMutablePointer<Scalar> { scratch + index * mergeBlockCapacity }
 
     func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
-        chunk.experts[expert].read(from: start, count: count, into: row)
+        let source = chunk.experts[expert]
+        source.read(from: start, count: count, into: row)
+        tally?.look(at: source, model: expert + (chunk.base == nil ? 0 : 1), from: start, count: count)
     }
 
     /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
@@ -113,5 +124,6 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }
         base.read(from: start, count: count, into: row)
+        tally?.look(at: base, model: 0, from: start, count: count)
     }
 }

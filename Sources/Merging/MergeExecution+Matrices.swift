@@ -24,14 +24,23 @@ extension MergeExecution {
         try loaded.withSources { base, experts in
             guard let base else { preconditionFailure("matrix methods need a base") }
             let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
+            look(at: inputs, of: tensor)
             let taskVector = try FloatMatrix(rows: rows, columns: columns)
             do {
                 if let remark = try rule.merge(inputs, into: taskVector) { log.note(remark, on: tensor.number) }
             } catch let error as DecompositionError {
-                throw MergeError(error, tensor: tensor.output)
+                throw MergeError(error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number))
             }
             try write(base, plus: taskVector, to: tensor)
         }
+    }
+
+    /// Counts NaN and infinities in a matrix of every model.
+    func look(at inputs: MatrixInputs, of tensor: PlannedTensor) {
+        let counts = ([inputs.base] + inputs.experts).map {
+            $0.countNonFinite(from: 0, count: inputs.rows * inputs.columns)
+        }
+        log.add(counts, to: tensor.number)
     }
 
     /// Writes the base plus a merged task vector.
@@ -68,13 +77,19 @@ extension PlannedTensor {
 
 extension MergeError {
     /// Says which tensor could not be decomposed.
-    init(_ error: DecompositionError, tensor: TensorDescriptor) {
+    ///
+    /// - Parameter inputs: the tensor in the models in which it holds NaN or infinities.
+    init(_ error: DecompositionError, tensor: TensorDescriptor, inputs: [NonFiniteTensor] = []) {
         let name = tensor.name
+        let found = inputs.map { "\($0.count.text) in \($0.model.escapingControlCharacters) (\($0.file))" }
         switch error {
         case .notFinite:
             self.init(
                 .notFinite,
-                "tensor \"\(name)\" holds NaN or infinity in a model or its statistics, which would spread over the whole matrix",
+                found.isEmpty
+                    ? "tensor \"\(name)\" has NaN or infinity in its statistics, or differences beyond F32, which would spread "
+                        + "over the whole matrix"
+                    : "tensor \"\(name)\" holds \(found.joined(separator: ", ")), which would spread over the whole matrix",
                 tensor: name, hint: "list it in matrix_exclude, or see `untangle inspect --stats`")
         case .tooLarge:
             self.init(

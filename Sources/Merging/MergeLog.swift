@@ -11,6 +11,8 @@ final class MergeLog: Sendable {
         var doneByteCount = 0
         var findings: [Int: TensorFinding] = [:]
         var remarks: [Int: MergeRemark] = [:]
+        /// For tensors in which a model holds NaN or infinities, how many every model holds.
+        var inputs: [Int: [NonFiniteCount]] = [:]
     }
 
     init(plan: MergePlan, progress: @escaping @Sendable (Int) -> Void) {
@@ -27,6 +29,28 @@ final class MergeLog: Sendable {
 
     func note(_ remark: MergeRemark, on tensor: Int) { state.withLock { $0.remarks[tensor] = remark } }
 
+    /// Adds what was counted in a part of a tensor, in every model.
+    func add(_ counts: [NonFiniteCount], to tensor: Int) {
+        guard counts.contains(where: { !$0.isZero }) else { return }
+        state.withLock { state in
+            var sums = state.inputs[tensor] ?? counts.map { _ in NonFiniteCount() }
+            for model in counts.indices { sums[model] += counts[model] }
+            state.inputs[tensor] = sums
+        }
+    }
+
+    /// The models in which a tensor holds NaN or infinities, as far as it was read.
+    func notFinite(in tensor: Int) -> [NonFiniteTensor] {
+        let counts = state.withLock { $0.inputs[tensor] ?? [] }
+        return zip(plan.models, counts).enumerated().filter { !$0.element.1.isZero }.map { place, found in
+            let (model, count) = found
+            let index = plan.tensors[tensor].indices[place]
+            return NonFiniteTensor(
+                model: model.name, file: model.store.reader.location(of: index).file.string,
+                tensor: model.storedName(of: index), count: count)
+        }
+    }
+
     func add(_ finding: TensorFinding, to tensor: Int) {
         guard finding.overflowCount + finding.nanCount + finding.infinityCount > 0 else { return }
         state.withLock { state in
@@ -39,22 +63,24 @@ final class MergeLog: Sendable {
 
     /// What was collected, in the order of the tensors.
     func report() -> MergeReport {
-        state.withLock { state in
+        let inputs = state.withLock { $0.inputs.keys.sorted() }.flatMap(notFinite)
+        return state.withLock { state in
             MergeReport(
                 warnings: plan.summary.warnings,
                 notes: state.remarks.sorted { $0.key < $1.key }.map { place, remark in
                     TensorNote(tensor: plan.outputs[place].name, remark: remark)
                 },
-                findings: state.findings.sorted { $0.key < $1.key }.map(\.value)
+                findings: state.findings.sorted { $0.key < $1.key }.map(\.value), notFinite: inputs
             ).withWarnings
         }
     }
 }
 
 extension MergeReport {
-    /// The report with a line for each kind of finding.
+    /// The report with lines about inputs that are not finite, and one for each kind of finding.
     var withWarnings: MergeReport {
         var report = self
+        report.warnings += notFinite.warnings
         func warn(_ count: Int, one: String, many: String) {
             if count > 0 { report.warnings.append(count == 1 ? "1 number \(one)" : "\(count) numbers \(many)") }
         }

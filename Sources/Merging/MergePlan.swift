@@ -120,6 +120,11 @@ extension MergePlan {
 struct MergeModel: Sendable {
     let name: String
     let store: TensorStore
+
+    /// What the checkpoint calls a tensor, where a slice has other numbers for its layers.
+    func storedName(of index: Int) -> TensorName {
+        (store.reader as? LayerSlice)?.storedName(of: index) ?? store.descriptors[index].name
+    }
 }
 
 /// One tensor of the result and where it comes from.

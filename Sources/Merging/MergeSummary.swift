@@ -75,6 +75,8 @@ public struct MergeReport: Sendable, Hashable {
     public var notes: [TensorNote]
     /// Tensors whose result holds NaN, infinities or numbers too large for their type.
     public var findings: [TensorFinding]
+    /// Tensors that hold NaN or infinities in a model, as far as the merge has read them, each once.
+    public var notFinite: [NonFiniteTensor]
 
     public var overflowCount: Int { findings.reduce(0) { $0 + $1.overflowCount } }
     public var nanCount: Int { findings.reduce(0) { $0 + $1.nanCount } }

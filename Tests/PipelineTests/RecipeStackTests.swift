@@ -135,6 +135,25 @@ import Testing
         #expect(plan.summary.inputByteCount == 2 * 6 * 4)
     }
 
+    /// Under the name that it has in the model, once, wherever its copies are in the result.
+    @Test func namesLayersWithNaNAsTheirModelDoes() throws {
+        let path = try folder.checkpoint(
+            "c.safetensors", (0..<2).map { TestTensor(TensorName("model.layers.\($0).w"), [1], [$0 == 1 ? .nan : 1]) })
+        let report = try stage(
+            """
+            merge_method: passthrough
+            slices:
+              - sources: [{ model: c.safetensors, layer_range: [0, 2] }]
+              - sources: [{ model: c.safetensors, layer_range: [1, 2] }]
+            """
+        ).merged().report
+        #expect(report.notFinite.map(\.tensor) == ["model.layers.1.w"])
+        #expect(report.notFinite[0].file == path.string && report.notFinite[0].count.nan == 1)
+        let named = report.warnings.filter { $0.contains("model.layers.1.w") && $0.hasSuffix("holds 1 NaN") }
+        #expect(named.count == 1)
+        #expect(report.warnings.contains("2 numbers of the result are NaN"))
+    }
+
     /// A threshold for the whole model is one for each slice.
     @Test func warnsOfWhatIsMeasuredOverSlices() throws {
         func warnings(_ method: String, _ parameters: String, slices: [String]) throws -> [String] {

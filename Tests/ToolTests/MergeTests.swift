@@ -50,6 +50,34 @@ import Testing
         #expect(try tool.run("inspect", "m.safetensors").output.contains("ties"))
     }
 
+    /// By a recipe, by the command line and within `run`, into a file and into a folder.
+    @Test func namesInputsWithNaN() throws {
+        let half: [UInt8] = [0x00, 0x3C]
+        // 0x7E00 is NaN and 0xFC00 an infinity in F16.
+        try tool.write("a.safetensors", [StoredTensor("w", "F16", [3], bytes: half + [0x00, 0x7E] + [0x00, 0xFC])])
+        try tool.write("b.safetensors", [StoredTensor("w", "F16", [3], bytes: half + half + half)])
+        let warning = "tensor \"w\" of a (a.safetensors) holds 1 NaN and 1 infinity"
+        for output in ["m.safetensors", "folder/"] {
+            let outcome = try tool.run(
+                "merge", "--method", "linear", "a.safetensors", "b.safetensors", "--output", output, "--json", "--quiet"
+            )
+            #expect(outcome.status == 0)
+            let document = try outcome.json()
+            let warnings = document["warnings"].items.map { $0.string ?? "" }
+            #expect(warnings == [warning, "1 number of the result is NaN", "1 number of the result is infinite"])
+            #expect(outcome.errors == warnings.map { "warning: \($0)\n" }.joined())
+            #expect(document["nan"].int == 1 && document["inf"].int == 1)
+        }
+        _ = try tool.folder.write(
+            Array(
+                "merge_method: linear\noutput: r.safetensors\nmodels: [{ model: a.safetensors }, { model: b.safetensors }]\n"
+                    .utf8),
+            to: "r.yaml")
+        let run = try tool.run("run", "r.yaml", "--json", "--quiet")
+        #expect(run.status == 0 && run.errors.hasPrefix("warning: \(warning)\n"))
+        #expect(try run.json()["warnings"].items.contains { $0.string == warning })
+    }
+
     @Test func saysWhatMemoryItTook() throws {
         let outcome = try merge("ties", ["--output", "m.safetensors", "--memory", "512M"])
         #expect(outcome.output.contains("working memory at most"))

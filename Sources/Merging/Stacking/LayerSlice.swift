@@ -40,6 +40,9 @@ public struct LayerSlice: CheckpointReader {
         self.places = places
     }
 
+    /// What the source calls a tensor.
+    func storedName(of index: Int) -> TensorName { source.descriptors[places[index]].name }
+
     public var format: FormatID { source.format }
     public var path: FilePath { source.path }
     public var files: [FilePath] { source.files }

@@ -32,13 +32,16 @@ public struct StackedMerge: Sendable {
         into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
         if plans.count == 1 { return try plans[0].execute(into: writer, progress: progress) }
-        var report = MergeReport(warnings: summary.warnings, notes: [], findings: [])
+        var report = MergeReport(warnings: summary.warnings, notes: [], findings: [], notFinite: [])
+        // A layer may be in the result several times.
+        var seen: Set<NonFiniteTensor> = []
         var (firstTensor, doneByteCount) = (0, 0)
         for plan in plans {
             let before = doneByteCount
             let part = try plan.execute(into: WriterSection(of: writer, from: firstTensor)) { progress(before + $0) }
             report.notes += part.notes
             report.findings += part.findings
+            report.notFinite += part.notFinite.filter { seen.insert($0).inserted }
             firstTensor += plan.outputs.count
             doneByteCount += plan.summary.progressByteCount
         }

@@ -12,7 +12,8 @@ public struct MergeSanity: Sendable, Hashable {
     public let norm: Double
     /// The base first, if there is one.
     public let inputs: [Input]
-    /// The tensors whose norm is the smallest and the largest part of the mean norm of what the experts gave for them.
+    /// The tensors whose norm is the smallest and the largest part of the mean norm of what the experts gave for them, among those
+    /// whose norms are finite.
     public let least: TensorRatio?
     public let most: TensorRatio?
 
@@ -21,7 +22,7 @@ public struct MergeSanity: Sendable, Hashable {
         public let name: String
         /// The norm of the tensors that were merged; one that is in the result several times counts as often.
         public let norm: Double
-        /// The norm of the tensors of the result that they were merged into, as a part of theirs; nil when theirs is 0.
+        /// The norm of the tensors of the result that they were merged into, as a part of theirs; nil when theirs is 0, NaN when it is not finite.
         public let ratio: Double?
     }
 
@@ -53,13 +54,14 @@ public struct MergeSanity: Sendable, Hashable {
             }
             let norm = input.norms.norm(over: given)
             return Input(
-                name: input.name, norm: norm, ratio: norm == 0 ? nil : result.norm(over: merged) / norm)
+                name: input.name, norm: norm,
+                ratio: norm == 0 ? nil : norm.isFinite ? result.norm(over: merged) / norm : .nan)
         }
         let ratios = names.compactMap { name -> TensorRatio? in
             let experts = origins[name].filter { !$0.isBase }
             let sum = experts.reduce(0) { $0 + (inputs[$1.model].norms[$1.tensor]?.norm ?? 0) }
             let mean = sum / Double(max(1, experts.count))
-            guard let norm = result[name]?.norm, mean > 0, mean.isFinite else { return nil }
+            guard let norm = result[name]?.norm, mean > 0, mean.isFinite, norm.isFinite else { return nil }
             return TensorRatio(tensor: name, ratio: norm / mean)
         }
         least = ratios.min { $0.ratio < $1.ratio }
