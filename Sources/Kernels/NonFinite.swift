@@ -31,6 +31,17 @@ private func mayHoldNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, c
     case .f16: untangle_has_non_finite_16(bytes.baseAddress, count, 0x7C00) != 0
     case .f32: untangle_has_non_finite_32(bytes.baseAddress, count) != 0
     case .f64: untangle_has_non_finite_64(bytes.baseAddress, count) != 0
-    default: true
+    default: hasNonFiniteByte(bytes, dtype)
+    }
+}
+
+/// Looks every byte up among the 256 numbers of a type of eight bits.
+private func hasNonFiniteByte(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Bool {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 256) { numbers in
+        let all = (0...255).map { UInt8($0) }
+        all.withUnsafeBytes { widen($0, dtype, into: numbers) }
+        var found: UInt32 = 0
+        for byte in bytes { found |= numbers[Int(byte)].nonFiniteBit }
+        return found != 0
     }
 }

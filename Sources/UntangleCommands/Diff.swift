@@ -12,7 +12,8 @@ struct Diff: ToolCommand {
         discussion: """
             Ends with status 0 when the checkpoints are equal and 1 when they differ. Floating-point values of 8 bits and more \
             are compared as numbers, also between types; all others bit for bit. A different type or shape is a difference whatever the \
-            values.
+            values. NaN equals only NaN with the same bits; where a number stands against NaN, MAX ABS and RMS are nan, against an \
+            infinity inf. A warning names each tensor that holds NaN or infinities on either side.
 
             Example:
               untangle diff Fixtures/suites/tiny/base.safetensors \\
@@ -53,6 +54,7 @@ struct Diff: ToolCommand {
         progress.begin("comparing", total: comparison.byteCount(of: first, and: second), unit: .bytes)
         let difference = try comparison.compare(first, second) { progress.advance(by: $0) }
         progress.end()
+        difference.notFinite.warnings.forEach(session.warn)
         selection.warning(
             selected: difference.comparedCount + difference.onlyInA.count + difference.onlyInB.count,
             of: first.descriptors.count + second.descriptors.count
@@ -82,6 +84,7 @@ struct Diff: ToolCommand {
                         "differing": change.differingCount.map(JSONOutput.integer) ?? .null,
                     ]
                 }),
+            "not_finite": difference.notFinite.json,
         ]
     }
 

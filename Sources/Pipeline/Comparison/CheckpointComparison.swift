@@ -24,6 +24,9 @@ public struct CheckpointDifference: Sendable {
     public let changes: [Change]
     /// How many tensors are in both and were compared.
     public let comparedCount: Int
+    /// Every tensor that was compared as numbers and holds NaN or an infinity, whether it differs or not, of the models `a` and
+    /// `b`; in the order of the first checkpoint.
+    public let notFinite: [NonFiniteTensor]
 
     public var isEmpty: Bool { onlyInA.isEmpty && onlyInB.isEmpty && changes.isEmpty }
 }
@@ -31,7 +34,8 @@ public struct CheckpointDifference: Sendable {
 /// Compares two checkpoints of any format, tensor by tensor.
 ///
 /// F16, BF16, F32, F64 and the eight-bit floats are compared as numbers, also with each other: zeros of either sign are equal,
-/// NaN only equals NaN with the same bits of the same type. All other types are compared bit for bit, element by element.
+/// NaN only equals NaN with the same bits of the same type, and an infinity itself; what is equal so has no part in the largest
+/// difference and the root of the mean square. All other types are compared bit for bit, element by element.
 ///
 /// Tensors that must be decoded are read in pieces where their format has pieces; `workingByteCount` says what a thread takes.
 public struct CheckpointComparison: Sendable {
@@ -113,7 +117,17 @@ public struct CheckpointComparison: Sendable {
         for (piece, partial) in zip(pieces, partials) { partial.forEach { totals[piece.pair].combine($0) } }
         return CheckpointDifference(
             onlyInA: missing(from: b, in: a), onlyInB: missing(from: a, in: b),
-            changes: zip(pairs, totals).compactMap(Self.change), comparedCount: pairs.count)
+            changes: zip(pairs, totals).compactMap(Self.change), comparedCount: pairs.count,
+            notFinite: zip(pairs, totals).flatMap { pair, total in
+                [
+                    NonFiniteTensor(
+                        model: "a", file: a.reader.location(of: pair.indexA).file.string, tensor: pair.name,
+                        count: total.nonFiniteA),
+                    NonFiniteTensor(
+                        model: "b", file: b.reader.location(of: pair.indexB).file.string, tensor: pair.name,
+                        count: total.nonFiniteB),
+                ].filter { !$0.count.isZero }
+            })
     }
 
     /// The memory that a thread takes for the tensors of both checkpoints that are not mapped.

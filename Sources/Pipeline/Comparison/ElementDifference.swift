@@ -8,6 +8,9 @@ struct ElementDifference {
     /// The largest absolute difference; NaN once there is one.
     var maximum = 0.0
     var sumOfSquares = 0.0
+    /// NaN and infinities on either side, where elements are compared as numbers.
+    var nonFiniteA = NonFiniteCount()
+    var nonFiniteB = NonFiniteCount()
 
     /// What a comparison as numbers needs besides its inputs.
     static let scratchByteCount = 2 * blockCount * MemoryLayout<Double>.stride
@@ -25,13 +28,9 @@ struct ElementDifference {
         _ a: UnsafeRawBufferPointer, _ typeA: DType, _ b: UnsafeRawBufferPointer, _ typeB: DType, tolerance: Double,
         scratch: UnsafeMutableRawBufferPointer
     ) {
-        // Equal bits are equal in every sense, and most of two related checkpoints is.
-        if typeA == typeB, a.count == b.count, a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0 {
-            return
-        }
         if Self.areNumbers(typeA), Self.areNumbers(typeB) {
             compareNumbers(a, typeA, b, typeB, tolerance: tolerance, scratch: scratch)
-        } else {
+        } else if !Self.areEqual(a, b) {
             differingCount = Self.differingBits(a, b, width: typeA.bitWidth)
         }
     }
@@ -40,10 +39,16 @@ struct ElementDifference {
         differingCount += next.differingCount
         maximum = Self.larger(maximum, next.maximum)
         sumOfSquares += next.sumOfSquares
+        nonFiniteA += next.nonFiniteA
+        nonFiniteB += next.nonFiniteB
     }
 
     /// The larger of two, where NaN is larger than everything.
     private static func larger(_ a: Double, _ b: Double) -> Double { a.isNaN || a > b ? a : b }
+
+    private static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+        a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
+    }
 
     private mutating func compareNumbers(
         _ a: UnsafeRawBufferPointer, _ typeA: DType, _ b: UnsafeRawBufferPointer, _ typeB: DType, tolerance: Double,
@@ -57,6 +62,15 @@ struct ElementDifference {
             let end = min(start + Self.blockCount, count)
             let partA = UnsafeRawBufferPointer(rebasing: a[start * widthA..<end * widthA])
             let partB = UnsafeRawBufferPointer(rebasing: b[start * widthB..<end * widthB])
+            // While the block is in the cache, and before it is taken for equal.
+            let foundA = countNonFinite(partA, typeA)
+            nonFiniteA += foundA
+            // Equal bits are equal in every sense, and most of two related checkpoints is.
+            if typeA == typeB, Self.areEqual(partA, partB) {
+                nonFiniteB += foundA
+                continue
+            }
+            nonFiniteB += countNonFinite(partB, typeB)
             let valuesA = UnsafeMutableBufferPointer(rebasing: doubles[0..<end - start])
             let valuesB = UnsafeMutableBufferPointer(rebasing: doubles[Self.blockCount..<Self.blockCount + end - start])
             widen(partA, typeA, into: valuesA)
