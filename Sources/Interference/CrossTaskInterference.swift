@@ -40,10 +40,10 @@ public struct ExpertReference: Sendable {
 /// The interference of one task in a merged model.
 public struct TaskInterference: Sendable, Hashable {
     public let name: String
-    /// The mean distance from the expert to the merged model on the task's inputs.
+    /// The mean distance from the expert to the merged model on the task's inputs; NaN when logits of either are not finite.
     public let interference: Double
     public let samples: Int
-    /// Accuracies between 0 and 1, where labels exist.
+    /// Accuracies between 0 and 1, where labels exist; NaN when logits are not finite.
     public let expertAccuracy: Double?
     public let mergedAccuracy: Double?
 }

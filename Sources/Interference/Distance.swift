@@ -1,4 +1,5 @@
 import Glibc
+import Kernels
 
 /// How far a student's logits are from a teacher's, for one input and one head.
 ///
@@ -13,7 +14,7 @@ public enum Distance: String, Sendable, CaseIterable {
     /// `Σ (z - t)² / K`.
     case mse
 
-    /// The distance of one input.
+    /// The distance of one input; NaN, like the gradient, when a logit is NaN or infinite, as when a layer overflows.
     ///
     /// Works in double precision: logits are few beside activations, and the preservation term starts as a difference of
     /// equal numbers.
@@ -26,6 +27,11 @@ public enum Distance: String, Sendable, CaseIterable {
         teacher: UnsafePointer<Float>, student: UnsafePointer<Float>, K: Int,
         gradient: UnsafeMutablePointer<Float>? = nil, scale: Double = 1
     ) -> Double {
+        // The largest of such logits would pass for the teacher's choice, and infinities for certainty.
+        guard isFinite(teacher, count: K), isFinite(student, count: K) else {
+            gradient?.update(repeating: .nan, count: K)
+            return .nan
+        }
         switch self {
         case .kl:
             let (p, q) = (LogSoftmax(teacher, K), LogSoftmax(student, K))

@@ -78,7 +78,7 @@ public struct Resolver: Sendable {
     ///   - expert: its parameter vector.
     ///   - task: its number among `tasks`.
     ///   - progress: called after each step with that step's loss; false stops the run.
-    /// - Throws: `InterferenceError` `interference.diverged` when the loss is no longer a number; `NetworkError` or
+    /// - Throws: `InterferenceError` `interference.diverged` when the loss or a weight is no longer a number; `NetworkError` or
     ///   `IOError` for sizes and memory.
     public func resolve(
         expert: [Float], task: Int, progress: (ResolverStep) -> Bool = { _ in true }
@@ -97,8 +97,14 @@ public struct Resolver: Sendable {
             trace.append(current)
             guard progress(current) else { break }
         }
-        return ResolvedExpert(
-            parameters: Array(state.parameters.values), trace: trace, isCancelled: trace.count < options.steps)
+        let parameters = Array(state.parameters.values)
+        // No loss has seen the last update.
+        guard parameters.allSatisfy(\.isFinite) else {
+            throw InterferenceError(
+                .diverged, "the weights after step \(trace.count) of \(options.steps) are not finite",
+                hint: "lower the learning rate \(options.learningRate)")
+        }
+        return ResolvedExpert(parameters: parameters, trace: trace, isCancelled: trace.count < options.steps)
     }
 
     /// The loss of the first batch and its gradient by the parameters, at the expert itself.

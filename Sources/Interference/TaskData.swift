@@ -38,10 +38,12 @@ public struct TaskData: Sendable {
             features: try transformer.features(parameters: parameters, images: inputs, budget: budget))
     }
 
-    /// The share of inputs whose largest logit is that of their label; nil without labels.
+    /// The share of inputs whose largest logit is that of their label; nil without labels, NaN when a logit is NaN or infinite, as
+    /// when a layer overflows: the largest of such logits is a class, but not one that the model chose.
     func accuracy(of logits: [Float]) -> Double? {
         guard let labels else { return nil }
         let K = task.head.classCount
+        guard logits.allSatisfy(\.isFinite) else { return .nan }
         let hits = logits.withUnsafeBufferPointer { logits in
             guard let logits = logits.baseAddress else { return 0 }
             return labels.indices.count { indexOfLargest(logits + $0 * K, K) == labels[$0] }
@@ -53,7 +55,7 @@ public struct TaskData: Sendable {
 /// The accuracy of a backbone under one task's head.
 public struct TaskAccuracy: Sendable, Hashable {
     public let name: String
-    /// Between 0 and 1.
+    /// Between 0 and 1; NaN when the logits are not finite.
     public let accuracy: Double
     public let samples: Int
 }

@@ -79,9 +79,9 @@ struct Evaluate: ToolCommand {
         } else {
             var table = Table([.init("task"), .init("samples", .right), .init("accuracy", .right)])
             for task in accuracies {
-                table.append([task.name, task.samples.grouped, (task.accuracy * 100).decimals(1) + " %"])
+                table.append([task.name, task.samples.grouped, task.accuracy.percent])
             }
-            table.append(["mean", "", (mean * 100).decimals(1) + " %"])
+            table.append(["mean", "", mean.percent])
             try session.print(table.rendered())
         }
         return .done

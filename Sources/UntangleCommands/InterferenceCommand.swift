@@ -122,7 +122,7 @@ struct InterferenceCommand: ToolCommand {
 
     private func text(of result: CrossTaskInterference, drift: [[Double]]?, names: [String]) -> String {
         let hasAccuracy = result.tasks.contains { $0.mergedAccuracy != nil }
-        func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }
+        func percent(_ share: Double?) -> String { share?.percent ?? "-" }
         var table = Table(
             [.init("task"), .init("samples", .right), .init("interference", .right)]
                 + (hasAccuracy ? [.init("expert", .right), .init("merged", .right)] : []))

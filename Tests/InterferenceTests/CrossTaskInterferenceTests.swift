@@ -77,6 +77,28 @@ import Testing
         #expect(matrix[0][1] > 0.01)
     }
 
+    @Test("a model whose logits overflow has neither distance nor accuracy", arguments: Distance.allCases)
+    func overflow(distance: Distance) throws {
+        // Finite weights of a final norm that no product stays finite with.
+        let norm = try #require(suite.transformer.layout["norm.weight"])
+        var broken = suite.base
+        for place in norm.range { broken[place] = 3e38 }
+        let data = try suite.data(0)
+        let whole = try ExpertReference(suite.transformer, expert: suite.base, data: data, budget: budget)
+        let merged = try CrossTaskInterference(
+            suite.transformer, merged: broken, references: [whole], distance: distance, budget: budget)
+        #expect(merged.total.isNaN && merged.tasks[0].interference.isNaN)
+        #expect(merged.tasks[0].mergedAccuracy?.isNaN == true)
+        #expect(merged.tasks[0].expertAccuracy.map { $0 > 0 && $0 <= 1 } == true)
+        let reference = try ExpertReference(suite.transformer, expert: broken, data: data, budget: budget)
+        #expect(reference.accuracy?.isNaN == true)
+        let found = try CrossTaskInterference(
+            suite.transformer, merged: suite.base, references: [reference], distance: distance, budget: budget)
+        #expect(found.total.isNaN)
+        #expect(
+            try evaluate(suite.transformer, parameters: broken, tasks: [data], budget: budget)[0].accuracy.isNaN)
+    }
+
     @Test("labels outside of the head or of another number are refused")
     func labels() throws {
         let inputs = try suite.images("test_digits.npz", limit: 2)

@@ -53,6 +53,22 @@ import Testing
         }
     }
 
+    @Test(
+        "logits that overflow have no distance, on either side, and no gradient", arguments: Distance.allCases,
+        [Float.nan, .infinity, -.infinity])
+    func overflow(_ distance: Distance, poison: Float) {
+        for place in student.indices {
+            var spoilt = student
+            spoilt[place] = poison
+            var gradient = [Float](repeating: 0, count: 5)
+            let found = gradient.withUnsafeMutableBufferPointer {
+                value(distance, student: spoilt, gradient: $0.baseAddress)
+            }
+            #expect(found.isNaN && gradient.allSatisfy(\.isNaN))
+            #expect(distance.value(teacher: spoilt, student: student, K: 5).isNaN)
+        }
+    }
+
     @Test("large logits stay finite")
     func extremes() {
         #expect(value(.kl, student: [3e4, -3e4, 0, 1, 2]).isFinite)

@@ -148,11 +148,18 @@ import Testing
         }
         #expect(dtype.code == "input.bad_dtype")
         let nan = try error {
-            let values = (0..<64).map { $0 == 5 ? Float.nan : 1 }
+            let values = (0..<64).map { $0 == 5 || $0 == 9 ? Float.nan : $0 == 7 ? .infinity : 1 }
             $0[place($0, "norm.weight")] = TestTensor("norm.weight", [64], values)
         }
         #expect(nan.code == "input.bad_value")
-        #expect(nan.message == "\"norm.weight\" has the value nan at position 5")
+        #expect(nan.message == "\"norm.weight\" holds 2 NaN and 1 infinity, the first at position 5")
+        let wide = try error {
+            let values = (0..<64).flatMap { place in
+                withUnsafeBytes(of: (place == 3 ? 1e300 : 1).bitPattern.littleEndian, Array.init)
+            }
+            $0[place($0, "norm.weight")] = TestTensor("norm.weight", .f64, [64], values)
+        }
+        #expect(wide.message == "\"norm.weight\" holds 1 number that F32 cannot hold, the first at position 3")
         let foreign = try error { tensors in
             for index in tensors.indices { tensors[index].name = TensorName("vit." + tensors[index].name.text) }
         }

@@ -94,6 +94,30 @@ import Testing
         #expect(found == expected)
     }
 
+    @Test func countsNumbersOfImagesAndHeadsThatAreNone() throws {
+        var pixels = [Float](repeating: 0, count: 24)
+        (pixels[13], pixels[20], pixels[23]) = (.nan, -.infinity, .nan)
+        let found = try #require(throws: PipelineError.self) {
+            _ = try images([TestTensor("images", [2, 2, 2, 3], pixels)])
+        }
+        #expect(found.message == "\"images\" holds 2 NaN and 1 infinity, the first in image 1")
+        for (tensors, message) in [
+            ([TestTensor("weight", [1, 2], [1, .infinity])], "\"weight\" holds 1 infinity, the first at position 1"),
+            (
+                [TestTensor("weight", [2, 1], [1, 2]), TestTensor("bias", [2], [.nan, .nan])],
+                "\"bias\" holds 2 NaN, the first at position 0"
+            ),
+            (
+                [TestTensor("weight", [1, 1], [1]), TestTensor("normalize", [], [.nan])],
+                "\"normalize\" holds 1 NaN, the first at position 0"
+            ),
+        ] {
+            let error = try #require(throws: PipelineError.self) { _ = try head(tensors) }
+            #expect(error.code == "input.bad_value" && error.message == message)
+            #expect(error.tensor != nil && error.file == folder.file("head.safetensors").string)
+        }
+    }
+
     @Test func hintsAtChannelsThatComeLast() throws {
         let error = try #require(throws: PipelineError.self) {
             _ = try images([TestTensor("images", .u8, [1, 2, 3, 2], Array(repeating: 0, count: 12))])

@@ -42,6 +42,53 @@ import Testing
         }
     }
 
+    /// A final norm of 3e38, finite itself, makes every logit overflow.
+    @Test func accuraciesOfLogitsThatOverflowAreNaN() throws {
+        let tool = try Tool()
+        let scale = Array(repeating: Float(3e38), count: 64)
+        try tool.replace("norm.weight", of: TinySuite.base, by: scale, in: "broken.safetensors")
+        let arguments =
+            ["evaluate", "broken.safetensors", "--config", "\(TinySuite.folder)/config.json", "--quiet"]
+            + TinySuite.heads(["digits"]) + TinySuite.data(["digits"])
+        let document = try tool.run(arguments + ["--json"]).json()
+        #expect(document["tasks"][0]["accuracy"].string == "nan" && document["mean_accuracy"].string == "nan")
+        let table = try tool.run(arguments)
+        #expect(table.status == 0 && table.output.contains("digits      250       nan\n"))
+        let measured = try tool.run(
+            ["interference", "--merged", "broken.safetensors", "--json", "--quiet"] + TinySuite.experts(["digits"])
+                + TinySuite.heads(["digits"]) + TinySuite.data(["digits"])
+        ).json()
+        #expect(measured["total"].string == "nan" && measured["tasks"][0]["interference"].string == "nan")
+        #expect(measured["tasks"][0]["accuracy_merged"].string == "nan")
+        #expect(measured["tasks"][0]["accuracy_expert"].double == 0.928)
+    }
+
+    @Test func refusesWeightsWithNaNAndSaysHowMany() throws {
+        let tool = try Tool()
+        var values = Array(repeating: Float(1), count: 64)
+        (values[3], values[4], values[60]) = (.nan, .infinity, .nan)
+        try tool.replace("norm.weight", of: TinySuite.base, by: values, in: "broken.safetensors")
+        let message = "\"norm.weight\" holds 2 NaN and 1 infinity, the first at position 3"
+        let config = ["--config", "\(TinySuite.folder)/config.json", "--quiet", "--json"]
+        let heads = TinySuite.heads(["digits"])
+        let data = TinySuite.data(["digits"])
+        let broken = ["--base", "broken.safetensors", "--expert", "digits=\(TinySuite.expert("digits"))"]
+        let expert = ["--base", TinySuite.base, "--expert", "digits=broken.safetensors"]
+        for arguments in [
+            ["evaluate", "broken.safetensors"] + data, ["interference", "--merged", TinySuite.base] + broken + data,
+            ["interference", "--merged", TinySuite.base] + expert + data,
+            ["interference", "--merged", "broken.safetensors"] + TinySuite.experts(["digits"]) + data,
+            ["resolve", "--auxiliary", "noise", "--steps", "1", "--output", "out"] + broken,
+            ["resolve", "--auxiliary", "noise", "--steps", "1", "--output", "out"] + expert,
+        ] {
+            let outcome = try tool.run(arguments + heads + config)
+            #expect(outcome.status == 3 && outcome.output == "")
+            let error = try outcome.error()
+            #expect(error["code"].string == "input.bad_value" && error["message"].string == message)
+            #expect(error["file"].string == "broken.safetensors" && error["tensor"].string == "norm.weight")
+        }
+    }
+
     @Test(
         arguments: [
             (TinySuite.heads(["digits"]), 2, "usage"), (TinySuite.data(["digits"]), 2, "usage"),

@@ -137,6 +137,8 @@ extension Tool {
             (["--learning-rate", "0"], 2, "interference.bad_option"), (["--alpha=-1"], 2, "interference.bad_option"),
             (["--weight-decay", "inf"], 2, "interference.bad_option"),
             (["--learning-rate", "1e9", "--steps", "9"], 3, "interference.diverged"),
+            // No loss sees what the last step makes of the weights.
+            (["--learning-rate", "1e39", "--steps", "1"], 3, "interference.diverged"),
             (["--preset", "fast"], 2, "usage"), (["--distance", "KL"], 2, "usage"), (["--schedule", "x"], 2, "usage"),
             (["--auxiliary", ""], 2, "usage"), (["--auxiliary", "noise", "--auxiliary-count", "0"], 2, "usage"),
             (["--auxiliary", "none.npz"], 3, "io.not_found"),

@@ -1,3 +1,6 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
 import TestSupport
 
 /// A tensor of a safetensors file that a test writes byte by byte.
@@ -37,5 +40,17 @@ extension Tool {
         let header = Array("{\(entries.joined(separator: ","))}".utf8)
         let start = withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init)
         _ = try folder.write(start + header + data, to: name)
+    }
+
+    /// Writes a copy of a checkpoint of F32 in which one tensor has other numbers.
+    func replace(_ name: String, of file: String, by values: [Float], in copy: String) throws {
+        let store = try TensorStore(opening: folder.file(file))
+        let tensors = try store.descriptors.enumerated().map { place, descriptor in
+            let (text, shape) = (descriptor.name.text, descriptor.shape.dims)
+            if text == name { return StoredTensor(text, shape, values) }
+            let bytes = try store.reader.bytes(of: place).withUnsafeBytes(Array.init)
+            return StoredTensor(text, descriptor.dtype.rawValue, shape, bytes: bytes)
+        }
+        try write(copy, tensors)
     }
 }

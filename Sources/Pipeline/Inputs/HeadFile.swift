@@ -14,13 +14,13 @@ public enum HeadFile {
         _ path: FilePath, name: String, options: ReadOptions = ReadOptions()
     ) throws -> ClassificationHead {
         let store = try open(path, options: options)
-        let (shape, weight) = try store.floats("weight")
+        let (shape, weight) = try store.finiteFloats("weight")
         guard shape.isMatrix else {
             throw PipelineError(
                 .badShape, "\"weight\" of a head has shape \(shape); [classes, width] is needed", file: path,
                 tensor: "weight")
         }
-        let bias = store.index(of: "bias") == nil ? nil : try store.floats("bias")
+        let bias = store.index(of: "bias") == nil ? nil : try store.finiteFloats("bias")
         guard bias == nil || bias?.shape == Shape([shape.dims[0]]) else {
             throw PipelineError(
                 .badShape,
@@ -79,7 +79,7 @@ public enum HeadFile {
                 .badShape, "\"\(name)\" has shape \(descriptor.shape); one number is needed", file: store.path,
                 tensor: name)
         }
-        if descriptor.dtype.isComputable { return try store.floats(name).values[0] }
+        if descriptor.dtype.isComputable { return try store.finiteFloats(name).values[0] }
         if descriptor.dtype == .bool { return try store.bytes(of: name)?.withUnsafeBytes { Float($0[0]) } }
         return Float(try store.integers(name).values[0])
     }

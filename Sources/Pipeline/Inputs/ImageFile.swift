@@ -106,13 +106,7 @@ public struct ImageFile: Sendable {
                 "\"images\" of \(store.path.string) is \(dtype.rawValue); U8 or a floating-point type is needed",
                 file: store.path, tensor: "images", hint: "store 8-bit pixels as uint8: images.astype(np.uint8)")
         }
-        let values = try store.floats("images").values
-        if let index = values.firstIndex(where: { !$0.isFinite }) {
-            throw PipelineError(
-                .badValue, "\"images\" has the value \(values[index]) in image \(index / count)", file: store.path,
-                tensor: "images")
-        }
-        return values
+        return try store.finiteFloats("images") { "in image \($0 / count)" }.values
     }
 
     private static func normalized(

@@ -30,6 +30,33 @@ extension TensorStore {
         return (descriptor.shape, values)
     }
 
+    /// The values of a floating-point tensor as F32, none of them NaN or infinite: what is computed with such numbers means nothing
+    /// and may look as if it did.
+    ///
+    /// - Parameters:
+    ///   - place: says where the number at a flat index is.
+    ///   - hint: of the error.
+    /// - Throws: as `floats`, and `input.bad_value` with how many numbers are none.
+    func finiteFloats(
+        _ name: TensorName, hint: String? = "see untangle inspect --stats",
+        place: (Int) -> String = { "at position \($0)" }
+    ) throws -> (shape: Shape, values: [Float]) {
+        let (shape, values) = try floats(name)
+        let isSound = values.withUnsafeBufferPointer { buffer in
+            buffer.baseAddress.map { isFinite($0, count: buffer.count) } ?? true
+        }
+        guard !isSound, let first = values.firstIndex(where: { !$0.isFinite }) else { return (shape, values) }
+        let dtype = try required(name).dtype
+        let stored = try required(bytes: name).withUnsafeBytes { countNonFinite($0, dtype) }
+        let beyond = values.count { !$0.isFinite } - stored.nan - stored.infinite
+        let found =
+            (stored.isZero ? [] : [stored.text])
+            + (beyond == 0 ? [] : ["\(beyond) \(beyond == 1 ? "number" : "numbers") that F32 cannot hold"])
+        throw PipelineError(
+            .badValue, "\"\(name)\" holds \(found.joined(separator: " and ")), the first \(place(first))", file: path,
+            tensor: name, hint: hint)
+    }
+
     /// The values of an integer tensor.
     ///
     /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.bad_value` for one beyond 63 bits.

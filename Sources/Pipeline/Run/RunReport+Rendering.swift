@@ -37,7 +37,7 @@ extension RunReport {
         return table
     }
 
-    private func percent(_ share: Double?) -> String { share.map { ($0 * 100).decimals(1) + " %" } ?? "-" }
+    private func percent(_ share: Double?) -> String { share?.percent ?? "-" }
     private func number(_ value: Double?) -> String { value.map { $0.decimals(3) } ?? "-" }
 
     /// The report as JSON, with the figures of the table.
