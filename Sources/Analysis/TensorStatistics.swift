@@ -63,7 +63,7 @@ public struct TensorStatistics: Sendable, Hashable {
         _ counts: [Counts], measureSquares: (_ mean: Double, _ scale: Double, _ isFinite: Bool) throws -> [Squares]
     ) rethrows {
         let total = counts.reduce(into: Counts()) { $0.add($1) }
-        let mean = total.count == 0 ? .nan : total.sum / Double(total.count)
+        let mean = total.count == 0 ? .nan : total.mean
         // Squares of values far from 1 would overflow or vanish; a power of two scales without rounding.
         let magnitude = max(abs(total.minimum), abs(total.maximum))
         let isOrdinary = total.count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
@@ -116,6 +116,14 @@ private struct Counts: Sendable {
     var minimum = Double.infinity
     var maximum = -Double.infinity
     var sum = 0.0
+    /// Of blocks with numbers that F64 may not hold the sum of, times 2^-64.
+    var hugeSum = 0.0
+
+    /// - Precondition: there are finite elements.
+    var mean: Double {
+        let count = Double(count)
+        return hugeSum == 0 ? sum / count : (hugeSum / count + sum * 0x1p-64 / count) * 0x1p64
+    }
 
     init() {}
 
@@ -141,7 +149,13 @@ private struct Counts: Sendable {
         count += values.count
         minimum = min(minimum, low)
         maximum = max(maximum, high)
-        sum += Kernels.sum(first, count: values.count)
+        if max(-low, high) < 0x1p900 {
+            sum += Kernels.sum(first, count: values.count)
+        } else {
+            hugeSum += values.map { $0 * 0x1p-64 }.withUnsafeBufferPointer {
+                Kernels.sum($0.baseAddress!, count: $0.count)
+            }
+        }
         zeroCount += Int(zeros)
     }
 
@@ -153,6 +167,7 @@ private struct Counts: Sendable {
         minimum = min(minimum, other.minimum)
         maximum = max(maximum, other.maximum)
         sum += other.sum
+        hugeSum += other.hugeSum
     }
 }
 

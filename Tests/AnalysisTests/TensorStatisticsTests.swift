@@ -25,6 +25,17 @@ import Testing
         }
     }
 
+    /// 1.5e308, three times, and 0.5e308 have mean 1.25e308, and deviations 0.25 and -0.75 whose squares sum to 0.75.
+    @Test func takesMeansOfNumbersWhoseSumOverflows() throws {
+        let found = try #require(statistics([1.5e308, 1.5e308, .nan, 1.5e308, 0.5e308] as [Double], .f64))
+        #expect(abs(found.mean / 1.25e308 - 1) < 1e-15)
+        #expect(abs(found.standardDeviation / ((0.75 / 4).squareRoot() * 1e308) - 1) < 1e-15)
+        // The norm, 2.65e308, is beyond F64.
+        #expect(found.norm == .infinity && found.nanCount == 1)
+        let opposed = try #require(statistics([1.7e308, 1.7e308, -1.7e308, -1.7e308, 4] as [Double], .f64))
+        #expect(opposed.mean.isFinite && opposed.minimum == -1.7e308)
+    }
+
     @Test func keepsDigitsThatASinglePassLoses() throws {
         // Around 1e9 the squares have no room for a spread of 1.
         let found = try #require(statistics([1e9, 1e9 + 2] as [Double], .f64))

@@ -61,6 +61,25 @@ import Testing
             try Tool().run("inspect", "--json", head).json()["tensors"][1].keys == ["name", "dtype", "shape", "bytes"])
     }
 
+    /// 3, 0, 4 and what is no number: the mean of the three is 7/3, the squared deviations sum to 26/3.
+    @Test func statisticsAreThoseOfFiniteElements() throws {
+        let tool = try Tool()
+        try tool.write(
+            "n.safetensors",
+            [
+                StoredTensor("some", [6], [3, .nan, 0, .infinity, 4, -.infinity]),
+                StoredTensor("none", [2], [.nan, .nan]),
+            ])
+        let tensors = try tool.run("inspect", "n.safetensors", "--stats", "--json").json()["tensors"]
+        let (some, none) = (tensors[0]["stats"], tensors[1]["stats"])
+        #expect(some["nan"].int == 1 && some["inf"].int == 2 && some["zeros"].int == 1)
+        #expect(some["min"].double == 0 && some["max"].double == 4 && some["norm"].double == 5)
+        #expect(abs(try #require(some["mean"].double) - 7.0 / 3) < 1e-15)
+        #expect(abs(try #require(some["std"].double) - (26.0 / 9).squareRoot()) < 1e-15)
+        for key in ["min", "max", "mean", "std"] { #expect(none[key].string == "nan") }
+        #expect(none["nan"].int == 2 && none["norm"].double == 0)
+    }
+
     /// Expected values by `numpy` 2 in F64 over the tensor that `safetensors.numpy.load_file` reads.
     @Test func measuresTensors() throws {
         let outcome = try Tool().run("inspect", base, "--only", "pos_embed", "--stats", "--checksum", "--json")

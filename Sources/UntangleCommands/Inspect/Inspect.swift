@@ -12,8 +12,9 @@ struct Inspect: ToolCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the tensors and the metadata of a checkpoint.",
         discussion: """
-            Without --stats, --checksum and --histogram only the description of the tensors is read, not their data. Of \
-            several checkpoints one that cannot be read is told of, and the others are listed; the status is the highest.
+            Without --stats, --checksum and --histogram only the description of the tensors is read, not their data. NaN and \
+            infinities are counted by --stats; all its other figures are those of the finite elements, and nan where there is none. \
+            Of several checkpoints one that cannot be read is told of, and the others are listed; the status is the highest.
 
             Example:
               untangle inspect Fixtures/suites/tiny/base.safetensors \\
