@@ -74,14 +74,17 @@ let package = Package(
         tests("TensorCore", []),
         tests("Kernels", ["TensorCore"]),
         tests("Checkpoints", ["TensorCore"]),
-        tests("Analysis", ["TensorCore", "Checkpoints", "Kernels"]),
+        tests("Analysis", ["TensorCore", "Checkpoints", "Kernels", filePaths]),
         tests("Merging", ["TensorCore", "Checkpoints", "Kernels", "Reporting", filePaths]),
         tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
         tests(
             "Pipeline",
-            ["TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "Merging", "Reporting", filePaths]),
+            [
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Networks", "Interference", "Merging", "Reporting",
+                filePaths,
+            ]),
         // Runs the built binary, so it depends on it.
         .testTarget(
             name: "ToolTests", dependencies: ["TestSupport", "TensorCore", "Checkpoints", "untangle", filePaths]),

@@ -8,8 +8,6 @@ public struct InterferenceError: Diagnostic, Hashable {
         case badOption = "bad_option"
         /// The loss became infinite or no number at all.
         case diverged
-        /// There is no memory for the training state.
-        case memory
     }
 
     public let kind: Kind
@@ -21,7 +19,6 @@ public struct InterferenceError: Diagnostic, Hashable {
         switch kind {
         case .badOption: .usage
         case .diverged: .badInput
-        case .memory: .resources
         }
     }
 

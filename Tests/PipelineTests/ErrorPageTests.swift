@@ -1,3 +1,4 @@
+import Analysis
 import Checkpoints
 import Interference
 import Merging
@@ -17,6 +18,7 @@ import Testing
         + NetworkError.Kind.allCases.map { "network.\($0.rawValue)" }
         + InterferenceError.Kind.allCases.map { "interference.\($0.rawValue)" }
         + MergeError.Reason.allCases.map { "merge.\($0.rawValue)" }
+        + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
         + ["usage", "usage.output_format", "usage.dtype", "usage.shard_size", "usage.rename", "io.space"]

@@ -144,7 +144,7 @@ private struct DirectionOverlaps {
 
 extension AnalysisError {
     /// Says which tensor could not be decomposed.
-    fileprivate init(_ error: DecompositionError, tensor: TensorDescriptor) {
+    package init(_ error: DecompositionError, tensor: TensorDescriptor) {
         let (name, hint) = (tensor.name, "leave it out with --exclude")
         switch error {
         case .notFinite: preconditionFailure("what is not finite is not decomposed")
