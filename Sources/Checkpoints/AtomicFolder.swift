@@ -30,7 +30,7 @@ public final class AtomicFolder: Sendable {
         exists = stat(path.string, &status) == 0
         if exists, status.st_mode & S_IFMT != S_IFDIR {
             throw IOError(
-                code: "io.exists", message: "\(path.string) is a file, and a folder is needed there", file: path.string)
+                kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
         }
         // `.` and links to folders have their siblings elsewhere than their spelling says.
         let target = exists ? Self.resolved(path) : path
@@ -79,7 +79,7 @@ public final class AtomicFolder: Sendable {
             if failure != .fileExists { throw IOError(failure, action: "create \(path.string)", path: path) }
         }
         throw IOError(
-            code: "io.failed", message: "cannot create a temporary folder beside \(path.string)", file: path.string)
+            kind: .failed, message: "cannot create a temporary folder beside \(path.string)", file: path.string)
     }
 
     /// Gives the files their places.
@@ -136,7 +136,7 @@ public final class AtomicFolder: Sendable {
 
     private static func alreadyExists(_ path: FilePath) -> IOError {
         IOError(
-            code: "io.exists", message: "\(path.string) exists already", file: path.string,
+            kind: .exists, message: "\(path.string) exists already", file: path.string,
             hint: "use --force to replace it")
     }
 

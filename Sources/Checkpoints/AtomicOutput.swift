@@ -65,7 +65,7 @@ public final class AtomicOutput: Sendable {
         switch status.st_mode & S_IFMT {
         case S_IFDIR:
             throw IOError(
-                code: "io.is_directory", message: "cannot write \(path.string): it is a folder", file: path.string)
+                kind: .isDirectory, message: "cannot write \(path.string): it is a folder", file: path.string)
         case S_IFREG, S_IFLNK:
             // `/dev/stdout` is one of the links into /proc, whatever the stream has been redirected to.
             if leadsIntoProc(path) { throw notAFile(path, "an open stream") }
@@ -85,7 +85,7 @@ public final class AtomicOutput: Sendable {
 
     private static func notAFile(_ path: FilePath, _ what: String) -> IOError {
         IOError(
-            code: "io.not_a_file", message: "cannot write \(path.string): it is \(what)", file: path.string,
+            kind: .notAFile, message: "cannot write \(path.string): it is \(what)", file: path.string,
             hint: "a checkpoint is written into a file; give the output a name of its own")
     }
 
@@ -103,7 +103,7 @@ public final class AtomicOutput: Sendable {
 
     private static func alreadyExists(_ path: FilePath) -> IOError {
         IOError(
-            code: "io.exists", message: "\(path.string) exists already", file: path.string,
+            kind: .exists, message: "\(path.string) exists already", file: path.string,
             hint: "use --force to replace it")
     }
 
@@ -129,7 +129,7 @@ public final class AtomicOutput: Sendable {
             }
         }
         throw IOError(
-            code: "io.failed", message: "cannot create a temporary file beside \(path.string)", file: path.string)
+            kind: .failed, message: "cannot create a temporary file beside \(path.string)", file: path.string)
     }
 
     /// Writes all bytes at a position. Safe from several threads on disjoint ranges.

@@ -24,7 +24,7 @@ func requireMemory<T>(count: Int, of type: T.Type) throws(IOError) {
         overflow ? MAP_FAILED : mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let room, room != MAP_FAILED else {
         throw IOError(
-            code: "io.memory", message: "there is no memory for \(count) numbers", file: nil,
+            kind: .memory, message: "there is no memory for \(count) numbers", file: nil,
             hint: "use less data at a time")
     }
     munmap(room, byteCount)
@@ -39,7 +39,7 @@ public func makeFolder(_ path: FilePath) throws(IOError) {
         var status = stat()
         guard stat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             throw IOError(
-                code: "io.exists", message: "\(path.string) is a file, and a folder is needed there", file: path.string)
+                kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
         }
         return
     }

@@ -19,7 +19,7 @@ public final class AlignedBuffer: @unchecked Sendable {
     /// - Throws: `IOError` `io.memory` when the system has no room.
     public init(byteCount: Int, alignment: Int = 64, isZeroed: Bool = true) throws(IOError) {
         func failure() -> IOError {
-            IOError(code: "io.memory", message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
+            IOError(kind: .memory, message: "cannot allocate \(byteCount) bytes", file: nil, hint: "lower --memory")
         }
         self.byteCount = byteCount
         if isZeroed, byteCount >= Self.mappedByteCount, alignment <= 4096 {  // the smallest page
@@ -68,7 +68,7 @@ public final class FloatBuffer: @unchecked Sendable {
     public init(count: Int) throws(IOError) {
         let (byteCount, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard !overflow else {
-            throw IOError(code: "io.memory", message: "cannot allocate \(count) numbers", file: nil)
+            throw IOError(kind: .memory, message: "cannot allocate \(count) numbers", file: nil)
         }
         storage = try AlignedBuffer(byteCount: byteCount)
         self.count = count

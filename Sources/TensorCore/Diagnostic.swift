@@ -39,14 +39,34 @@ public enum DiagnosticSeverity: Int32, Sendable {
 
 /// A call to the operating system failed.
 public struct IOError: Diagnostic, Hashable {
-    public let code: String
+    public let kind: Kind
     public let message: String
     public let file: String?
     public let hint: String?
-    public var severity: DiagnosticSeverity { code == "io.not_found" ? .badInput : .resources }
+    public var code: String { kind.code }
+    public var severity: DiagnosticSeverity { kind == .notFound ? .badInput : .resources }
 
-    public init(code: String, message: String, file: String?, hint: String? = nil) {
-        self.code = code
+    /// What the codes `io.*` stand for.
+    public enum Kind: String, Sendable, CaseIterable {
+        case notFound = "not_found"
+        case permission
+        /// Something stands where an output is to go.
+        case exists
+        case isDirectory = "is_directory"
+        /// Neither a file nor a folder, such as a device.
+        case notAFile = "not_a_file"
+        /// A disk has less room than an output will take.
+        case space
+        case diskFull = "disk_full"
+        case memory
+        /// Any other failure.
+        case failed
+
+        package var code: String { "io.\(rawValue)" }
+    }
+
+    public init(kind: Kind, message: String, file: String?, hint: String? = nil) {
+        self.kind = kind
         self.message = message
         self.file = file
         self.hint = hint

@@ -6,18 +6,18 @@ extension IOError {
     /// - Parameters:
     ///   - action: what was attempted, as in "cannot ACTION".
     public init(_ errno: Errno, action: String, path: FilePath) {
-        let (code, hint): (String, String?) =
+        let (kind, hint): (Kind, String?) =
             switch errno {
-            case .noSuchFileOrDirectory: ("io.not_found", nil)
-            case .permissionDenied, .notPermitted, .readOnlyFileSystem: ("io.permission", nil)
-            case .noSpace, .diskQuotaExceeded: ("io.disk_full", "free some space or choose another output folder")
-            case .fileExists: ("io.exists", "use --force to replace it")
-            case .noMemory: ("io.memory", "lower --memory")
-            case .isDirectory: ("io.is_directory", nil)
-            default: ("io.failed", nil)
+            case .noSuchFileOrDirectory: (.notFound, nil)
+            case .permissionDenied, .notPermitted, .readOnlyFileSystem: (.permission, nil)
+            case .noSpace, .diskQuotaExceeded: (.diskFull, "free some space or choose another output folder")
+            case .fileExists: (.exists, "use --force to replace it")
+            case .noMemory: (.memory, "lower --memory")
+            case .isDirectory: (.isDirectory, nil)
+            default: (.failed, nil)
             }
         self.init(
-            code: code, message: "cannot \(action): \(errno.localizedText)", file: path.string, hint: hint)
+            kind: kind, message: "cannot \(action): \(errno.localizedText)", file: path.string, hint: hint)
     }
 }
 

@@ -25,7 +25,7 @@ public final class MappedFile: Sendable {
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw IOError(
-                code: "io.not_a_file", message: "\(path.string) is not a regular file", file: path.string)
+                kind: .notAFile, message: "\(path.string) is not a regular file", file: path.string)
         }
         byteCount = Int(status.st_size)
         guard byteCount > 0 else {

@@ -166,7 +166,7 @@ private final class ZstdPieces {
             count: byteCounts.reduce(0) { $0 + ($1 + Self.pieceByteCount - 1) / Self.pieceByteCount })
         output = try AlignedBuffer(byteCount: room * sizes.count)
         guard let encoder = ZSTD_createCCtx(), let decoder = ZSTD_createDCtx() else {
-            throw IOError(code: "io.memory", message: "cannot allocate a compressor", file: nil)
+            throw IOError(kind: .memory, message: "cannot allocate a compressor", file: nil)
         }
         self.encoder = encoder
         self.decoder = decoder

@@ -40,6 +40,14 @@ import Testing
         #expect(try path.contents() == [7])
     }
 
+    /// Nobody makes files among those of the kernel, root included.
+    @Test func whereTheSystemForbidsItNothingIsMade() throws {
+        let error = #expect(throws: IOError.self) {
+            try AtomicOutput(creating: "/sys/out.bin", byteCount: nil, options: WriteOptions())
+        }
+        #expect(error?.code == "io.permission")
+    }
+
     @Test func aFileThatAppearsMeanwhileIsNotReplaced() throws {
         let output = try AtomicOutput(creating: path, byteCount: 1, options: WriteOptions())
         _ = try folder.write([9], to: "out.bin")

@@ -89,7 +89,7 @@ import Testing
     /// Fails at a byte of one tensor, as a full disk does.
     final class FailingWriter: CheckpointWriter {
         func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
-            if tensor == 1, offset > 0 { throw IOError(code: "io.disk_full", message: "full", file: nil) }
+            if tensor == 1, offset > 0 { throw IOError(kind: .diskFull, message: "full", file: nil) }
         }
         func finish() throws -> WrittenCheckpoint { WrittenCheckpoint(files: [], byteCount: 0) }
     }

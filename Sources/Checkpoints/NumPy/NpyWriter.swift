@@ -37,7 +37,7 @@ public final class NpyWriter: CheckpointWriter {
             offset <= descriptor.byteCount - bytes.count
         else {
             throw IOError(
-                code: "io.failed",
+                kind: .failed,
                 message: "a write of \(bytes.count) bytes at byte \(offset) lies outside the declared tensor",
                 file: output.path.string)
         }
@@ -49,7 +49,7 @@ public final class NpyWriter: CheckpointWriter {
         let written = writtenByteCount.withLock { $0 }
         guard written == descriptor.byteCount else {
             throw IOError(
-                code: "io.failed", message: "\(written) of the tensor's \(descriptor.byteCount) bytes were written",
+                kind: .failed, message: "\(written) of the tensor's \(descriptor.byteCount) bytes were written",
                 file: output.path.string)
         }
         try output.commit()

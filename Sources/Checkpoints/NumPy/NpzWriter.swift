@@ -89,7 +89,7 @@ public final class NpzWriter: CheckpointWriter {
     }
 
     private func misuse(_ message: String) -> IOError {
-        IOError(code: "io.failed", message: message, file: output.path.string)
+        IOError(kind: .failed, message: message, file: output.path.string)
     }
 }
 

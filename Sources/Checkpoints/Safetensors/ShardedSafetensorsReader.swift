@@ -27,7 +27,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
                 try FileSignature(of: file).requireReadable()
                 shards.append(try SafetensorsReader(opening: file, options: ReadOptions(salvaging: options.salvaging)))
             } catch let error as IOError
-                where error.code == "io.not_found"
+                where error.kind == .notFound
             {
                 throw FormatError(
                     .missingShard, "the index names the file \(name), which is not there", file: path,

@@ -30,7 +30,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         replacesSingleFile = stat(path.string, &singleFile) == 0
         if replacesSingleFile, !options.force {
             throw IOError(
-                code: "io.exists",
+                kind: .exists,
                 message: "\(path.string) exists already and would be taken for the checkpoint instead of its shards",
                 file: path.string, hint: "use --force to replace it")
         }

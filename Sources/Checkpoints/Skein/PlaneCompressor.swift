@@ -40,7 +40,7 @@ final class PlaneCompressor {
         guard let literals = ZSTD_createCCtx(), let mixed = ZSTD_createCCtx(), let matching = ZSTD_createCCtx() else {
             // Nothing else in the process will find memory either.
             throw IOError(
-                code: "io.memory", message: "cannot allocate a compressor", file: nil, hint: "lower --threads")
+                kind: .memory, message: "cannot allocate a compressor", file: nil, hint: "lower --threads")
         }
         self.literals = literals
         self.mixed = mixed

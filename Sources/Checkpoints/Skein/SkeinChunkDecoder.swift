@@ -35,7 +35,7 @@ final class SkeinChunkDecoder {
         output = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)
         guard let context = ZSTD_createDCtx() else {
             throw IOError(
-                code: "io.memory", message: "cannot allocate a decompressor", file: nil, hint: "lower --threads")
+                kind: .memory, message: "cannot allocate a decompressor", file: nil, hint: "lower --threads")
         }
         self.context = context
     }

@@ -17,7 +17,7 @@ final class SkeinFile: Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
-            throw IOError(code: "io.not_a_file", message: "\(path.string) is not a regular file", file: path.string)
+            throw IOError(kind: .notAFile, message: "\(path.string) is not a regular file", file: path.string)
         }
         byteCount = Int(status.st_size)
     }

@@ -180,12 +180,12 @@ public final class SkeinReader: CheckpointReader {
         do {
             // A file of the same name in another folder was the base; it is not this file.
             if AtomicOutput.isSameFile(sibling, path) {
-                throw IOError(code: "io.not_found", message: "the base is not beside the file", file: sibling.string)
+                throw IOError(kind: .notFound, message: "the base is not beside the file", file: sibling.string)
             }
             return try TensorStore(opening: sibling, options: options.withoutBase)
-        } catch let error as IOError where error.code != "io.memory" {
+        } catch let error as IOError where error.kind != .memory {
             let free = index.tensors.count { !$0.needsBase }
-            let reason = error.code == "io.not_found" ? "is not beside it" : "cannot be opened: \(error.message)"
+            let reason = error.kind == .notFound ? "is not beside it" : "cannot be opened: \(error.message)"
             throw FormatError(
                 .missingBase,
                 "\(path.string) is stored as the difference to \"\(reference.fileName.escapingControlCharacters)\" with "

@@ -64,7 +64,7 @@ public final class SkeinStoredWriter: CheckpointWriter {
         let declared = index.tensors.reduce(0) { $0 + $1.descriptor.byteCount }
         guard assembler.takenByteCount == declared else {
             throw IOError(
-                code: "io.failed", message: "\(assembler.takenByteCount) of \(declared) declared bytes were written",
+                kind: .failed, message: "\(assembler.takenByteCount) of \(declared) declared bytes were written",
                 file: output.path.string)
         }
         var index = index

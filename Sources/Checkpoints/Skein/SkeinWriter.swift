@@ -93,7 +93,7 @@ public final class SkeinWriter: CheckpointWriter {
     public func finish() throws -> WrittenCheckpoint {
         guard let placement = ordered.finish() else {
             throw IOError(
-                code: "io.failed", message: "\(assembler.takenByteCount) bytes were written, fewer than were declared",
+                kind: .failed, message: "\(assembler.takenByteCount) bytes were written, fewer than were declared",
                 file: output.path.string)
         }
         var index = index

@@ -24,7 +24,7 @@ final class EntryInflate {
         path = file.path
         input = InflateInput(entry, in: file)
         guard let archive = archive_read_new() else {
-            throw IOError(code: "io.memory", message: "cannot allocate a decompressor", file: file.path.string)
+            throw IOError(kind: .memory, message: "cannot allocate a decompressor", file: file.path.string)
         }
         self.archive = archive
         archive_read_support_format_zip_streamable(archive)
@@ -40,7 +40,7 @@ final class EntryInflate {
             let reason = Self.reason(of: archive)
             archive_read_free(archive)
             throw IOError(
-                code: "io.failed", message: "cannot start the decompressor: \(reason)", file: file.path.string)
+                kind: .failed, message: "cannot start the decompressor: \(reason)", file: file.path.string)
         }
     }
 

@@ -32,7 +32,7 @@ public struct PlannedCheckpoint: CheckpointReader {
             place -= plan.tensors.count
         }
         throw IOError(
-            code: "io.not_found", message: "tensor \"\(descriptors[index].name)\" of \(path) is not merged yet",
+            kind: .notFound, message: "tensor \"\(descriptors[index].name)\" of \(path) is not merged yet",
             file: path.string)
     }
 

@@ -39,7 +39,7 @@ public struct DiskSpace: Sendable, Hashable {
     public var shortage: IOError? {
         guard let free = freeByteCount, !isEnough else { return nil }
         return IOError(
-            code: "io.space",
+            kind: .space,
             message: "\(path.string) needs \(ByteSize(neededByteCount)) and its disk has \(ByteSize(free)) free",
             file: path.string,
             hint:

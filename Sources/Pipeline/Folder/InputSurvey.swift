@@ -76,7 +76,7 @@ struct InputSurvey {
         let file = try MappedFile(path)
         guard tensors.last.map({ $0.range.upperBound <= file.byteCount }) ?? true else {
             throw IOError(
-                code: "io.failed", message: "\(path.string) has become shorter while it was merged", file: path.string)
+                kind: .failed, message: "\(path.string) has become shorter while it was merged", file: path.string)
         }
         let hash = ContentHash.Accumulator()
         var sums: [Range<Int>: NormSums] = [:]

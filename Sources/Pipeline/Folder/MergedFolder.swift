@@ -72,7 +72,7 @@ final class MergedFolder {
         older = OlderModel(in: path)
         if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
             throw IOError(
-                code: "io.exists", message: "\(path.appending(name).string) exists already", file: path.string,
+                kind: .exists, message: "\(path.appending(name).string) exists already", file: path.string,
                 hint: "use --force to replace the model in the folder")
         }
         for name in OlderModel.replaceable + ["model.\(format.rawValue)"] + companions.copied.map(\.name) {
@@ -101,7 +101,7 @@ final class MergedFolder {
         do { return try work() } catch let error as IOError {
             func named(_ text: String) -> String { text.replacing(staging.string, with: path.string) }
             throw IOError(
-                code: error.code, message: named(error.message), file: error.file.map(named), hint: error.hint)
+                kind: error.kind, message: named(error.message), file: error.file.map(named), hint: error.hint)
         }
     }
 

@@ -35,7 +35,7 @@ public struct RecipeError: Diagnostic, Hashable {
 
     /// A file that the recipe names and that is not there.
     init(notFound message: String, file: FilePath, at position: TextPosition?, hint: String?) {
-        self.init(code: "io.not_found", message, file: file, at: position, hint: hint)
+        self.init(code: IOError.Kind.notFound.code, message, file: file, at: position, hint: hint)
     }
 
     private init(

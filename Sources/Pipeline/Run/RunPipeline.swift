@@ -126,7 +126,7 @@ public struct RunPipeline: Sendable {
             if fileExists(output), !CheckpointFormat.isFolder(output), !write.force, !StageSignature.exists(at: output)
             {
                 throw IOError(
-                    code: "io.exists", message: "\(output.string) exists already, and no run of a recipe made it",
+                    kind: .exists, message: "\(output.string) exists already, and no run of a recipe made it",
                     file: output.string, hint: "use --force to replace it")
             }
         }
@@ -155,7 +155,7 @@ public struct RunPipeline: Sendable {
             // Experts that change make another merge: one that cannot be written is refused before they are trained.
             if let output = recipe.output, fileExists(output), !CheckpointFormat.isFolder(output), !write.force {
                 throw IOError(
-                    code: "io.exists", message: "\(output.string) was made with other settings or inputs",
+                    kind: .exists, message: "\(output.string) was made with other settings or inputs",
                     file: output.string, hint: "use --force to make it again")
             }
         }

@@ -29,7 +29,7 @@ extension RunReport {
         }
         guard isReport else {
             throw IOError(
-                code: "io.exists", message: "\(path.string) exists already, and is no report of a run",
+                kind: .exists, message: "\(path.string) exists already, and is no report of a run",
                 file: path.string, hint: "use --force to replace it")
         }
     }

@@ -78,7 +78,7 @@ public struct MergeStage: Sendable {
     public func requireRoom(at path: FilePath, isFolder: Bool, options: WriteOptions) throws {
         if !options.force, let file = obstacle(at: path, isFolder: isFolder) {
             throw IOError(
-                code: "io.exists", message: "\(file.string) exists already", file: file.string,
+                kind: .exists, message: "\(file.string) exists already", file: file.string,
                 hint: "use --force to replace it")
         }
         try diskSpace(at: path).require()
