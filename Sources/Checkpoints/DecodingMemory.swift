@@ -28,7 +28,7 @@ extension CheckpointReader {
         let tensor = descriptors[index]
         let unit = 1 << 20
         throw IOError(
-            code: "io.memory",
+            kind: .memory,
             message: "tensor \"\(tensor.name)\" \(tensor.shape) must be decoded whole, which takes \(needed) bytes of "
                 + "working memory, but \(limit) are allowed", file: path.string,
             hint: "raise --memory to at least \(needed / unit + (needed % unit == 0 ? 0 : 1))MiB")

@@ -81,7 +81,7 @@ import Testing
         _ = try tool.folder.write(Array(recipe.utf8), to: "work/recipes/cut.yaml")
         for (line, file) in [
             ("inspect ../cut.safetensors", "../cut.safetensors"),
-            ("run ../recipes/cut.yaml", "../recipes/../cut.safetensors"),
+            ("run ../recipes/cut.yaml", "../cut.safetensors"),
             (
                 "resolve --base ../cut.safetensors --expert a=x --head a=x --auxiliary noise --output o",
                 "../cut.safetensors"

@@ -203,17 +203,20 @@ import Testing
         let lines = try String(contentsOfFile: index.string, encoding: .utf8).split(separator: "\n")
         // Ones are a Fisher information, and X'X of inputs that are all 1.
         let layer = try TensorDescriptor(name: "blocks.0.attn.proj.weight", dtype: .f32, shape: [64, 64])
-        let writer = try CheckpointFormat.makeWriter(
-            .safetensors, at: tool.folder.file("statistics.safetensors"), declaring: [layer])
-        try [Float](repeating: 1, count: 64 * 64).withUnsafeBytes { try writer.write($0, tensor: 0, at: 0) }
-        _ = try writer.finish()
+        let statistics = ["s1.safetensors", "s2.safetensors", "s3.safetensors"]
+        for name in statistics {
+            let writer = try CheckpointFormat.makeWriter(
+                .safetensors, at: tool.folder.file(name), declaring: [layer])
+            try [Float](repeating: 1, count: 64 * 64).withUnsafeBytes { try writer.write($0, tensor: 0, at: 0) }
+            _ = try writer.finish()
+        }
         for method in try tool.run("merge", "--list-methods", "--json").json()["methods"].items {
             let name = method["name"].string ?? "?"
             let parameters = method["parameters"].items.compactMap { $0["name"].string }
             func passes(_ settings: String...) throws -> Int? {
                 let count = min(method["experts"]["maximum"].int ?? 3, 3)
-                let statistics = Array(repeating: "statistics.safetensors", count: count).joined(separator: ",")
-                let settings = settings + (parameters.contains("statistics") ? ["statistics=\(statistics)"] : [])
+                let own = statistics.prefix(count).joined(separator: ",")
+                let settings = settings + (parameters.contains("statistics") ? ["statistics=\(own)"] : [])
                 let experts = (experts + experts).prefix(count)
                 let run = try tool.run(
                     [
