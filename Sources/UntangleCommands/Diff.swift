@@ -55,6 +55,11 @@ struct Diff: ToolCommand {
         let difference = try comparison.compare(first, second) { progress.advance(by: $0) }
         progress.end()
         difference.notFinite.warnings.forEach(session.warn)
+        if let quantization = Quantization(of: first) ?? Quantization(of: second),
+            difference.changes.contains(where: { quantization.parts.contains($0.name) })
+        {
+            session.warn(quantization.remarkOnStoredNumbers)
+        }
         selection.warning(
             selected: difference.comparedCount + difference.onlyInA.count + difference.onlyInB.count,
             of: first.descriptors.count + second.descriptors.count

@@ -30,6 +30,12 @@ public struct Quantization: Sendable {
 
     /// "quantised (fp8)".
     public var phrase: String { "quantised (\(scheme.name))" }
+
+    /// A line for figures that were taken of the stored numbers.
+    public var remarkOnStoredNumbers: String {
+        let tensors = parts.count == 1 ? "1 tensor is a part" : "\(parts.count) tensors are parts"
+        return "\(tensors) of quantised weights (\(scheme.name)): figures are of the stored numbers, not of the weights"
+    }
 }
 
 extension DType {
@@ -172,8 +178,8 @@ private struct QuantizedParts {
 
     // MARK: - What is left
 
-    /// Matrices of integers and codes that no rule explains: of a scheme that only the configuration names, or of none that is
-    /// known.
+    /// Matrices of codes that no rule explains: of a scheme that only the configuration names, or weights in 8-bit integers of none
+    /// that is known.
     mutating func findRest(method: String?) {
         for descriptor in descriptors
         where descriptor.shape.dims.count >= 2 && descriptor.elementCount > 0 && descriptor.dtype.mayHoldCodes
@@ -181,7 +187,7 @@ private struct QuantizedParts {
         {
             if let method {
                 add(descriptor, .named(method))
-            } else if !descriptor.dtype.isEightBitFloat, Self.split(descriptor.name).leaf.hasSuffix("weight") {
+            } else if [.i8, .u8].contains(descriptor.dtype), Self.split(descriptor.name).leaf.hasSuffix("weight") {
                 add(descriptor, descriptor.dtype == .i8 ? .int8 : .packed)
             }
         }

@@ -80,6 +80,10 @@ struct Inspect: ToolCommand {
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)
 
+        if stats || histogram != nil {
+            Quantization(of: TensorStore(reader)).map(\.remarkOnStoredNumbers).map(warn)
+        }
+
         var inspection = Inspection(
             reader: reader,
             tensors: sort.sorted(selected, of: reader).map { index in

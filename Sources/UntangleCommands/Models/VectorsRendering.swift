@@ -13,6 +13,11 @@ struct VectorsRendering {
 
     private var names: [String] { statistics.experts }
 
+    /// The norm over the model; where nothing of it could be measured, 0 would look like an expert that did not move.
+    private func norm(_ expert: TaskVectorGroup.Expert) -> Double {
+        statistics.model.tensorCount == 0 && !notMeasured.isEmpty ? .nan : expert.norm
+    }
+
     // MARK: - Tables
 
     var tables: [Table] {
@@ -32,7 +37,7 @@ struct VectorsRendering {
             let expert = statistics.model.experts[place]
             let largest = statistics.largest[place].prefix(3).map { "\($0.tensor) \($0.norm.short(3))" }
             table.append([
-                name, expert.norm.short(), text(expert.relativeNorm), percent(expert.unchanged),
+                name, norm(expert).short(), text(expert.relativeNorm), percent(expert.unchanged),
                 largest.joined(separator: ", "),
             ])
         }
@@ -112,8 +117,11 @@ struct VectorsRendering {
             "base": .string(base),
             "experts": .array(
                 names.indices.map { place in
-                    json(name: names[place], expert: statistics.model.experts[place])
-                        .adding("largest", .array(statistics.largest[place].map(json)))
+                    json(
+                        name: names[place], expert: statistics.model.experts[place],
+                        norm: norm(statistics.model.experts[place])
+                    )
+                    .adding("largest", .array(statistics.largest[place].map(json)))
                 }),
             "pairs": .array(statistics.model.pairs.map(json)),
             "tensors": .array(statistics.groups.map(json)),
@@ -137,8 +145,12 @@ struct VectorsRendering {
     }
 
     private func json(name: String, expert: TaskVectorGroup.Expert) -> JSONOutput {
+        json(name: name, expert: expert, norm: expert.norm)
+    }
+
+    private func json(name: String, expert: TaskVectorGroup.Expert, norm: Double) -> JSONOutput {
         [
-            "name": .string(name), "norm": .number(expert.norm), "relative_norm": number(expert.relativeNorm),
+            "name": .string(name), "norm": .number(norm), "relative_norm": number(expert.relativeNorm),
             "unchanged": number(expert.unchanged),
         ]
     }
