@@ -6,10 +6,10 @@ import TensorCore
 /// - Cost: one pass when all is finite; eight-bit floats are widened for it.
 /// - Precondition: `dtype` is a floating-point type of 8 bits or more; the bytes are whole elements of it.
 public func countNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> NonFiniteCount {
+    var found = NonFiniteCount()
+    guard hasNonFinite(bytes, dtype) else { return found }
     let width = dtype.bitWidth / 8
     let count = bytes.count / width
-    var found = NonFiniteCount()
-    guard count > 0, mayHoldNonFinite(bytes, dtype, count: count) else { return found }
     // From F64 no finite number may become infinite on the way.
     withUnsafeTemporaryAllocation(of: Double.self, capacity: min(count, 2048)) { block in
         for start in stride(from: 0, to: count, by: block.count) {
@@ -23,14 +23,16 @@ public func countNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> N
     return found
 }
 
-/// False when all elements are finite.
-private func mayHoldNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, count: Int) -> Bool {
-    // Safety: the bytes hold `count` elements of the type.
+/// Whether NaN or an infinity is among elements as they are stored, at any alignment.
+///
+/// - Precondition: as for `countNonFinite`.
+public func hasNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Bool {
+    // Safety: the bytes hold as many elements.
     switch dtype {
-    case .bf16: untangle_has_non_finite_16(bytes.baseAddress, count, 0x7F80) != 0
-    case .f16: untangle_has_non_finite_16(bytes.baseAddress, count, 0x7C00) != 0
-    case .f32: untangle_has_non_finite_32(bytes.baseAddress, count) != 0
-    case .f64: untangle_has_non_finite_64(bytes.baseAddress, count) != 0
+    case .bf16: untangle_has_non_finite_16(bytes.baseAddress, bytes.count / 2, 0x7F80) != 0
+    case .f16: untangle_has_non_finite_16(bytes.baseAddress, bytes.count / 2, 0x7C00) != 0
+    case .f32: untangle_has_non_finite_32(bytes.baseAddress, bytes.count / 4) != 0
+    case .f64: untangle_has_non_finite_64(bytes.baseAddress, bytes.count / 8) != 0
     default: hasNonFiniteByte(bytes, dtype)
     }
 }

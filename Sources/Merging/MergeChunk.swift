@@ -70,18 +70,24 @@ struct MergeSource {
 
     /// Reads elements from a flat index on.
     func read<T: ElementwiseScalar>(from index: Int, count: Int, into destination: UnsafeMutablePointer<T>) {
-        let width = dtype.bitWidth / 8
-        let range = index * width..<(index + count) * width
         T.read(
-            UnsafeRawBufferPointer(rebasing: bytes[range]), dtype,
+            elements(from: index, count: count), dtype,
             into: UnsafeMutableBufferPointer(start: destination, count: count))
+    }
+
+    /// Whether NaN or an infinity is among elements from a flat index on.
+    func hasNonFinite(from index: Int, count: Int) -> Bool {
+        Kernels.hasNonFinite(elements(from: index, count: count), dtype)
     }
 
     /// Counts NaN and infinities from a flat index on.
     func countNonFinite(from index: Int, count: Int) -> NonFiniteCount {
+        Kernels.countNonFinite(elements(from: index, count: count), dtype)
+    }
+
+    private func elements(from index: Int, count: Int) -> UnsafeRawBufferPointer {
         let width = dtype.bitWidth / 8
-        let range = index * width..<(index + count) * width
-        return Kernels.countNonFinite(UnsafeRawBufferPointer(rebasing: bytes[range]), dtype)
+        return UnsafeRawBufferPointer(rebasing: bytes[index * width..<(index + count) * width])
     }
 }
 
@@ -94,8 +100,9 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     /// `count` numbers to fill.
     let result: UnsafeMutablePointer<Scalar>
     let scratch: UnsafeMutablePointer<Scalar>
-    /// Looks at what is read; nil while a survey reads what is merged later.
-    var tally: InputTally?
+    /// For every model, the base first, if there is one, what looks at its elements as they are read; nil while a survey reads
+    /// what is merged later.
+    var tallies: UnsafeMutablePointer<InputTally>?
 
     /// The flat index of the first element in its tensor.
     var start: Int { chunk.range.lowerBound + offset }
@@ -107,7 +114,8 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
         let source = chunk.experts[expert]
         source.read(from: start, count: count, into: row)
-        tally?.look(at: source, model: expert + (chunk.base == nil ? 0 : 1), from: start, count: count)
+        let model = expert + (chunk.base == nil ? 0 : 1)
+        if let tallies { tallies[model].look(at: source, from: start, count: count) }
     }
 
     /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
@@ -124,6 +132,6 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }
         base.read(from: start, count: count, into: row)
-        tally?.look(at: base, model: 0, from: start, count: count)
+        if let tallies { tallies[0].look(at: base, from: start, count: count) }
     }
 }

@@ -80,18 +80,20 @@ struct MergeExecution: Sendable {
         _ chunk: MergeChunk, of tensor: PlannedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
     ) throws {
         let rowCount = tensor.elementwiseRule?.scratchRowCount(expertCount: chunk.experts.count) ?? 0
-        let tally = InputTally(modelCount: plan.models.count)
-        try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
-            let result = memory.baseAddress!
-            try write(chunk.range, of: tensor) { start, count in
-                mergeBlock(
-                    MergeBlock(
-                        chunk: chunk, offset: start - chunk.range.lowerBound, count: count, result: result,
-                        scratch: result + mergeBlockCapacity, tally: tally))
-                return UnsafePointer(result)
+        try withUnsafeTemporaryAllocation(of: InputTally.self, capacity: plan.models.count) { tallies in
+            tallies.initialize(repeating: InputTally())
+            try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
+                let result = memory.baseAddress!
+                try write(chunk.range, of: tensor) { start, count in
+                    mergeBlock(
+                        MergeBlock(
+                            chunk: chunk, offset: start - chunk.range.lowerBound, count: count, result: result,
+                            scratch: result + mergeBlockCapacity, tallies: tallies.baseAddress))
+                    return UnsafePointer(result)
+                }
             }
+            log.add(tallies.map(\.count), to: tensor.number)
         }
-        log.add(tally.counts, to: tensor.number)
     }
 
     /// Rounds blocks of results to the output type and hands them to the writer.
