@@ -33,6 +33,7 @@ format:
 
 lint:
 	@swift format lint --strict --recursive $(SOURCES)
+	@.ci/comments
 
 ## Install the Debian packages that are missing; elsewhere say what is needed.
 setup:

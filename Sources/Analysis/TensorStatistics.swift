@@ -58,6 +58,8 @@ public struct TensorStatistics: Sendable, Hashable {
         }
     }
 
+    /// Puts the counts of all chunks together in their order.
+    ///
     /// - Parameter measureSquares: the second pass, told the mean, a factor for all values, and whether all are finite.
     private init(
         _ counts: [Counts], measureSquares: (_ mean: Double, _ scale: Double, _ isFinite: Bool) throws -> [Squares]
@@ -119,6 +121,8 @@ private struct Counts: Sendable {
     /// Of blocks with numbers that F64 may not hold the sum of, times 2^-64.
     var hugeSum = 0.0
 
+    /// The mean of the finite elements.
+    ///
     /// - Precondition: there are finite elements.
     var mean: Double {
         let count = Double(count)

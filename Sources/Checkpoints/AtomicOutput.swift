@@ -133,6 +133,8 @@ public final class AtomicOutput: Sendable {
     }
 
     /// Writes all bytes at a position. Safe from several threads on disjoint ranges.
+    ///
+    /// - Throws: `IOError`, `io.disk_full` among them.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(IOError) {
         var done = 0
         while done < bytes.count {
@@ -165,6 +167,8 @@ public final class AtomicOutput: Sendable {
     }
 
     /// Writes all bytes of an array at a position.
+    ///
+    /// - Throws: `IOError`, `io.disk_full` among them.
     public func write(_ bytes: [UInt8], at offset: Int) throws(IOError) {
         try bytes.withUnsafeBufferPointer { (buffer) throws(IOError) in
             try write(UnsafeRawBufferPointer(buffer), at: offset)
@@ -175,6 +179,8 @@ public final class AtomicOutput: Sendable {
     ///
     /// `commit()` does this too. Outputs of several files are all flushed first, so that a full disk is known before any
     /// of them gets its name.
+    ///
+    /// - Throws: `IOError` when the disk does not take the file.
     public func flush() throws(IOError) {
         if sync, fsync(descriptor.rawValue) != 0 {
             throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)

@@ -52,6 +52,8 @@ public protocol CheckpointReader: Sendable {
     ///   - threads: how many threads read and check; the result does not depend on it.
     ///   - progress: receives the bytes checked since the last call, from any thread; they add up to no more than the sizes of
     ///     `files`.
+    /// - Throws: `IOError` when a file cannot be read, `FormatError` when a base is needed and not there. Damage is a
+    ///   result.
     func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification
 }
 
@@ -67,6 +69,9 @@ extension CheckpointReader {
     public func decodedTogetherByteCount(of index: Int) -> Int { isMapped(index) ? 0 : descriptors[index].byteCount }
 
     /// Reads all files and checks every checksum the format has, on every processor.
+    ///
+    /// - Throws: `IOError` when a file cannot be read, `FormatError` when a base is needed and not there. Damage is a
+    ///   result.
     public func verify(deep: Bool = false) throws -> Verification {
         try verify(deep: deep, threads: SkeinOptions.availableThreads) { _ in }
     }

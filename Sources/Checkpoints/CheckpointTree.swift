@@ -23,6 +23,8 @@ public struct CheckpointTree {
         let number: UInt
         let isFolder: Bool
 
+        /// Looks at what a path leads to, through links.
+        ///
         /// - Returns: nil for what is neither a file nor a folder.
         init?(of path: FilePath) {
             var status = stat()
@@ -33,6 +35,8 @@ public struct CheckpointTree {
         }
     }
 
+    /// Finds the checkpoints below a folder.
+    ///
     /// - Throws: `IOError` when there is nothing at the path, or it is no folder.
     public init(_ root: FilePath) throws(IOError) {
         _ = try CheckpointFolder.listing(of: root)

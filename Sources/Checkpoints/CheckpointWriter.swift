@@ -12,9 +12,14 @@ public protocol CheckpointWriter: AnyObject, Sendable {
     /// - Parameters:
     ///   - tensor: position in the list of declared tensors.
     ///   - offset: where in the tensor the bytes belong.
+    /// - Throws: `IOError`, `io.disk_full` among them; `FormatError` of a base that a compressed file is stored
+    ///   against.
     func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws
 
     /// Completes the files, flushes them to the disk and gives them their names.
+    ///
+    /// - Throws: `IOError` when not everything was written or the disk does not take it; `io.exists` when a file has
+    ///   appeared at the path.
     func finish() throws -> WrittenCheckpoint
 }
 

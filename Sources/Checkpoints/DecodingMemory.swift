@@ -21,6 +21,8 @@ extension CheckpointReader {
         try requireMemory(limit, for: decodedByteCount(of: largest), toDecode: largest)
     }
 
+    /// Makes sure that a tensor can be decoded within a limit.
+    ///
     /// - Parameter needed: what decoding a tensor, and what is decoded beside it, takes.
     /// - Throws: `IOError` `io.memory` when that is more than the limit.
     package func requireMemory(_ limit: Int, for needed: Int, toDecode index: Int) throws(IOError) {

@@ -10,6 +10,8 @@ struct FileSignature {
     /// Enough for the magic number of a tar archive.
     private static let headByteCount = 512
 
+    /// Reads the first bytes of a file.
+    ///
     /// - Throws: `IOError` when the file cannot be read.
     init(of path: FilePath) throws(IOError) {
         self.path = path
@@ -95,6 +97,8 @@ struct FileSignature {
         return file.withUnsafeBytes { $0.prefix(1 << 20).prefix { $0 == 0 }.count }
     }
 
+    /// Makes sure that an archive may hold arrays.
+    ///
     /// - Throws: `FormatError` for archives that others write.
     private func requireArchiveOfArrays() throws(FormatError) {
         let names = file.withUnsafeBytes { CentralDirectory.names(in: $0, atMost: 10_000) }

@@ -49,6 +49,8 @@ public final class MemoryCheckpointWriter: CheckpointWriter {
     private let buffers: [AlignedBuffer]
     private let finished = Mutex<MemoryCheckpoint?>(nil)
 
+    /// Takes memory for all tensors.
+    ///
     /// - Throws: `IOError` `io.memory` when there is no room for the tensors.
     public init(declaring descriptors: [TensorDescriptor], metadata: Metadata = Metadata()) throws(IOError) {
         self.descriptors = descriptors

@@ -54,6 +54,8 @@ enum StaleOutputs {
         if !whileUnowned(path.appending(lockName), { delete(path.string) }) { rmdir(path.string) }
     }
 
+    /// Does work on a file while nobody else can own it.
+    ///
     /// - Returns: whether the file could be locked, and the work was done.
     @discardableResult
     private static func whileUnowned(_ path: FilePath, _ work: () -> Void) -> Bool {

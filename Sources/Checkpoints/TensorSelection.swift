@@ -29,6 +29,8 @@ public struct TensorSelection: Sendable {
     private let inPatterns: TensorPatterns
     private let outPatterns: TensorPatterns
 
+    /// Selects tensors by patterns of names.
+    ///
     /// - Parameters:
     ///   - only: shell patterns (`*`, `?`, `[...]`), any of which lets a tensor in; none lets all in.
     ///   - exclude: shell patterns, any of which keeps a tensor out.

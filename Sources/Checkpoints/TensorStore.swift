@@ -35,6 +35,8 @@ public final class TensorStore: Sendable {
     public func descriptor(named name: TensorName) -> TensorDescriptor? { indices[name].map { descriptors[$0] } }
 
     /// The little-endian row-major bytes of a tensor, nil when there is none of the name.
+    ///
+    /// - Throws: `FormatError` when stored data is damaged, `IOError` when there is no memory to decode it.
     public func bytes(of name: TensorName) throws -> TensorBytes? {
         guard let index = indices[name] else { return nil }
         return try reader.bytes(of: index)

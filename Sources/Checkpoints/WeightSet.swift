@@ -10,6 +10,8 @@ struct WeightSet: Hashable {
     private let isIndex: Bool
     private let isSafetensors: Bool
 
+    /// Reads what a file name says.
+    ///
     /// - Returns: nil for what is no checkpoint, or only a part of one.
     init?(_ name: String) {
         self.name = name

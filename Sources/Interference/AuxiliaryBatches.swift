@@ -18,6 +18,8 @@ public struct AuxiliaryBatches: Sendable {
     private var permutation: [Int] = []
     private var permutedEpoch = -1
 
+    /// Divides inputs into batches.
+    ///
     /// - Precondition: both sizes are positive.
     public init(inputCount: Int, batchSize: Int, order: Order) {
         precondition(inputCount > 0 && batchSize > 0, "an empty batch")

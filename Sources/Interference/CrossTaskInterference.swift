@@ -11,6 +11,8 @@ public struct ExpertReference: Sendable {
     /// `[N, classes]`.
     fileprivate let logits: [Float]
 
+    /// Computes the outputs of an expert on its own task.
+    ///
     /// - Parameter expert: the original expert's parameters, also where adapted experts were merged.
     /// - Throws: `NetworkError` when sizes do not fit or memory is short.
     public init(

@@ -110,6 +110,7 @@ public struct Resolver: Sendable {
     /// The loss of the first batch and its gradient by the parameters, at the expert itself.
     ///
     /// - Shapes: the gradient is like the parameter vector.
+    /// - Throws: as `resolve`.
     public func firstGradient(expert: [Float], task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
         let (state, objective) = try prepare(expert: expert, task: task)
         var batches = batches

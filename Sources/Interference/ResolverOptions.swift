@@ -44,6 +44,8 @@ public struct ResolverOptions: Sendable, Hashable {
         min(shardCount ?? (parameterCount <= 32 << 20 ? 8 : 4), batchSize)
     }
 
+    /// Checks every option against its range.
+    ///
     /// - Throws: `InterferenceError` `interference.bad_option` that names the option and its range.
     public func validate() throws(InterferenceError) {
         for (name, value) in [("steps", steps), ("batch size", batchSize), ("shard count", shardCount ?? 1)]

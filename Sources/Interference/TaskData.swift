@@ -8,6 +8,8 @@ public struct TaskData: Sendable {
     /// The class of each input, `[N]`.
     public let labels: [Int]?
 
+    /// Puts inputs and labels under a task.
+    ///
     /// - Throws: `NetworkError` `network.bad_labels` when labels are not one for each input, or lie outside of the head's
     ///   classes.
     public init(task: TaskHead, inputs: ImageSet, labels: [Int]? = nil) throws(NetworkError) {

@@ -31,6 +31,8 @@ private enum EightBitValues {
         bits == 255 ? Float.nan : Float(sign: .plus, exponent: bits - 127, significand: 1)
     }
 
+    /// The values of all 256 patterns of a type.
+    ///
     /// - Parameter special: the magnitude of the patterns that are not numbers of the regular kind.
     private static func table(
         exponentBits: Int, mantissaBits: Int, bias: Int, special: (Int) -> Float?
@@ -48,6 +50,8 @@ private enum EightBitValues {
     }
 }
 
+/// Widens 8-bit floating-point values by a table.
+///
 /// - Precondition: `dtype.hasValueTable`.
 func lookUpF8(
     _ source: UnsafeRawPointer, _ dtype: DType, count: Int, to destination: UnsafeMutablePointer<Float>

@@ -7,6 +7,8 @@ import COpenBLAS
 public struct ComputeBudget: Sendable, Hashable {
     public let threads: Int
 
+    /// Sets how many threads compute, and holds OpenBLAS to one.
+    ///
     /// - Parameter threads: at least 1; nil takes every core that the process may run on.
     public init(threads: Int? = nil) {
         self.threads = max(1, threads ?? Self.availableCores)

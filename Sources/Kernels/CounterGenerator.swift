@@ -9,6 +9,8 @@ import Glibc
 public struct CounterGenerator: Sendable, Hashable {
     @usableFromInline let origin: UInt64
 
+    /// Begins a stream of random numbers.
+    ///
     /// - Parameters:
     ///   - seed: what the user chose.
     ///   - stream: what the numbers are for; streams of one seed are independent.

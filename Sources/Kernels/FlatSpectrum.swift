@@ -32,6 +32,8 @@ public func flattenSpectrum(_ a: FloatBuffer, rows: Int, columns: Int, scaledBy 
 }
 
 /// The bytes that `flattenSpectrum` needs beside the matrix.
+///
+/// - Throws: `DecompositionError` `tooLarge`.
 public func flattenSpectrumByteCount(rows: Int, columns: Int) throws(DecompositionError) -> Int {
     let order = min(rows, columns)
     let panels = 2 * MatrixPanels.elementCount(rows: rows, columns: columns)

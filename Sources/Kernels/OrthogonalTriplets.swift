@@ -19,7 +19,10 @@ public struct OrthogonalTriplets {
     private let gram: DoubleMatrix
     private let space: GramSpectrum.Workspace
 
+    /// Takes memory for the triplets of several matrices of one shape.
+    ///
     /// - Parameter capacity: triplets of all matrices, at most as many as the shorter side has elements.
+    /// - Throws: `IOError` when there is no memory.
     public init(rows: Int, columns: Int, capacity: Int) throws {
         self.rows = rows
         self.columns = columns
@@ -36,6 +39,7 @@ public struct OrthogonalTriplets {
     /// The bytes that a value, and its work on a matrix, takes.
     ///
     /// - Parameter share: triplets of one matrix.
+    /// - Throws: `DecompositionError` `tooLarge`.
     public static func workingByteCount(
         rows: Int, columns: Int, capacity: Int, share: Int
     ) throws(DecompositionError) -> Int {
@@ -55,6 +59,7 @@ public struct OrthogonalTriplets {
     ///   - matrix: `[rows, columns]`, row-major.
     ///   - wanted: how many at most.
     /// - Returns: the numerical rank.
+    /// - Throws: `DecompositionError` `notFinite`, `notConverged`.
     public mutating func append(_ matrix: FloatBuffer, wanted: Int) throws -> Int {
         guard countNonFinite(matrix.pointer, count: rows * columns) == (0, 0) else {
             throw DecompositionError.notFinite
@@ -86,6 +91,7 @@ public struct OrthogonalTriplets {
     /// `factor · polar(U) S polar(V)ᵀ`, rounded to F32. Directions of the stacks below their numerical rank are left out.
     ///
     /// - Parameter result: `[rows, columns]`, row-major.
+    /// - Throws: `DecompositionError` `notConverged`, `IOError` when there is no memory.
     public func product(scaledBy factor: Double, into result: FloatBuffer) throws {
         guard count > 0 else {
             result.values.update(repeating: 0)

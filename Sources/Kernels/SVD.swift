@@ -47,6 +47,8 @@ public struct SingularValueDecomposition: Sendable {
     }
 
     /// The bytes that `init` needs beside the matrix itself: both factors and LAPACK's workspace.
+    ///
+    /// - Throws: `DecompositionError` `tooLarge`.
     public static func workingByteCount(rows: Int, columns: Int) throws(DecompositionError) -> Int {
         let rank = min(rows, columns)
         let work = try workspace(rows: rows, columns: columns, vectors: true)
@@ -68,6 +70,7 @@ public func singularValues(destroying a: FloatBuffer, rows: Int, columns: Int) t
 ///
 /// - Parameter a: `[rows, columns]`, row-major; overwritten with the factor.
 /// - Returns: the numerical rank.
+/// - Throws: as `SingularValueDecomposition.init`.
 @discardableResult
 public func replaceByPolarFactor(_ a: FloatBuffer, rows: Int, columns: Int) throws -> Int {
     let factors = try SingularValueDecomposition(destroying: a, rows: rows, columns: columns)
@@ -79,6 +82,7 @@ public func replaceByPolarFactor(_ a: FloatBuffer, rows: Int, columns: Int) thro
 /// `result = U[:, ..<rank] diag(weights) Vᵀ[..<rank, :]`; nil weighs every direction 1.
 ///
 /// - Parameter result: `[rows, columns]`, row-major.
+/// - Throws: `DecompositionError` `tooLarge`.
 public func recompose(
     _ factors: SingularValueDecomposition, rank: Int, weights: [Float]?, into result: FloatBuffer
 ) throws {
@@ -91,6 +95,7 @@ public func recompose(
 ///
 /// - Shapes: `left` `[rows, leftStride]` of which the first `inner` columns count and are overwritten with their weighted
 ///   form, `right` `[inner, columns]`, `result` `[rows, columns]`.
+/// - Throws: `DecompositionError` `tooLarge`.
 public func multiplyScaled(
     _ left: FloatBuffer, leftStride: Int, weights: [Float]?, right: FloatBuffer, rows: Int, inner: Int, columns: Int,
     into result: FloatBuffer

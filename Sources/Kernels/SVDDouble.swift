@@ -52,6 +52,8 @@ public struct DoubleDecomposition: Sendable {
     }
 
     /// The bytes that `init` needs beside the matrix itself: both factors and LAPACK's workspace.
+    ///
+    /// - Throws: `DecompositionError` `tooLarge`.
     public static func workingByteCount(rows: Int, columns: Int) throws(DecompositionError) -> Int {
         let rank = min(rows, columns)
         return 8 * (rank * (rows + columns + 5) + (try workCount(rows: rows, columns: columns)))

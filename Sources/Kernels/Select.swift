@@ -32,6 +32,8 @@ public struct MagnitudeSelection: Sendable {
         public var magnitude: Float { Float(bitPattern: key) }
     }
 
+    /// Looks for the magnitude of a rank.
+    ///
     /// - Precondition: `rank` is at least 1; by the end of a pass it may not exceed the number of values.
     public init(rank: Int) {
         precondition(rank >= 1)
@@ -86,6 +88,8 @@ public struct MagnitudeSelection: Sendable {
 
         init(upper: UInt32?) { self.upper = upper }
 
+        /// Counts values into the bins of a pass.
+        ///
         /// - Parameter partial: `binCount` counters; fewer than 2^32 values may go into one set.
         @inlinable
         public func count<T: ElementwiseScalar>(

@@ -17,6 +17,8 @@ public final class SymmetricSystem {
         buffer.address.assumingMemoryBound(to: Double.self)
     }
 
+    /// Takes memory for a system of equations.
+    ///
     /// - Throws: `DecompositionError` `tooLarge`, `IOError` when there is no memory.
     public init(order: Int, sideCount: Int) throws {
         _ = try Self.workingByteCount(order: order, sideCount: sideCount)
@@ -29,6 +31,8 @@ public final class SymmetricSystem {
     }
 
     /// The bytes that a system allocates.
+    ///
+    /// - Throws: `DecompositionError` `tooLarge`.
     public static func workingByteCount(order: Int, sideCount: Int) throws(DecompositionError) -> Int {
         guard order <= largestMatrixDimension, sideCount <= largestMatrixDimension else { throw .tooLarge }
         let (square, squareOverflow) = order.multipliedReportingOverflow(by: order)

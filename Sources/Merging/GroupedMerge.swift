@@ -15,6 +15,8 @@ protocol GroupedMerge: Sendable {
     /// Bytes that work on one group takes.
     func workingByteCount(group: Int) throws -> Int
 
+    /// Learns what the merge of a group needs to know of all its tensors.
+    ///
     /// - Parameter members: every tensor of the group, with its first dimension as rows and all others as columns.
     /// - Throws: `DecompositionError`, `IOError` `io.memory`.
     func study(_ members: [MatrixInputs], group: Int) throws

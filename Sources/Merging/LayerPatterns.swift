@@ -9,6 +9,8 @@ package struct LayerPatterns {
     /// The tensors that stand together, in the order of their first.
     private(set) var groups: [(patterns: [String], names: [TensorName])] = []
 
+    /// Groups names and finds patterns for each group.
+    ///
     /// - Parameter others: names that no pattern may match.
     init(_ names: [TensorName], avoiding others: [TensorName]) {
         var places: [TensorName: Int] = [:]

@@ -35,6 +35,8 @@ struct MatrixInputs {
         }
     }
 
+    /// Reads the weighted sum of the task vectors in a range.
+    ///
     /// - Parameter scalar: what differences are taken in, before they are rounded to F32.
     private func readSum<T: ElementwiseScalar>(of range: Range<Int>, into result: FloatMatrix, in scalar: T.Type) {
         withUnsafeTemporaryAllocation(of: T.self, capacity: 2 * mergeBlockCapacity) { memory in

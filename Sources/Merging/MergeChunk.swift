@@ -128,6 +128,8 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
         }
     }
 
+    /// Reads the base's values of the block.
+    ///
     /// - Precondition: the method needs a base.
     func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }

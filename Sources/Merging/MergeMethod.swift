@@ -25,6 +25,8 @@ public struct MethodInfo: Sendable, Hashable {
     public let expertCounts: ClosedRange<Int>
     public let parameters: [ParameterSpec]
 
+    /// Describes a method.
+    ///
     /// - Parameter usesBase: nil when only a method that needs a base uses one.
     init(
         name: String, summary: String, paper: String, needsBase: Bool, usesBase: Bool? = nil,
@@ -39,6 +41,8 @@ public struct MethodInfo: Sendable, Hashable {
         self.parameters = parameters
     }
 
+    /// Checks how many experts there are against what the method takes.
+    ///
     /// - Throws: `merge.too_few_experts`, `merge.too_many_experts`.
     package func check(expertCount: Int) throws(MergeError) {
         guard !expertCounts.contains(expertCount) else { return }

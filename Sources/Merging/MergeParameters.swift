@@ -34,6 +34,8 @@ public struct MergeParameters: Sendable {
     }
 
     /// Applies `KEY=VALUE` from the command line.
+    ///
+    /// - Throws: `merge.bad_parameter` when the text is no assignment.
     public mutating func set(_ assignment: String) throws(MergeError) {
         guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {
             throw MergeError(
@@ -143,6 +145,8 @@ public struct MergeArguments: Sendable {
         return try spec.accept(stated)
     }
 
+    /// The description of a parameter by its name.
+    ///
     /// - Throws: `merge.bad_parameter` when one value is asked for and the parameter has one for each tensor.
     private func spec(_ name: String) throws(MergeError) -> ParameterSpec {
         guard let spec = specs.first(where: { $0.name == name }) else {

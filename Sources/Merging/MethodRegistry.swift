@@ -14,6 +14,8 @@ public enum MergeMethods {
         Breadcrumbs.linear, Breadcrumbs.ties, SCE(), TSVM(), IsoC(), IsoCTS(), KnOTS(), WUDI(), Fisher(), RegMean(),
     ]
 
+    /// The method of a name.
+    ///
     /// - Throws: `merge.unknown_method` with the nearest name.
     public static func named(_ name: String) throws(MergeError) -> any MergeMethod {
         if let method = all.first(where: { $0.info.name == name }) { return method }

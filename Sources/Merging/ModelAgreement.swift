@@ -27,6 +27,8 @@ struct ModelAgreement {
     /// The first one gives what is copied.
     let models: [MergeModel]
 
+    /// Compares the tensors of all models.
+    ///
     /// - Parameters:
     ///   - models: the first one decides the order of the tensors, and gives those that are kept.
     ///   - keepBase: which tensors are taken from the first model as they are, also beyond the selection; those that it lacks are

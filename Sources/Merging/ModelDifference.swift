@@ -28,6 +28,8 @@ struct ModelDifference {
         /// Leaving out what the base does not have either.
         case exclude
 
+        /// The remedy as it is typed.
+        ///
         /// - Parameter patterns: those of the tensors.
         func text(for patterns: [String]) -> String {
             func option(_ name: String) -> String { patterns.map { "\(name) '\($0)'" }.joined(separator: " ") }

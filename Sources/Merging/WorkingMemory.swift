@@ -12,6 +12,8 @@ struct WorkingMemory: Sendable {
     /// The most that is used at a time.
     let peakByteCount: Int
 
+    /// Works out how many threads fit into the limit.
+    ///
     /// - Throws: `MergeError` `memory` when a tensor cannot be merged within the limit even by one thread.
     init(
         of tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, limit: Int?

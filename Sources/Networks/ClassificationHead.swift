@@ -12,6 +12,8 @@ public struct ClassificationHead: Sendable, Hashable {
     /// Whether the feature is divided by its Euclidean norm first, as CLIP does.
     public let normalizesFeature: Bool
 
+    /// Makes a head of its weights.
+    ///
     /// - Parameters:
     ///   - name: what error messages call the head.
     ///   - classCount: the first dimension of `weight`.
@@ -43,6 +45,8 @@ public struct ClassificationHead: Sendable, Hashable {
 }
 
 extension VisionTransformer {
+    /// Checks a head against the features of the model.
+    ///
     /// - Throws: `NetworkError` `network.bad_head` when the head reads features of another width.
     public func check(_ head: ClassificationHead, name: String) throws(NetworkError) {
         guard head.width == config.featureSize else {

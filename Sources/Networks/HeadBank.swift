@@ -15,6 +15,8 @@ public struct HeadBank: Sendable {
     private let weight: [Float]
     private let normalizes: Bool
 
+    /// Puts heads side by side.
+    ///
     /// - Precondition: there is a head, and all read features of one width.
     public init(_ heads: [ClassificationHead]) {
         precondition(!heads.isEmpty && heads.allSatisfy { $0.width == heads[0].width }, "heads of unequal width")

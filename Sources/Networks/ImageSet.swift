@@ -8,6 +8,8 @@ public struct ImageSet: Sendable {
     public let height: Int
     public let width: Int
 
+    /// Takes images as one row-major array.
+    ///
     /// - Throws: `NetworkError` `network.bad_images` when the set is empty or the numbers do not fill the shape.
     public init(values: [Float], count: Int, channels: Int, height: Int, width: Int) throws(NetworkError) {
         guard count > 0, channels > 0, height > 0, width > 0 else {

@@ -17,6 +17,8 @@ public struct ParameterLayout: Sendable {
 
     public subscript(name: TensorName) -> Entry? { indices[name].map { entries[$0] } }
 
+    /// Lays the parameters of an architecture out in one array.
+    ///
     /// - Precondition: `config` is valid.
     init(_ config: VisionTransformerConfig) {
         var builder = Builder()

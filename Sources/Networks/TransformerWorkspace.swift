@@ -16,6 +16,8 @@ package final class TransformerWorkspace: @unchecked Sendable {
     private let plan: TransformerPlan
     private let arena: FloatBuffer
 
+    /// Takes memory for the activations of a batch.
+    ///
     /// - Throws: `NetworkError` `network.memory` when the activations do not fit.
     package init(_ model: VisionTransformer, capacity: Int, purpose: Purpose) throws(NetworkError) {
         let rows = capacity.multipliedReportingOverflow(by: model.config.tokenCount)

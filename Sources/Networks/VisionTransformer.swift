@@ -10,6 +10,8 @@ public struct VisionTransformer: Sendable {
     public let layout: ParameterLayout
     let offsets: ModelOffsets
 
+    /// Plans the parameters of an architecture.
+    ///
     /// - Throws: `NetworkError` `network.bad_config` when the architecture contradicts itself.
     public init(_ config: VisionTransformerConfig) throws(NetworkError) {
         try config.validate()
@@ -79,6 +81,8 @@ public struct VisionTransformer: Sendable {
         return Array(result.values)
     }
 
+    /// Checks the length of a parameter vector.
+    ///
     /// - Throws: `NetworkError` `network.parameter_count` when the vector has another length.
     public func check(parameters: [Float]) throws(NetworkError) {
         guard parameters.count == layout.count else {
@@ -89,6 +93,8 @@ public struct VisionTransformer: Sendable {
         }
     }
 
+    /// Checks the size of images.
+    ///
     /// - Throws: `NetworkError` `network.bad_images` when the images are not of the size the model takes.
     public func check(_ images: ImageSet) throws(NetworkError) {
         guard images.channels == config.channels, images.height == config.imageHeight,

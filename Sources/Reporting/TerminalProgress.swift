@@ -33,6 +33,8 @@ public final class TerminalProgress: ProgressSink {
     private let now: @Sendable () -> Duration
     private let state = Mutex(State())
 
+    /// Shows progress on a stream.
+    ///
     /// - Parameters:
     ///   - write: puts text on the stream at once.
     ///   - now: the time since some fixed moment; a test may bring its own clock.

@@ -15,6 +15,8 @@ public final class AlignedBuffer: @unchecked Sendable {
     /// From here on huge pages are worth their alignment.
     private static let hugeByteCount = 2 * hugePage
 
+    /// Takes memory from the system.
+    ///
     /// - Parameter isZeroed: false leaves the contents undefined, for buffers that are filled before they are read.
     /// - Throws: `IOError` `io.memory` when the system has no room.
     public init(byteCount: Int, alignment: Int = 64, isZeroed: Bool = true) throws(IOError) {
@@ -65,6 +67,9 @@ public final class FloatBuffer: @unchecked Sendable {
     public let count: Int
     private let storage: AlignedBuffer
 
+    /// Takes memory from the system.
+    ///
+    /// - Throws: `IOError` `io.memory` when it has no room.
     public init(count: Int) throws(IOError) {
         let (byteCount, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard !overflow else {

@@ -12,6 +12,8 @@ public final class MappedFile: Sendable {
     private nonisolated(unsafe) let base: UnsafeRawPointer?
 
     /// Maps the whole file; no page is read yet.
+    ///
+    /// - Throws: `IOError` when the file cannot be opened or mapped.
     public init(_ path: FilePath) throws(IOError) {
         self.path = path
         let descriptor: FileDescriptor

@@ -2,6 +2,8 @@
 public struct Shape: Hashable, Sendable, CustomStringConvertible, ExpressibleByArrayLiteral {
     public let dims: [Int]
 
+    /// Takes dimensions, slowest first.
+    ///
     /// - Precondition: no dimension is negative.
     public init(_ dims: [Int]) {
         precondition(dims.allSatisfy { $0 >= 0 }, "a dimension is negative")

@@ -8,6 +8,8 @@ public struct TensorDescriptor: Hashable, Sendable {
     /// The size of the little-endian row-major data.
     public let byteCount: Int
 
+    /// Describes a tensor and works out its size.
+    ///
     /// - Throws: `DescriptorError` when the size overflows or packed elements do not fill whole bytes.
     public init(name: TensorName, dtype: DType, shape: Shape) throws(DescriptorError) {
         let count: Int

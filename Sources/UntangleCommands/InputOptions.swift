@@ -17,6 +17,8 @@ struct InputOptions: ParsableArguments {
         _ = try voidTypes
     }
 
+    /// What the void elements stand for, by kind.
+    ///
     /// - Throws: a usage error when one kind of element gets two types.
     private var voidTypes: VoidTypes {
         get throws {

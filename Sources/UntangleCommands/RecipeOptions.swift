@@ -14,6 +14,8 @@ struct ModelOptions: ParsableArguments {
         completion: .directory)
     var modelsDir: FilePath?
 
+    /// The folder of `--models-dir`, if it was given.
+    ///
     /// - Throws: a usage error when the folder is none.
     func folder() throws(UsageError) -> FilePath? {
         if let modelsDir, !CheckpointFormat.isFolder(modelsDir) {

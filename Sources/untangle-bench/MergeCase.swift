@@ -121,6 +121,8 @@ private struct MergeBench {
         }
     }
 
+    /// Merges once and throws the result away.
+    ///
     /// - Parameter stores: the base, then the experts.
     private func merge(_ subject: Subject, base: TensorStore?, _ stores: [TensorStore]) throws {
         let stage = try MergeStage(

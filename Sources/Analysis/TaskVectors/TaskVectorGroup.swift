@@ -37,6 +37,8 @@ public struct TaskVectorGroup: Sendable, Hashable {
         public let topOverlap: Double?
     }
 
+    /// Puts the sums over a group's tensors into figures.
+    ///
     /// - Parameter isRanked: for every expert, whether its largest entries are known.
     init(name: String, tensorCount: Int, _ sums: TaskVectorSums, isRanked: [Bool]) {
         self.name = name

@@ -4,6 +4,8 @@ import TensorCore
 
 extension TaskVectorSet {
     /// What a checkpoint of a task vector declares: the tensors that have one, in F32.
+    ///
+    /// - Throws: `DescriptorError` when a tensor is too large as F32.
     public func outputs() throws -> [TensorDescriptor] {
         try tensors.map { try TensorDescriptor(name: $0.name, dtype: .f32, shape: $0.shape) }
     }
@@ -13,6 +15,7 @@ extension TaskVectorSet {
     /// - Parameters:
     ///   - expert: its place among the experts.
     ///   - writer: made for `outputs()`; the caller finishes it.
+    /// - Throws: what the readers and the writer throw.
     public func write(expert: Int, into writer: any CheckpointWriter, budget: ComputeBudget = ComputeBudget()) throws {
         let single = TaskVectorSet(tensors: tensors, names: [names[expert]], base: base, experts: [experts[expert]])
         _ = try single.mapChunks(threads: budget.threads) { tensor, range in

@@ -76,6 +76,8 @@ public struct TaskVectorSet: Sendable {
         names = experts.map(\.name)
     }
 
+    /// Gathers the tensors of a base and its experts.
+    ///
     /// - Precondition: the experts have the tensors.
     init(tensors: [TensorDescriptor], names: [String], base: TensorStore, experts: [TensorStore]) {
         self.tensors = tensors

@@ -128,6 +128,8 @@ private struct Row {
     /// the rest of its block looks.
     let wide: [Double]?
 
+    /// Looks whether the squares of a block fit, and keeps its numbers in F64 where they do not.
+    ///
     /// - Parameter makeWide: the same numbers before they were rounded to F32.
     init(_ values: UnsafePointer<Float>, count: Int, _ makeWide: () -> [Double]) {
         self.values = values

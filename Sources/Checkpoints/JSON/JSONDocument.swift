@@ -37,6 +37,8 @@ public final class JSONDocument: Sendable {
     }
 
     /// Parses a whole text; see `parse(_:file:base:)` on a buffer.
+    ///
+    /// - Throws: as the other.
     public static func parse(
         _ text: [UInt8], file: FilePath? = nil, base: Int = 0
     ) throws(FormatError) -> JSONValue {

@@ -2,6 +2,8 @@
 public struct JSONEditor {
     public private(set) var text: [UInt8]
 
+    /// Takes a text to edit.
+    ///
     /// - Throws: `FormatError` when the text is not strict JSON.
     public init(_ text: [UInt8]) throws(FormatError) {
         _ = try JSONDocument.parse(text)
@@ -19,6 +21,7 @@ public struct JSONEditor {
     ///   - path: the keys down to the value. Without an object to hold the last key, nothing is changed.
     ///   - literal: the new value as JSON text.
     /// - Returns: whether the text has changed.
+    /// - Throws: `FormatError` when the literal makes the text no JSON.
     @discardableResult
     public mutating func set(_ path: [String], to literal: String) throws(FormatError) -> Bool {
         guard let key = path.last, let object = try value(at: path.dropLast()), object.kind == .object else {

@@ -7,6 +7,8 @@ struct ColumnMajorOrder {
     private let dims: [Int]
     private let width: Int
 
+    /// Takes the shape of a column-major array.
+    ///
     /// - Parameter width: bytes of an element: 1, 2, 4, 8 or 16.
     /// - Returns: nil when both orders are the same.
     init?(dims: [Int], width: Int) {
@@ -37,6 +39,8 @@ struct ColumnMajorOrder {
         }
     }
 
+    /// Cuts a run of elements into boxes, each a rectangle of the array.
+    ///
     /// - Parameter dims: slowest first on the side where the run is dense; on the other side the first is the fastest.
     private func forEachBox(of run: Range<Int>, _ dims: [Int], _ body: (Box) -> Void) {
         // Sizes were checked against the data, so no product can overflow.

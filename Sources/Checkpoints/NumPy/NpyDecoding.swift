@@ -80,6 +80,8 @@ extension NpyHeader {
         /// The beginning of an element that the last piece cut.
         private var cut: [UInt8] = []
 
+        /// Begins to put the pieces of an array into a buffer.
+        ///
         /// - Precondition: `target` has the size of the data and outlives the assembly.
         init(_ header: NpyHeader, into target: UnsafeMutableRawBufferPointer) {
             self.header = header
@@ -116,6 +118,8 @@ extension NpyHeader {
             position = end
         }
 
+        /// Brings the bytes of all elements into little-endian order.
+        ///
         /// - Precondition: all of the data has come.
         func finish() {
             if header.element.isBigEndian { header.swapScalars(UnsafeRawBufferPointer(target), to: target) }

@@ -55,6 +55,8 @@ public final class NpyReader: CheckpointReader {
     public func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: data) }
 
     /// Reads the file to its end, which is all that can be checked: the format has no checksum.
+    ///
+    /// - Throws: as `CheckpointReader.verify`.
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {

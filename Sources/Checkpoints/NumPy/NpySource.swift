@@ -9,6 +9,8 @@ struct NpySource {
     /// The file position of the array's first byte; nil when it is compressed.
     let position: Int?
 
+    /// An error at a place of the array.
+    ///
     /// - Parameters:
     ///   - offset: counted from the array's first byte.
     ///   - isForeign: whether it may be sound and is no tensor.

@@ -3,6 +3,8 @@ import TensorCore
 
 extension NpzReader {
     /// Sums every member, large stored ones in pieces, so that one of them keeps all threads busy.
+    ///
+    /// - Throws: as `CheckpointReader.verify`.
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {

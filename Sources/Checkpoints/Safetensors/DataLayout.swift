@@ -51,6 +51,8 @@ struct DataLayout {
         return dataStart + end..<fileByteCount
     }
 
+    /// Makes sure that the data is neither cut short nor followed by more.
+    ///
     /// - Throws: `FormatError` with `truncated` or `trailing_bytes`.
     func requireWhole() throws(FormatError) {
         if let cut = lost.first {

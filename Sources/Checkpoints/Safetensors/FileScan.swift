@@ -45,6 +45,8 @@ enum FileScan {
         return faults.withLock { $0.sorted { $0.range.lowerBound < $1.range.lowerBound } }
     }
 
+    /// Reads a range of the file into a buffer.
+    ///
     /// - Returns: the part of the range that could not be read.
     private static func read(_ range: Range<Int>, of descriptor: Int32, into buffer: AlignedBuffer) -> Fault? {
         var position = range.lowerBound

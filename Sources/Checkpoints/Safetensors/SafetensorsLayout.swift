@@ -13,6 +13,8 @@ struct SafetensorsLayout {
     let offsets: [Int]
     let fileByteCount: Int
 
+    /// Lays tensors out one behind the other and makes the header.
+    ///
     /// - Throws: `FormatError` `unsupported_dtype` for C128, `duplicate_key` for a name declared twice, `bad_name` for
     ///   `__metadata__`, `header_too_large`, `overflow`.
     init(

@@ -37,6 +37,8 @@ public final class SafetensorsReader: CheckpointReader {
     public func bytes(of index: Int) -> TensorBytes { TensorBytes(mapped: file, range: ranges[index]) }
 
     /// Reads the whole file. The format has no checksums, so damage is what the disk cannot return.
+    ///
+    /// - Throws: as `CheckpointReader.verify`.
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {

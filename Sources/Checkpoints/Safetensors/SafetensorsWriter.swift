@@ -30,6 +30,7 @@ public final class SafetensorsWriter: CheckpointWriter {
     /// Writes part of a tensor.
     ///
     /// - Precondition: the bytes lie inside the tensor.
+    /// - Throws: `IOError`.
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
         precondition(
             offset >= 0 && offset <= byteCounts[tensor] && bytes.count <= byteCounts[tensor] - offset,
@@ -47,6 +48,7 @@ public final class SafetensorsWriter: CheckpointWriter {
     /// Flushes the file and gives it its name.
     ///
     /// - Precondition: every byte of every tensor was written.
+    /// - Throws: `IOError`.
     public func finish() throws -> WrittenCheckpoint {
         precondition(writtenByteCount.load(ordering: .relaxed) == dataByteCount, "part of the data was not written")
         try output.commit()

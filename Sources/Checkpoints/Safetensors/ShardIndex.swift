@@ -66,6 +66,8 @@ struct ShardIndex {
         totalByteCount = root["metadata"]?["total_size"]?.double
     }
 
+    /// Makes sure that the parts are not those of another format.
+    ///
     /// - Throws: `FormatError` `unknown_format` when the parts are PyTorch's by their names.
     func requireSafetensors(_ path: FilePath) throws(FormatError) {
         let names = Set(places.map(\.shard))

@@ -123,6 +123,8 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     }
 
     /// Reads all shards; see `SafetensorsReader.verify(deep:threads:progress:)`.
+    ///
+    /// - Throws: as `CheckpointReader.verify`.
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {

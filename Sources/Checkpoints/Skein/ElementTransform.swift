@@ -4,6 +4,8 @@
 protocol ElementTransform {
     static var needsBase: Bool { get }
 
+    /// Turns an element into the word that is stored, and `inverse` turns it back.
+    ///
     /// - Parameter base: the base's element, where the transform needs one.
     static func forward<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, _ base: Word) -> Word
     static func inverse<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, _ base: Word) -> Word

@@ -27,6 +27,8 @@ final class PieceAssembler: Sendable {
         var takenByteCount = 0
     }
 
+    /// Expects tensors of known sizes, in pieces.
+    ///
     /// - Parameters:
     ///   - byteCounts: the size of each tensor.
     ///   - unitByteCounts: the size of the units of each tensor; the last unit has the rest.

@@ -117,6 +117,8 @@ final class PlaneCompressor {
         return Double(byMatches) < probe.entropy(of: sample) / 8 * Double(sample.count)
     }
 
+    /// Compresses a plane with one of the contexts.
+    ///
     /// - Returns: the size; nil when the result does not fit.
     private static func compress(
         _ plane: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, with context: OpaquePointer

@@ -11,6 +11,8 @@ final class SkeinBase: Sendable {
     private let decoded = Mutex<[(index: Int, bytes: TensorBytes)]>([])
     private let buffers = Mutex<[AlignedBuffer]>([])
 
+    /// Takes a checkpoint as a base.
+    ///
     /// - Throws: `FormatError` `wrong_base` when the base itself needs a base: a chain would multiply the loss from one damaged
     ///   file, and could be circular.
     init(_ store: TensorStore, threads: Int) throws(FormatError) {

@@ -27,6 +27,8 @@ final class SkeinChunkDecoder {
         func isChunk(_ chunk: Int, of tensor: Int) -> Bool { self.chunk == chunk && self.tensor == tensor }
     }
 
+    /// Takes memory for the planes of a chunk.
+    ///
     /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
     init(rawByteCount: Int) throws(IOError) {
         planes = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)

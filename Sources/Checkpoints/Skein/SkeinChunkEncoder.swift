@@ -11,6 +11,8 @@ final class EncodedChunk: Sendable {
     nonisolated(unsafe) fileprivate(set) var needsBase = false
     nonisolated(unsafe) fileprivate(set) var isPlain = false
 
+    /// Takes memory for a chunk.
+    ///
     /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
     init(rawByteCount: Int) throws(IOError) {
         buffer = try AlignedBuffer(
@@ -58,6 +60,8 @@ final class SkeinChunkEncoder {
     private static let sampleRunCount = 16
     private static let sampleRunElementCount = 256
 
+    /// Takes memory for a chunk.
+    ///
     /// - Parameter rawByteCount: the most bytes of tensor data in a chunk.
     init(level: SkeinLevel, rawByteCount: Int) throws(IOError) {
         compressor = try PlaneCompressor(level: level)

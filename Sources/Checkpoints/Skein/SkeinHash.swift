@@ -88,6 +88,8 @@ final class BlockDigests: Sendable {
     // One slot of 16 bytes for each block; every block has one writer, and `combined` comes after all of them.
     private let slots: AlignedBuffer
 
+    /// Takes room for the hashes of all blocks.
+    ///
     /// - Throws: `IOError` `io.memory` when there is no room for 16 bytes a block.
     init(byteCount: Int) throws(IOError) {
         self.byteCount = byteCount

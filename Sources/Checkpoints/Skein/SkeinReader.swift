@@ -85,6 +85,8 @@ public final class SkeinReader: CheckpointReader {
     }
 
     /// The bytes of a tensor, decoded on `options.threads` threads unless they can be mapped.
+    ///
+    /// - Throws: as `CheckpointReader.bytes(of:)`; `missing_base` and `wrong_base` where a base is needed.
     public func bytes(of index: Int) throws -> TensorBytes {
         let tensor = self.index.tensors[index]
         if tensor.isContiguous { return TensorBytes(mapped: map, range: try contiguousRange(of: index)) }
@@ -134,6 +136,8 @@ public final class SkeinReader: CheckpointReader {
     }
 
     /// Reads a range of a tensor on the calling thread.
+    ///
+    /// - Throws: as `bytes(of:)`.
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
         let tensor = self.index.tensors[index]
         if tensor.isContiguous { return try readContiguous(range, of: index, into: target) }

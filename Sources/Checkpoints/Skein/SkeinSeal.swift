@@ -68,6 +68,8 @@ struct SkeinSeal: Equatable {
         return bytes.content
     }
 
+    /// Reads a seal and says what is wrong with it.
+    ///
     /// - Precondition: there are 64 bytes.
     static func read(_ bytes: UnsafeRawBufferPointer, as position: Position) -> Reading {
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<56])
@@ -102,6 +104,8 @@ struct SkeinExtent: Equatable {
     /// What no position and no size reaches: far below 2^63, so that sums of a few cannot overflow.
     static let byteLimit = 1 << 60
 
+    /// Works out where the parts of a file lie.
+    ///
     /// - Precondition: the chunks end at a multiple of 64, not before they start.
     init(indexByteCount: Int, chunksEnd: Int) {
         firstIndex = SkeinSeal.byteCount..<SkeinSeal.byteCount + indexByteCount

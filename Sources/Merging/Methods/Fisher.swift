@@ -61,6 +61,8 @@ final class StatisticsNorms: MergeSurvey {
     private let tensors: [[StatisticsTensor]]
     private let state: Mutex<[Double]>
 
+    /// Begins with the statistics of all tensors.
+    ///
     /// - Parameter tensors: for each tensor the statistics of every expert.
     init(_ tensors: [[StatisticsTensor]], expertCount: Int) {
         self.tensors = tensors

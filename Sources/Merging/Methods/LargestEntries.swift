@@ -16,6 +16,8 @@ final class LargestEntries: Sendable {
     private let searchByteCount: Int
     private let state: Mutex<[MagnitudeSearch]>
 
+    /// Looks for the largest magnitudes of several streams at once.
+    ///
     /// - Parameters:
     ///   - counts: for each stream how many numbers are wanted, at most as many as it has; nil wants all.
     ///   - elementCount: the numbers of each stream.

@@ -36,6 +36,8 @@ struct MagnitudeSearch {
     private var equalCounts: [Int: Int] = [:]
     private var listedCount = 0
 
+    /// Looks for the magnitude that so many numbers reach.
+    ///
     /// - Parameters:
     ///   - wanted: how many numbers, at most as many as there are; nil for all.
     ///   - elementCount: the numbers of the stream.

@@ -4,6 +4,8 @@ import Kernels
 struct MagnitudeTrim: MergeSurvey {
     private let entries: LargestEntries
 
+    /// Trims every expert to its share of the largest entries.
+    ///
     /// - Parameters:
     ///   - elementCount: n, the entries that the shares in `densities` refer to.
     ///   - equals: with `all`, what is looked for is the (int(density · n) + 1)-th largest magnitude, as in the authors' code.

@@ -185,6 +185,8 @@ struct RankingOrder: ~Copyable {
     private static let digitValues = 1 << digitBits
     private static let digitCount = 3
 
+    /// The memory that ranking a row takes.
+    ///
     /// - Parameter capacity: of `sort`.
     static func byteCount(capacity: Int) -> Int { 16 * capacity + 8 * digitCount * digitValues }
 

@@ -9,11 +9,14 @@ public struct LayerSlice: CheckpointReader {
     /// For every tensor its place in the source.
     private let places: [Int]
 
+    /// Takes a range of layers out of a checkpoint and numbers them anew.
+    ///
     /// - Parameters:
     ///   - layers: which layers of the source there are.
     ///   - firstLayer: the number that the first of them gets.
     ///   - includesTensorsBefore: whether there is what comes before the layers, such as embeddings.
     ///   - includesTensorsBehind: whether there is what comes behind the layers, such as the final norm and the head.
+    /// - Throws: `DescriptorError` when a tensor cannot have its new name.
     public init(
         of source: any CheckpointReader, layers: Range<Int>, firstLayer: Int, includesTensorsBefore: Bool,
         includesTensorsBehind: Bool

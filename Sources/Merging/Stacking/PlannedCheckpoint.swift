@@ -7,6 +7,8 @@ public struct PlannedCheckpoint: CheckpointReader {
     public let path: FilePath
     private let merge: StackedMerge
 
+    /// Shows the result of a merge that is planned.
+    ///
     /// - Parameter path: where the result would be.
     public init(_ merge: StackedMerge, at path: FilePath) {
         self.merge = merge
@@ -21,6 +23,8 @@ public struct PlannedCheckpoint: CheckpointReader {
     public func isMapped(_ index: Int) -> Bool { true }
 
     /// The bytes of a tensor that the merge copies; there are no others yet.
+    ///
+    /// - Throws: `io.not_found` for one that is not merged yet; what the reader of the copied one throws.
     public func bytes(of index: Int) throws -> TensorBytes {
         var place = index
         for plan in merge.plans {

@@ -10,6 +10,8 @@ public struct StackedMerge: Sendable {
     public let outputs: [TensorDescriptor]
     public let summary: MergeSummary
 
+    /// Puts the plans of slices together.
+    ///
     /// - Throws: `merge.nothing_selected` when models have tensors and the plans none.
     /// - Precondition: there is a plan, and all have one method.
     public init(_ plans: [MergePlan]) throws(MergeError) {
@@ -28,6 +30,8 @@ public struct StackedMerge: Sendable {
     public var method: MethodInfo { plans[0].method }
 
     /// Carries the merges out, one after the other; see `MergePlan.execute`.
+    ///
+    /// - Throws: as `MergePlan.execute`.
     public func execute(
         into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {

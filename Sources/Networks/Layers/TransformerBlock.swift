@@ -54,6 +54,8 @@ struct BlockActivations: Sendable {
 struct BlockScratch: Sendable {
     let norm, qkv, attended, hidden, scores, row: Int
 
+    /// Plans the activations of a block.
+    ///
     /// - Parameter sizes: those of a block with all queries, the largest.
     init(_ arena: inout ArenaPlan, _ sizes: BlockSizes) {
         let attention = sizes.attention

@@ -68,6 +68,8 @@ public struct CheckpointComparison: Sendable {
         var areComparable: Bool { areNumbers || a.shape == b.shape && a.dtype == b.dtype }
     }
 
+    /// Compares two checkpoints, tensor by tensor.
+    ///
     /// - Parameter progress: receives the bytes read from both since the last call, from any thread; they add up to
     ///   `byteCount(of:and:)`.
     /// - Throws: `FormatError` when stored data is damaged, `IOError` when there is no memory to decode it.

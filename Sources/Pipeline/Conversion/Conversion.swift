@@ -95,6 +95,8 @@ public struct Conversion: Sendable {
         return Self.chunkByteCount * 8 / max(item.source.dtype.bitWidth, item.target.dtype.bitWidth)
     }
 
+    /// Copies or casts one chunk.
+    ///
     /// - Returns: how many finite values became infinite.
     private func process(
         _ chunk: Chunk, into writer: any CheckpointWriter, windows: BufferPool, scratch: BufferPool,

@@ -163,6 +163,8 @@ public struct ConversionPlan: Sendable {
 }
 
 extension WriteOptions {
+    /// Checks the size of shards against the format.
+    ///
     /// - Throws: `usage.shard_size` when the format is not split, or into shards without room for anything.
     public func checkShards(of format: FormatID) throws(ConversionError) {
         guard let shardByteCount else { return }

@@ -26,6 +26,8 @@ public struct TensorRename: Sendable {
         try self.init(pattern: String(rule[..<arrow.lowerBound]), replacement: String(rule[arrow.upperBound...]))
     }
 
+    /// Makes a rule of its two halves.
+    ///
     /// - Throws: `ConversionError` `usage.rename` when the pattern is no regular expression.
     public init(pattern: String, replacement: String) throws(ConversionError) {
         rule = "\(pattern)=>\(replacement)".escapingControlCharacters

@@ -8,6 +8,8 @@ struct CheckpointView: CheckpointReader {
     let descriptors: [TensorDescriptor]
     private let places: [Int]
 
+    /// Shows a checkpoint without one tensor, or with another name for one.
+    ///
     /// - Parameters:
     ///   - dropped: a tensor to leave out.
     ///   - alias: a further name for the tensor at a place.

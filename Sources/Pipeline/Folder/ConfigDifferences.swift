@@ -22,6 +22,8 @@ struct ConfigDifferences {
         "_attn_implementation_autoset", "unsloth_version", "unsloth_fixed",
     ]
 
+    /// Compares the configurations of models.
+    ///
     /// - Parameters:
     ///   - models: those with a file.
     ///   - donor: the name of the model whose file goes along with the result.

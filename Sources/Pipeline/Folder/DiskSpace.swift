@@ -30,6 +30,8 @@ public struct DiskSpace: Sendable, Hashable {
 
     public var isEnough: Bool { freeByteCount.map { neededByteCount <= $0 } ?? true }
 
+    /// Makes sure that the disk has room.
+    ///
     /// - Throws: `shortage`, if there is one.
     public func require() throws(IOError) {
         if let shortage { throw shortage }

@@ -18,6 +18,8 @@ struct InputSurvey {
     /// For each model its files and norms.
     let models: [(files: [File], norms: ModelNorms)]
 
+    /// Reads norms and hashes of the models, file by file.
+    ///
     /// - Parameters:
     ///   - stores: the models as they take part in the merge.
     ///   - names: for every model the tensors whose norms count.

@@ -23,6 +23,8 @@ struct MergeInputs: Sendable {
     let warnings: [String]
     private let configs: ConfigDifferences
 
+    /// Looks at the folders of the models and makes one set of tensors of them.
+    ///
     /// - Parameter donor: the place among the experts of the model whose configuration the result has, when there is no base.
     /// - Precondition: there is a base or an expert.
     init(base: TensorStore?, experts: [(name: String, store: TensorStore)], donor: Int = 0) throws {

@@ -32,6 +32,8 @@ public struct MergeSanity: Sendable, Hashable {
         public let ratio: Double
     }
 
+    /// Compares the norms of a result with those of its inputs.
+    ///
     /// - Parameters:
     ///   - inputs: the base first, if there is one.
     ///   - names: the tensors of the result.

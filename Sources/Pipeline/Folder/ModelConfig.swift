@@ -11,6 +11,8 @@ struct ModelConfig: Sendable {
     let text: [UInt8]
     let root: JSONValue
 
+    /// Reads a configuration file.
+    ///
     /// - Throws: `FormatError` when the file is not a strict JSON object, `IOError`.
     init(reading path: FilePath) throws {
         let text = try MappedFile(path).withUnsafeBytes { Array($0) }

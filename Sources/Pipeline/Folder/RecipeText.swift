@@ -4,6 +4,8 @@ import TensorCore
 
 /// Writes the recipe of a merge that was given on the command line, so that its folder says how it was made.
 enum RecipeText {
+    /// The recipe of a merge that was given on the command line.
+    ///
     /// - Parameter experts: names and paths.
     static func yaml(
         method: MethodInfo, base: String?, experts: [(name: String, path: String)], parameters: MergeParameters,

@@ -22,6 +22,8 @@ struct TiedEmbeddings {
     /// Whether a tensor is an embedding matrix of tokens, by its name.
     static func isEmbedding(_ name: TensorName) -> Bool { owner(of: name).map { embeddings.contains($0) } ?? false }
 
+    /// Finds out which models tie their embeddings.
+    ///
     /// - Parameter donor: the configuration that the result has.
     init(_ models: [(name: String, store: TensorStore, config: ModelConfig?)], donor: ModelConfig?) throws {
         stores = models.map(\.store)

@@ -9,6 +9,8 @@ import TensorCore
 struct VocabularyDifferences {
     let warnings: [String]
 
+    /// Compares the vocabularies of models.
+    ///
     /// - Parameter donor: the model whose tokenizer goes along.
     init(_ models: [(name: String, folder: FilePath?)], donor: Int) {
         guard let own = models[donor].folder, let vocabulary = try? Vocabulary(ofModelIn: own) else {

@@ -9,6 +9,8 @@ struct PixelRange {
     /// Whether all are whole numbers, as 8-bit values are.
     private(set) var isWhole = true
 
+    /// Measures the values.
+    ///
     /// - Precondition: the values are finite.
     init(of values: [Float]) {
         guard let first = values.first else { return }

@@ -22,6 +22,8 @@ package final class TensorWindow {
     /// The part of the tensor that the window holds.
     private var window = 0..<0
 
+    /// Opens a window on a tensor.
+    ///
     /// - Parameters:
     ///   - bounds: the bytes of the tensor that will be asked for.
     ///   - pool: lends the window; its buffers hold at least `reader.decodedTogetherByteCount(of: index)` bytes.
@@ -82,9 +84,13 @@ package final class BufferPool: Sendable {
     package let byteCount: Int
     private let free = Mutex<[AlignedBuffer]>([])
 
+    /// Lends buffers of one size.
+    ///
     /// - Parameter byteCount: taken for at least one byte, so that an empty tensor has a window, too.
     package init(byteCount: Int) { self.byteCount = max(1, byteCount) }
 
+    /// A buffer that nobody uses, or a new one.
+    ///
     /// - Throws: `IOError` `io.memory` when the system has no room for another buffer.
     package func take() throws -> AlignedBuffer {
         try free.withLock { $0.popLast() } ?? AlignedBuffer(byteCount: byteCount, isZeroed: false)

@@ -14,6 +14,8 @@ public struct RecipeBook: Sendable {
     public var locatedWarnings: [RecipeWarning] { intermediates.flatMap(\.locatedWarnings) + final.locatedWarnings }
     public var warnings: [String] { locatedWarnings.map(\.message) }
 
+    /// Reads all documents of a recipe file.
+    ///
     /// - Parameter strict: warnings are errors.
     /// - Throws: `RecipeError` with the place at fault, `IOError` when the file cannot be read.
     public static func load(_ path: FilePath, strict: Bool = false) throws -> RecipeBook {
@@ -21,6 +23,8 @@ public struct RecipeBook: Sendable {
     }
 
     /// Reads a recipe from its text; `path` locates relative paths and names the file in errors.
+    ///
+    /// - Throws: `RecipeError` with the line at fault.
     public static func parse(_ text: String, path: FilePath, strict: Bool = false) throws(RecipeError) -> RecipeBook {
         let nodes = try RecipeFile.documents(of: text, path: path)
         var documents: [Document] = []

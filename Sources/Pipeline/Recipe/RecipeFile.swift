@@ -15,6 +15,8 @@ public enum RecipeFile {
     }
 
     /// Reads a recipe from its text; `path` locates relative paths and names the file in errors.
+    ///
+    /// - Throws: `RecipeError` with the line at fault.
     public static func parse(_ text: String, path: FilePath, strict: Bool = false) throws(RecipeError) -> Recipe {
         let documents = try documents(of: text, path: path)
         guard documents.count == 1 else {

@@ -18,6 +18,8 @@ struct RecipeParameters {
         self.file = file
     }
 
+    /// Reads the parameters of a section.
+    ///
     /// - Parameter ofOneModel: whether the section stands under a model, where only parameters of single experts count.
     mutating func scope(in section: YAMLSection?, ofOneModel: Bool = false) throws(RecipeError) -> ParameterScope {
         guard let section else { return [:] }

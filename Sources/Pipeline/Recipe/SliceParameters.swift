@@ -12,6 +12,8 @@ struct SliceParameters {
     let common: ParameterScope
     let layers: SliceLayers
 
+    /// The parameters of a slice as the merge takes them.
+    ///
     /// - Parameter fixed: values that go before everything the recipe says.
     func parameters(fixed: [String: ParameterValue]) -> MergeParameters {
         let outer = [slice.parameters, slice.moduleParameters, common]

@@ -9,6 +9,8 @@ package struct YAMLSection {
     let position: TextPosition
     private let entries: [YAMLEntry]
 
+    /// Takes a node as a section.
+    ///
     /// - Parameter hint: what to write where the section is no mapping.
     package init(_ node: YAMLNode, title: String, file: FilePath, hint: String? = nil) throws(RecipeError) {
         guard case .mapping(let own) = node.content else {

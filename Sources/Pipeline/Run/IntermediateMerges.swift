@@ -42,6 +42,8 @@ extension RunPipeline {
     /// - Parameters:
     ///   - merges: all that the recipe builds upon.
     ///   - unfinished: those of them that are still to be carried out.
+    /// - Throws: the first of what would be thrown later, be it of planning, of opening heads and data, or of the
+    ///   outputs' places.
     public func check(after merges: IntermediateMerges, unfinished: [RunPipeline]) throws {
         try checkPurpose()
         let stage = try mergeStage(try stores(planned: merges.results))

@@ -5,6 +5,8 @@ import TensorCore
 
 extension RunReport {
     /// Writes the report to a file: as JSON when its extension is `json`, as a page of HTML otherwise.
+    ///
+    /// - Throws: what `checkReplaceable` throws; `IOError`.
     public func write(to path: FilePath, options: WriteOptions) throws {
         let text = path.extension?.lowercased() == "json" ? json.rendered() + "\n" : html
         try Self.checkReplaceable(path, options: options)

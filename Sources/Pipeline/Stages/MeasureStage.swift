@@ -23,6 +23,8 @@ public struct MeasureStage: Sendable {
         public let expertAccuracy: Double?
     }
 
+    /// Measures the experts on the tasks that have data.
+    ///
     /// - Throws: `input.missing_data` when no task has data; `network.*`.
     public init(_ set: ExpertSet, budget: ComputeBudget) throws {
         let base = try set.backbone.parameters(of: set.base)
@@ -54,6 +56,8 @@ public struct MeasureStage: Sendable {
     }
 
     /// Interference and accuracy of a merged model.
+    ///
+    /// - Throws: `input.*` when the model does not fit the backbone, `NetworkError` when memory is short.
     public func measure(_ merged: TensorStore, distance: Distance = .kl) throws -> CrossTaskInterference {
         try CrossTaskInterference(
             backbone.network, merged: try backbone.parameters(of: merged), references: references, distance: distance,

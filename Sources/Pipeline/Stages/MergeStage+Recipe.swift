@@ -188,6 +188,8 @@ extension Recipe {
     }
 
     /// Opens the models that are merged, each once.
+    ///
+    /// - Throws: what `open` throws.
     public func stores(opening open: (FilePath) throws -> TensorStore) throws -> [FilePath: TensorStore] {
         var stores: [FilePath: TensorStore] = [:]
         for path in sourcePaths { stores[path] = try open(path) }

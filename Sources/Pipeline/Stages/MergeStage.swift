@@ -18,6 +18,8 @@ public struct MergeStage: Sendable {
     private let budget: ComputeBudget
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
+    ///
+    /// - Throws: `merge.*`; what reading the models' folders throws.
     public init(
         method: String, base: TensorStore?, experts: [(name: String, store: TensorStore)], parameters: MergeParameters,
         selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
@@ -165,6 +167,8 @@ public struct MergeStage: Sendable {
     }
 
     /// Merges into memory, to measure the result without a file.
+    ///
+    /// - Throws: as `MergePlan.execute`; `io.memory` when the result does not fit.
     public func merged(progress: any ProgressSink = SilentProgress()) throws -> (
         report: MergeReport, store: TensorStore
     ) {

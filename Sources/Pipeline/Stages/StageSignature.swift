@@ -10,6 +10,8 @@ public struct StageSignature: Sendable, Hashable {
     /// 64 hexadecimal digits.
     public let text: String
 
+    /// Digests settings and inputs.
+    ///
     /// - Parameters:
     ///   - settings: a text that differs whenever the stage would compute something else.
     ///   - files: inputs whose contents count, in the order of their roles.

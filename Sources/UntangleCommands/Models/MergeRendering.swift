@@ -29,6 +29,8 @@ extension StackedMerge {
         return table.rendered() + summary.warnings.map { "warning: \($0.escapingControlCharacters)\n" }.joined()
     }
 
+    /// What `--dry-run --json` prints.
+    ///
     /// - Parameters:
     ///   - space: of the output, if there is one.
     ///   - warnings: what was warned of before the plan was made.

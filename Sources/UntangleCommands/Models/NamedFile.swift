@@ -20,6 +20,8 @@ extension [NamedFile] {
     /// The file of a name.
     func file(named name: String) -> FilePath? { first { $0.name == name }?.file }
 
+    /// Checks that every name is given once and is known.
+    ///
     /// - Throws: a usage error when a name appears twice, or names nothing that is known.
     func check(_ option: String, among names: [String]? = nil) throws(UsageError) {
         var seen: Set<String> = []
