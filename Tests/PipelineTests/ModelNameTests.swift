@@ -72,7 +72,6 @@ import Testing
             (["class_token", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight"], "torchvision's ViT"),
             (["patch_embed.proj.weight", "layers.0.blocks.0.attn.qkv.weight"], "a Swin transformer"),
             (["conv1.weight", "layer1.0.conv1.weight"], "a ResNet"),
-            (["base_model.model.encoder.layer.0.attention.self.query.lora_A.weight"], "an adapter (LoRA)"),
         ] as [([String], String)])
     func areSaidToBeWhoseTheyAre(names: [String], family: String) throws {
         let error = try error(names.map { TestTensor(TensorName($0), [1], [1]) })
@@ -82,6 +81,15 @@ import Testing
         #expect(error.hint?.hasPrefix("merge, vectors, diff and convert take models of any kind") == true)
         // No rename makes one tensor of three, so none is offered.
         #expect(error.hint?.contains("=>") == false)
+    }
+
+    /// What merging takes are models.
+    @Test func anAdapterIsNoModel() throws {
+        let error = try error([
+            TestTensor("base_model.model.encoder.layer.0.attention.self.query.lora_A.weight", [1], [1])
+        ])
+        #expect(error.message.contains("has the tensor names of an adapter (LoRA)"))
+        #expect(error.hint == "put it into its base with merge_and_unload() of PEFT, and give the result")
     }
 
     @Test func theConfigurationSaysMore() throws {

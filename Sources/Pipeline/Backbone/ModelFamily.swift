@@ -11,9 +11,11 @@ struct ModelFamily: Sendable {
     private let marks: [String]
     /// Why `convert --rename` cannot make timm's names of these; nil where nobody would think so.
     let obstacle: String?
+    /// Whether it is a change to a model rather than one.
+    let isAdapter: Bool
 
-    private init(_ name: String, _ marks: String..., obstacle: String? = nil) {
-        (self.name, self.marks, self.obstacle) = (name, marks, obstacle)
+    private init(_ name: String, _ marks: String..., obstacle: String? = nil, isAdapter: Bool = false) {
+        (self.name, self.marks, self.obstacle, self.isAdapter) = (name, marks, obstacle, isAdapter)
     }
 
     /// The family of a checkpoint and the name that tells it; nil when it is none of the known ones.
@@ -36,8 +38,8 @@ struct ModelFamily: Sendable {
 
     /// The special before the general: the first whose marks are all there counts.
     private static let all: [ModelFamily] = [
-        ModelFamily("an adapter (LoRA)", "lora_A.weight"),
-        ModelFamily("an adapter (LoRA)", "lora_A.default.weight"),
+        ModelFamily("an adapter (LoRA)", "lora_A.weight", isAdapter: true),
+        ModelFamily("an adapter (LoRA)", "lora_A.default.weight", isAdapter: true),
         // Hugging Face, images.
         ModelFamily("Hugging Face's DINOv2", "encoder.layer.0.layer_scale1.lambda1", obstacle: isApart),
         ModelFamily("Hugging Face's BEiT", "encoder.layer.0.lambda_1", obstacle: isApart),

@@ -32,8 +32,7 @@ enum TimmNames {
         return nil
     }
 
-    /// What stands before timm's names in all tensors of a backbone, such as `module.`; nil when nothing that would leave a whole
-    /// backbone when it is taken away.
+    /// What stands before timm's names, such as `module.`; nil when taking nothing away would leave a whole backbone.
     static func prefix(in names: [TensorName]) -> String? {
         let mark = "." + needed[4]
         guard let name = names.first(where: { $0.text.hasSuffix(mark) })?.text else { return nil }
@@ -69,13 +68,15 @@ extension TensorStore {
             let type = Self.modelType(config ?? BackboneConfig.defaultPath(for: path)).map { ", model_type \"\($0)\"" }
             message =
                 "\(path.string) has the tensor names of \(family.name) (\"\(evidence)\"\(type ?? "")), and \(only)"
+            if family.isAdapter { hint = "put it into its base with merge_and_unload() of PEFT, and give the result" }
             if let obstacle = family.obstacle { hint += "; convert --rename does not help here: \(obstacle)" }
         case .backbone, .unknown:
             let type = Self.modelType(config ?? BackboneConfig.defaultPath(for: path)).map {
                 "; its configuration says \"\($0)\""
             }
             message =
-                "\(path.string) has no tensor \"cls_token\"\(type ?? ""), and \(only), such as \"blocks.0.attn.qkv.weight\""
+                "\(path.string) has no tensor \"cls_token\"\(type ?? ""), and \(only), such as "
+                + "\"blocks.0.attn.qkv.weight\""
         }
         throw PipelineError(
             .missingTensor, message.escapingControlCharacters, file: path, tensor: "cls_token",

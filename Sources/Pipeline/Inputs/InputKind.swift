@@ -40,7 +40,7 @@ enum InputKind {
         case .images: "images"
         case .head: "a head"
         case .backbone, .prefixed: "a whole model"
-        case .model(let family, _): "a whole model (\(family.name))"
+        case .model(let family, _): family.isAdapter ? family.name : "a whole model (\(family.name))"
         case .unknown: "other tensors"
         }
     }
