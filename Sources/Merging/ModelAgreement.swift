@@ -45,64 +45,82 @@ struct ModelAgreement {
 
         let prefixes = NamePrefix.all(of: models, among: merged)
         let stacks = models.map { LayerStack.all(in: $0.store.descriptors) }
-        var (differences, mixed, copies) = ([ModelDifference](), [TensorName](), [AgreedTensor]())
-        var (buffers, leftOut) = ([TensorName](), [TensorName]())
+        var findings = Findings()
         for name in all {
             let places = models.map { $0.store.index(of: name) }
             if kept.contains(name) {
                 if let place = places[0] { tensors.append(copy(of: place)) }
-                continue
+            } else if places.contains(nil) {
+                addMissing(name, places, prefixes, stacks, &findings)
+            } else {
+                addShared(name, places.compactMap { $0 }, isPart: parts.names.contains(name), &findings)
             }
-            guard !places.contains(nil) else {
-                if isBuffer(name, places) {
-                    if let place = places[0] { tensors.append(copy(of: place)) } else { leftOut.append(name) }
-                    if places[0] != nil { buffers.append(name) }
-                    continue
-                }
-                let has = zip(models, places).filter { $0.1 != nil }.map(\.0.name)
-                let lacking = models.indices.filter { places[$0] == nil }
-                let isDeeper = lacking.allSatisfy { Self.isBehindLayers(name, stacks[$0]) }
-                differences.append(
-                    .missing(
-                        name, has: has, lacks: lacking.map { models[$0].name }, isInFirst: places[0] != nil,
-                        remedy: prefixes.first { $0.names.contains(name) }?.remedy
-                            ?? (isDeeper ? "choose layers with slices in a recipe" : nil)))
-                continue
-            }
-            let indices = places.compactMap { $0 }
-            let found = zip(models, indices).map { $0.store.descriptors[$1] }
-            let names = models.map(\.name)
-            let isPart = parts.names.contains(name)
-            let fits = found.allSatisfy { $0.shape == found[0].shape && $0.dtype == found[0].dtype }
-            if !fits, !isPart, isBuffer(name, places) {
-                buffers.append(name)
-                tensors.append(copy(of: indices[0]))
-                continue
-            }
-            if found.contains(where: { $0.shape != found[0].shape }) {
-                differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
-            } else if found.contains(where: { $0.dtype != found[0].dtype }) {
-                if found.allSatisfy(\.dtype.isComputable), !isPart {
-                    mixed.append(name)
-                } else {
-                    differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
-                }
-            }
-            let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
-            let tensor = AgreedTensor(
-                descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
-                isCopied: isPart || !found[0].dtype.isComputable,
-                decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
-                inputByteCount: found.reduce(0) { $0 + $1.byteCount })
-            tensors.append(tensor)
-            if isPart { quantizedParts.append(found[0]) }
-            if tensor.isCopied { copies.append(tensor) }
         }
-        guard differences.isEmpty else {
-            throw ModelDifference.mismatch(differences, all: all)
+        guard findings.differences.isEmpty else { throw ModelDifference.mismatch(findings.differences, all: all) }
+        try compareCopies(parts: parts.names, all: all, &findings)
+        warnings = warnings(of: findings)
+    }
+
+    /// What is found out tensor by tensor.
+    private struct Findings {
+        var differences: [ModelDifference] = []
+        /// Tensors of different floating-point types.
+        var mixed: [TensorName] = []
+        /// Tensors that are right only if all models have the same bytes.
+        var copies: [AgreedTensor] = []
+        /// Tensors that are no weights and are kept, and those that are left out because the first model has none.
+        var buffers: [TensorName] = []
+        var leftOut: [TensorName] = []
+    }
+
+    /// Decides about a tensor that some models lack.
+    private mutating func addMissing(
+        _ name: TensorName, _ places: [Int?], _ prefixes: [NamePrefix], _ stacks: [[LayerStack]],
+        _ findings: inout Findings
+    ) {
+        if isBuffer(name, places) {
+            guard let place = places[0] else { return findings.leftOut.append(name) }
+            tensors.append(copy(of: place))
+            findings.buffers.append(name)
+            return
         }
-        try compare(copies, parts: parts.names, buffers: &buffers, all: all)
-        note(mixed: mixed, buffers: buffers, leftOut: leftOut)
+        let has = zip(models, places).filter { $0.1 != nil }.map(\.0.name)
+        let lacking = models.indices.filter { places[$0] == nil }
+        let isDeeper = lacking.allSatisfy { Self.isBehindLayers(name, stacks[$0]) }
+        findings.differences.append(
+            .missing(
+                name, has: has, lacks: lacking.map { models[$0].name }, isInFirst: places[0] != nil,
+                remedy: prefixes.first { $0.names.contains(name) }?.remedy
+                    ?? (isDeeper ? "choose layers with slices in a recipe" : nil)))
+    }
+
+    /// Compares shapes and types of a tensor that all models have.
+    private mutating func addShared(_ name: TensorName, _ indices: [Int], isPart: Bool, _ findings: inout Findings) {
+        let found = zip(models, indices).map { $0.store.descriptors[$1] }
+        let hasOneShape = found.allSatisfy { $0.shape == found[0].shape }
+        let hasOneType = found.allSatisfy { $0.dtype == found[0].dtype }
+        if !(hasOneShape && hasOneType), !isPart, isBuffer(name, indices) {
+            findings.buffers.append(name)
+            tensors.append(copy(of: indices[0]))
+            return
+        }
+        let names = models.map(\.name)
+        if !hasOneShape {
+            findings.differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
+        } else if !hasOneType, isPart || !found.allSatisfy(\.dtype.isComputable) {
+            findings.differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
+        } else if !hasOneType {
+            findings.mixed.append(name)
+        }
+        let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
+        let tensor = AgreedTensor(
+            descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
+            isCopied: isPart || !found[0].dtype.isComputable,
+            decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
+            inputByteCount: found.reduce(0) { $0 + $1.byteCount })
+        tensors.append(tensor)
+        if isPart { quantizedParts.append(found[0]) }
+        if tensor.isCopied { findings.copies.append(tensor) }
     }
 
     /// The names of all models that are wanted: in the order of the first, then those that only others have.
@@ -136,19 +154,18 @@ struct ModelAgreement {
     }
 
     /// Compares tensors that are only copied. Buffers may differ, and are kept; other tensors may not.
-    private mutating func compare(
-        _ copies: [AgreedTensor], parts: Set<TensorName>, buffers: inout [TensorName], all: [TensorName]
-    ) throws {
+    private func compareCopies(parts: Set<TensorName>, all: [TensorName], _ findings: inout Findings) throws {
+        guard models.count > 1 else { return }
         var differences: [ModelDifference] = []
         var differentParts: [TensorName] = []
-        for tensor in copies where models.count > 1 {
+        for tensor in findings.copies {
             let name = tensor.descriptor.name
             let others = try modelsWithOtherBytes(tensor)
             guard !others.isEmpty else { continue }
             if parts.contains(name) {
                 differentParts.append(name)
             } else if tensor.descriptor.dtype.isInteger || ComputedBuffer.isOne(tensor.descriptor) {
-                buffers.append(name)
+                findings.buffers.append(name)
             } else {
                 differences.append(
                     .contents(name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
@@ -177,26 +194,30 @@ struct ModelAgreement {
         return others
     }
 
-    private mutating func note(mixed: [TensorName], buffers: [TensorName], leftOut: [TensorName]) {
-        func tensors(_ names: [TensorName]) -> String { names.count == 1 ? "1 tensor" : "\(names.count) tensors" }
-        if let first = mixed.first {
-            warnings.append(
-                "\(tensors(mixed)) \(mixed.count == 1 ? "has" : "have") different floating-point types in different models, "
-                    + "such as \"\(first)\"")
-        }
-        func note(_ names: [TensorName], _ fate: String) {
-            guard let first = names.first else { return }
-            let (kind, verb) = names.count == 1 ? ("is no weight", "is") : ("are no weights", "are")
-            warnings.append(
-                "\(tensors(names)) that \(kind), such as \"\(first)\", \(names.count == 1 ? "differs" : "differ") between the "
-                    + "models and \(verb) \(fate)")
+    /// A line for each kind of tensor that people should know about.
+    private func warnings(of findings: Findings) -> [String] {
+        func count(_ names: [TensorName]) -> String { names.count == 1 ? "1 tensor" : "\(names.count) tensors" }
+        let first = models[0].name
+        var lines: [String] = []
+        if let name = findings.mixed.first {
+            lines.append(
+                "\(count(findings.mixed)) \(findings.mixed.count == 1 ? "has" : "have") different floating-point types in "
+                    + "different models, such as \"\(name)\"")
         }
         if let quantization, models.count > 1 {
-            warnings.append(
+            lines.append(
                 "parts of quantised weights (\(quantization.scheme.name)) are the same in all models and kept as they are: "
-                    + tensors(quantizedParts.map(\.name)))
+                    + count(quantizedParts.map(\.name)))
         }
-        note(buffers, "kept from \(models[0].name)")
-        note(leftOut, "left out, as in \(models[0].name)")
+        func note(_ names: [TensorName], _ fate: String) {
+            guard let example = names.first else { return }
+            let (kind, verb) = names.count == 1 ? ("is no weight", "is") : ("are no weights", "are")
+            lines.append(
+                "\(count(names)) that \(kind), such as \"\(example)\", \(names.count == 1 ? "differs" : "differ") between the "
+                    + "models and \(verb) \(fate)")
+        }
+        note(findings.buffers, "kept from \(first)")
+        note(findings.leftOut, "left out, as in \(first)")
+        return lines
     }
 }

@@ -144,9 +144,21 @@ import Testing
         ("lora_unet_down_blocks_0.lora_up.weight", true), ("unet.q.lora.up.weight", true),
         ("transformer.q.hada_w1_a", true), ("base_model.model.k.ia3_l", true), ("model.layers.0.q.weight", false),
         ("explora.weight", false),
-    ]) func knowsFactors(name: String, isFactor: Bool) throws {
-        let tensor = try TensorDescriptor(name: TensorName(name), dtype: .f32, shape: [1])
-        let store = TensorStore(MemoryCheckpoint(tensors: [(tensor, try AlignedBuffer(byteCount: 4))]))
-        #expect((AdapterNames.firstFactor(in: store) == TensorName(name)) == isFactor)
+    ]) func knowsFactors(name: String, isFactor: Bool) {
+        #expect(AdapterNames.isFactor(name) == isFactor)
+    }
+
+    /// Only what is worked on matters.
+    @Test func factorsThatAreLeftOutAreNoHindrance() throws {
+        let names: [TensorName] = ["a.lora_A.weight", "b.lora_A.weight", "c.weight"]
+        let tensors = try names.map {
+            (descriptor: try TensorDescriptor(name: $0, dtype: .f32, shape: [1]), data: try AlignedBuffer(byteCount: 4))
+        }
+        let store = TensorStore(MemoryCheckpoint(tensors: tensors))
+        #expect(throws: Never.self) { try WeightsError.check([("x", store)], of: ["c.weight"]) }
+        let error = #expect(throws: WeightsError.self) {
+            try WeightsError.check([("x", store)], of: ["b.lora_A.weight", "c.weight"])
+        }
+        #expect(error?.tensor == "b.lora_A.weight")
     }
 }

@@ -5,13 +5,15 @@ import TensorCore
 ///
 /// Averaging the factors of two adapters is not averaging what they do: (A₁ + A₂)(B₁ + B₂) has terms that belong to neither.
 public enum AdapterNames {
-    /// The first tensor of a checkpoint that is a factor of an adapter; nil when there is none.
-    public static func firstFactor(in store: TensorStore) -> TensorName? {
-        store.descriptors.lazy.map(\.name).first { isFactor($0.text) }
+    /// The first of a checkpoint's tensors that is a factor of an adapter; nil when there is none.
+    ///
+    /// - Parameter wanted: the tensors that count.
+    static func firstFactor(in store: TensorStore, among wanted: Set<TensorName>) -> TensorName? {
+        store.descriptors.lazy.map(\.name).first { isFactor($0.text) && wanted.contains($0) }
     }
 
     /// Whether a name is that of a factor: LoRA and DoRA as PEFT, kohya and diffusers write them, LoHa, LoKr, VeRA, IA³, OFT.
-    static func isFactor(_ name: String) -> Bool {
+    public static func isFactor(_ name: String) -> Bool {
         name.split(separator: ".").contains { words.contains($0) || $0.hasPrefix("ia3_l") || $0.hasPrefix("oft_") }
     }
 

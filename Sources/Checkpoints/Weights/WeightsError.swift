@@ -77,7 +77,7 @@ public struct WeightsError: Diagnostic, Hashable {
     ) throws(WeightsError) -> (quantization: Quantization?, names: Set<TensorName>) {
         var found: [(name: String, quantization: Quantization?)] = []
         for (name, store) in models {
-            if let factor = AdapterNames.firstFactor(in: store), wanted.contains(factor) {
+            if let factor = AdapterNames.firstFactor(in: store, among: wanted) {
                 throw adapter(name, factor: factor, file: store.path)
             }
             let quantization = Quantization(of: store)
