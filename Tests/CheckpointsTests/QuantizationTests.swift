@@ -92,6 +92,41 @@ import Testing
             scheme: "quanto",
             parts: [("l.0.q.weight._data", .i8, [8, 8]), ("l.0.q.weight._scale", .f32, [8, 1])]),
         Layout(scheme: "int8", parts: [("l.0.q.weight", .i8, [8, 8])]),
+        // DeepSeek's own files, before transformers renames them.
+        Layout(
+            scheme: "fp8",
+            parts: [("layers.0.attn.wq.weight", .f8E4M3, [8, 8]), ("layers.0.attn.wq.scale", .f32, [1, 1])],
+            others: [("layers.0.norm.scale", .bf16, [8])]),
+        Layout(
+            scheme: "int8",
+            parts: [("layers.0.ffn.w1.weight", .i8, [8, 4]), ("layers.0.ffn.w1.scale", .f8E8M0, [8, 1])]),
+        Layout(
+            scheme: "fp8", parts: [("l.0.q.weight", .f8E4M3, [8, 8]), ("l.0.q.weight_block_scale", .f32, [1, 1])]),
+        Layout(
+            scheme: "torchao", parts: [("l.0.q.weight:_data", .f8E4M3, [8, 8]), ("l.0.q.weight:_scale", .f32, [])]),
+        Layout(
+            scheme: "mlx",
+            parts: [
+                ("l.0.q.weight", .u32, [8, 1]), ("l.0.q.scales", .f16, [8, 1]), ("l.0.q.biases", .f16, [8, 1]),
+            ], others: [("l.0.q.bias", .f16, [8])],
+            config: #"{"quantization": {"group_size": 64, "bits": 4}}"#),
+        Layout(
+            scheme: "exl2",
+            parts: [
+                ("l.0.q.q_weight", .i32, [4, 8]), ("l.0.q.q_scale", .i32, [1, 1]), ("l.0.q.q_scale_max", .f16, [1]),
+                ("l.0.q.q_groups", .i16, [2]), ("l.0.q.q_invperm", .i16, [8]),
+            ]),
+        Layout(
+            scheme: "exl3",
+            parts: [("l.0.q.trellis", .i16, [1, 1, 48]), ("l.0.q.suh", .f16, [8]), ("l.0.q.svh", .f16, [8])],
+            others: [("l.0.q.bias", .f16, [8])]),
+        Layout(
+            scheme: "torchao", parts: [("l.0.q._weight_qdata", .i8, [8, 8]), ("l.0.q._weight_scale", .bf16, [8])],
+            others: [("l.0.q.bias", .bf16, [8])]),
+        Layout(
+            scheme: "torchao",
+            parts: [("l.0.q.weight:qdata", .f8E4M3, [8, 8]), ("l.0.q.weight:scale", .f32, [8, 1])],
+            config: #"{"quantization_config": {"quant_method": "torchao"}}"#),
         Layout(
             scheme: "bitnet", parts: [("l.0.q.weight", .u8, [2, 8]), ("l.0.q.weight_scale", .bf16, [1])],
             config: #"{"text_config": {"quantization_config": {"quant_method": "bitnet"}}}"#),
@@ -144,6 +179,7 @@ import Testing
         ("lora_unet_down_blocks_0.lora_up.weight", true), ("unet.q.lora.up.weight", true),
         ("transformer.q.hada_w1_a", true), ("base_model.model.k.ia3_l", true), ("model.layers.0.q.weight", false),
         ("explora.weight", false),
+        ("layers.0.q.lora_a", true), ("unet.attn.processor.to_q_lora.down.weight", true), ("q.boft_R", true),
     ]) func knowsFactors(name: String, isFactor: Bool) {
         #expect(AdapterNames.isFactor(name) == isFactor)
     }

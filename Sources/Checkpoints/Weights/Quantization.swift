@@ -94,7 +94,8 @@ private struct QuantizedParts {
         "_scale_inv", "_scale", "_scale_2", "_scales", "_global_scale", "_zero_point", "_zeros", "_shape", "_g_idx",
     ]
 
-    /// DeepSeek, FBGEMM, compressed-tensors, ModelOpt, gpt-oss, and the names of ComfyUI (`scale_weight`).
+    /// DeepSeek (`weight_scale_inv`, and `scale` beside `weight`), FBGEMM, compressed-tensors, ModelOpt, gpt-oss, and the names of
+    /// ComfyUI (`scale_weight`).
     mutating func findCodesWithScales() {
         for module in order {
             guard let leaves = modules[module] else { continue }
@@ -103,8 +104,13 @@ private struct QuantizedParts {
                     leaf.hasSuffix("_packed")
                     ? String(leaf.dropLast(7))
                     : leaf.hasSuffix("_blocks") ? String(leaf.dropLast(7)) : leaf
-                let names = Self.suffixes.map { weight + $0 } + ["scale_\(weight)"]
-                let scales = names.compactMap { leaves[$0] }
+                let names =
+                    Self.suffixes.map { weight + $0 } + ["scale_\(weight)"] + (weight == "weight" ? ["scale"] : [])
+                // `weight_block_scale` and the like, whatever stands between.
+                let others = leaves.keys.filter {
+                    $0.hasPrefix("\(weight)_") && $0.contains("scale") && !names.contains($0)
+                }
+                let scales = (names + others).compactMap { leaves[$0] }
                 guard scales.contains(where: { $0.name != codes.name }), !Self.isScale(leaf) else { continue }
                 let scheme = Self.scheme(of: codes, scales: scales)
                 add(codes, scheme)
@@ -133,6 +139,21 @@ private struct QuantizedParts {
         for module in order {
             guard let leaves = modules[module] else { continue }
             if let codes = leaves["qweight"] { add(codes, leaves, ["qzeros", "scales", "g_idx", "perm"], gptqOrAWQ) }
+            if let codes = leaves["weight"], codes.dtype == .u32, leaves["scales"] != nil {
+                add(codes, leaves, ["scales", "biases"]) { _, _ in .mlx }
+            }
+            if let codes = leaves["q_weight"] {
+                add(codes, leaves, leaves.keys.filter { $0.hasPrefix("q_") }) { _, _ in .exl2 }
+            }
+            if let codes = leaves["trellis"], codes.dtype.mayHoldCodes {
+                add(codes, leaves, leaves.keys.filter { $0 != "bias" }) { _, _ in .exl3 }
+            }
+            // torchao flattens a weight to `_weight_qdata` and `_weight_scale`, or `weight:qdata` and `weight:scale`.
+            for (leaf, codes) in leaves where codes.dtype.mayHoldCodes && leaf != "qdata" {
+                guard let ending = ["qdata", ":_data"].first(where: leaf.hasSuffix) else { continue }
+                let stem = leaf.dropLast(ending.utf8.count)
+                add(codes, leaves, leaves.keys.filter { $0.hasPrefix(stem) }) { _, _ in .torchao }
+            }
             if let codes = leaves["weight"], leaves["SCB"] != nil {
                 add(codes, leaves, ["SCB", "weight_format", "SCBt", "CB", "CxB"]) { _, _ in .bitsandbytes8 }
             }

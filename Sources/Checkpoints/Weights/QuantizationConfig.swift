@@ -4,7 +4,8 @@ import TensorCore
 /// What the files beside a checkpoint say of how it is quantised.
 ///
 /// `config.json` has it under `quantization_config` (transformers) or `compression_config` (compressed-tensors before that), also
-/// in the part of a multimodal model that describes its language model; GPTQ, AWQ and ModelOpt have a file of their own.
+/// in the part of a multimodal model that describes its language model; MLX has it under `quantization`. GPTQ, AWQ and ModelOpt have
+/// a file of their own.
 enum QuantizationConfig {
     /// What the method is called there, such as `gptq`; nil when nothing is said.
     static func method(beside checkpoint: FilePath) -> String? {
@@ -19,6 +20,7 @@ enum QuantizationConfig {
         if let config = root("config.json") {
             let sections = [config] + ["text_config", "llm_config", "language_config"].compactMap { config[$0] }
             for section in sections {
+                if let stated = section["quantization"], stated["group_size"] != nil { return "mlx" }
                 guard let stated = section["quantization_config"] ?? section["compression_config"],
                     stated.kind == .object
                 else { continue }

@@ -26,6 +26,9 @@ public struct QuantizationScheme: Sendable, Hashable {
     static let aqlm = QuantizationScheme("aqlm")
     static let quanto = QuantizationScheme("quanto")
     static let torchao = QuantizationScheme("torchao")
+    static let mlx = QuantizationScheme("mlx")
+    static let exl2 = QuantizationScheme("exl2")
+    static let exl3 = QuantizationScheme("exl3")
     static let int8 = QuantizationScheme("int8")
     /// Integers of fewer than 8 bits, several in one stored number.
     static let packed = QuantizationScheme("packed integers")
@@ -33,7 +36,7 @@ public struct QuantizationScheme: Sendable, Hashable {
     /// A scheme that is known by what a configuration calls it.
     static func named(_ method: String) -> QuantizationScheme {
         let method = method.lowercased()
-        let known = [fp8, mxfp4, nvfp4, gptq, awq, hqq, aqlm, quanto, torchao, int8]
+        let known = [fp8, mxfp4, nvfp4, gptq, awq, hqq, aqlm, quanto, torchao, mlx, exl2, exl3, int8]
         return known.first { method == $0.name } ?? (method.contains("fp8") ? fp8 : QuantizationScheme(method))
     }
 }

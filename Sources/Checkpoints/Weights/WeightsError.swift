@@ -60,7 +60,7 @@ public struct WeightsError: Diagnostic, Hashable {
                 "\(name.escapingControlCharacters) is an adapter: tensors such as \"\(factor)\" are factors, of which only the "
                 + "product counts; it cannot be worked on factor by factor", file: file.string,
             tensor: factor.description,
-            hint: "fold each adapter into its base first, with PEFT: "
+            hint: "fold each adapter into its base first, with what made it; PEFT: "
                 + "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(output)")
     }
 
