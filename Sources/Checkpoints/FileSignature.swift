@@ -104,7 +104,10 @@ struct FileSignature {
         let names = file.withUnsafeBytes { CentralDirectory.names(in: $0, atMost: 10_000) }
         if names.contains(where: { $0.hasSuffix(".npy") }) { return }
         if let other = ForeignFormat(archiveOf: names) { throw fault(of: other) }
-        if named == nil, ForeignFormat(ofFileNamed: path.string) == .torch { throw fault(of: .torch) }
+        // Of an archive whose directory is gone the name alone tells.
+        if named == nil, names.allSatisfy(\.isEmpty), ForeignFormat(ofFileNamed: path.string) == .torch {
+            throw fault(of: .torch)
+        }
     }
 
     private func fault(of other: ForeignFormat) -> FormatError {

@@ -4,7 +4,7 @@ import SystemPackage
 enum ForeignFormat: CaseIterable {
     case gguf, ggml, hdf5, keras, torch, torchLegacy, torchScript, pickle, flax, onnx, tensorFlow, tensorFlowLite
     case gzip, xz, zstd, bzip2, lz4, sevenZip, rar, tar
-    case elf, png, jpeg, gif, pdf, sqlite, parquet, arrow
+    case matlab, elf, png, jpeg, gif, pdf, sqlite, parquet, arrow
     case lfsPointer, webPage, xml, text
 
     /// With its article.
@@ -30,6 +30,7 @@ enum ForeignFormat: CaseIterable {
         case .sevenZip: "a 7z archive"
         case .rar: "a RAR archive"
         case .tar: "a tar archive"
+        case .matlab: "a MATLAB file"
         case .elf: "a program or library (ELF)"
         case .png: "a PNG image"
         case .jpeg: "a JPEG image"
@@ -67,7 +68,11 @@ enum ForeignFormat: CaseIterable {
         case .onnx:
             "in Python: t = onnx.load(FILE).graph.initializer, then "
                 + "numpy.savez('model.npz', **{x.name: onnx.numpy_helper.to_array(x) for x in t})"
-        case .tensorFlow, .tensorFlowLite:
+        case .tensorFlowLite: "get the model that it was made from"
+        case .matlab:
+            "in Python: m = scipy.io.loadmat(FILE), then "
+                + "numpy.savez('model.npz', **{k: v for k, v in m.items() if not k.startswith('__')})"
+        case .tensorFlow:
             "in Python: r = tf.train.load_checkpoint(PREFIX), then "
                 + "numpy.savez('model.npz', **{n: r.get_tensor(n) for n in r.get_variable_to_shape_map()})"
         case .gzip, .xz, .zstd, .bzip2, .lz4: "decompress it first"
@@ -137,7 +142,9 @@ extension ForeignFormat {
         ([0x89] + Array("HDF\r\n".utf8) + [0x1A, 0x0A], 0, .hdf5),
         // Protocol 2, and the number 0x1950a86a20f9469cfc6c.
         ([0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19], 0, .torchLegacy),
-        (Array("TFL3".utf8), 4, .tensorFlowLite),
+        // Protocol 0 is text.
+        (Array("(dp0\n".utf8), 0, .pickle), (Array("(lp0\n".utf8), 0, .pickle), (Array("ccopy_reg\n".utf8), 0, .pickle),
+        (Array("TFL3".utf8), 4, .tensorFlowLite), (Array("MATLAB 5.0 MAT-file".utf8), 0, .matlab),
         ([0x1F, 0x8B, 0x08], 0, .gzip), ([0xFD] + Array("7zXZ".utf8) + [0], 0, .xz),
         ([0x28, 0xB5, 0x2F, 0xFD], 0, .zstd), (Array("BZh".utf8), 0, .bzip2), ([0x04, 0x22, 0x4D, 0x18], 0, .lz4),
         ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], 0, .sevenZip), (Array("Rar!".utf8) + [0x1A, 0x07], 0, .rar),
@@ -170,11 +177,19 @@ extension ForeignFormat {
     }
 
     private static func text(_ head: [UInt8]) -> ForeignFormat? {
-        guard head.count >= 8, let text = printable(head) else { return nil }
+        guard head.count >= 8 else { return nil }
+        guard let text = printable(head) else { return isTextOfOtherEncoding(head) ? .text : nil }
         let start = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }.prefix(10).lowercased()
         if start.hasPrefix("<!doctype") || start.hasPrefix("<html") || start.hasPrefix("<head") { return .webPage }
         if start.hasPrefix("<?xml") || start.hasPrefix("<error") { return .xml }
         return .text
+    }
+
+    /// UTF-16 with its mark, or what is mostly printable as ASCII and has no zeros, such as Latin-1 and what a terminal was sent.
+    private static func isTextOfOtherEncoding(_ head: [UInt8]) -> Bool {
+        if head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) { return true }
+        let printable = head.count { (0x20...0x7E).contains($0) || [0x09, 0x0A, 0x0D].contains($0) }
+        return !head.contains(0) && printable * 10 >= head.count * 8
     }
 
     /// The text that bytes are, if they are printable UTF-8 but for a character that their end may cut.

@@ -46,6 +46,11 @@ import Testing
         ("m.pdf", Array("%PDF-1.7\n%".utf8) + [0xE2], "a PDF document"),
         ("p.bin", Array("version https://git-lfs.github.com/spec/v1\n".utf8), "a Git LFS pointer"),
         ("m.html", Array("\n<!DOCTYPE html><html>".utf8), "a web page"),
+        ("m.mat", Array("MATLAB 5.0 MAT-file, Platform: GLNXA64".utf8), "a MATLAB file"),
+        ("m.pkl", Array("(dp0\nVa\np1\nI1\ns.".utf8), "a Python pickle"),
+        ("ansi", Array("\u{1B}[31mnot found\u{1B}[0m".utf8), "text"),
+        ("latin", Array("Entr".utf8) + [0xE9] + Array("e absente du serveur".utf8), "text"),
+        ("utf16", [0xFF, 0xFE] + "<html>".utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }, "text"),
     ]
 
     /// Also under the name of a format of ours, where the code is that of the format's own rule.
