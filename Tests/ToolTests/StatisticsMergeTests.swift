@@ -161,4 +161,20 @@ import Testing
         }
         #expect(!tool.exists("m.safetensors"))
     }
+
+    /// One number that is none would outweigh all others of an expert, or take its weight away.
+    @Test(arguments: ["fisher normalize=true", "fisher normalize=false"]) func statisticsWithNaNAreRefused(line: String)
+        throws
+    {
+        let words = line.split(separator: " ").map(String.init)
+        for name in ["a", "b", "ga"] { try write("\(name).safetensors", [("w", [3], [1, 2, 3]), ("n", [1], [1])]) }
+        for (value, count) in [(Float.nan, "1 NaN"), (.infinity, "1 infinity")] {
+            try write("gb.safetensors", [("w", [3], [1, value, 3]), ("n", [1], [1])])
+            let outcome = try merge(words[0], [words[1]])
+            #expect(outcome.status == 3)
+            #expect(outcome.errors.contains("\"w\" in the statistics of expert 2, gb.safetensors, holds \(count)"))
+            #expect(outcome.errors.contains("[merge.statistics]"))
+            #expect(!tool.exists("m.safetensors"))
+        }
+    }
 }

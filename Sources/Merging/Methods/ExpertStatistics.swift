@@ -113,13 +113,18 @@ struct ExpertStatistics: Sendable {
                 "tensor \"\(descriptor.name)\" in the statistics of expert \(expert + 1) is \(descriptor.dtype.rawValue) "
                     + "\(descriptor.shape), but floating-point numbers \(shape) are needed", tensor: tensor)
         }
-        do {
-            return StatisticsTensor(
-                bytes: try store.reader.bytes(of: place), dtype: descriptor.dtype,
-                elementCount: descriptor.elementCount)
-        } catch {
-            throw failure(error, expert: expert)
+        let bytes: TensorBytes
+        do { bytes = try store.reader.bytes(of: place) } catch { throw failure(error, expert: expert) }
+        // One number that is none would outweigh all others, or make the weight of the expert nothing.
+        let count = bytes.withUnsafeBytes { countNonFinite($0, descriptor.dtype) }
+        guard count.isZero else {
+            throw MergeError(
+                .statistics,
+                "tensor \"\(descriptor.name)\" in the statistics of expert \(expert + 1), \(store.path), holds \(count.text)",
+                tensor: tensor, parameter: "statistics",
+                hint: "gather the statistics again, without inputs that overflow")
         }
+        return StatisticsTensor(bytes: bytes, dtype: descriptor.dtype, elementCount: descriptor.elementCount)
     }
 
     private static func failure(_ error: any Error, expert: Int) -> MergeError {
