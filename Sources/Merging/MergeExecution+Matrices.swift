@@ -90,16 +90,16 @@ extension MergeError {
                     ? "tensor \"\(name)\" has NaN or infinity in its statistics, or differences beyond F32, which would spread "
                         + "over the whole matrix"
                     : "tensor \"\(name)\" holds \(found.joined(separator: ", ")), which would spread over the whole matrix",
-                tensor: name, hint: "list it in matrix_exclude, or see `untangle inspect --stats`")
+                tensor: name, hint: "list it with --set matrix_exclude=NAME, or see `untangle inspect --stats`")
         case .tooLarge:
             self.init(
                 .memory, "tensor \"\(name)\" \(tensor.shape) is too large to decompose", tensor: name,
-                hint: "list it in matrix_exclude")
+                hint: "list it with --set matrix_exclude=NAME")
         case .notConverged(let info):
             self.init(
                 .notConverged,
                 "the decomposition of tensor \"\(name)\" \(tensor.shape) did not converge (info \(info))",
-                tensor: name, hint: "list it in matrix_exclude")
+                tensor: name, hint: "list it with --set matrix_exclude=NAME")
         }
     }
 }

@@ -16,6 +16,8 @@ public struct MergePlan: Sendable {
     let grouped: (any GroupedMerge)?
     /// The base first, if there is one, then the experts.
     let models: [MergeModel]
+    /// The patterns of `keepBase` that no tensor of any model matches.
+    package let unusedPatterns: [String]
     /// The tensors that come from the first model alone.
     private let keptNames: Set<TensorName>
     let hasBase: Bool
@@ -88,10 +90,8 @@ public struct MergePlan: Sendable {
             of: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads, limit: memory)
         summary = MergeSummary(
             tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
-            warnings: agreement.warnings + assignment.warnings
-                + keepBase.unused(among: models.flatMap { $0.store.descriptors.map(\.name) }).map {
-                    "no tensor matches --keep-base \($0)"
-                })
+            warnings: agreement.warnings + assignment.warnings)
+        unusedPatterns = keepBase.unused(among: models.flatMap { $0.store.descriptors.map(\.name) })
     }
 }
 

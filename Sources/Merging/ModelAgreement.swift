@@ -51,11 +51,12 @@ struct ModelAgreement {
             if kept.contains(name) {
                 if let place = places[0] { tensors.append(copy(of: place)) }
             } else if places.contains(nil) {
-                addMissing(name, places, prefixes, stacks, &findings)
+                addMissing(name, places, isPart: parts.names.contains(name), prefixes, stacks, &findings)
             } else {
                 addShared(name, places.compactMap { $0 }, isPart: parts.names.contains(name), &findings)
             }
         }
+        try check(findings.differentParts)
         guard findings.differences.isEmpty else { throw ModelDifference.mismatch(findings.differences, all: all) }
         try compareCopies(parts: parts.names, all: all, &findings)
         warnings = warnings(of: findings)
@@ -68,6 +69,8 @@ struct ModelAgreement {
         var mixed: [TensorName] = []
         /// Tensors that are right only if all models have the same bytes.
         var copies: [AgreedTensor] = []
+        /// Parts of quantised weights that only some models have, or not alike.
+        var differentParts: [TensorName] = []
         /// Tensors that are no weights and are kept, and those that are left out because the first model has none.
         var buffers: [TensorName] = []
         var leftOut: [TensorName] = []
@@ -75,9 +78,10 @@ struct ModelAgreement {
 
     /// Decides about a tensor that some models lack.
     private mutating func addMissing(
-        _ name: TensorName, _ places: [Int?], _ prefixes: [NamePrefix], _ stacks: [[LayerStack]],
+        _ name: TensorName, _ places: [Int?], isPart: Bool, _ prefixes: [NamePrefix], _ stacks: [[LayerStack]],
         _ findings: inout Findings
     ) {
+        guard !isPart else { return findings.differentParts.append(name) }
         if isBuffer(name, places) {
             guard let place = places[0] else { return findings.leftOut.append(name) }
             tensors.append(copy(of: place))
@@ -90,8 +94,7 @@ struct ModelAgreement {
         findings.differences.append(
             .missing(
                 name, has: has, lacks: lacking.map { models[$0].name }, isInFirst: places[0] != nil,
-                remedy: prefixes.first { $0.names.contains(name) }?.remedy
-                    ?? (isDeeper ? "choose layers with slices in a recipe" : nil)))
+                prefix: prefixes.first { $0.names.contains(name) }, isDeeper: isDeeper))
     }
 
     /// Compares shapes and types of a tensor that all models have.
@@ -99,7 +102,8 @@ struct ModelAgreement {
         let found = zip(models, indices).map { $0.store.descriptors[$1] }
         let hasOneShape = found.allSatisfy { $0.shape == found[0].shape }
         let hasOneType = found.allSatisfy { $0.dtype == found[0].dtype }
-        if !(hasOneShape && hasOneType), !isPart, isBuffer(name, indices) {
+        if !(hasOneShape && hasOneType), isPart { return findings.differentParts.append(name) }
+        if !(hasOneShape && hasOneType), isBuffer(name, indices) {
             findings.buffers.append(name)
             tensors.append(copy(of: indices[0]))
             return
@@ -107,7 +111,7 @@ struct ModelAgreement {
         let names = models.map(\.name)
         if !hasOneShape {
             findings.differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
-        } else if !hasOneType, isPart || !found.allSatisfy(\.dtype.isComputable) {
+        } else if !hasOneType, !found.allSatisfy(\.dtype.isComputable) {
             findings.differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
         } else if !hasOneType {
             findings.mixed.append(name)
@@ -144,26 +148,24 @@ struct ModelAgreement {
             inputByteCount: descriptor.byteCount)
     }
 
-    /// Whether a tensor is no weight: a buffer that architectures compute for themselves, or integers in the first model.
-    ///
-    /// Integers that a model lacks may be what makes it work, so there only known buffers count.
+    /// Whether a tensor is no weight: a buffer that architectures compute for themselves, or integers in the first model that has
+    /// it.
     private func isBuffer(_ name: TensorName, _ places: [Int?]) -> Bool {
         let found = zip(models, places).compactMap { model, place in place.map { model.store.descriptors[$0] } }
         if found.contains(where: ComputedBuffer.isOne) { return true }
-        return !places.contains(nil) && (found.first?.dtype.isInteger ?? false)
+        return found.first?.dtype.isInteger ?? false
     }
 
     /// Compares tensors that are only copied. Buffers may differ, and are kept; other tensors may not.
     private func compareCopies(parts: Set<TensorName>, all: [TensorName], _ findings: inout Findings) throws {
         guard models.count > 1 else { return }
         var differences: [ModelDifference] = []
-        var differentParts: [TensorName] = []
         for tensor in findings.copies {
             let name = tensor.descriptor.name
             let others = try modelsWithOtherBytes(tensor)
             guard !others.isEmpty else { continue }
             if parts.contains(name) {
-                differentParts.append(name)
+                findings.differentParts.append(name)
             } else if tensor.descriptor.dtype.isInteger || ComputedBuffer.isOne(tensor.descriptor) {
                 findings.buffers.append(name)
             } else {
@@ -171,12 +173,15 @@ struct ModelAgreement {
                     .contents(name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
             }
         }
-        if !differentParts.isEmpty, let quantization {
-            throw WeightsError.quantized(
-                models[0].name, quantization, parts: differentParts, file: models[0].store.path,
-                problem: "they differ between the models and cannot be merged one by one")
-        }
+        try check(findings.differentParts)
         guard differences.isEmpty else { throw ModelDifference.differentCopies(differences, all: all) }
+    }
+
+    private func check(_ differentParts: [TensorName]) throws(WeightsError) {
+        guard !differentParts.isEmpty, let quantization else { return }
+        throw .quantized(
+            models[0].name, quantization, parts: differentParts, file: models[0].store.path,
+            problem: "they differ between the models and cannot be merged one by one")
     }
 
     private func modelsWithOtherBytes(_ tensor: AgreedTensor) throws -> [String] {

@@ -135,13 +135,16 @@ struct ModelDifference {
     ///
     /// - Parameters:
     ///   - isInFirst: whether the model has it from which tensors are kept.
-    ///   - remedy: what would give the models the same tensors, if anything does.
+    ///   - prefix: a rename that would give the models the same tensors.
+    ///   - isDeeper: whether the tensor belongs to layers behind the last of the models that lack it.
     static func missing(
-        _ tensor: TensorName, has: [String], lacks: [String], isInFirst: Bool, remedy: String?
+        _ tensor: TensorName, has: [String], lacks: [String], isInFirst: Bool, prefix: NamePrefix?, isDeeper: Bool
     ) -> ModelDifference {
-        ModelDifference(
+        let slices = isDeeper ? "choose layers with slices in a recipe" : nil
+        return ModelDifference(
             kind: .missing, tensor: tensor, models: "in \(list(has)), not in \(list(lacks))",
-            remedy: remedy.map(Remedy.advice) ?? (isInFirst ? .keep() : .exclude))
+            remedy: prefix.map { .advice($0.remedy) }
+                ?? (isInFirst ? .keep(also: slices) : slices.map { .advice($0) } ?? .exclude))
     }
 
     /// A tensor whose shape differs.

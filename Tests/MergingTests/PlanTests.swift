@@ -15,7 +15,7 @@ import Testing
     @Test("every difference between the models is named at once")
     func differencesAtOnce() throws {
         let other = try makeModel([
-            TestTensor("a", [1, 2], shape: [2, 1]), TestTensor("c", [1]), TestTensor("d", [1], dtype: .i64),
+            TestTensor("a", [1, 2], shape: [2, 1]), TestTensor("c", [1]), TestTensor("d", [1], dtype: .f8E4M3),
         ])
         let error = try failure { try merge("linear", base: base, [base, other]) }
         #expect(error.code == "merge.incompatible")

@@ -249,7 +249,13 @@ import Testing
             let error = #expect(throws: MergeError.self) { try stage([("a", a), ("other", other)]) }
             return error?.details?.rows.map { [$0[0], $0[3]] }
         }
-        #expect(remedies(b) == [["model.layers.1.mlp.weight", "choose layers with slices in a recipe"]])
+        #expect(
+            remedies(b) == [
+                [
+                    "model.layers.1.mlp.weight",
+                    "--keep-base 'model.layers.1.mlp.weight', or choose layers with slices in a recipe",
+                ]
+            ])
         #expect(remedies(gap) == [["model.layers.0.mlp.weight", "--keep-base 'model.layers.0.mlp.weight'"]])
     }
 

@@ -207,4 +207,27 @@ import Testing
             #expect(try outcome.json()["not_measured"].items.isEmpty)
         }
     }
+
+    /// A pattern may speak of a tensor of one slice alone.
+    @Test func patternsAreLookedForInAllSlices() throws {
+        for name in ["m1", "m2"] {
+            try makeModel(
+                name,
+                [part("model.embed.weight", .f32, [2, 2])] + (0..<2).map { part("model.layers.\($0).w", .f32, [2]) }
+                    + [part("model.norm.weight", .f32, [2])])
+        }
+        func slice(_ range: String) -> String {
+            "  - sources:\n" + ["m1", "m2"].map { "      - { model: \($0), layer_range: \(range) }\n" }.joined()
+        }
+        let recipe =
+            "merge_method: linear\nslices:\n" + slice("[0, 1]") + slice("[1, 2]")
+            + "keep_base: [model.norm.weight, 'model.layers.0.*', nowhere]\n"
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yml")
+        let merged = try tool.run("merge", "r.yml", "o/", "--json")
+        #expect(merged.status == 0, "\(merged.errors)")
+        let warnings = try merged.json()["warnings"].items.compactMap(\.string).filter { $0.contains("keep_base") }
+        #expect(warnings == ["no tensor matches the pattern nowhere of --keep-base or keep_base"])
+        let plan = try tool.run("merge", "r.yml", "o/", "--dry-run", "--json").json()
+        #expect(plan["tensors"]["copied"].int == 2)
+    }
 }

@@ -55,7 +55,12 @@ public struct MergeStage: Sendable {
         plan: StackedMerge, folder: FolderOptions, inputs: MergeInputs, origins: TensorOrigins, budget: ComputeBudget,
         warnings: [String] = []
     ) {
-        self.warnings = warnings + inputs.warnings
+        let unused = plan.plans[0].unusedPatterns.filter { pattern in
+            plan.plans.allSatisfy { $0.unusedPatterns.contains(pattern) }
+        }
+        self.warnings =
+            warnings + inputs.warnings
+            + unused.map { "no tensor matches the pattern \($0.escapingControlCharacters) of --keep-base or keep_base" }
         self.plan = plan
         self.folder = folder
         self.inputs = inputs
