@@ -55,6 +55,11 @@ import Testing
                     + ["vision_model.encoder.layers.0.self_attn.q_proj.weight"], "Hugging Face's SigLIP"
             ),
             (
+                ["vision_model.head.probe", "vision_model.encoder.layers.0.self_attn.q_proj.weight"],
+                "Hugging Face's SigLIP"
+            ),
+            (["dinov2.encoder.layer.0.attention.attention.query.weight"], "a Hugging Face vision transformer"),
+            (
                 ["visual.class_embedding", "visual.transformer.resblocks.0.attn.in_proj_weight", "visual.proj"],
                 "OpenAI's and OpenCLIP's CLIP"
             ),

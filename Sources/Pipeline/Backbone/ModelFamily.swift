@@ -49,7 +49,12 @@ struct ModelFamily: Sendable {
         ModelFamily(
             "Hugging Face's ViT", "encoder.layer.0.attention.attention.query.weight",
             "embeddings.patch_embeddings.projection.weight", obstacle: isApart),
+        ModelFamily(
+            "a Hugging Face vision transformer", "encoder.layer.0.attention.attention.query.weight", obstacle: isApart),
         ModelFamily("a Hugging Face vision model", "embeddings.patch_embeddings.projection.weight"),
+        ModelFamily(
+            "Hugging Face's SigLIP", "vision_model.encoder.layers.0.self_attn.q_proj.weight",
+            "vision_model.head.probe", obstacle: isApart),
         ModelFamily(
             "Hugging Face's SigLIP", "vision_model.encoder.layers.0.self_attn.q_proj.weight",
             "vision_model.embeddings.patch_embedding.bias", obstacle: isApart),
