@@ -1,14 +1,14 @@
 import SystemPackage
 
 /// Something well known that is no checkpoint of ours: how it is told, what it is called, and what can be done about it today.
-enum ForeignFormat: CaseIterable {
+package enum ForeignFormat: CaseIterable {
     case gguf, ggml, hdf5, keras, torch, torchLegacy, torchScript, pickle, flax, onnx, tensorFlow, tensorFlowLite
     case gzip, xz, zstd, bzip2, lz4, sevenZip, rar, tar
-    case matlab, elf, png, jpeg, gif, pdf, sqlite, parquet, arrow
+    case matlab, elf, png, jpeg, gif, bmp, tiff, webP, pdf, sqlite, parquet, arrow
     case lfsPointer, webPage, xml, text
 
     /// With its article.
-    var name: String {
+    package var name: String {
         switch self {
         case .gguf: "a GGUF file"
         case .ggml: "a GGML file, the forerunner of GGUF"
@@ -35,6 +35,9 @@ enum ForeignFormat: CaseIterable {
         case .png: "a PNG image"
         case .jpeg: "a JPEG image"
         case .gif: "a GIF image"
+        case .bmp: "a BMP image"
+        case .tiff: "a TIFF image"
+        case .webP: "a WebP image"
         case .pdf: "a PDF document"
         case .sqlite: "an SQLite database"
         case .parquet: "a Parquet file"
@@ -77,7 +80,8 @@ enum ForeignFormat: CaseIterable {
                 + "numpy.savez('model.npz', **{n: r.get_tensor(n) for n in r.get_variable_to_shape_map()})"
         case .gzip, .xz, .zstd, .bzip2, .lz4: "decompress it first"
         case .sevenZip, .rar, .tar: "unpack it first, and name the checkpoint in it"
-        case .elf, .png, .jpeg, .gif, .pdf, .sqlite, .parquet, .arrow: "name the file with the weights"
+        case .elf, .png, .jpeg, .gif, .bmp, .tiff, .webP, .pdf, .sqlite, .parquet, .arrow:
+            "name the file with the weights"
         case .lfsPointer: "fetch the real file with `git lfs pull`"
         case .webPage: "open it in a browser to see what the server said, and download again"
         case .xml, .text: "look at it, and download the file again if a server sent it"
@@ -117,10 +121,14 @@ enum ForeignFormat: CaseIterable {
 
 extension ForeignFormat {
     /// What the first bytes of a file say, without zip archives; nil when they say nothing.
-    init?(beginning head: [UInt8]) {
+    ///
+    /// - Parameter head: 512 bytes or more, if the file has as many.
+    package init?(beginning head: [UInt8]) {
         let found = Self.magics.first { magic in head.dropFirst(magic.offset).starts(with: magic.bytes) }
         if let found {
             self = found.format
+        } else if Self.isBitmap(head) {
+            self = .bmp
         } else if Self.isPickle(head) {
             self = .pickle
         } else if Self.isMessagePack(head) {
@@ -151,10 +159,16 @@ extension ForeignFormat {
         (Array("ustar".utf8), 257, .tar),
         ([0x7F] + Array("ELF".utf8), 0, .elf), ([0x89] + Array("PNG\r\n".utf8), 0, .png),
         ([0xFF, 0xD8, 0xFF], 0, .jpeg),
-        (Array("GIF8".utf8), 0, .gif), (Array("%PDF-".utf8), 0, .pdf), (Array("SQLite format 3".utf8), 0, .sqlite),
+        (Array("GIF8".utf8), 0, .gif), (Array("II*\0".utf8), 0, .tiff), (Array("MM\0*".utf8), 0, .tiff),
+        (Array("WEBP".utf8), 8, .webP), (Array("%PDF-".utf8), 0, .pdf), (Array("SQLite format 3".utf8), 0, .sqlite),
         (Array("PAR1".utf8), 0, .parquet), (Array("ARROW1".utf8), 0, .arrow),
         (Array("version https://git-lfs".utf8), 0, .lfsPointer),
     ]
+
+    /// Two letters, a size, and four bytes that nothing uses.
+    private static func isBitmap(_ head: [UInt8]) -> Bool {
+        head.starts(with: "BM".utf8) && head.count >= 14 && head[6..<10].allSatisfy { $0 == 0 }
+    }
 
     private static func isPickle(_ head: [UInt8]) -> Bool {
         head.count >= 2 && head[0] == 0x80 && (2...5).contains(head[1])

@@ -130,11 +130,11 @@ import Testing
     /// The first bytes of files as other programs write them.
     @Test(
         arguments: [
-            ("a.png", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], "a PNG picture"),
-            ("photo", [0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10], "a JPEG picture"),
-            ("a.webp", Array("RIFF\u{1}\u{1}\u{1}\u{1}WEBP".utf8), "a WebP picture"),
+            ("a.png", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], "a PNG image"),
+            ("photo", [0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10], "a JPEG image"),
+            ("a.webp", Array("RIFF\u{1}\u{1}\u{1}\u{1}WEBP".utf8), "a WebP image"),
             ("a.tar", Array(repeating: 0, count: 257) + Array("ustar\0".utf8), "a tar archive"),
-            ("a.tgz", [0x1F, 0x8B, 8, 0], "a gzip archive"), ("a.parquet", Array("PAR1\u{15}".utf8), "a Parquet file"),
+            ("a.tgz", [0x1F, 0x8B, 8, 0], "a gzip file"), ("a.parquet", Array("PAR1\u{15}".utf8), "a Parquet file"),
             ("list.txt", Array("cat.png 0\ndog.png 1\n".utf8), "a text file"),
             // A local header of a zip, whose first member is named x.png.
             (

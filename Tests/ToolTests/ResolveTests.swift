@@ -258,7 +258,7 @@ extension Tool {
         for name in ["pictures/a.png", "a.png"] {
             _ = try tool.folder.write([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], to: name)
         }
-        for (name, text) in [("pictures", "a folder of 1 picture"), ("a.png", "a PNG picture")] {
+        for (name, text) in [("pictures", "a folder of 1 picture"), ("a.png", "a PNG image")] {
             let recipe = """
                 merge_method: average
                 base_model: \(TinySuite.base)

@@ -35,26 +35,15 @@ struct ForeignData {
         return isOfClasses ? "a folder of folders of pictures" : nil
     }
 
-    /// The first bytes of formats, from the start of the file.
-    private static let signatures: [(bytes: [UInt8], text: String)] = [
-        ([0x89] + "PNG".utf8, "a PNG picture"), ([0xFF, 0xD8, 0xFF], "a JPEG picture"),
-        (Array("GIF8".utf8), "a GIF picture"), (Array("BM".utf8), "a BMP picture"),
-        (Array("II*\0".utf8), "a TIFF picture"), (Array("MM\0*".utf8), "a TIFF picture"),
-        (Array("PAR1".utf8), "a Parquet file"), (Array("ARROW1".utf8), "an Arrow file"),
-        ([0x1F, 0x8B], "a gzip archive"), ([0xFD] + "7zXZ".utf8, "an xz archive"),
-        (Array("BZh".utf8), "a bzip2 archive"),
-        ([0x28, 0xB5, 0x2F, 0xFD], "a zstd archive"), (Array("7z".utf8) + [0xBC, 0xAF], "a 7z archive"),
-    ]
-
     private static func file(_ path: FilePath) -> String? {
         let suffix = path.extension?.lowercased() ?? ""
         guard let file = try? MappedFile(path) else { return nil }
         let head = file.withUnsafeBytes { Array($0.prefix(512)) }
         func has(_ text: String, at offset: Int) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }
-        if let known = signatures.first(where: { head.starts(with: $0.bytes) }) { return known.text }
-        if has("RIFF", at: 0), has("WEBP", at: 8) { return "a WebP picture" }
+        // A text is here a list of files rather than a server's message.
+        if let known = ForeignFormat(beginning: head), known != .text { return known.name }
         if has("ftyp", at: 4) { return isPicture("x.\(suffix)") ? "a picture" : "a video" }
-        if has("ustar", at: 257) || suffix == "tar" { return "a tar archive" }
+        if suffix == "tar" { return "a tar archive" }
         if has("PK", at: 0) { return zip(head, suffix) }
         if pictures.contains(suffix) { return "a picture" }
         let isText = !head.isEmpty && head.allSatisfy { $0 >= 0x20 || [0x09, 0x0A, 0x0D].contains($0) }
