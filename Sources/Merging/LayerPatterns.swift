@@ -30,11 +30,15 @@ package struct LayerPatterns {
                 continue
             }
             let members = Set(own)
-            let pattern = TensorPatterns(patterns)
-            let strays =
-                others.contains { pattern.contains($0) }
-                || names.contains { !members.contains($0) && pattern.contains($0) }
-            if strays { groups[place].patterns = Self.digitByDigit(own) }
+            func hasStrays(_ texts: [String]) -> Bool {
+                let pattern = TensorPatterns(texts)
+                return others.contains { pattern.contains($0) }
+                    || names.contains { !members.contains($0) && pattern.contains($0) }
+            }
+            guard hasStrays(patterns) else { continue }
+            // Of some layers among others only their names will do.
+            let digits = Self.digitByDigit(own)
+            groups[place].patterns = hasStrays(digits) ? own.map { Self.escaped($0.text) } : digits
         }
     }
 
@@ -51,13 +55,13 @@ package struct LayerPatterns {
         }
         let mixed = Set(others.compactMap(root))
         var (whole, rest) = ([String](), [TensorName]())
+        var seen: Set<String> = []
         for name in names {
             guard let root = root(name), !mixed.contains(root) else {
                 rest.append(name)
                 continue
             }
-            let pattern = escaped(root) + ".*"
-            if !whole.contains(pattern) { whole.append(pattern) }
+            if seen.insert(root).inserted { whole.append(escaped(root) + ".*") }
         }
         return whole + LayerPatterns(rest, avoiding: others).groups.flatMap(\.patterns)
     }

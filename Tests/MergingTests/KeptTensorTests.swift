@@ -83,6 +83,15 @@ import Testing
         }
         #expect(
             careful.details?.rows.map { $0[3] } == ["--keep-base 'm.[0-9].w' --keep-base 'm.[0-9][0-9].w'"])
+        // Layers that fit are not to be kept with those that do not.
+        let some = try makeModel((0..<12).map { TestTensor(TensorName("m.\($0).w"), [1]) })
+        let others = try makeModel(
+            (0..<12).map { TestTensor(TensorName("m.\($0).w"), [0, 2, 5].contains($0) ? [1, 2] : [1]) })
+        let partial = try failure(MergeError.self) { try merge("linear", base: nil, [some, others]) }
+        #expect(
+            partial.details?.rows.map { $0[3] } == [
+                "--keep-base 'm.0.w' --keep-base 'm.2.w' --keep-base 'm.5.w', or merge models of one architecture"
+            ])
         let shape = try makeModel([TestTensor("in.weight", [1, 2])])
         let wide = try makeModel([TestTensor("in.weight", [1, 2, 3])])
         let remedy = try failure(MergeError.self) { try merge("linear", base: nil, [shape, wide]) }.details?.rows[0][3]
