@@ -11,8 +11,8 @@ package struct LayerPatterns {
 
     /// Groups names and finds patterns for each group.
     ///
-    /// - Parameter others: names that no pattern may match.
-    init(_ names: [TensorName], avoiding others: [TensorName]) {
+    /// - Parameter all: the names among which the patterns of a group match no others.
+    init(_ names: [TensorName], among all: NameEndings) {
         var places: [TensorName: Int] = [:]
         for name in names {
             let form = TensorName(Self.pattern(for: name) { _ in "*" })
@@ -32,8 +32,7 @@ package struct LayerPatterns {
             let members = Set(own)
             func hasStrays(_ texts: [String]) -> Bool {
                 let pattern = TensorPatterns(texts)
-                return others.contains { pattern.contains($0) }
-                    || names.contains { !members.contains($0) && pattern.contains($0) }
+                return all.names(endingLike: own[0]).contains { !members.contains($0) && pattern.contains($0) }
             }
             guard hasStrays(patterns) else { continue }
             // Of some layers among others only their names will do.
@@ -63,7 +62,7 @@ package struct LayerPatterns {
             }
             if seen.insert(root).inserted { whole.append(escaped(root) + ".*") }
         }
-        return whole + LayerPatterns(rest, avoiding: others).groups.flatMap(\.patterns)
+        return whole + LayerPatterns(rest, among: NameEndings(all)).groups.flatMap(\.patterns)
     }
 
     private static func digitByDigit(_ names: [TensorName]) -> [String] {
@@ -75,14 +74,57 @@ package struct LayerPatterns {
 
     /// The name with each number between dots replaced.
     private static func pattern(for name: TensorName, _ number: (Substring) -> String) -> String {
-        name.text.split(separator: ".", omittingEmptySubsequences: false).enumerated().map { place, part in
-            let isNumber = !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
-            return isNumber ? number(part) : escaped(String(part))
+        name.text.split(separator: ".", omittingEmptySubsequences: false).map { part in
+            isNumber(part) ? number(part) : escaped(String(part))
         }.joined(separator: ".")
     }
+
+    private static func isNumber(_ part: Substring) -> Bool {
+        !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    /// Whether a part between dots is a number, which patterns replace.
+    static func hasNumber(_ name: TensorName) -> Bool { name.text.split(separator: ".").contains(where: isNumber) }
 
     private static func escaped(_ text: String) -> String {
         guard text.contains(where: { "*?[\\".contains($0) }) else { return text }
         return text.reduce(into: "") { $0 += "*?[\\".contains($1) ? "\\\($1)" : "\($1)" }
+    }
+}
+
+/// Names by how they end, so that of 100,000 only those are compared with a pattern that it may match.
+struct NameEndings {
+    private let all: [TensorName]
+    private let byEnding: [TensorName: [TensorName]]
+
+    init(_ names: [TensorName]) {
+        all = names
+        var byEnding: [TensorName: [TensorName]] = [:]
+        for name in names {
+            for count in 1...2 {
+                if let ending = Self.ending(of: name, count) { byEnding[ending, default: []].append(name) }
+            }
+        }
+        self.byEnding = byEnding
+    }
+
+    /// The names that a pattern for a name may match in which numbers between dots are replaced.
+    func names(endingLike name: TensorName) -> [TensorName] {
+        for count in [2, 1] {
+            guard let ending = Self.ending(of: name, count), !LayerPatterns.hasNumber(ending) else { continue }
+            return byEnding[ending] ?? []
+        }
+        return all
+    }
+
+    /// The last parts of a name with the dot before them; nil when it has no more than these.
+    private static func ending(of name: TensorName, _ count: Int) -> TensorName? {
+        let text = name.text
+        var place = text.utf8.endIndex
+        for _ in 0..<count {
+            guard let dot = text.utf8[..<place].lastIndex(of: UInt8(ascii: ".")) else { return nil }
+            place = dot
+        }
+        return TensorName(String(text[place...]))
     }
 }

@@ -107,9 +107,9 @@ struct ModelDifference {
                 difference)
         }
         var rows: [Row] = []
+        let endings = NameEndings(all)
         for same in kin.values {
-            let own = Set(same.map(\.tensor))
-            let layers = LayerPatterns(same.map(\.tensor), avoiding: all.filter { !own.contains($0) })
+            let layers = LayerPatterns(same.map(\.tensor), among: endings)
             rows += layers.groups.map { Row(difference: same[0], patterns: $0.patterns, names: $0.names) }
         }
         let places = Dictionary(

@@ -161,6 +161,8 @@ import Testing
         [("h.0.attn.bias", .u8, [1, 1, 4, 4]), ("position_ids", .i32, [1, 4]), ("bn.num_batches_tracked", .i64, [])],
         [("logit_scale", .f32, []), ("relative_position_index", .i32, [4, 4]), ("ids", .i32, [4])],
         [("w", .f32, [2, 2]), ("w_scale", .f32, [2])],
+        [("tok", .i32, [4]), ("tok_shape", .i64, [1]), ("tok_scale", .f32, [])],
+        [("tok", .i32, [4, 4]), ("tok_shape", .i64, [2])],
     ]) func leavesOthersAlone(tensors: [(String, DType, [Int])]) throws {
         #expect(Quantization(of: try open(tensors)) == nil)
     }

@@ -111,13 +111,19 @@ private struct QuantizedParts {
                     $0.hasPrefix("\(weight)_") && $0.contains("scale") && !names.contains($0)
                 }
                 let scales = (names + others).compactMap { leaves[$0] }
-                guard scales.contains(where: { $0.name != codes.name }), !Self.isScale(leaf) else { continue }
+                // Integers in a list are numbers of something, and a shape or an order beside codes is no evidence of any.
+                guard codes.dtype.isFloatingPoint || codes.shape.rank > 1, !Self.isScale(leaf),
+                    scales.contains(where: { scale in !Self.companions.contains { scale.name.text.hasSuffix($0) } })
+                else { continue }
                 let scheme = Self.scheme(of: codes, scales: scales)
                 add(codes, scheme)
                 for scale in scales { add(scale, scheme) }
             }
         }
     }
+
+    /// Endings of parts that come along with scales.
+    private static let companions = ["_shape", "_g_idx"]
 
     private static func isScale(_ leaf: String) -> Bool {
         leaf.hasPrefix("scale_") || suffixes.contains { leaf.hasSuffix($0) }
