@@ -19,8 +19,8 @@ let package = Package(
         .library(
             name: "Untangle",
             targets: [
-                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Pipeline",
-                "Reporting",
+                "TensorCore", "Kernels", "Checkpoints", "Reporting", "Analysis", "Merging", "Networks", "Interference",
+                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", "Workflow",
             ]),
     ],
     dependencies: [
@@ -47,25 +47,36 @@ let package = Package(
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
         library("Merging", ["TensorCore", "Kernels", "Checkpoints", "Reporting"]),
         library("Reporting", ["TensorCore"]),
+        library("Work", ["TensorCore", "Kernels", "Checkpoints", "Reporting", filePaths]),
+        library("Transcoding", ["TensorCore", "Kernels", "Checkpoints", "Work", filePaths]),
+        library("ModelFolders", ["TensorCore", "Kernels", "Checkpoints", "Merging", "Reporting", "Work", filePaths]),
         library(
-            "Pipeline",
+            "Experts",
+            ["TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "ModelFolders", "Work", filePaths]),
+        library(
+            "Recipes",
+            ["TensorCore", "Checkpoints", "Merging", "Interference", "ModelFolders", "Experts", "CYAML", filePaths]),
+        library(
+            "Workflow",
             [
-                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
-                "CYAML", filePaths,
+                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Reporting", "Work",
+                "Transcoding", "ModelFolders", "Experts", "Recipes", filePaths,
             ]),
 
         // The tool and its benchmarks.
         .target(
             name: "UntangleCommands",
             dependencies: [
-                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Pipeline",
-                "Reporting", filePaths, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
+                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", "Workflow", filePaths,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
         .executableTarget(
             name: "untangle-bench",
             dependencies: [
-                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Pipeline", "CZstd",
+                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Transcoding", "Experts",
+                "Workflow", "CZstd",
             ]),
 
         // Tests.
@@ -80,10 +91,10 @@ let package = Package(
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
         tests(
-            "Pipeline",
+            "Workflow",
             [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Networks", "Interference", "Merging", "Reporting",
-                filePaths,
+                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", filePaths,
             ]),
         // Runs the built binary, so it depends on it.
         .testTarget(

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
+import Transcoding
 
 /// Writes a checkpoint again: in another format or type, in part, under other names, in other pieces.
 struct Convert: ToolCommand {

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
+import Transcoding
 
 /// Says how two checkpoints differ.
 struct Diff: ToolCommand {

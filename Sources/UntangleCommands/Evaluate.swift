@@ -1,8 +1,8 @@
 import ArgumentParser
 import Checkpoints
+import Experts
 import Interference
 import Networks
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
@@ -58,7 +58,7 @@ struct Evaluate: ToolCommand {
         let tasks = try data.map { [backbone] data in
             let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }
             let measured = try backbone.taskData(data.file, task: task, name: data.name, warn: session.warn)
-            guard measured.labels != nil else { throw PipelineError.missingLabels(data.file) }
+            guard measured.labels != nil else { throw InputError.missingLabels(data.file) }
             return measured
         }
         let accuracies = try evaluate(

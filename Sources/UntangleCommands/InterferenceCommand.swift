@@ -1,12 +1,13 @@
 import ArgumentParser
 import Checkpoints
+import Experts
 import Interference
 import Kernels
 import Merging
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
+import Workflow
 
 /// Measures the cross-task interference of a merged model.
 struct InterferenceCommand: ToolCommand {

@@ -1,10 +1,11 @@
 import ArgumentParser
 import Checkpoints
 import Merging
-import Pipeline
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
+import Workflow
 
 /// Merges checkpoints.
 struct Merge: ToolCommand {

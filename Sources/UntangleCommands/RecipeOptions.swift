@@ -1,9 +1,10 @@
 import ArgumentParser
 import Checkpoints
 import Merging
-import Pipeline
+import Recipes
 import SystemPackage
 import TensorCore
+import Workflow
 
 /// Where models are that are called by their names on the Hugging Face hub.
 struct ModelOptions: ParsableArguments {

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Checkpoints
 import Interference
-import Pipeline
 import Reporting
 import SystemPackage
+import Workflow
 
 /// Adapts experts with Resolving Interference.
 struct Resolve: ToolCommand {

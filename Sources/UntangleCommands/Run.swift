@@ -1,7 +1,8 @@
 import ArgumentParser
-import Pipeline
+import Checkpoints
 import Reporting
 import SystemPackage
+import Workflow
 
 /// Carries out a whole recipe.
 struct Run: ToolCommand {

@@ -1,6 +1,6 @@
 import Checkpoints
 import Kernels
-import Pipeline
+import Recipes
 import Reporting
 import SystemPackage
 import TensorCore

@@ -2,7 +2,6 @@ import Analysis
 import ArgumentParser
 import Checkpoints
 import Kernels
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Checkpoints
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore

@@ -1,7 +1,7 @@
 import Checkpoints
-import Pipeline
 import SystemPackage
 import TensorCore
+import Transcoding
 
 extension BenchmarkCase {
     /// Conversion to the same format and type, and to half the width; both wait for the disk.

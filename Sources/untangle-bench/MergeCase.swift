@@ -1,8 +1,8 @@
 import Checkpoints
 import Merging
-import Pipeline
 import SystemPackage
 import TensorCore
+import Workflow
 
 extension BenchmarkCase {
     /// Merges in BF16, to a file on disk.

@@ -1,7 +1,7 @@
+import Experts
 import Interference
 import Kernels
 import Networks
-import Pipeline
 import SystemPackage
 import TensorCore
 

@@ -2,10 +2,10 @@ import Analysis
 import ArgumentParser
 import Checkpoints
 import Kernels
-import Pipeline
 import Reporting
 import SystemPackage
 import TensorCore
+import Transcoding
 
 /// Lists what a checkpoint holds.
 struct Inspect: ToolCommand {

@@ -1,7 +1,7 @@
 import Checkpoints
 import Kernels
-import Pipeline
 import TensorCore
+import Transcoding
 
 /// How tensors that must be decoded are read within the memory: so many at once, each in windows of a size.
 struct ReadingPlan {

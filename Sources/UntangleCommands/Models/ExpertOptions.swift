@@ -1,5 +1,5 @@
 import ArgumentParser
-import Pipeline
+import Experts
 import SystemPackage
 
 /// A base and its experts, with what belongs to their tasks.

@@ -1,4 +1,4 @@
-import Pipeline
+import ModelFolders
 import Reporting
 import TensorCore
 

@@ -1,7 +1,7 @@
 import Merging
-import Pipeline
 import Reporting
 import TensorCore
+import Work
 
 extension StackedMerge {
     /// What `--dry-run` tells people.

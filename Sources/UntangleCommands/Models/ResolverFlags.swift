@@ -1,7 +1,7 @@
 import ArgumentParser
+import Experts
 import Interference
 import Networks
-import Pipeline
 
 /// How experts are adapted. Values that are not given come from the preset.
 struct ResolverFlags: ParsableArguments {

@@ -1,0 +1,125 @@
+import Checkpoints
+import Interference
+import Networks
+import SystemPackage
+import TensorCore
+
+/// Where one expert and what belongs to it are found.
+public struct ExpertFiles: Sendable {
+    public var name: String
+    public var checkpoint: FilePath
+    public var head: FilePath?
+    public var data: FilePath?
+
+    public init(name: String, checkpoint: FilePath, head: FilePath? = nil, data: FilePath? = nil) {
+        self.name = name
+        self.checkpoint = checkpoint
+        self.head = head
+        self.data = data
+    }
+}
+
+/// An expert, the head of its task, and the data that its task is measured on.
+public struct Expert: Sendable {
+    public let name: String
+    public let store: TensorStore
+    public let task: TaskHead?
+    /// Needs a head, because a distance and an accuracy are taken under it.
+    public let data: TaskData?
+}
+
+/// A base and the experts that were fine-tuned from it, opened and checked; parameters are read when they are needed.
+public struct ExpertSet: Sendable {
+    public let base: TensorStore
+    public let backbone: Backbone
+    public let experts: [Expert]
+
+    /// Opens a base, its experts, their heads and their data.
+    ///
+    /// - Parameters:
+    ///   - config: the configuration file; nil takes `config.json` beside the base.
+    ///   - threads: of the readers, where a format decodes on several.
+    ///   - memory: the most that a tensor may take which is decoded whole; nil sets no bound.
+    ///   - warn: told what should be known of data that can be used.
+    /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
+    public init(
+        base path: FilePath, config: FilePath? = nil, threads: Int = SkeinOptions.availableThreads,
+        memory: Int? = nil, experts files: [ExpertFiles], warn: (String) -> Void = { _ in }
+    ) throws {
+        let base = try TensorStore(opening: path, options: ReadOptions(threads: threads, memoryByteCount: memory))
+        let options = ReadOptions(sharedBase: path, threads: threads, memoryByteCount: memory)
+        var backbone = try Backbone(of: base, config: config)
+        backbone.reading.memoryByteCount = memory
+        self.base = base
+        self.backbone = backbone
+        experts = try files.map { [backbone] files in
+            let store = try TensorStore(opening: files.checkpoint, options: options)
+            try store.requireTimmNames(config: config)
+            let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
+            return Expert(
+                name: files.name, store: store, task: task,
+                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: warn) })
+        }
+    }
+
+    /// The heads of all experts.
+    ///
+    /// - Throws: `input.missing_head` that names the first expert without one.
+    package func tasks() throws(InputError) -> [TaskHead] {
+        var tasks: [TaskHead] = []
+        for expert in experts {
+            guard let task = expert.task else { throw .missingHead(of: expert.name) }
+            tasks.append(task)
+        }
+        return tasks
+    }
+}
+
+extension Backbone {
+    /// The head of a task, checked against this backbone's features.
+    ///
+    /// - Throws: `input.bad_shape` for a head of another width; what `HeadFile` throws.
+    public func taskHead(_ path: FilePath, name: String) throws -> TaskHead {
+        let head = try HeadFile.load(path, name: name, options: reading)
+        do throws(NetworkError) { try network.check(head, name: name) } catch {
+            throw InputError(.badShape, error.message, file: path, tensor: "weight")
+        }
+        return TaskHead(name: name, head: head)
+    }
+
+    /// The data of a task, normalised as this backbone takes it.
+    ///
+    /// - Parameter warn: told what should be known although the data can be used.
+    /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
+    ///   has no class for; what `ImageFile` throws.
+    public func taskData(
+        _ path: FilePath, task: TaskHead?, name: String, warn: (String) -> Void = { _ in }
+    ) throws -> TaskData {
+        guard let task else { throw InputError.missingHead(of: name) }
+        let file = try ImageFile(path, for: network.config, normalization: normalization, options: reading)
+        file.warnings.forEach(warn)
+        let classes = 0..<task.head.classCount
+        if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
+            throw InputError(
+                .badValue,
+                "\"labels\" has the value \(labels[index]) at image \(index), but the head of \"\(name)\" has "
+                    + "\(classes.count) classes from 0", file: path, tensor: "labels")
+        }
+        return try TaskData(task: task, inputs: file.images, labels: file.labels)
+    }
+}
+
+extension InputError {
+    /// Data without labels, where an accuracy is asked for.
+    public static func missingLabels(_ file: FilePath) -> InputError {
+        InputError(
+            .missingTensor, "\(file.string) has no tensor \"labels\", and an accuracy needs them", file: file,
+            tensor: "labels")
+    }
+
+    static func missingHead(of name: String) -> InputError {
+        InputError(
+            .missingHead, "task \"\(name)\" has no head",
+            hint: "give one with --head \(name)=FILE, or head: in a recipe")
+    }
+}

@@ -1,0 +1,50 @@
+import Checkpoints
+import Interference
+import Kernels
+import Networks
+import SystemPackage
+
+/// Where unlabelled auxiliary inputs come from.
+public enum AuxiliarySource: Sendable, Hashable {
+    /// A data file; its labels, if there are any, are not looked at.
+    case file(FilePath)
+    /// Standard normal numbers in the normalised input space.
+    case noise(count: Int, seed: UInt64)
+
+    /// As many as the eight-task suite was measured with.
+    public static let defaultNoiseCount = 2048
+
+    /// `noise`, or the path of a data file.
+    public init(_ text: String, noiseCount: Int = defaultNoiseCount, seed: UInt64 = 0) {
+        self = text == "noise" ? .noise(count: noiseCount, seed: seed) : .file(FilePath(text))
+    }
+
+    /// Opens the data file, so that one that is none is found out before anything else is done.
+    ///
+    /// - Returns: nil for noise.
+    /// - Throws: what `ImageFile.open` throws.
+    package func open() throws -> TensorStore? {
+        guard case .file(let path) = self else { return nil }
+        return try ImageFile.open(path)
+    }
+
+    /// The inputs, as a backbone takes them.
+    ///
+    /// - Parameter warn: told what should be known of a data file.
+    /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
+    package func images(for backbone: Backbone, budget: ComputeBudget, warn: (String) -> Void) throws -> ImageSet {
+        switch self {
+        case .file(let path):
+            let file = try ImageFile(
+                path, for: backbone.network.config, normalization: backbone.normalization, options: backbone.reading)
+            file.warnings.forEach(warn)
+            return file.images
+        case .noise(let count, let seed):
+            // The numbers are made in one buffer and handed over in another.
+            let (numbers, overflow) = count.multipliedReportingOverflow(
+                by: 2 * backbone.network.config.imageElementCount)
+            try requireMemory(count: overflow ? .max : numbers, of: Float.self)
+            return try noiseImages(count: count, config: backbone.network.config, seed: seed, budget: budget)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import Checkpoints
+import Networks
+import SystemPackage
+import TensorCore
+
+/// The images of a data file, normalised as a backbone expects them, and their labels if there are any.
+///
+/// The file has `images` `[N, C, H, W]` or `[N, H, W]`, 8-bit (normalised by the backbone's configuration) or floating point
+/// (taken as they are), and optionally integer `labels` `[N]`.
+public struct ImageFile: Sendable {
+    public let path: FilePath
+    public let images: ImageSet
+    /// One class per image.
+    public let labels: [Int]?
+    /// What should be known although the images can be used.
+    public let warnings: [String]
+
+    /// Reads images and labels.
+    ///
+    /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
+    public init(
+        _ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization,
+        options: ReadOptions = ReadOptions()
+    ) throws {
+        self.path = path
+        let store = try Self.open(path, options: options)
+        let images = try store.required("images")
+        let expected = [backbone.channels, backbone.imageHeight, backbone.imageWidth]
+        let dims = images.shape.dims
+        let found = dims.count == 3 ? [1] + dims.dropFirst() : Array(dims.dropFirst())
+        guard found == expected, dims[0] > 0 else {
+            throw InputError(
+                .badShape,
+                "\"images\" has shape \(images.shape) but the backbone takes [N, \(expected[0]), "
+                    + "\(expected[1]), \(expected[2])]", file: path, tensor: "images",
+                hint: dims.count == 4 && Array(dims[1...]) == [expected[1], expected[2], expected[0]]
+                    ? "channels come before height and width" : nil)
+        }
+        let values =
+            images.dtype == .u8
+            ? try Self.normalized(store, images, channels: backbone.channels, normalization)
+            : try Self.finiteValues(of: store, perImage: expected.reduce(1, *))
+        self.images = try ImageSet(
+            values: values, count: dims[0], channels: expected[0], height: expected[1], width: expected[2])
+        labels = try Self.labels(in: store, count: dims[0])
+        warnings =
+            images.dtype == .u8
+            ? [] : PixelRange(of: values).warning.map { ["\"images\" of \(path.string) \($0)"] } ?? []
+    }
+
+    /// Opens a data file.
+    ///
+    /// - Throws: `format.unknown_format` that says what was given instead of a checkpoint, `input.missing_tensor` that says what
+    ///   it holds instead of images; `FormatError`, `IOError`.
+    package static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> TensorStore {
+        let store: TensorStore
+        do { store = try TensorStore(opening: path, options: options) } catch let error as FormatError {
+            let foreign = ForeignData(at: path)
+            guard foreign != nil || error.category == .unknownFormat else { throw error }
+            throw FormatError(
+                .unknownFormat, foreign.map { "\(path.string) is \($0.text), and data is an .npz" } ?? error.message,
+                file: path, byteOffset: error.byteOffset.map { Int($0) }, hint: ForeignData.hint)
+        }
+        guard store.index(of: "images") == nil else { return store }
+        let (found, hint) = whatIsThere(in: store)
+        throw InputError(
+            .missingTensor, "\(path.string) \(found), and data needs \"images\" [N, C, H, W]", file: path,
+            tensor: "images", hint: hint)
+    }
+
+    /// What a checkpoint without images is, and what can be done about it.
+    private static func whatIsThere(in store: TensorStore) -> (found: String, hint: String) {
+        if let foreign = ForeignData(at: store.openedPath) { return ("is \(foreign.text)", ForeignData.hint) }
+        switch InputKind(of: store) {
+        case .unknown: return ("has no tensor \"images\"", remedy(for: store))
+        case let kind: return ("holds \(kind.text)", InputKind.swapHint)
+        }
+    }
+
+    private static func remedy(for store: TensorStore) -> String {
+        // Images under another name, as np.save and data sets have them.
+        let candidates = store.descriptors.filter { (3...4).contains($0.shape.rank) }
+        if candidates.count == 1, let name = candidates.first?.name.text, name.utf8.allSatisfy(isPlain) {
+            return
+                "if these are \"\(name)\": `untangle convert \(store.path.string) data.npz --rename '^\(name)$=>images'`"
+        }
+        return nearestName(to: "images", among: store.descriptors.map(\.name.text)).map { "did you mean \"\($0)\"?" }
+            ?? ForeignData.hint
+    }
+
+    /// Whether a byte stands for itself in a pattern and in a shell.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+
+    /// Floating-point images as they are, row-major. NaN would run through every layer and come out as a class.
+    private static func finiteValues(of store: TensorStore, perImage count: Int) throws -> [Float] {
+        if let dtype = store.descriptor(named: "images")?.dtype, !dtype.isComputable {
+            throw InputError(
+                .badDtype,
+                "\"images\" of \(store.path.string) is \(dtype.rawValue); U8 or a floating-point type is needed",
+                file: store.path, tensor: "images", hint: "store 8-bit pixels as uint8: images.astype(np.uint8)")
+        }
+        return try store.finiteFloats("images") { "in image \($0 / count)" }.values
+    }
+
+    private static func normalized(
+        _ store: TensorStore, _ images: TensorDescriptor, channels: Int, _ normalization: ImageNormalization
+    ) throws -> [Float] {
+        guard let bytes = try store.bytes(of: images.name) else { return [] }
+        try requireMemory(count: images.elementCount, of: Float.self)
+        let tables = (0..<channels).map { normalization.table(channel: $0) }
+        let plane = images.elementCount / images.shape.dims[0] / channels
+        return bytes.withUnsafeBytes { raw in
+            [Float](unsafeUninitializedCapacity: images.elementCount) { values, count in
+                for start in stride(from: 0, to: images.elementCount, by: plane) {
+                    let table = tables[start / plane % channels]
+                    for i in start..<start + plane { values[i] = table[Int(raw[i])] }
+                }
+                count = images.elementCount
+            }
+        }
+    }
+
+    private static func labels(in store: TensorStore, count: Int) throws -> [Int]? {
+        guard store.descriptor(named: "labels") != nil else { return nil }
+        let (shape, values) = try store.integers("labels")
+        guard shape == Shape([count]) else {
+            throw InputError(
+                .badShape, "\"labels\" has shape \(shape) but there are \(count) images", file: store.path,
+                tensor: "labels")
+        }
+        return values
+    }
+}

@@ -1,0 +1,213 @@
+import Checkpoints
+import Kernels
+import Merging
+import SystemPackage
+import TensorCore
+
+/// A merged model on its way into a folder as transformers lays models out: weights, configuration, tokenizer, model card and
+/// recipe, that appear together or not at all.
+///
+/// Made before the merge, so that what would keep the folder from being written is known first; the merge writes into `writer`.
+package final class MergedFolder {
+    /// The copy of the recipe; mergekit's name, so that tools that look for it find it.
+    static let recipeName = "mergekit_config.yml"
+    static let cardName = "README.md"
+
+    /// Takes the tensors of the plan.
+    package let writer: any CheckpointWriter
+    private let path: FilePath
+    private let format: FormatID
+    private let folder: AtomicFolder
+    private let plan: StackedMerge
+    private let inputs: MergeInputs
+    private let origins: TensorOrigins
+    private let options: FolderOptions
+    private let write: WriteOptions
+    private let budget: ComputeBudget
+    private let companions: CompanionFiles
+    private let config: RewrittenConfig?
+    /// Files with contents of their own, beside those that are copied.
+    private let written: [(name: String, contents: [UInt8])]
+    /// The names of an older checkpoint in the folder, and of its tokenizer.
+    private let older: OlderModel
+    private var remarks: [String] = []
+
+    /// Checks and prepares everything; nothing appears at the path.
+    ///
+    /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
+    package init(
+        at path: FilePath, format: FormatID, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs,
+        origins: TensorOrigins, options: FolderOptions, write: WriteOptions, budget: ComputeBudget
+    ) throws {
+        self.path = path
+        self.format = format
+        self.plan = plan
+        self.inputs = inputs
+        self.origins = origins
+        self.options = options
+        self.write = write
+        self.budget = budget
+        let donor = inputs.donor
+        var companions = Self.companions(of: donor)
+        if let tokenizer = options.tokenizer {
+            companions = companions.replacingTokenizer(by: try Self.companions(of: tokenizer))
+        }
+        if let template = options.chatTemplate {
+            let models = [companions] + inputs.others.map(Self.companions)
+            if let text = template.text(of: models) {
+                written = try ChatTemplate.files(with: text, replacing: companions)
+            } else {
+                written = []
+                remarks.append("no model has a chat template, so the result has none")
+            }
+        } else {
+            written = []
+        }
+        self.companions = companions
+        config = try donor.folder?.config?.rewritten(
+            from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied)
+        remarks += config?.warnings ?? []
+        remarks += inputs.warning(ofTensorsLackingIn: plan.outputs).map { [$0] } ?? []
+
+        older = OlderModel(in: path)
+        if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
+            throw IOError(
+                kind: .exists, message: "\(path.appending(name).string) exists already", file: path.string,
+                hint: "use --force to replace the model in the folder")
+        }
+        for name in OlderModel.replaceable + ["model.\(format.rawValue)"] + companions.copied.map(\.name) {
+            try AtomicOutput.checkPlace(path.appending(name), options: write)
+        }
+        try makeFolder(path.removingLastComponent())
+        folder = try AtomicFolder(creating: path, options: write)
+        var metadata = metadata
+        // What transformers looks for before it takes a file for weights of PyTorch.
+        if metadata["format"] == nil { metadata["format"] = "pt" }
+        let (staging, described) = (folder.staging, metadata)
+        writer = try Self.naming(path, insteadOf: staging) {
+            try Self.makeWriter(
+                format, at: staging, for: path, declaring: plan.outputs, metadata: described, options: write)
+        }
+    }
+
+    /// Makes the writer of a result.
+    ///
+    /// - Parameter output: what the user calls it.
+    /// - Throws: `format.unsupported_dtype` when the format lacks a type of the result; what making the writer throws.
+    package static func makeWriter(
+        _ format: FormatID, at path: FilePath, for output: FilePath, declaring tensors: [TensorDescriptor],
+        metadata: Metadata, options: WriteOptions
+    ) throws -> any CheckpointWriter {
+        do {
+            return try CheckpointFormat.makeWriter(
+                format, at: path, declaring: tensors, metadata: metadata, options: options)
+        } catch let error as FormatError where error.category == .unsupportedDtype {
+            throw FormatError(
+                error.category, error.message, file: output,
+                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+        }
+    }
+
+    /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
+    package func named<Result>(_ work: () throws -> Result) throws -> Result {
+        try Self.naming(path, insteadOf: folder.staging, work)
+    }
+
+    private static func naming<Result>(
+        _ path: FilePath, insteadOf staging: FilePath, _ work: () throws -> Result
+    ) throws -> Result {
+        do { return try work() } catch let error as IOError {
+            func named(_ text: String) -> String { text.replacing(staging.string, with: path.string) }
+            throw IOError(
+                kind: error.kind, message: named(error.message), file: error.file.map(named), hint: error.hint)
+        }
+    }
+
+    /// Completes the folder and gives it its place.
+    package func finish(_ report: MergeReport) throws -> (
+        written: WrittenCheckpoint, report: FolderReport, warnings: [String]
+    ) {
+        // The disk takes its time to flush the weights, and the processors have nothing else to do.
+        let writer = writer
+        let flushing = BackgroundWork { try writer.finish() }
+        let surveying = Result {
+            let stores = inputs.models.map(\.store)
+            let tensors = origins.tensors(ofModels: stores.count, for: plan.outputs.map(\.name))
+            return try InputSurvey(of: stores, tensors, threads: budget.threads)
+        }
+        let weights = try flushing.value()
+        let survey = try surveying.get()
+        let sanity = try sanity(report, survey)
+        try copyCompanions()
+        if let config { try put(ModelConfig.fileName, config.text) }
+        for file in written { try put(file.name, file.contents) }
+        try put(Self.recipeName, Array(RecipeOverrides.noted(options.overrides, above: options.recipe).utf8))
+        try put(Self.cardName, Array(card(survey, sanity).text.utf8))
+
+        let names = weights.files.compactMap { $0.lastComponent?.string }
+        let others = Set(ModelFolder.names(in: folder.staging)).subtracting(names)
+        // The index of shards, or the one file.
+        guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
+        try folder.commit(
+            last: last, withdrawing: older.misleading(last: last),
+            removing: older.obsolete(besides: others.union(names)))
+        let files = (names + others.sorted()).map { path.appending($0) }
+        return (
+            WrittenCheckpoint(files: files, byteCount: weights.byteCount),
+            FolderReport(
+                donor: inputs.donor.name, copied: companions.copied.map(\.name), leftOut: companions.leftOut,
+                configChanges: config?.changes, sanity: sanity), remarks
+        )
+    }
+
+    // MARK: - Files
+
+    private static func companions(of model: MergeInputs.Model) -> CompanionFiles {
+        model.folder?.companions(of: model.original.path) ?? CompanionFiles()
+    }
+
+    private static func companions(of path: FilePath) throws -> CompanionFiles {
+        let store = try TensorStore(opening: path)
+        return ModelFolder(of: store)?.companions(of: store.path) ?? CompanionFiles()
+    }
+
+    private func copyCompanions() throws {
+        let replaced = Set(written.map(\.name))
+        for file in companions.copied where !replaced.contains(file.name) {
+            try put(file.name, try MappedFile(file.path).withUnsafeBytes { Array($0) })
+        }
+    }
+
+    private func put(_ name: String, _ contents: [UInt8]) throws {
+        let output = try AtomicOutput(
+            creating: folder.staging.appending(name), byteCount: contents.count, options: write)
+        try output.write(contents, at: 0)
+        try output.commit()
+    }
+
+    // MARK: - Figures
+
+    /// What the merge has read last comes first: it is most likely to be in memory still.
+    private var namesToRead: [TensorName] { plan.outputs.map(\.name).reversed() }
+
+    private func sanity(_ report: MergeReport, _ survey: InputSurvey) throws -> MergeSanity {
+        let result = try ModelNorms(
+            of: try TensorStore(opening: folder.staging), namesToRead, threads: budget.threads)
+        return MergeSanity(
+            result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
+            names: plan.outputs.map(\.name), origins: origins, overflowCount: report.overflowCount)
+    }
+
+    private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {
+        let models = zip(inputs.models, survey.models).enumerated().map { place, model in
+            let isBase = inputs.hasBase && place == 0
+            return ModelCard.Input(
+                name: isBase ? model.0.original.path.modelName : model.0.name, isBase: isBase, files: model.1.files)
+        }
+        return ModelCard(
+            title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
+            inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
+            sanity: sanity, recipe: options.recipe, overrides: options.overrides,
+            isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
+    }
+}

@@ -1,0 +1,67 @@
+import Checkpoints
+import Glibc
+import SystemPackage
+import TensorCore
+
+/// The folder that a checkpoint lies in, as transformers lays models out: weights, `config.json`, tokenizer, and more.
+package struct ModelFolder: Sendable {
+    let path: FilePath
+    /// Nil when there is no `config.json`, or none that can be read.
+    let config: ModelConfig?
+    /// What should be known about the folder.
+    package let warnings: [String]
+
+    /// Looks around a checkpoint; nil when it is not a file.
+    init?(of store: TensorStore) {
+        let file = store.path
+        guard fileExists(file) else { return nil }
+        let folder = file.removingLastComponent()
+        path = folder.isEmpty ? "." : folder
+        let configPath = path.appending(ModelConfig.fileName)
+        guard fileExists(configPath) else {
+            config = nil
+            warnings = []
+            return
+        }
+        do {
+            config = try ModelConfig(reading: configPath)
+            warnings = []
+        } catch {
+            config = nil
+            warnings = [
+                "\(configPath.string) cannot be read and is left as it is: "
+                    + ((error as? any Diagnostic)?.message ?? "\(error)")
+            ]
+        }
+    }
+
+    /// The files of the folder that may go along with its weights, by name.
+    ///
+    /// - Parameter checkpoint: the weights; when they are not the only ones in the folder, only files that are known by their
+    ///   names to describe a model count.
+    package func companions(of checkpoint: FilePath) -> CompanionFiles {
+        var files = CompanionFiles()
+        let isOwn = CheckpointFormat.speaksForFolder(checkpoint)
+        for name in Self.names(in: path) { files.add(name, in: path, isOwn: isOwn) }
+        return files
+    }
+
+    /// The names of the regular files, or of what else `kind` says, hidden ones left out, sorted.
+    package static func names(in path: FilePath, kind: mode_t = S_IFREG) -> [String] {
+        guard let stream = opendir(path.string) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            var status = stat()
+            // Through links: a hub cache has links to blobs.
+            guard !name.hasPrefix("."), stat(path.appending(name).string, &status) == 0,
+                status.st_mode & S_IFMT == kind
+            else { continue }
+            names.append(name)
+        }
+        return names.sorted()
+    }
+}

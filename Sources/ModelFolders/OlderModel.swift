@@ -1,0 +1,33 @@
+import Checkpoints
+import SystemPackage
+
+/// What lies in a folder that a model is written into, as far as it would be taken for a part of that model.
+package struct OlderModel {
+    private let names: Set<String>
+
+    package init(in folder: FilePath) {
+        names = Set(CheckpointFormat.isFolder(folder) ? ModelFolder.names(in: folder) : [])
+    }
+
+    private static let single = "model.safetensors"
+    private static let index = "model.safetensors.index.json"
+
+    /// What every model has, beside the files that go along with it.
+    static let replaceable = [single, index, ModelConfig.fileName, MergedFolder.cardName, MergedFolder.recipeName]
+
+    /// A file that is in the way of a new model, if there is one.
+    package func blocking(_ companions: [String]) -> String? {
+        (Self.replaceable + companions).first { names.contains($0) }
+    }
+
+    /// Files that would vouch for a mixture of old and new while the new ones take their places.
+    func misleading(last: String) -> [String] { last == Self.index && names.contains(last) ? [last] : [] }
+
+    /// Weights of another split, and files of another tokenizer, that the new model does not have.
+    func obsolete(besides new: Set<String>) -> [String] {
+        names.subtracting(new).filter { name in
+            name == Self.single || name == Self.index || ShardName(name)?.stem == "model"
+                || CompanionFiles.isTokenizerFile(name)
+        }.sorted()
+    }
+}

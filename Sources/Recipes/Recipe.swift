@@ -1,0 +1,107 @@
+import Experts
+import Interference
+import Merging
+import ModelFolders
+import SystemPackage
+import TensorCore
+
+/// What to merge and how, as one document of a recipe file says it: mergekit's keys, and ours for resolving, measuring and
+/// writing.
+///
+/// Paths are already relative to the current folder, not to the recipe.
+public struct Recipe: Sendable {
+    /// The recipe file itself.
+    public var path: FilePath
+    /// The file as it is written, with all documents.
+    public var text: String
+    /// Where the document begins.
+    public var position: TextPosition?
+    /// What other documents call the result; without meaning in a file of one document.
+    public var name: String?
+    public var mergeMethod: String
+    public var baseModel: ModelReference?
+    /// The experts, each once, in the order in which they are first named.
+    public var models: [Model]
+    /// What is merged, in the order of the result. A list of models is one slice with all layers.
+    public var slices: [Slice]
+    /// Parameters of the whole merge.
+    public var parameters: ParameterScope
+    /// Where the recipe last speaks of a parameter, by its name.
+    public var parameterPositions: [String: TextPosition]
+    /// Whether layers get new numbers, because the recipe has slices.
+    public var isStacked: Bool
+    /// The type of the merged tensors; nil keeps that of the base or the first expert.
+    public var outputDType: DType?
+    /// Patterns of tensors that are taken from the base, or from the first model without one, as they are.
+    public var keepBase: [String]
+    /// Which tokenizer goes along with a folder; nil takes that of `donor` as it is.
+    public var tokenizer: TokenizerChoice?
+    /// Where the recipe speaks of the tokenizer.
+    public var tokenizerPosition: TextPosition?
+    public var chatTemplate: ChatTemplate?
+    public var resolve: Resolve?
+    /// Where the merged checkpoint goes.
+    public var output: FilePath?
+    /// Whether the output was written with a slash at its end and becomes a folder.
+    public var outputIsFolder = false
+    /// Where the report goes; its extension chooses HTML or JSON.
+    public var report: FilePath?
+    /// Keys that were ignored and other remarks.
+    public var locatedWarnings: [RecipeWarning]
+    public var warnings: [String] { locatedWarnings.map(\.message) }
+
+    /// One expert.
+    public struct Model: Sendable {
+        public var reference: ModelReference
+        public var name: String
+        public var head: FilePath?
+        public var data: FilePath?
+
+        public var path: FilePath { reference.path }
+    }
+
+    /// Layers that are merged with one another and follow each other in the result.
+    public struct Slice: Sendable {
+        /// Nil under methods that take no base, unless the change from it is scaled by depth.
+        public var base: Source?
+        public var experts: [Source]
+        public var parameters: ParameterScope
+        /// Of the module that the slice belongs to, which go after those of the slice.
+        public var moduleParameters: ParameterScope
+        public var position: TextPosition?
+    }
+
+    /// What a slice takes from one model.
+    public struct Source: Sendable {
+        public var reference: ModelReference
+        /// Nil takes all layers.
+        public var layers: Range<Int>?
+        public var parameters: ParameterScope
+        public var position: TextPosition?
+    }
+
+    /// Whose tokenizer goes along with the result.
+    public enum TokenizerChoice: Sendable, Hashable {
+        /// The one of the base, or of the first model without one.
+        case base
+        case model(ModelReference)
+        /// All tokens of all models.
+        case union
+    }
+
+    /// How to resolve interference before merging.
+    public struct Resolve: Sendable {
+        public var auxiliary: AuxiliarySource
+        public var options: ResolverOptions
+        /// Where the adapted experts go.
+        public var output: FilePath?
+    }
+
+    /// The model whose tokenizer goes along with a folder instead of that of `donor`.
+    public var tokenizerModel: ModelReference? {
+        if case .model(let reference) = tokenizer { reference } else { nil }
+    }
+
+    /// The model whose metadata, and in a folder configuration and tokenizer, the result inherits.
+    public var donor: ModelReference? { baseModel ?? slices.first?.experts.first?.reference }
+}

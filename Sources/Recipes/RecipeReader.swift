@@ -1,0 +1,169 @@
+import Merging
+import ModelFolders
+import SystemPackage
+import TensorCore
+
+/// Reads one document of a recipe.
+struct RecipeReader {
+    let path: FilePath
+    let text: String
+    var warnings: [RecipeWarning] = []
+
+    init(path: FilePath, text: String) {
+        self.path = path
+        self.text = text
+    }
+
+    mutating func warn(_ problem: String, at position: TextPosition?) {
+        warnings.append(RecipeWarning(problem, file: path, at: position))
+    }
+
+    static let mergekitKeys = [
+        "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
+        "tokenizer_source", "tokenizer", "chat_template",
+    ]
+    static let ownKeys = ["resolve", "output", "report", "keep_base"]
+
+    mutating func recipe(from document: YAMLNode) throws(RecipeError) -> Recipe {
+        let root = try YAMLSection(document, title: "the recipe", file: path)
+        let method = try method(of: root)
+        noteUnknownKeys(of: root, known: Self.mergekitKeys + Self.ownKeys, method: method)
+        let base = try root.model("base_model")
+        let resolve = try resolve(from: root)
+        var parameters = RecipeParameters(method: method, file: path)
+        let common = try parameters.scope(in: root.section("parameters"))
+        var layout = try layout(of: root, method: method, base: base, &parameters)
+        warnings += parameters.warnings
+        let isScaled = takeBaseForLayerScaling(base, under: method, common: common, in: &layout)
+        if !method.usesBase, !isScaled, let base {
+            try decideOnUnusedBase(base, under: method, common: common, isMeasured: resolve != nil, in: &layout)
+        }
+        try nameModels(of: &layout, namesAreFiles: resolve != nil)
+        noteMissingValues(of: layout, method: method, common: common)
+        try check(layout, method: method, root: root, parameters)
+
+        let (output, report) = (try root.path("output"), try root.path("report"))
+        if let report, report == output { throw root.bad("report", "is the path of the output") }
+        if layout.isStacked, resolve != nil {
+            throw RecipeError(
+                .unsupported, "resolve takes whole models, and the recipe has slices", file: path,
+                at: root.position(of: "resolve"),
+                hint: "resolve with a recipe of its own, and stack the adapted experts")
+        }
+        return Recipe(
+            path: path, text: text, position: root.position, name: try root.text("name"), mergeMethod: method.name,
+            baseModel: base,
+            models: layout.models, slices: layout.slices, parameters: common, parameterPositions: parameters.positions,
+            isStacked: layout.isStacked,
+            outputDType: try outputDType(of: root), keepBase: try root.texts("keep_base"),
+            tokenizer: try tokenizer(of: root),
+            tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
+            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output,
+            outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report,
+            locatedWarnings: warnings)
+    }
+
+    // MARK: - The method
+
+    /// Names that people write for a method that has another one.
+    private static let otherNames = [
+        "dare": "dare_ties or dare_linear", "della_ties": "della", "breadcrumbs_linear": "breadcrumbs",
+        "mean": "average", "soup": "linear", "model_soup": "linear", "lerp": "linear", "weighted": "linear",
+        "frankenmerge": "passthrough", "stack": "passthrough", "modelstock": "model_stock", "tsv": "tsv_m",
+        "task_vectors": "task_arithmetic",
+    ]
+
+    /// Methods of mergekit 0.1.5 that are not among ours.
+    private static let notOffered = ["arcee_fusion", "ram", "ramplus_tl"]
+
+    private func method(of root: YAMLSection) throws(RecipeError) -> MethodInfo {
+        guard let name = try root.text("merge_method") else {
+            if root.has("gate_mode") || root.has("experts") {
+                throw RecipeError(
+                    .unsupported, "a mixture of experts is no merge: mergekit-moe makes it", file: path,
+                    at: root.position(of: "gate_mode") ?? root.position(of: "experts"))
+            }
+            throw missing(
+                "merge_method", "merge_method is missing", of: root,
+                at: root.position(of: "merge_method") ?? root.position,
+                hint: "untangle merge --list-methods")
+        }
+        do throws(MergeError) { return try MergeMethods.named(name).info } catch {
+            throw RecipeError(
+                error, file: path, at: root.position(of: "merge_method"),
+                hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" }
+                    ?? (Self.notOffered.contains(name) ? "mergekit has it; here it is not offered" : nil))
+        }
+    }
+
+    // MARK: - Types, tokenizer
+
+    private static let dtypes: [(name: String, dtype: DType)] = [
+        ("float16", .f16), ("bfloat16", .bf16), ("float32", .f32), ("float64", .f64),
+    ]
+    private static let otherDTypes = [
+        "fp16": "float16", "half": "float16", "f16": "float16", "bf16": "bfloat16", "bfloat": "bfloat16",
+        "fp32": "float32", "f32": "float32", "float": "float32", "full": "float32", "fp64": "float64",
+        "f64": "float64", "double": "float64",
+    ]
+
+    private func outputDType(of root: YAMLSection) throws(RecipeError) -> DType? {
+        var chosen: DType?
+        for key in ["dtype", "out_dtype"] {
+            guard let text = try root.text(key) else { continue }
+            let name = text.hasPrefix("torch.") ? String(text.dropFirst("torch.".count)) : text
+            guard let known = Self.dtypes.first(where: { $0.name == name }) else {
+                let names = Self.dtypes.map(\.name).joined(separator: ", ")
+                throw RecipeError(
+                    .badValue, "\(key) must be one of \(names), not \"\(text)\"", file: path,
+                    at: root.position(of: key),
+                    hint: (Self.otherDTypes[name.lowercased()]
+                        ?? nearestName(to: name.lowercased(), among: Self.dtypes.map(\.name)))
+                        .map { "did you mean \($0)?" })
+            }
+            chosen = known.dtype
+        }
+        return chosen
+    }
+
+    private mutating func tokenizer(of root: YAMLSection) throws(RecipeError) -> Recipe.TokenizerChoice? {
+        let short = try tokenizerSource("tokenizer_source", of: root)
+        if let text = root.node("tokenizer")?.scalar, root.node("tokenizer")?.isNull == false {
+            throw RecipeError(
+                .badValue, "tokenizer must be a mapping of keys to values", file: path,
+                at: root.position(of: "tokenizer"),
+                hint: "tokenizer_source: \(text.text.escapingControlCharacters)")
+        }
+        guard let section = try root.section("tokenizer") else { return short }
+        guard short == nil else {
+            throw root.bad("tokenizer", "and tokenizer_source say the same thing; keep one of them")
+        }
+        noteUnknownKeys(of: section, known: ["source", "tokens", "pad_to_multiple_of"])
+        for key in ["tokens", "pad_to_multiple_of"] {
+            guard let node = section.node(key), !node.isNull else { continue }
+            throw RecipeError(
+                .unsupported, "tokenizer: \(key) would change the vocabulary, and embeddings keep their rows here",
+                file: path, at: section.position(of: key), hint: "leave it out, and change the vocabulary of the result"
+            )
+        }
+        return try tokenizerSource("source", of: section) ?? .union
+    }
+
+    private func tokenizerSource(_ key: String, of section: YAMLSection) throws(RecipeError) -> Recipe.TokenizerChoice?
+    {
+        guard let reference = try section.model(key) else { return nil }
+        switch reference.text {
+        case "base": return .base
+        case "union": return .union
+        default: return .model(reference)
+        }
+    }
+
+    private func chatTemplate(of root: YAMLSection) throws(RecipeError) -> ChatTemplate? {
+        guard let text = try root.text("chat_template") else { return nil }
+        do { return try ChatTemplate(text) } catch {
+            throw RecipeError(
+                .badValue, error.message, file: path, at: root.position(of: "chat_template"), hint: error.hint)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import Checkpoints
+import ModelFolders
+import SystemPackage
+import TensorCore
+
+extension Recipe {
+    /// Checks that embeddings may be merged row by row and go along with the tokenizer that the recipe asks for.
+    ///
+    /// mergekit moves rows so that each token meets itself. Here rows stay where they are, which is right when all models
+    /// have one vocabulary; then any of their tokenizers is the union of all.
+    ///
+    /// - Throws: `recipe.unsupported` that names two models whose vocabularies differ, or under `union` a model without one.
+    package func checkVocabularies() throws {
+        guard let tokenizer else { return }
+        var paths = sourcePaths
+        if case .model(let reference) = tokenizer, !paths.contains(reference.path) { paths.append(reference.path) }
+        var first: (folder: FilePath, vocabulary: Vocabulary)?
+        for path in paths where fileExists(path) {
+            let folder = CheckpointFormat.isFolder(path) ? path : path.removingLastComponent()
+            guard let vocabulary = try Vocabulary(ofModelIn: folder) else {
+                if tokenizer == .union { throw unsupported("\(path) has no tokenizer that could be compared") }
+                continue
+            }
+            if let first, first.vocabulary != vocabulary {
+                throw unsupported("\(first.folder) and \(folder) have different vocabularies")
+            }
+            first = first ?? (folder, vocabulary)
+        }
+    }
+
+    private func unsupported(_ problem: String) -> RecipeError {
+        RecipeError(
+            .unsupported, "the vocabularies of the models cannot be joined: \(problem.escapingControlCharacters)",
+            file: path, at: tokenizerPosition,
+            hint: "without a tokenizer key rows are merged as they stand; other vocabularies need mergekit")
+    }
+}

@@ -1,0 +1,178 @@
+import Checkpoints
+import Kernels
+import SystemPackage
+import TensorCore
+
+/// What a conversion does besides copying.
+public struct ConversionOptions: Sendable {
+    public var selection: TensorSelection
+    /// Tensors that cannot be read and are left out.
+    public var lost: Set<TensorName>
+    /// Applied one after the other to every selected name.
+    public var renames: [TensorRename]
+    /// The type to cast floating-point tensors to; nil keeps every type.
+    public var dtype: DType?
+    /// For NumPy outputs: widen the floating-point types that NumPy does not know to F32.
+    public var upcast: Bool
+    /// Entries that are added to the metadata or replace it, in order.
+    public var metadata: [Metadata.Entry]
+    /// The format of the output; nil takes it from the extension.
+    public var format: FormatID?
+    public var write: WriteOptions
+
+    public init(
+        selection: TensorSelection = TensorSelection(), lost: Set<TensorName> = [], renames: [TensorRename] = [],
+        dtype: DType? = nil,
+        upcast: Bool = false, metadata: [Metadata.Entry] = [], format: FormatID? = nil,
+        write: WriteOptions = WriteOptions()
+    ) {
+        self.selection = selection
+        self.lost = lost
+        self.renames = renames
+        self.dtype = dtype
+        self.upcast = upcast
+        self.metadata = metadata
+        self.format = format
+        self.write = write
+    }
+}
+
+/// A conversion with every name, type and size worked out; nothing has been read or written yet.
+public struct ConversionPlan: Sendable {
+    /// One tensor on its way.
+    public struct Item: Sendable {
+        /// Its position in the input.
+        public let sourceIndex: Int
+        public let source: TensorDescriptor
+        public let target: TensorDescriptor
+    }
+
+    /// The tensors in the order of the input.
+    public let items: [Item]
+    public let metadata: Metadata
+    public let format: FormatID
+    public let output: FilePath
+    public let warnings: [String]
+    package let write: WriteOptions
+
+    /// The bytes to be read; progress counts up to this.
+    public let sourceByteCount: Int
+
+    /// Works out a conversion.
+    ///
+    /// - Throws: `ConversionError`: `usage.output_format`, `usage.dtype`, `usage.shard_size`, `usage.rename`;
+    ///   `convert.nothing_selected` when patterns leave no tensor, `convert.duplicate_name` when two tensors would have
+    ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast.
+    public init(of store: TensorStore, to output: FilePath, options: ConversionOptions) throws {
+        let format = try Self.format(of: output, options: options)
+        try Self.check(options, format: format)
+        let renames = try options.renames.map { try $0.compiled() }
+        var warnings = store.reader.warnings
+        var items: [Item] = []
+        var originals: [TensorName: TensorName] = [:]
+        var sourceByteCount = 0
+        for (index, source) in store.descriptors.enumerated()
+        where options.selection.contains(source.name) && !options.lost.contains(source.name) {
+            let name = try renames.reduce(source.name) { name, rename in try rename(name) }
+            if let other = originals.updateValue(source.name, forKey: name) {
+                throw ConversionError.input(
+                    "duplicate_name", "\"\(other)\" and \"\(source.name)\" would both be named \"\(name)\"",
+                    file: store.path.string, tensor: source.name,
+                    hint: "change the --rename rules or exclude one of them")
+            }
+            let dtype = Self.targetType(of: source, format: format, options: options, warnings: &warnings)
+            let target: TensorDescriptor
+            do { target = try TensorDescriptor(name: name, dtype: dtype, shape: source.shape) } catch {
+                throw ConversionError.input(
+                    "overflow", "tensor \"\(source.name)\" would be too large as \(dtype.rawValue)",
+                    file: store.path.string, tensor: source.name)
+            }
+            items.append(Item(sourceIndex: index, source: source, target: target))
+            let (sum, overflow) = sourceByteCount.addingReportingOverflow(source.byteCount)
+            sourceByteCount = overflow ? Int.max : sum
+        }
+        if items.isEmpty, !store.descriptors.allSatisfy({ options.lost.contains($0.name) }) {
+            throw ConversionError.input(
+                "nothing_selected", "no tensor of \(store.path.string) is selected", file: store.path.string,
+                hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
+        }
+        var metadata = store.metadata
+        for entry in options.metadata { metadata[entry.key] = entry.value }
+        if format == .npz || format == .npy, !metadata.isEmpty {
+            warnings.append("NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped")
+        }
+        try Self.checkParts(of: store, items)
+        self.items = items
+        self.metadata = metadata
+        self.format = format
+        self.output = output
+        self.warnings = warnings
+        self.sourceByteCount = sourceByteCount
+        write = options.write
+    }
+
+    /// Codes without their scales are other numbers, and so are scales that were rounded.
+    ///
+    /// - Throws: `input.quantized` when a part of a quantised tensor would be cast.
+    private static func checkParts(of store: TensorStore, _ items: [Item]) throws(WeightsError) {
+        let hasCasts = items.contains { $0.source.dtype != $0.target.dtype }
+        guard hasCasts, let quantization = Quantization(of: store) else { return }
+        let parts = items.filter { quantization.parts.contains($0.source.name) }
+        guard parts.contains(where: { $0.source.dtype != $0.target.dtype }) else { return }
+        throw .quantized(
+            store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
+            problem: "casting them one by one would change what they stand for")
+    }
+
+    private static func format(of output: FilePath, options: ConversionOptions) throws(ConversionError) -> FormatID {
+        if let format = options.format ?? CheckpointFormat.format(ofOutput: output) { return format }
+        // A folder has the Hugging Face layout.
+        if CheckpointFormat.isFolder(output) { return .safetensors }
+        throw .usage(
+            "output_format", "the name \(output.string.escapingControlCharacters) does not tell the output format",
+            hint: "end it in .safetensors, .skein, .npz or .npy, or use --format")
+    }
+
+    private static func check(_ options: ConversionOptions, format: FormatID) throws(ConversionError) {
+        if let dtype = options.dtype, !dtype.isComputable {
+            throw .usage(
+                "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
+        }
+        try options.write.checkShards(of: format)
+    }
+
+    private static func targetType(
+        of source: TensorDescriptor, format: FormatID, options: ConversionOptions, warnings: inout [String]
+    ) -> DType {
+        if let dtype = options.dtype, source.dtype.isFloatingPoint, source.dtype != dtype {
+            if canCast(from: source.dtype, to: dtype) { return widened(dtype, format: format, options: options) }
+            warnings.append(
+                "tensor \"\(source.name)\" of dtype \(source.dtype.rawValue) cannot be cast and keeps its type")
+        }
+        return widened(source.dtype, format: format, options: options)
+    }
+
+    /// What `--upcast` makes of a type.
+    private static func widened(_ dtype: DType, format: FormatID, options: ConversionOptions) -> DType {
+        let numpyKnows: Set<DType> = [.f16, .f32, .f64]
+        guard options.upcast, format == .npz || format == .npy, dtype.isFloatingPoint, !numpyKnows.contains(dtype),
+            canCast(from: dtype, to: .f32)
+        else { return dtype }
+        return .f32
+    }
+}
+
+extension WriteOptions {
+    /// Checks the size of shards against the format.
+    ///
+    /// - Throws: `usage.shard_size` when the format is not split, or into shards without room for anything.
+    public func checkShards(of format: FormatID) throws(ConversionError) {
+        guard let shardByteCount else { return }
+        guard format == .safetensors else {
+            throw .usage("shard_size", "only safetensors can be split into shards, not \(format.rawValue)")
+        }
+        guard shardByteCount > 0 else {
+            throw .usage("shard_size", "a shard of \(shardByteCount) bytes holds nothing", hint: "--shard-size 5GB")
+        }
+    }
+}

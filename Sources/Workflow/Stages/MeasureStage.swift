@@ -1,0 +1,82 @@
+import Checkpoints
+import Experts
+import Interference
+import Kernels
+import Reporting
+import TensorCore
+
+/// Measures models on the tasks of a set of experts: accuracy, and interference against the original experts.
+///
+/// Made once, because what base and experts say does not change between merges.
+public struct MeasureStage: Sendable {
+    /// The tasks that have data, in the order of the experts.
+    public let tasks: [MeasuredTask]
+    private let backbone: Backbone
+    private let references: [ExpertReference]
+    private let budget: ComputeBudget
+
+    /// One task: what is measured on it, and how base and expert do.
+    public struct MeasuredTask: Sendable, Hashable {
+        public let name: String
+        public let samples: Int
+        /// Accuracies between 0 and 1; nil without labels.
+        public let baseAccuracy: Double?
+        public let expertAccuracy: Double?
+    }
+
+    /// Measures the experts on the tasks that have data.
+    ///
+    /// - Throws: `input.missing_data` when no task has data; `network.*`.
+    public init(_ set: ExpertSet, budget: ComputeBudget) throws {
+        let base = try set.backbone.parameters(of: set.base)
+        var tasks: [MeasuredTask] = []
+        var references: [ExpertReference] = []
+        for expert in set.experts {
+            guard let data = expert.data else { continue }
+            let reference = try ExpertReference(
+                set.backbone.network, expert: try set.backbone.parameters(of: expert.store), data: data, budget: budget)
+            let baseAccuracy =
+                data.labels == nil
+                ? nil
+                : try evaluate(set.backbone.network, parameters: base, tasks: [data], budget: budget)[0].accuracy
+            references.append(reference)
+            tasks.append(
+                MeasuredTask(
+                    name: expert.name, samples: data.inputs.count, baseAccuracy: baseAccuracy,
+                    expertAccuracy: reference.accuracy))
+        }
+        guard !tasks.isEmpty else {
+            throw InputError(
+                .missingData, "no task has data to measure on",
+                hint: "give some with --data NAME=FILE, or data: in a recipe")
+        }
+        self.tasks = tasks
+        self.references = references
+        self.backbone = set.backbone
+        self.budget = budget
+    }
+
+    /// Interference and accuracy of a merged model.
+    ///
+    /// - Throws: `input.*` when the model does not fit the backbone, `NetworkError` when memory is short.
+    public func measure(_ merged: TensorStore, distance: Distance = .kl) throws -> CrossTaskInterference {
+        try CrossTaskInterference(
+            backbone.network, merged: try backbone.parameters(of: merged), references: references, distance: distance,
+            budget: budget)
+    }
+
+    /// The drift that each single expert causes on each other task; see `interferenceMatrix`.
+    ///
+    /// - Throws: `input.missing_data` when a task has none: the matrix has a row for every expert.
+    public func matrix(of set: ExpertSet, distance: Distance = .kl) throws -> [[Double]] {
+        if let expert = set.experts.first(where: { $0.data == nil }) {
+            throw InputError(
+                .missingData, "task \"\(expert.name)\" has no data, and the matrix has a row for every task",
+                hint: "give some with --data \(expert.name)=FILE")
+        }
+        return try interferenceMatrix(
+            backbone.network, base: try backbone.parameters(of: set.base),
+            experts: try set.experts.map { try backbone.parameters(of: $0.store) }, references: references,
+            distance: distance, budget: budget)
+    }
+}

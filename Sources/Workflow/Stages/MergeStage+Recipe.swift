@@ -1,0 +1,196 @@
+import Checkpoints
+import Kernels
+import Merging
+import ModelFolders
+import Recipes
+import SystemPackage
+import TensorCore
+
+extension MergeStage {
+    /// Plans what a recipe says, slice by slice.
+    ///
+    /// - Parameters:
+    ///   - stores: the models of the recipe by their paths; see `Recipe.stores(opening:)`.
+    ///   - settings: parameters that go before everything the recipe says.
+    ///   - keepBase: patterns beside those of the recipe.
+    ///   - outputDType: goes before that of the recipe.
+    /// - Throws: `RecipeError` with the place at fault; what `MergePlan` throws.
+    public init(
+        _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
+        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
+        budget: ComputeBudget, memory: Int? = nil
+    ) throws {
+        let method = try MergeMethods.named(recipe.mergeMethod)
+        try recipe.checkVocabularies()
+        try recipe.checkLayerScaling(settings)
+        let (inputs, stores, places) = try recipe.inputs(from: stores)
+        let names = recipe.modelNames
+        var plans: [MergePlan] = []
+        var origins = TensorOrigins()
+        var firstLayer = 0
+        for (place, slice) in recipe.slices.enumerated() {
+            let cut = SliceCut(
+                recipe: recipe, slice: slice, stores: stores, firstLayer: firstLayer, isFirst: place == 0,
+                isLast: place == recipe.slices.count - 1)
+            let base = try slice.base.map(cut.store)
+            let experts = try slice.experts.map { source in
+                (name: names[source.reference.path] ?? source.reference.text, store: try cut.store(of: source))
+            }
+            let parameters = SliceParameters(
+                method: method.info, slice: slice, common: recipe.parameters, layers: try cut.layers()
+            ).parameters(fixed: settings)
+            do {
+                let plan = try inputs.explaining {
+                    try MergePlan(
+                        method: method, base: base, experts: experts, parameters: parameters, selection: selection,
+                        keepBase: TensorPatterns(recipe.keepBase + keepBase),
+                        outputDType: outputDType ?? recipe.outputDType, budget: budget, memory: memory)
+                }
+                plans.append(plan)
+                for output in plan.outputs {
+                    let sources = cut.sources(of: output.name, places)
+                    origins.add(output.name, from: plan.keeps(output.name) ? Array(sources.prefix(1)) : sources)
+                }
+            } catch let error as MergeError {
+                // The recipe is not to blame for what the command line says of a parameter.
+                let isSet =
+                    error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
+                if isSet || (error.reason == .unsupportedDtype && outputDType != nil) { throw error }
+                let position = error.parameter.flatMap { recipe.parameterPositions[$0] } ?? slice.position
+                throw RecipeError(error, file: recipe.path, at: position)
+            }
+            firstLayer += cut.layerCount
+        }
+        let folder = FolderOptions(
+            recipe: recipe.text,
+            overrides: RecipeOverrides.options(
+                settings: settings, selection: selection, keepBase: keepBase, outputDType: outputDType),
+            tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
+        self.init(
+            plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget,
+            warnings: recipe.warningsOfFilters(among: inputs.models.flatMap { $0.store.descriptors.map(\.name) }))
+    }
+}
+
+/// Cuts the layers of one slice out of the models.
+private struct SliceCut {
+    let recipe: Recipe
+    let slice: Recipe.Slice
+    let stores: [FilePath: TensorStore]
+    /// The number of the slice's first layer in the result.
+    let firstLayer: Int
+    let isFirst: Bool
+    let isLast: Bool
+
+    /// 0 for whole models.
+    var layerCount: Int { (slice.base ?? slice.experts.first)?.layers?.count ?? 0 }
+
+    func store(of source: Recipe.Source) throws -> TensorStore {
+        guard let whole = stores[source.reference.path] else {
+            preconditionFailure("the models of a recipe are opened before it is planned")
+        }
+        guard let layers = source.layers else { return whole }
+        let stack = try stack(of: whole, source)
+        guard layers.upperBound <= stack.count else {
+            throw RecipeError(
+                .badValue,
+                "layer_range [\(layers.lowerBound), \(layers.upperBound)] goes beyond the \(stack.count) layers of "
+                    + source.reference.text, file: recipe.path, at: source.position)
+        }
+        if layers == 0..<stack.count, isFirst, isLast { return whole }
+        return TensorStore(
+            try LayerSlice(
+                of: whole.reader, layers: layers, firstLayer: firstLayer, includesTensorsBefore: isFirst,
+                includesTensorsBehind: isLast))
+    }
+
+    /// Where a tensor of the result comes from.
+    ///
+    /// - Parameter places: those of the models among the inputs, by their paths.
+    func sources(of tensor: TensorName, _ places: [FilePath: Int]) -> [TensorOrigins.Source] {
+        func origin(_ source: Recipe.Source, isBase: Bool) -> TensorOrigins.Source? {
+            guard let model = places[source.reference.path] else { return nil }
+            guard let layers = source.layers, let name = LayerName(tensor) else {
+                return TensorOrigins.Source(model: model, tensor: tensor, isBase: isBase)
+            }
+            let number = name.number - firstLayer + layers.lowerBound
+            return TensorOrigins.Source(model: model, tensor: name.inLayer(number), isBase: isBase)
+        }
+        let base = slice.base.flatMap { origin($0, isBase: true) }
+        return (base.map { [$0] } ?? []) + slice.experts.compactMap { origin($0, isBase: false) }
+    }
+
+    private func stack(of store: TensorStore, _ source: Recipe.Source) throws(RecipeError) -> LayerStack {
+        let stacks = LayerStack.all(in: store.descriptors)
+        guard let stack = stacks.first, stacks.count == 1 else {
+            let found =
+                stacks.isEmpty
+                ? "no layers: no tensor name has a number between dots"
+                : "\(stacks.count) stacks of layers (\(stacks.prefix(3).map(\.prefix).joined(separator: ", ")))"
+            throw RecipeError(
+                .unsupported, "slices need a model with one stack of layers, and \(source.reference.text) has \(found)",
+                file: recipe.path, at: source.position, hint: "list whole checkpoints under models")
+        }
+        return stack
+    }
+
+    func layers() throws -> SliceLayers {
+        guard let first = slice.base ?? slice.experts.first, let store = stores[first.reference.path] else {
+            return .whole(counts: [:])
+        }
+        guard first.layers != nil else {
+            let stacks = LayerStack.all(in: store.descriptors)
+            return .whole(counts: Dictionary(uniqueKeysWithValues: stacks.map { ($0.prefix, $0.count) }))
+        }
+        return .moved(
+            first: firstLayer, count: layerCount, expertFirst: slice.experts.map { $0.layers?.lowerBound ?? 0 })
+    }
+}
+
+extension Recipe {
+    /// Whether the command line asks for a scaling by depth that the recipe was not read for.
+    fileprivate func checkLayerScaling(_ settings: [String: ParameterValue]) throws(RecipeError) {
+        guard let name = MergeMethods.commonParameters.map(\.name).first(where: { settings[$0] != nil }) else { return }
+        if slices.count > 1 { throw RecipeError.scalingOfSlices(file: path, at: slices[1].position) }
+        guard let baseModel, slices.contains(where: { $0.base == nil }) else { return }
+        throw RecipeError(
+            .unsupported, "\(name) on the command line does not bring the base into a merge with \(mergeMethod)",
+            file: path, at: baseModel.position, hint: "write it under parameters: of the recipe")
+    }
+
+    /// What models are called, by their paths.
+    fileprivate var modelNames: [FilePath: String] {
+        Dictionary(models.map { ($0.path, $0.name) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The models as they take part: together with their folders, and by their paths, with their places.
+    fileprivate func inputs(
+        from stores: [FilePath: TensorStore]
+    ) throws -> (MergeInputs, [FilePath: TensorStore], places: [FilePath: Int]) {
+        let base = slices.lazy.compactMap(\.base).first?.reference.path
+        let names = modelNames
+        let experts = sourcePaths.filter { $0 != base }
+        let inputs = try MergeInputs(
+            base: base.flatMap { stores[$0] },
+            experts: experts.compactMap { path in stores[path].map { (name: names[path] ?? path.string, store: $0) } },
+            donor: experts.firstIndex { $0 == donor?.path } ?? 0)
+        let paths = (base.map { [$0] } ?? []) + experts
+        return (
+            inputs, Dictionary(uniqueKeysWithValues: zip(paths, inputs.models.map(\.store))),
+            Dictionary(uniqueKeysWithValues: paths.enumerated().map { ($1, $0) })
+        )
+    }
+
+    /// Warns of filters that are part of no tensor's name, as after a slip of the pen.
+    fileprivate func warningsOfFilters(among names: [TensorName]) -> [String] {
+        var seen: Set<String> = []
+        return scopes.flatMap { scope in
+            scope.sorted { $0.key < $1.key }.flatMap { name, setting in
+                setting.unmatchedFilters(among: names).map { filter in
+                    (parameterPositions[name].map { "line \($0.line): " } ?? "")
+                        + "the filter \"\(filter.escapingControlCharacters)\" of \(name) is part of no tensor's name"
+                }
+            }
+        }.filter { seen.insert($0).inserted }
+    }
+}

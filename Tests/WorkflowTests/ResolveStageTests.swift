@@ -1,0 +1,197 @@
+import Checkpoints
+import Experts
+import Interference
+import Kernels
+import SystemPackage
+import TensorCore
+import Testing
+import TestSupport
+import Transcoding
+import Workflow
+
+@Suite struct ResolveStageTests {
+    private let folder = TemporaryFolder()
+    private let suite: PipelineSuite
+    private let options = ResolverOptions(steps: 2, batchSize: 8)
+
+    init() throws { suite = try PipelineSuite("tiny") }
+
+    private func makeStage(_ set: ExpertSet, output: String? = "out", force: Bool = false) -> ResolveStage {
+        ResolveStage(
+            set, auxiliary: .file(suite.path("aux_mixed.npz")), options: options, output: output.map(folder.file),
+            write: WriteOptions(force: force, sync: false))
+    }
+
+    /// The suite's first expert as another file says it, and its second as it is.
+    private func makeSet(_ checkpoint: FilePath) throws -> ExpertSet {
+        var first = suite.files(suite.tasks[0])
+        first.checkpoint = checkpoint
+        return try ExpertSet(base: suite.base, experts: [first, suite.files(suite.tasks[1])])
+    }
+
+    @Test func writesOneCheckpointPerExpertLikeTheOriginal() throws {
+        let adapted = try makeStage(try suite.set()).run(budget: testBudget)
+        #expect(adapted.map(\.name) == suite.tasks)
+        for expert in adapted {
+            let path = folder.file("out/\(expert.name).safetensors")
+            #expect(expert.path == path)
+            let (written, original) = (
+                try TensorStore(opening: path),
+                try TensorStore(opening: suite.path("expert_\(expert.name).safetensors"))
+            )
+            #expect(written.descriptors == original.descriptors)
+            #expect(expert.training?.trace.map(\.step) == [0, 1])
+            // What it started from is the expert: the first preservation is zero but for rounding.
+            #expect((expert.training?.trace.first?.preservation ?? 1) < 1e-8)
+        }
+    }
+
+    /// The stage adds files and nothing else to what the resolver computes, whose parity with PyTorch is tested apart.
+    @Test func writesWhatTheResolverComputes() throws {
+        let set = try suite.set()
+        let images = try ImageFile(
+            suite.path("aux_mixed.npz"), for: set.backbone.network.config, normalization: set.backbone.normalization)
+        let resolver = try Resolver(
+            transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base),
+            tasks: set.experts.compactMap(\.task), auxiliary: images.images, options: options, budget: testBudget)
+        let expected = try resolver.resolve(
+            expert: try set.backbone.parameters(of: set.experts[1].store), task: 1)
+        var stage = makeStage(set)
+        stage.only = [suite.tasks[1]]
+        let adapted = try stage.run(budget: testBudget)
+        #expect(adapted.count == 1)
+        let written = try TensorStore(opening: folder.file("out/\(suite.tasks[1]).safetensors"))
+        #expect(try set.backbone.parameters(of: written) == expected.parameters)
+    }
+
+    @Test func keepsTypesMetadataAndOtherTensors() throws {
+        let original = suite.path("expert_\(suite.tasks[0]).safetensors")
+        var changed: [TestTensor] = []
+        for tensor in try tensors(of: original) {
+            // The upper half of an F32 is its BF16 but for rounding.
+            let halves = stride(from: 0, to: tensor.bytes.count, by: 4).flatMap { tensor.bytes[$0 + 2..<$0 + 4] }
+            changed.append(TestTensor(tensor.name, .bf16, tensor.shape.dims, halves))
+        }
+        changed.append(TestTensor("counter", .i64, [2], Array(1...16)))
+        changed.insert(TestTensor("extra.scale", [1], [.nan]), at: 3)
+        let path = try folder.checkpoint("e.safetensors", changed, metadata: ["format": "pt", "who": "me"])
+        let adapted = try makeStage(try makeSet(path)).run(budget: testBudget)
+        let store = adapted[0].store
+        #expect(store.descriptors == (try TensorStore(opening: path)).descriptors)
+        #expect(store.metadata["who"] == "me")
+        #expect(store.metadata["format"] == "pt")
+        let written = try tensors(of: store.path)
+        for name in ["counter", "extra.scale"] as [TensorName] {
+            #expect(written.first { $0.name == name }?.bytes == changed.first { $0.name == name }?.bytes)
+        }
+    }
+
+    @Test(arguments: ["e.npz", "shards/model.safetensors.index.json"])
+    func takesExpertsOfOtherFormats(name: String) throws {
+        let original = try TensorStore(opening: suite.path("expert_\(suite.tasks[0]).safetensors"))
+        var options = ConversionOptions()
+        if name.hasSuffix("json") { options.write.shardByteCount = 100_000 }
+        try folder.makeFolder("shards")
+        let target = name.hasSuffix("json") ? folder.file("shards") : folder.file(name)
+        _ = try Conversion(
+            try ConversionPlan(of: original, to: target, options: options), of: original, threads: 1
+        ).run()
+        let adapted = try makeStage(try makeSet(folder.file(name))).run(budget: testBudget)
+        let reference = try makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]), output: nil).run(
+            budget: testBudget)
+        #expect(adapted[0].path?.extension == (name.hasSuffix("npz") ? "npz" : "safetensors"))
+        let backbone = try suite.set().backbone
+        #expect(try backbone.parameters(of: adapted[0].store) == backbone.parameters(of: reference[0].store))
+    }
+
+    @Test(arguments: ["safetensors", "npz"]) func skipsWhatIsFinished(format: String) throws {
+        var stage = makeStage(try suite.set())
+        stage.notesSignatures = true
+        stage.skipsFinished = true
+        stage.format = format == "npz" ? .npz : nil
+        stage.only = [suite.tasks[2]]
+        #expect(try stage.run(budget: testBudget)[0].training != nil)
+        stage.only = nil
+        let second = try stage.run(budget: testBudget)
+        #expect(second.map(\.name) == suite.tasks)
+        #expect(second.map { $0.training == nil } == [false, false, true, false])
+        #expect(try stage.run(budget: testBudget).allSatisfy { $0.training == nil })
+
+        // A file that was put in the place of an output is not taken for it, nor replaced.
+        let path = folder.file("out/\(suite.tasks[0]).\(format)")
+        try folder.checkpoint("out/\(suite.tasks[0]).\(format)", try tensors(of: suite.base))
+        let before = try contents(path)
+        #expect(code { _ = try stage.run(budget: testBudget) } == "io.exists")
+        #expect(try contents(path) == before)
+    }
+
+    @Test func otherSettingsAreOtherWork() throws {
+        var stage = makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]))
+        stage.notesSignatures = true
+        stage.skipsFinished = true
+        _ = try stage.run(budget: testBudget)
+        var other = ResolveStage(
+            stage.set, auxiliary: .noise(count: 8, seed: 1), options: options, output: stage.output,
+            write: WriteOptions(force: true, sync: false))
+        other.notesSignatures = true
+        other.skipsFinished = true
+        #expect(try other.run(budget: testBudget).allSatisfy { $0.training != nil })
+        #expect(try other.run(budget: testBudget).allSatisfy { $0.training == nil })
+    }
+
+    @Test func refusesBeforeItWorks() throws {
+        var renamed = suite.files(suite.tasks[0])
+        for name in ["a/b", "..", ".hidden", "", "a\0b", String(repeating: "x", count: 300)] {
+            renamed.name = name
+            let set = try ExpertSet(base: suite.base, experts: [renamed])
+            #expect(code { _ = try makeStage(set).run(budget: testBudget) } == "input.bad_name", "\(name)")
+            // In memory, names are only names.
+            #expect(code { _ = try makeStage(set, output: nil).run(budget: testBudget) } == nil, "\(name)")
+        }
+        #expect(!fileExists(folder.file("out")))
+        var stage = makeStage(try suite.set())
+        stage.only = ["nobody"]
+        #expect(code { _ = try stage.run(budget: testBudget) } == "input.bad_name")
+        stage.only = nil
+        stage.format = .npy
+        #expect(code { _ = try stage.run(budget: testBudget) } == "format.tensor_count")
+        var headless = suite.files(suite.tasks[1])
+        headless.head = nil
+        headless.data = nil
+        let set = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), headless])
+        #expect(code { _ = try makeStage(set).run(budget: testBudget) } == "input.missing_head")
+        let none = ResolveStage(
+            try suite.set(), auxiliary: .noise(count: 4, seed: 0), options: ResolverOptions(steps: 0),
+            output: folder.file("none"))
+        #expect(code { _ = try none.run(budget: testBudget) } == "interference.bad_option")
+        #expect(!fileExists(folder.file("none")))
+        try folder.write("x", to: "file")
+        #expect(code { _ = try makeStage(try suite.set(), output: "file").run(budget: testBudget) } == "io.exists")
+    }
+
+    /// An output may be one of the inputs.
+    @Test func replacesItsInput() throws {
+        let original = suite.path("expert_\(suite.tasks[0]).safetensors")
+        let path = try folder.write(try contents(original), to: "\(suite.tasks[0]).safetensors")
+        let set = try makeSet(path)
+        let expected = try makeStage(set, output: nil).run(budget: testBudget)
+        #expect(code { _ = try makeStage(set, output: "").run(budget: testBudget) } == "io.exists")
+        var stage = makeStage(set, output: "", force: true)
+        stage.only = [suite.tasks[0]]
+        _ = try stage.run(budget: testBudget)
+        let backbone = set.backbone
+        #expect(
+            try backbone.parameters(of: TensorStore(opening: path)) == backbone.parameters(of: expected[0].store))
+    }
+
+    @Test func isTheSameOnAnyNumberOfThreads() throws {
+        for threads in [1, 2, 5] {
+            _ = try makeStage(try suite.set(), output: "t\(threads)").run(budget: ComputeBudget(threads: threads))
+        }
+        for task in suite.tasks {
+            let first = try contents(folder.file("t1/\(task).safetensors"))
+            #expect(try contents(folder.file("t2/\(task).safetensors")) == first)
+            #expect(try contents(folder.file("t5/\(task).safetensors")) == first)
+        }
+    }
+}
