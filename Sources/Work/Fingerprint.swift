@@ -1,0 +1,81 @@
+import Checkpoints
+import SystemPackage
+
+/// Everything that determines what a piece of work produces, by name: settings as texts, inputs as digests of their contents.
+///
+/// Two pieces of work with one fingerprint give the same bytes. Where files lie and what they are called does not count.
+public struct Fingerprint: Sendable, Hashable {
+    /// What is done, and the version of how.
+    public let kind: String
+    public let parts: [Part]
+
+    /// A setting, or an input.
+    public struct Part: Sendable, Hashable {
+        public let name: String
+        public let value: String
+
+        public init(_ name: String, _ value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    public init(kind: String, parts: [Part]) {
+        self.kind = kind
+        self.parts = parts
+    }
+
+    /// Takes settings apart and reads inputs, as far as their digests are not known.
+    ///
+    /// - Throws: `IOError` when an input cannot be read.
+    public init(_ kind: String, settings: some Encodable, inputs: [JobInput]) throws {
+        var parts = try SettingsEncoder.parts(of: settings)
+        for input in inputs {
+            let digests = try input.files.map { try FileDigests.digest(of: $0).hexadecimal }
+            parts.append(Part("input \(input.role)", digests.joined(separator: " ")))
+        }
+        self.init(kind: kind, parts: parts)
+    }
+
+    /// The SHA-256 of all parts, as 64 hexadecimal digits.
+    public var digest: String {
+        let accumulator = TensorDigest.Accumulator()
+        for text in [kind] + parts.flatMap({ [$0.name, $0.value] }) {
+            withUnsafeBytes(of: UInt64(text.utf8.count).littleEndian) { accumulator.update($0) }
+            var text = text
+            text.withUTF8 { accumulator.update(UnsafeRawBufferPointer($0)) }
+        }
+        return accumulator.finish().hexadecimal
+    }
+
+    /// A part that two fingerprints do not have in common.
+    public struct Difference: Sendable, Hashable {
+        public let name: String
+        /// Nil where the part is missing.
+        public let before, now: String?
+    }
+
+    /// What has changed since an earlier fingerprint, in the order of the parts.
+    public func differences(since earlier: Fingerprint) -> [Difference] {
+        guard kind == earlier.kind else { return [Difference(name: "kind", before: earlier.kind, now: kind)] }
+        let before = Dictionary(earlier.parts.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+        let now = Dictionary(parts.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+        return parts.filter { before[$0.name] != $0.value }.map {
+            Difference(name: $0.name, before: before[$0.name], now: $0.value)
+        }
+            + earlier.parts.filter { now[$0.name] == nil }.map {
+                Difference(name: $0.name, before: $0.value, now: nil)
+            }
+    }
+}
+
+extension Fingerprint.Difference: CustomStringConvertible {
+    /// `steps was 500 and is 250`; of inputs only that their contents differ.
+    public var description: String {
+        if name.hasPrefix("input ") {
+            return before == nil || now == nil
+                ? "\(name.dropFirst(6)) \(before == nil ? "is new" : "is gone")" : "\(name.dropFirst(6)) has other contents"
+        }
+        return "\(name) was \(before ?? "not given") and is \(now ?? "not given")"
+    }
+}

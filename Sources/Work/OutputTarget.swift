@@ -1,0 +1,92 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
+
+/// Where a checkpoint goes and how it is written: decided once, from an argument, an option or a recipe, and asked by everyone.
+public struct OutputTarget: Sendable {
+    public let place: OutputPlace
+    public let format: FormatID
+    /// Also whether what is there may be replaced.
+    public let options: WriteOptions
+
+    /// Decides the format and checks what can be checked of the options.
+    ///
+    /// - Parameter format: nil goes by the extension; a folder gets safetensors.
+    /// - Throws: `usage.output_format` when nothing tells the format, `usage.shard_size`.
+    public init(
+        _ place: OutputPlace, format: FormatID? = nil, options: WriteOptions = WriteOptions()
+    ) throws(OutputError) {
+        self.place = place
+        self.options = options
+        if let format { self.format = format } else { self.format = try Self.format(of: place) }
+        if let size = options.shardByteCount {
+            guard self.format == .safetensors else {
+                throw OutputError(
+                    .shardSize, "only safetensors can be split into shards, not \(self.format.rawValue)")
+            }
+            guard size > 0 else {
+                throw OutputError(
+                    .shardSize, "a shard of \(size) bytes holds nothing", hint: "--shard-size 5GB")
+            }
+        }
+    }
+
+    private static func format(of place: OutputPlace) throws(OutputError) -> FormatID {
+        if place.isFolder { return .safetensors }
+        if let format = CheckpointFormat.format(ofOutput: place.path) { return format }
+        throw OutputError(
+            .format, "the name \(place.path.string.escapingControlCharacters) does not tell the output format",
+            hint: "end it in .safetensors, .skein, .npz or .npy, or in a slash for a folder")
+    }
+
+    public var path: FilePath { place.path }
+    public var isFolder: Bool { place.isFolder }
+
+    /// What has to give way to the output; nil when nothing is there.
+    ///
+    /// - Parameter names: the files of a folder that make it what it is.
+    public func obstacle(_ names: [String] = []) -> FilePath? {
+        isFolder ? names.lazy.map(path.appending).first(where: fileExists) : fileExists(path) ? path : nil
+    }
+
+    /// Finds out before long work what would keep the output from being written.
+    ///
+    /// - Parameters:
+    ///   - names: the files of a folder that may not be there, or are to be replaced.
+    ///   - byteCount: the room that it takes.
+    /// - Throws: `io.exists`, `io.is_directory`, `io.not_a_file`; `io.space`; what making a file there throws.
+    public func check(_ names: [String] = [], byteCount: Int = 0) throws {
+        if !options.force, let file = obstacle(names) { throw Self.exists(file) }
+        try DiskSpace(needed: byteCount, at: path).require()
+        guard !isFolder else { return }
+        try AtomicOutput.checkPlace(path, options: options)
+        // Gone again at once, without a trace.
+        if fileExists(path.removingLastComponent()) {
+            _ = try AtomicOutput(creating: path, byteCount: nil, options: options)
+        }
+    }
+
+    /// Starts writing. Folders above the output are made.
+    ///
+    /// - Parameter staging: a folder that will take the place of the output, whose name the user does not know.
+    /// - Throws: `format.unsupported_dtype` when the format lacks a type of the result; what making the writer throws.
+    public func open(
+        declaring tensors: [TensorDescriptor], metadata: Metadata = Metadata(), staging: FilePath? = nil
+    ) throws -> any CheckpointWriter {
+        if staging == nil { try makeFolder(isFolder ? path : path.removingLastComponent()) }
+        do {
+            return try CheckpointFormat.makeWriter(
+                format, at: staging ?? path, declaring: tensors, metadata: metadata, options: options)
+        } catch let error as FormatError where error.category == .unsupportedDtype {
+            throw FormatError(
+                error.category, error.message, file: path,
+                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+        }
+    }
+
+    package static func exists(_ file: FilePath) -> IOError {
+        IOError(
+            kind: .exists, message: "\(file.string) exists already", file: file.string,
+            hint: "use --force to replace it")
+    }
+}

@@ -1,0 +1,75 @@
+import Checkpoints
+import Reporting
+import SystemPackage
+import TensorCore
+
+/// The note beside an output that says what it was made from: a later run that is about to do the same work, and finds the files
+/// unharmed, takes it as done.
+///
+/// A JSON document at the name of the output's first file with `.signature` behind it. It has the digests of all files of the output,
+/// so that it says nothing about one that was damaged, put in its place or taken away.
+public struct WorkRecord: Sendable, Hashable {
+    public let fingerprint: Fingerprint
+    /// The digest of each file by its name.
+    private let files: [String: String]
+
+    /// The record of an output, if a run of a recipe has left one.
+    ///
+    /// - Parameter path: the output's file or folder.
+    public init?(ofOutputAt path: FilePath) {
+        guard let file = Self.firstFile(at: path), let note = try? MappedFile(Self.path(for: file)),
+            let document = try? note.withUnsafeBytes({
+                try JSONDocument.parse(Array($0), file: Self.path(for: file))
+            }), let kind = document["kind"]?.string, let parts = document["parts"]?.object,
+            let files = document["files"]?.object
+        else { return nil }
+        fingerprint = Fingerprint(
+            kind: kind, parts: parts.map { Fingerprint.Part($0.key, $0.value.string ?? "") })
+        self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
+    }
+
+    /// Whether there is a note beside an output, whatever it says.
+    public static func exists(at path: FilePath) -> Bool {
+        guard let store = try? TensorStore(opening: path) else { return false }
+        return store.reader.files.contains { fileExists(Self.path(for: $0)) }
+    }
+
+    /// Whether there is an output that this work has left, with everything that was written then.
+    public static func isFinished(_ fingerprint: Fingerprint, at path: FilePath) -> Bool {
+        guard let record = WorkRecord(ofOutputAt: path), record.fingerprint == fingerprint, !record.files.isEmpty,
+            let folder = firstFile(at: path)?.removingLastComponent()
+        else { return false }
+        return record.files.allSatisfy { name, digest in
+            (try? FileDigests.digest(of: folder.appending(name)).hexadecimal) == digest
+        }
+    }
+
+    /// Remembers what a finished output was made from.
+    ///
+    /// - Throws: `IOError` when a file cannot be read, or the note not be written.
+    public static func write(
+        _ fingerprint: Fingerprint, of written: WrittenCheckpoint, options: WriteOptions
+    ) throws {
+        guard let file = written.files.first else { return }
+        let files = try written.files.map { file in
+            JSONOutput.Member(
+                file.lastComponent?.string ?? "", .string(try FileDigests.digest(of: file).hexadecimal))
+        }
+        let document: JSONOutput = [
+            "fingerprint": .string(fingerprint.digest),
+            "kind": .string(fingerprint.kind),
+            "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
+            "files": .object(files),
+        ]
+        let output = try AtomicOutput(
+            creating: path(for: file), byteCount: nil, options: WriteOptions(force: true, sync: options.sync))
+        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
+        try output.commit()
+    }
+
+    private static func firstFile(at path: FilePath) -> FilePath? {
+        fileExists(path) ? (try? TensorStore(opening: path))?.reader.files.first : nil
+    }
+
+    private static func path(for file: FilePath) -> FilePath { FilePath(file.string + ".signature") }
+}
