@@ -55,11 +55,15 @@ let package = Package(
             ["TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "ModelFolders", "Work", filePaths]),
         library(
             "Recipes",
-            ["TensorCore", "Checkpoints", "Merging", "Interference", "ModelFolders", "Experts", "CYAML", filePaths]),
+            [
+                "TensorCore", "Checkpoints", "Merging", "Interference", "Work", "ModelFolders", "Experts", "CYAML",
+                filePaths,
+            ]),
         library(
             "Workflow",
             [
-                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Reporting", "Work",
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
+                "Work",
                 "Transcoding", "ModelFolders", "Experts", "Recipes", filePaths,
             ]),
 
@@ -75,8 +79,8 @@ let package = Package(
         .executableTarget(
             name: "untangle-bench",
             dependencies: [
-                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Transcoding", "Experts",
-                "Workflow", "CZstd",
+                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Work", "Transcoding",
+                "Experts", "Workflow", "CZstd",
             ]),
 
         // Tests.

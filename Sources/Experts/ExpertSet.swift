@@ -3,6 +3,7 @@ import Interference
 import Networks
 import SystemPackage
 import TensorCore
+import Work
 
 /// Where one expert and what belongs to it are found.
 public struct ExpertFiles: Sendable {
@@ -38,18 +39,16 @@ public struct ExpertSet: Sendable {
     ///
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the base.
-    ///   - threads: of the readers, where a format decodes on several.
-    ///   - memory: the most that a tensor may take which is decoded whole; nil sets no bound.
-    ///   - warn: told what should be known of data that can be used.
+    ///   - context: bounds what a tensor may take that is decoded whole, and is told what should be known of data that can
+    ///     be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
     public init(
-        base path: FilePath, config: FilePath? = nil, threads: Int = SkeinOptions.availableThreads,
-        memory: Int? = nil, experts files: [ExpertFiles], warn: (String) -> Void = { _ in }
+        base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], in context: Context = Context()
     ) throws {
-        let base = try TensorStore(opening: path, options: ReadOptions(threads: threads, memoryByteCount: memory))
-        let options = ReadOptions(sharedBase: path, threads: threads, memoryByteCount: memory)
+        let base = try TensorStore(opening: path, options: context.reading())
+        let options = context.reading(sharedBase: path)
         var backbone = try Backbone(of: base, config: config)
-        backbone.reading.memoryByteCount = memory
+        backbone.reading.memoryByteCount = context.memory
         self.base = base
         self.backbone = backbone
         experts = try files.map { [backbone] files in
@@ -58,7 +57,8 @@ public struct ExpertSet: Sendable {
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,
-                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: warn) })
+                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: context.warn) }
+            )
         }
     }
 

@@ -61,3 +61,28 @@ public struct ResolverOptions: Sendable, Hashable {
         }
     }
 }
+
+extension ResolverOptions: Encodable {
+    private enum CodingKeys: String, CodingKey {
+        case steps, alpha, distance, schedule
+        case batchSize = "batch_size"
+        case learningRate = "learning_rate"
+        case weightDecay = "weight_decay"
+        case seed = "shuffle.seed"
+        case shardCount = "shard_count"
+    }
+
+    /// Under the names that the options have in recipes.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(steps, forKey: .steps)
+        try container.encode(batchSize, forKey: .batchSize)
+        try container.encode(learningRate, forKey: .learningRate)
+        try container.encode(weightDecay, forKey: .weightDecay)
+        try container.encode(alpha, forKey: .alpha)
+        try container.encode(distance, forKey: .distance)
+        try container.encode(schedule, forKey: .schedule)
+        if case .shuffled(let seed) = order { try container.encode(seed, forKey: .seed) }
+        try container.encodeIfPresent(shardCount, forKey: .shardCount)
+    }
+}

@@ -158,3 +158,15 @@ public enum ParameterValue: Sendable, Hashable, CustomStringConvertible {
 func brief(_ number: Double) -> String {
     if let whole = Int(exactly: number), abs(whole) < 1 << 53 { String(whole) } else { "\(number)" }
 }
+
+extension ParameterValue: Encodable {
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .number(let number): try container.encode(number)
+        case .flag(let flag): try container.encode(flag)
+        case .text(let text): try container.encode(text)
+        case .list(let values): try container.encode(values)
+        }
+    }
+}

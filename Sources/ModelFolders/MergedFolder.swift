@@ -3,6 +3,7 @@ import Kernels
 import Merging
 import SystemPackage
 import TensorCore
+import Work
 
 /// A merged model on its way into a folder as transformers lays models out: weights, configuration, tokenizer, model card and
 /// recipe, that appear together or not at all.
@@ -15,14 +16,12 @@ package final class MergedFolder {
 
     /// Takes the tensors of the plan.
     package let writer: any CheckpointWriter
-    private let path: FilePath
-    private let format: FormatID
+    private let target: OutputTarget
     private let folder: AtomicFolder
     private let plan: StackedMerge
     private let inputs: MergeInputs
     private let origins: TensorOrigins
     private let options: FolderOptions
-    private let write: WriteOptions
     private let budget: ComputeBudget
     private let companions: CompanionFiles
     private let config: RewrittenConfig?
@@ -36,16 +35,15 @@ package final class MergedFolder {
     ///
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     package init(
-        at path: FilePath, format: FormatID, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs,
-        origins: TensorOrigins, options: FolderOptions, write: WriteOptions, budget: ComputeBudget
+        at target: OutputTarget, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs, origins: TensorOrigins,
+        options: FolderOptions, budget: ComputeBudget
     ) throws {
-        self.path = path
-        self.format = format
+        self.target = target
+        let (path, write) = (target.path, target.options)
         self.plan = plan
         self.inputs = inputs
         self.origins = origins
         self.options = options
-        self.write = write
         self.budget = budget
         let donor = inputs.donor
         var companions = Self.companions(of: donor)
@@ -75,7 +73,7 @@ package final class MergedFolder {
                 kind: .exists, message: "\(path.appending(name).string) exists already", file: path.string,
                 hint: "use --force to replace the model in the folder")
         }
-        for name in OlderModel.replaceable + ["model.\(format.rawValue)"] + companions.copied.map(\.name) {
+        for name in OlderModel.replaceable + ["model.\(target.format.rawValue)"] + companions.copied.map(\.name) {
             try AtomicOutput.checkPlace(path.appending(name), options: write)
         }
         try makeFolder(path.removingLastComponent())
@@ -85,32 +83,13 @@ package final class MergedFolder {
         if metadata["format"] == nil { metadata["format"] = "pt" }
         let (staging, described) = (folder.staging, metadata)
         writer = try Self.naming(path, insteadOf: staging) {
-            try Self.makeWriter(
-                format, at: staging, for: path, declaring: plan.outputs, metadata: described, options: write)
-        }
-    }
-
-    /// Makes the writer of a result.
-    ///
-    /// - Parameter output: what the user calls it.
-    /// - Throws: `format.unsupported_dtype` when the format lacks a type of the result; what making the writer throws.
-    package static func makeWriter(
-        _ format: FormatID, at path: FilePath, for output: FilePath, declaring tensors: [TensorDescriptor],
-        metadata: Metadata, options: WriteOptions
-    ) throws -> any CheckpointWriter {
-        do {
-            return try CheckpointFormat.makeWriter(
-                format, at: path, declaring: tensors, metadata: metadata, options: options)
-        } catch let error as FormatError where error.category == .unsupportedDtype {
-            throw FormatError(
-                error.category, error.message, file: output,
-                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+            try target.open(declaring: plan.outputs, metadata: described, staging: staging)
         }
     }
 
     /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
     package func named<Result>(_ work: () throws -> Result) throws -> Result {
-        try Self.naming(path, insteadOf: folder.staging, work)
+        try Self.naming(target.path, insteadOf: folder.staging, work)
     }
 
     private static func naming<Result>(
@@ -151,7 +130,7 @@ package final class MergedFolder {
         try folder.commit(
             last: last, withdrawing: older.misleading(last: last),
             removing: older.obsolete(besides: others.union(names)))
-        let files = (names + others.sorted()).map { path.appending($0) }
+        let files = (names + others.sorted()).map { target.path.appending($0) }
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),
             FolderReport(
@@ -180,7 +159,7 @@ package final class MergedFolder {
 
     private func put(_ name: String, _ contents: [UInt8]) throws {
         let output = try AtomicOutput(
-            creating: folder.staging.appending(name), byteCount: contents.count, options: write)
+            creating: folder.staging.appending(name), byteCount: contents.count, options: target.options)
         try output.write(contents, at: 0)
         try output.commit()
     }
@@ -205,9 +184,9 @@ package final class MergedFolder {
                 name: isBase ? model.0.original.path.modelName : model.0.name, isBase: isBase, files: model.1.files)
         }
         return ModelCard(
-            title: path.lastComponent?.string ?? path.string, author: options.author, method: plan.method,
+            title: target.path.lastComponent?.string ?? target.path.string, author: options.author, method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
             sanity: sanity, recipe: options.recipe, overrides: options.overrides,
-            isForTransformers: format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
+            isForTransformers: target.format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)
     }
 }

@@ -13,7 +13,9 @@ package struct OlderModel {
     private static let index = "model.safetensors.index.json"
 
     /// What every model has, beside the files that go along with it.
-    static let replaceable = [single, index, ModelConfig.fileName, MergedFolder.cardName, MergedFolder.recipeName]
+    package static let replaceable = [
+        single, index, ModelConfig.fileName, MergedFolder.cardName, MergedFolder.recipeName,
+    ]
 
     /// A file that is in the way of a new model, if there is one.
     package func blocking(_ companions: [String]) -> String? {

@@ -1,7 +1,7 @@
 import Kernels
 
 /// How the tokens of the last block become one feature.
-public enum Pooling: String, Sendable, CaseIterable {
+public enum Pooling: String, Sendable, Encodable, CaseIterable {
     /// The class token; timm `token`.
     case cls
     /// The mean over the patch tokens, the class token left out; timm `avg`.
@@ -9,7 +9,7 @@ public enum Pooling: String, Sendable, CaseIterable {
 }
 
 /// Where the final layer norm stands.
-public enum FinalNorm: String, Sendable, CaseIterable {
+public enum FinalNorm: String, Sendable, Encodable, CaseIterable {
     /// On the tokens, before pooling: `norm` in timm.
     case beforePooling
     /// On the pooled feature: `fc_norm` in timm, its default with mean pooling.
@@ -17,7 +17,7 @@ public enum FinalNorm: String, Sendable, CaseIterable {
 }
 
 /// The architecture of a vision transformer with pre-norm blocks and a class token, as timm and Hugging Face build it.
-public struct VisionTransformerConfig: Sendable, Hashable {
+public struct VisionTransformerConfig: Sendable, Hashable, Encodable {
     /// Width of the residual stream.
     public var hiddenSize: Int
     public var layerCount: Int

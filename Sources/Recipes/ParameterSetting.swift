@@ -13,7 +13,7 @@ public enum ParameterSetting: Sendable, Hashable {
     /// The first that applies to a tensor counts.
     case cases([Case])
 
-    public struct Case: Sendable, Hashable {
+    public struct Case: Sendable, Hashable, Encodable {
         /// A part of the names that it applies to; nil applies to all.
         public var filter: String?
         /// A value or a gradient.
@@ -76,6 +76,24 @@ extension String {
                 // Safety: every place leaves room for the whole part.
                 return (0...(all.count - wanted.count)).contains { memcmp(start + $0, wantedStart, wanted.count) == 0 }
             }
+        }
+    }
+}
+
+extension ParameterSetting: Encodable {
+    private enum CodingKeys: CodingKey {
+        case gradient, cases
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .value(let value): try value.encode(to: encoder)
+        case .gradient(let values):
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(values, forKey: .gradient)
+        case .cases(let cases):
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(cases, forKey: .cases)
         }
     }
 }

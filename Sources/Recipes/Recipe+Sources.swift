@@ -36,24 +36,4 @@ extension Recipe {
     package var scopes: [ParameterScope] {
         [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
     }
-
-    /// A text that differs whenever the merge would compute something else, paths left out.
-    package var mergeSettings: String {
-        let numbers = Dictionary(
-            sourcePaths.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
-        func text(_ scope: ParameterScope) -> String {
-            scope.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-        }
-        func text(_ source: Source) -> String {
-            let range = source.layers.map { "\($0)" } ?? "all"
-            return "source \(numbers[source.reference.path] ?? -1) \(range) \(text(source.parameters))"
-        }
-        var lines = [mergeMethod, outputDType?.rawValue ?? "", text(parameters)]
-        lines += keepBase.map { "keep_base \($0)" }
-        for slice in slices {
-            lines.append("slice \(slice.base == nil) \(text(slice.parameters)) module \(text(slice.moduleParameters))")
-            lines += ((slice.base.map { [$0] } ?? []) + slice.experts).map(text)
-        }
-        return lines.joined(separator: "\n")
-    }
 }

@@ -4,6 +4,7 @@ import Merging
 import ModelFolders
 import SystemPackage
 import TensorCore
+import Work
 
 /// What to merge and how, as one document of a recipe file says it: mergekit's keys, and ours for resolving, measuring and
 /// writing.
@@ -41,9 +42,7 @@ public struct Recipe: Sendable {
     public var chatTemplate: ChatTemplate?
     public var resolve: Resolve?
     /// Where the merged checkpoint goes.
-    public var output: FilePath?
-    /// Whether the output was written with a slash at its end and becomes a folder.
-    public var outputIsFolder = false
+    public var output: OutputPlace?
     /// Where the report goes; its extension chooses HTML or JSON.
     public var report: FilePath?
     /// Keys that were ignored and other remarks.

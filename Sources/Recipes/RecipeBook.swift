@@ -1,5 +1,6 @@
 import SystemPackage
 import TensorCore
+import Work
 
 /// A recipe file of one or several documents, of which some build upon the results of others, as in mergekit-multi.
 ///
@@ -143,8 +144,9 @@ public struct RecipeBook: Sendable {
         var book = self
         for index in book.intermediates.indices {
             book.intermediates[index] = located[index]
-            book.intermediates[index].output = book.intermediates[index].name.map { intermediateFolder.appending($0) }
-            book.intermediates[index].outputIsFolder = true
+            book.intermediates[index].output = book.intermediates[index].name.map {
+                OutputPlace(intermediateFolder.appending($0), isFolder: true)
+            }
         }
         book.final = located[intermediates.count]
         return book

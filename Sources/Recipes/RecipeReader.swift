@@ -2,6 +2,7 @@ import Merging
 import ModelFolders
 import SystemPackage
 import TensorCore
+import Work
 
 /// Reads one document of a recipe.
 struct RecipeReader {
@@ -42,8 +43,10 @@ struct RecipeReader {
         noteMissingValues(of: layout, method: method, common: common)
         try check(layout, method: method, root: root, parameters)
 
-        let (output, report) = (try root.path("output"), try root.path("report"))
-        if let report, report == output { throw root.bad("report", "is the path of the output") }
+        let isFolder = try root.text("output")?.hasSuffix("/") ?? false
+        let output = try root.path("output").map { OutputPlace($0, isFolder: isFolder) }
+        let report = try root.path("report")
+        if let report, report == output?.path { throw root.bad("report", "is the path of the output") }
         if layout.isStacked, resolve != nil {
             throw RecipeError(
                 .unsupported, "resolve takes whole models, and the recipe has slices", file: path,
@@ -58,8 +61,7 @@ struct RecipeReader {
             outputDType: try outputDType(of: root), keepBase: try root.texts("keep_base"),
             tokenizer: try tokenizer(of: root),
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
-            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output,
-            outputIsFolder: try root.text("output")?.hasSuffix("/") ?? false, report: report,
+            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, report: report,
             locatedWarnings: warnings)
     }
 

@@ -4,6 +4,7 @@ import Reporting
 import SystemPackage
 import TensorCore
 import Transcoding
+import Work
 
 /// Writes a checkpoint again: in another format or type, in part, under other names, in other pieces.
 struct Convert: ToolCommand {
@@ -67,14 +68,13 @@ struct Convert: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        let path = FilePath(output)
-        guard !path.isEmpty else { throw UsageError("the output has no name") }
-        // A path forgets the slash at its end.
-        let isFolder = output.hasSuffix("/")
-        let format = format ?? (isFolder ? .safetensors : nil)
-        let budget = session.budget
+        let place = OutputPlace(output)
+        guard !place.path.isEmpty else { throw UsageError("the output has no name") }
+        let format = try OutputTarget(place, format: format).format
+        let context = session.context
+        let budget = context.budget
         // Where the output is stored against --base, the input may have one of its own.
-        let isDelta = !skein.store && (format ?? CheckpointFormat.format(ofOutput: path)) == .skein
+        let isDelta = !skein.store && format == .skein
         let store = try TensorStore(
             opening: input,
             options: reading.readOptions(
@@ -88,32 +88,28 @@ struct Convert: ToolCommand {
         let harmless = verification?.harmlessDamage.map { "\($0.reason), at byte \($0.offset)" } ?? []
         harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
-            for: format ?? CheckpointFormat.format(ofOutput: path), input: store.reader, threads: budget.threads,
+            for: format, input: store.reader, threads: budget.threads,
             memoryByteCount: session.memoryByteCount)
         let options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
             renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, upcast: upcast,
-            metadata: try metadata.map(Self.metadataEntry), format: format,
-            write: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
-        let plan = try ConversionPlan(of: store, to: path, options: options)
+            metadata: try metadata.map(Self.metadataEntry))
+        let target = try OutputTarget(
+            place, format: format,
+            options: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
+        let plan = try ConversionPlan(of: store, to: target, options: options)
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
-        try makeFolder(isFolder ? path : path.removingLastComponent())
-        var conversion = Conversion(plan, of: store, threads: 1)
-        conversion.threads = session.workers(each: conversion.workingByteCount)
-        let progress = session.progress
-        progress.begin("writing \(path)", total: plan.sourceByteCount, unit: .bytes)
-        let report = try conversion.run { progress.advance(by: $0) }
-        progress.end()
+        let report = try Conversion(plan, of: store).run(in: context)
         Self.warnings(of: report).forEach(session.warn)
         let gain = report.written.baseGain
         if let gain, !gain.isMost { session.warn(gain.text) }
 
         if session.json {
-            try session.print(json(of: report, format: plan.format, lost: lost))
+            try session.print(json(of: report, format: format, lost: lost))
         } else {
             let remark = gain.map { $0.isMost ? $0.text + "\n" : "" } ?? ""
-            try session.print(text(of: report, format: plan.format) + remark + text(of: lost))
+            try session.print(text(of: report, format: format) + remark + text(of: lost))
         }
         return lost.isEmpty ? .done : .no
     }

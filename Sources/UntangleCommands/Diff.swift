@@ -49,7 +49,7 @@ struct Diff: ToolCommand {
         let second = try session.open(b, options: options)
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
         try comparison.requireMemory(session.memoryByteCount, toCompare: first, second)
-        comparison.threads = session.workers(each: comparison.workingByteCount(of: first, and: second))
+        comparison.threads = session.context.workers(each: comparison.workingByteCount(of: first, and: second))
         let progress = session.progress
         progress.begin("comparing", total: comparison.byteCount(of: first, and: second), unit: .bytes)
         let difference = try comparison.compare(first, second) { progress.advance(by: $0) }

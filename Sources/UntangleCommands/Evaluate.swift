@@ -6,6 +6,7 @@ import Networks
 import Reporting
 import SystemPackage
 import TensorCore
+import Workflow
 
 /// Measures the accuracy of a backbone under task heads.
 struct Evaluate: ToolCommand {
@@ -49,20 +50,13 @@ struct Evaluate: ToolCommand {
         if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
-        let store = try session.open(
-            checkpoint,
-            options: ReadOptions(
-                base: base.base, threads: session.budget.threads, memoryByteCount: session.memoryByteCount))
-        var backbone = try Backbone(of: store, config: config)
-        backbone.reading.memoryByteCount = session.memoryByteCount
-        let tasks = try data.map { [backbone] data in
-            let task = try head.file(named: data.name).map { try backbone.taskHead($0, name: data.name) }
-            let measured = try backbone.taskData(data.file, task: task, name: data.name, warn: session.warn)
-            guard measured.labels != nil else { throw InputError.missingLabels(data.file) }
-            return measured
-        }
-        let accuracies = try evaluate(
-            backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: session.budget)
+        let job = try EvaluateJob(
+            checkpoint, config: config, base: base.base,
+            tasks: data.map {
+                ExpertFiles(
+                    name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)
+            }, in: session.context)
+        let accuracies = try job.run(in: session.context)
         let mean = accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count)
         if session.json {
             try session.print(

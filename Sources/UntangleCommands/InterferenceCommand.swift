@@ -73,7 +73,7 @@ struct InterferenceCommand: ToolCommand {
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
         let set = try experts.expertSet(data: data, in: session)
-        let stage = try MeasureStage(set, budget: session.budget)
+        let stage = try TaskMeasurement(set, budget: session.budget)
         let result = try stage.measure(try mergedModel(of: set, session), distance: distance)
         let drift = matrix ? try stage.matrix(of: set, distance: distance) : nil
         if session.json {
@@ -86,18 +86,14 @@ struct InterferenceCommand: ToolCommand {
 
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
         if let merged {
-            return try TensorStore(
-                opening: merged,
-                options: ReadOptions(
-                    sharedBase: experts.base, threads: session.budget.threads,
-                    memoryByteCount: session.memoryByteCount))
+            return try TensorStore(opening: merged, options: session.context.reading(sharedBase: experts.base))
         }
-        let stage = try MergeStage(
+        let job = try MergeJob(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },
-            parameters: try parameters.parameters(), budget: session.budget, memory: session.memoryByteCount)
-        let (report, store) = try stage.merged(progress: session.progress)
-        report.warnings.forEach(session.warn)
-        return store
+            parameters: try parameters.parameters(), in: session.context)
+        let outcome = try job.run(in: session.context)
+        outcome.report.warnings.forEach(session.warn)
+        return try outcome.open()
     }
 
     private func json(of result: CrossTaskInterference, drift: [[Double]]?, names: [String]) -> JSONOutput {

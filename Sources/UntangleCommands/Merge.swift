@@ -5,6 +5,7 @@ import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
+import Work
 import Workflow
 
 /// Merges checkpoints.
@@ -105,103 +106,99 @@ struct Merge: ToolCommand {
             return .done
         }
         let started = ContinuousClock.now
-        let target = inputs.count == 2 && method == nil ? inputs[1] : output
-        if let target { try checkTarget(target) }
-        var stage =
-            method == nil ? try fromRecipe(session, target: target) : try fromArguments(session)
+        let output = inputs.count == 2 && method == nil ? inputs[1] : output
+        let target = try output.map(target)
+        var job = method == nil ? try fromRecipe(session, target: target) : try fromArguments(session, target: target)
         if dryRun {
-            stage.warnings.forEach(session.warn)
-            if let target, !writing.force,
-                let file = stage.obstacle(at: FilePath(target), isFolder: target.hasSuffix("/"))
-            {
+            job.warnings.forEach(session.warn)
+            if !writing.force, let file = job.obstacle {
                 session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
             }
-            let space = target.map { stage.diskSpace(at: FilePath($0)) }
+            let space = job.diskSpace
             if let shortage = space?.shortage { session.warn(shortage.message) }
             if session.json {
-                try session.print(stage.plan.json(space, after: session.warnings))
+                try session.print(job.plan.json(space, after: session.warnings))
             } else {
-                try session.print(stage.plan.text(space))
+                try session.print(job.plan.text(space))
             }
             return .done
         }
-        guard let target else { throw UsageError("there is no output") }
-        stage.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
-        stage.folder.author = "Untangle \(ToolVersion.current)"
-        let (report, written, folder) = try stage.write(
-            to: FilePath(target), format: format, isFolder: target.hasSuffix("/"),
-            options: writeOptions, progress: session.progress)
+        guard let output else { throw UsageError("there is no output") }
+        job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
+        job.folder.author = "Untangle \(ToolVersion.current)"
+        let outcome = try job.run(in: session.context)
+        guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
+        let (report, folder) = (outcome.report, outcome.folder)
         report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
         if session.json {
             try session.print(
-                json(of: stage.plan, report, written, target: target, duration: duration, warnings: session.warnings)
+                json(of: job.plan, report, written, target: output, duration: duration, warnings: session.warnings)
                     .adding("folder", folder?.json))
         } else {
-            let summary = stage.plan.summary
-            let count = stage.plan.outputs.count
+            let summary = job.plan.summary
+            let count = job.plan.outputs.count
             try session.print(
-                "\(target.escapingControlCharacters): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
-                    + "\(summary.parameterCount.grouped) parameters merged with \(stage.plan.method.name), "
+                "\(output.escapingControlCharacters): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
+                    + "\(summary.parameterCount.grouped) parameters merged with \(job.plan.method.name), "
                     + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)\n"
                     + (folder?.text ?? ""))
         }
         return .done
     }
 
-    private func fromArguments(_ session: Session) throws -> MergeStage {
+    private func fromArguments(_ session: Session, target: OutputTarget?) throws -> MergeJob {
         let base = try base.map { try recipes.models.path(of: $0) }
         let paths = try inputs.map { try recipes.models.path(of: $0) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }
-        return try MergeStage(
+        return try MergeJob(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
             selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
-            budget: session.budget, memory: session.memoryByteCount)
+            target: target, in: session.context)
     }
 
-    private func fromRecipe(_ session: Session, target: String?) throws -> MergeStage {
-        let book = try recipes.book(FilePath(inputs[0]), output: target.map { FilePath($0) }, in: session)
+    private func fromRecipe(_ session: Session, target: OutputTarget?) throws -> MergeJob {
+        let book = try recipes.book(FilePath(inputs[0]), output: target?.path, in: session)
         let recipe = book.final
         if recipe.resolve != nil {
             session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
         }
         let merges = try IntermediateMerges(
-            of: book, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
-        func stage(opening open: (FilePath) throws -> TensorStore) throws -> MergeStage {
-            try MergeStage(
+            of: book, write: writing.writeOptions(), in: session.context)
+        func job(opening open: (FilePath) throws -> TensorStore) throws -> MergeJob {
+            try MergeJob(
                 recipe, stores: try recipe.stores(opening: open), settings: try parameters.parameters().values,
                 selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
-                budget: session.budget, memory: session.memoryByteCount)
+                target: target, in: session.context)
         }
-        let planned = try stage {
+        let planned = try job {
             try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)
         }
-        guard !dryRun, !book.intermediates.isEmpty, let target else { return planned }
-        try merges.carryOut(in: session) { _ in
-            try planned.requireRoom(at: FilePath(target), isFolder: target.hasSuffix("/"), options: writeOptions)
-        }
-        return try stage { try open($0, base: recipe.baseModel?.path, session) }
+        guard !dryRun, !book.intermediates.isEmpty, target != nil else { return planned }
+        try merges.carryOut(in: session) { _ in try planned.requireRoom() }
+        return try job { try open($0, base: recipe.baseModel?.path, session) }
     }
 
-    /// Finds out before the work what would keep the result from being written.
-    private func checkTarget(_ target: String) throws {
-        let path = FilePath(target)
+    /// Where the result goes; finds out before the work what would keep it from being written.
+    private func target(_ output: String) throws -> OutputTarget {
+        let place = OutputPlace(output)
         // Rarely meant: the model would come to lie among whatever else is there.
-        if !target.hasSuffix("/"), let last = path.lastComponent, last.kind != .regular {
+        if !output.hasSuffix("/"), let last = place.path.lastComponent, last.kind != .regular {
             throw UsageError(
-                "the output \(target) would fill a folder that is there",
-                hint: "write \(target)/ if it is to, or name a folder for the model")
+                "the output \(output) would fill a folder that is there",
+                hint: "write \(output)/ if it is to, or name a folder for the model")
         }
-        let isFolder = target.hasSuffix("/") || CheckpointFormat.isFolder(path)
-        try writeOptions.checkShards(of: format ?? (isFolder ? .safetensors : MergeStage.format(ofOutput: path)))
+        let target = try OutputTarget(
+            place, format: format, options: writing.writeOptions(shardByteCount: shardSize?.byteCount))
         // A dry run warns of a file that is there.
-        if !isFolder { try AtomicOutput.checkPlace(path, options: dryRun ? WriteOptions(force: true) : writeOptions) }
+        if !target.isFolder {
+            try AtomicOutput.checkPlace(place.path, options: dryRun ? WriteOptions(force: true) : target.options)
+        }
+        return target
     }
-
-    private var writeOptions: WriteOptions { writing.writeOptions(shardByteCount: shardSize?.byteCount) }
 
     private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
         try session.open(

@@ -4,6 +4,7 @@ import Merging
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 import Workflow
 
 /// Where models are that are called by their names on the Hugging Face hub.
@@ -52,7 +53,7 @@ struct RecipeOptions: ParsableArguments {
         let modelsFolder = try models.folder()
         let book = try RecipeBook.load(path, strict: strict)
         book.locatedWarnings.forEach(session.warn)
-        let result = output ?? book.final.output ?? path
+        let result = output ?? book.final.output?.path ?? path
         return try book.located(
             modelsFolder: modelsFolder,
             intermediateFolder: intermediateDir ?? RecipeBook.intermediateFolder(beside: result))
@@ -63,12 +64,14 @@ extension IntermediateMerges {
     /// Carries out what no earlier run has left finished; nothing is written unless all of it can be, and the final merge, too.
     ///
     /// - Parameter check: makes sure of the final merge.
-    func carryOut(in session: Session, check: (_ unfinished: [RunPipeline]) throws -> Void) throws {
-        let unfinished = try unfinished()
+    func carryOut(in session: Session, check: (_ unfinished: [RunJob]) throws -> Void) throws {
+        let unfinished = try unfinished(in: session.context)
         guard !unfinished.isEmpty else { return }
         try check(unfinished)
         for pipeline in unfinished {
-            let report = try pipeline.run(progress: session.progress)
+            var context = session.context
+            context.warn = { _ in }
+            let report = try pipeline.run(in: context)
             session.progress.end()
             report.warnings.dropFirst(pipeline.recipe.warnings.count).forEach(session.warn)
         }

@@ -53,13 +53,13 @@ struct Resolve: ToolCommand {
         let options = writing.writeOptions()
         if let trace { try makeFolder(trace.removingLastComponent()) }
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
-        var stage = ResolveStage(
+        var job = ResolveJob(
             try experts.expertSet(in: session), auxiliary: resolver.source,
             options: resolver.options, output: output,
             write: options)
-        stage.format = format
-        stage.only = onlyExpert.isEmpty ? nil : onlyExpert
-        let adapted = try stage.run(budget: session.budget, progress: session.progress, warn: session.warn)
+        job.format = format
+        job.only = onlyExpert.isEmpty ? nil : onlyExpert
+        let adapted = try job.run(in: session.context)
         if let traceOutput {
             try traceOutput.write(Array(csv(of: adapted).utf8), at: 0)
             try traceOutput.commit()

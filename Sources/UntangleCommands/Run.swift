@@ -27,12 +27,11 @@ struct Run: ToolCommand {
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
         let recipe = book.final
-        let pipeline = RunPipeline(
-            recipe, write: writing.writeOptions(), budget: session.budget, memory: session.memoryByteCount)
-        let merges = try IntermediateMerges(
-            of: book, write: pipeline.write, budget: pipeline.budget, memory: pipeline.memory)
-        try merges.carryOut(in: session) { try pipeline.check(after: merges, unfinished: $0) }
-        let report = try pipeline.run(progress: session.progress, warn: session.warn)
+        let run = RunJob(recipe, write: writing.writeOptions())
+        let context = session.context
+        let merges = try IntermediateMerges(of: book, write: run.write, in: context)
+        try merges.carryOut(in: session) { try run.check(after: merges, unfinished: $0, in: context) }
+        let report = try run.run(in: context)
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
         // A run that had nothing left to do knows less than the report of the run that did it.

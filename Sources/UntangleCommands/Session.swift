@@ -4,6 +4,7 @@ import Recipes
 import Reporting
 import SystemPackage
 import TensorCore
+import Work
 
 /// What one run of a command has at hand: its streams, its progress and its share of the machine.
 final class Session {
@@ -29,11 +30,9 @@ final class Session {
     /// How many bytes of working memory the command may use.
     private(set) lazy var memoryByteCount = options.memory?.byteCount ?? AvailableMemory.byteCount / 2
 
-    /// How many threads may work at once within the memory; at least one.
-    ///
-    /// - Parameter byteCount: the memory that each of them takes, besides mapped input.
-    func workers(each byteCount: Int) -> Int {
-        byteCount <= 0 ? budget.threads : max(1, min(budget.threads, memoryByteCount / byteCount))
+    /// What work is done with.
+    var context: Context {
+        Context(budget: budget, memory: memoryByteCount, progress: progress, warn: warn)
     }
 
     /// Makes sure that tensors which decode only whole fit into the memory one at a time.
@@ -50,7 +49,7 @@ final class Session {
         progress.begin(
             "checking \(reader.path)", total: reader.files.reduce(0) { $0 + fileByteCount($1) }, unit: .bytes)
         defer { progress.end() }
-        return try reader.verify(deep: deep, threads: workers(each: working ?? 0)) { [progress] in
+        return try reader.verify(deep: deep, threads: context.workers(each: working ?? 0)) { [progress] in
             progress.advance(by: $0)
         }
     }

@@ -5,6 +5,7 @@ import Kernels
 import Reporting
 import SystemPackage
 import TensorCore
+import Workflow
 
 /// Measures task vectors: how far experts moved from their base, and how much their movements agree.
 struct Vectors: ToolCommand {
@@ -63,7 +64,7 @@ struct Vectors: ToolCommand {
         let names = Self.names(of: experts)
         if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
         let threads = session.budget.threads
-        var set = try TaskVectorSet(
+        let set = try TaskVectorSet(
             base: try session.open(
                 base,
                 options: reading.readOptions(
@@ -78,25 +79,16 @@ struct Vectors: ToolCommand {
                             memoryByteCount: session.memoryByteCount))
                 )
             }, selection: selection.selection)
-        try set.setMemory(session.memoryByteCount)
-        set.notMeasured.map(\.warning).forEach(session.warn)
         let level = per ?? (session.json ? .tensor : .model)
-        session.progress.begin("comparing", total: nil, unit: .items("tensors"))
-        let statistics = try TaskVectorStatistics(set, level: level, topShare: top / 100, budget: session.budget)
-        var spectra: [TaskVectorSpectra] = []
-        if spectrum {
-            session.progress.begin("decomposing", total: set.matrices.count, unit: .items("matrices"))
-            spectra = try set.spectra(
-                energyRank: energyRank, budget: session.budget, memory: session.memoryByteCount
-            ) { [progress = session.progress] _ in progress.advance(by: 1) }
-        }
-        session.progress.end()
-        statistics.notFinite.warnings.forEach(session.warn)
-        statistics.overflowWarnings.forEach(session.warn)
-        if let save { try saveVectors(of: set, in: save, session) }
+        let job = try VectorsJob(
+            set,
+            settings: VectorsJob.Settings(
+                level: level, topShare: top / 100, energyRank: spectrum ? energyRank : nil),
+            folder: save, write: writing.writeOptions(), in: session.context)
+        let outcome = try job.run(in: session.context)
         let rendering = VectorsRendering(
-            statistics: statistics, spectra: spectra, level: level, isDecomposed: spectrum,
-            notMeasured: set.notMeasured)
+            statistics: outcome.statistics, spectra: outcome.spectra, level: level, isDecomposed: spectrum,
+            notMeasured: outcome.notMeasured)
         if let report {
             let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
             try makeFolder(report.removingLastComponent())
@@ -110,17 +102,6 @@ struct Vectors: ToolCommand {
             try session.print(rendering.tables.map { $0.rendered() }.joined(separator: "\n"))
         }
         return .done
-    }
-
-    private func saveVectors(of set: TaskVectorSet, in folder: FilePath, _ session: Session) throws {
-        try makeFolder(folder)
-        for (place, name) in set.names.enumerated() {
-            let writer = try CheckpointFormat.makeWriter(
-                .safetensors, at: folder.appending("\(name).safetensors"), declaring: try set.outputs(),
-                options: writing.writeOptions())
-            try set.write(expert: place, into: writer, budget: session.budget)
-            _ = try writer.finish()
-        }
     }
 
     /// File stems, with numbers where two are the same.

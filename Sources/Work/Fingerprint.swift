@@ -74,7 +74,8 @@ extension Fingerprint.Difference: CustomStringConvertible {
     public var description: String {
         if name.hasPrefix("input ") {
             return before == nil || now == nil
-                ? "\(name.dropFirst(6)) \(before == nil ? "is new" : "is gone")" : "\(name.dropFirst(6)) has other contents"
+                ? "\(name.dropFirst(6)) \(before == nil ? "is new" : "is gone")"
+                : "\(name.dropFirst(6)) has other contents"
         }
         return "\(name) was \(before ?? "not given") and is \(now ?? "not given")"
     }

@@ -12,22 +12,14 @@ public struct OutputPlace: Sendable, Hashable {
         hasSlash = text.hasSuffix("/")
     }
 
-    /// A path below which a folder is made.
-    public init(folder path: FilePath) {
+    /// A path that was read from elsewhere, such as one that counts from the folder of a recipe.
+    ///
+    /// - Parameter isFolder: whether the result becomes a folder there.
+    public init(_ path: FilePath, isFolder: Bool) {
         self.path = path
-        hasSlash = true
+        hasSlash = isFolder
     }
 
     /// Whether the result becomes a folder, or goes into one; one that exists always stays one.
     public var isFolder: Bool { hasSlash || CheckpointFormat.isFolder(path) }
-
-    /// The place in another folder.
-    public func inside(_ folder: FilePath) -> OutputPlace {
-        OutputPlace(folder.pushing(path), hasSlash: hasSlash)
-    }
-
-    private init(_ path: FilePath, hasSlash: Bool) {
-        self.path = path
-        self.hasSlash = hasSlash
-    }
 }

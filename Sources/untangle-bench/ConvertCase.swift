@@ -2,6 +2,7 @@ import Checkpoints
 import SystemPackage
 import TensorCore
 import Transcoding
+import Work
 
 extension BenchmarkCase {
     /// Conversion to the same format and type, and to half the width; both wait for the disk.
@@ -11,14 +12,15 @@ extension BenchmarkCase {
     ) { options in
         let folder = try SyntheticFolder(options)
         let megabytes = try options.number("megabytes", default: 512)
-        let threads = try options.budget().threads
+        let context = Context(budget: try options.budget())
         let source = try folder.checkpoint(
             "source.safetensors", byteCount: megabytes << 20, dtype: .f32, width: 1024, seed: 0)
         let store = try TensorStore(opening: source)
         func convert(to name: String, dtype: DType?) throws {
-            let options = ConversionOptions(dtype: dtype, write: WriteOptions(force: true))
-            let plan = try ConversionPlan(of: store, to: folder.file(name), options: options)
-            _ = try Conversion(plan, of: store, threads: threads).run()
+            let target = try OutputTarget(
+                OutputPlace(folder.file(name), isFolder: false), options: WriteOptions(force: true))
+            let plan = try ConversionPlan(of: store, to: target, options: ConversionOptions(dtype: dtype))
+            _ = try Conversion(plan, of: store).run(in: context)
         }
         let runs = try options.number("runs", default: 5)
         // In turn, so that a drift of the machine meets all of them.

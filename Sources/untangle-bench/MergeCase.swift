@@ -2,6 +2,7 @@ import Checkpoints
 import Merging
 import SystemPackage
 import TensorCore
+import Work
 import Workflow
 
 extension BenchmarkCase {
@@ -125,12 +126,16 @@ private struct MergeBench {
     ///
     /// - Parameter stores: the base, then the experts.
     private func merge(_ subject: Subject, base: TensorStore?, _ stores: [TensorStore]) throws {
-        let stage = try MergeStage(
+        let context = Context(
+            budget: try options.budget(),
+            memory: options.text("memory", default: "").isEmpty ? nil : try options.number("memory", default: 1) << 20)
+        let target = try OutputTarget(
+            OutputPlace(folder.file("merged.safetensors"), isFolder: false), options: WriteOptions(force: true))
+        let job = try MergeJob(
             method: subject.method, base: base,
             experts: stores[1...subject.experts].enumerated().map { (name: "expert\($0.offset)", store: $0.element) },
-            parameters: MergeParameters(subject.parameters), budget: options.budget(),
-            memory: options.text("memory", default: "").isEmpty ? nil : options.number("memory", default: 1) << 20)
-        _ = try stage.write(to: folder.file("merged.safetensors"), options: WriteOptions(force: true))
+            parameters: MergeParameters(subject.parameters), target: target, in: context)
+        _ = try job.run(in: context)
     }
 
     private func report(_ label: String, _ time: Measurement, _ rest: String = "") {

@@ -3,6 +3,7 @@ import Experts
 import Networks
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Transcoding
@@ -178,8 +179,8 @@ import Transcoding
         ] as [(DType, String, Float)] {
             var options = ConversionOptions()
             options.dtype = dtype
-            let plan = try ConversionPlan(of: store, to: folder.file(name), options: options)
-            _ = try Conversion(plan, of: store, threads: 1).run()
+            let plan = try ConversionPlan(of: store, to: try .test(folder.file(name)), options: options)
+            _ = try Conversion(plan, of: store).run(in: testContext)
             let values = try backbone.parameters(of: TensorStore(opening: folder.file(name)))
             let error = zip(values, expected).map { abs($0 - $1) / max(abs($1), 0.1) }.max() ?? .infinity
             #expect(error <= tolerance, "\(dtype)")

@@ -2,6 +2,7 @@ import Checkpoints
 import Synchronization
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Transcoding
@@ -97,9 +98,8 @@ import Transcoding
         let a = try store("a.safetensors", .f32, count: 6 << 20, factor: 1)
         func convert(_ store: TensorStore, _ output: String) throws -> TensorStore {
             let plan = try ConversionPlan(
-                of: store, to: folder.file(output),
-                options: ConversionOptions(dtype: dtype, write: WriteOptions(force: true, sync: false)))
-            _ = try Conversion(plan, of: store, threads: 2).run()
+                of: store, to: try .test(folder.file(output), force: true), options: ConversionOptions(dtype: dtype))
+            _ = try Conversion(plan, of: store).run(in: testContext)
             return try TensorStore(opening: folder.file(output))
         }
         let reader = PieceReader(a.reader, pieceByteCount: 16 << 20)

@@ -16,7 +16,7 @@ import Transcoding
         )
         .finish()
         let plan = try ConversionPlan(
-            of: try TensorStore(opening: file), to: folder.file("y.safetensors"),
+            of: try TensorStore(opening: file), to: try .test(folder.file("y.safetensors")),
             options: ConversionOptions(renames: [TensorRename(rule)]))
         return try #require(plan.items.first).target.name
     }

@@ -1,7 +1,9 @@
+import Kernels
 import Checkpoints
 import Synchronization
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Transcoding
@@ -28,13 +30,12 @@ import Transcoding
 
     @discardableResult
     private func convert(
-        _ store: TensorStore, to name: String, threads: Int = 2, _ options: ConversionOptions = ConversionOptions()
+        _ store: TensorStore, to name: String, threads: Int = 2, force: Bool = false,
+        _ options: ConversionOptions = ConversionOptions()
     ) throws -> (report: ConversionReport, store: TensorStore) {
-        var options = options
-        options.write.sync = false
         let output = folder.file(name)
-        let plan = try ConversionPlan(of: store, to: output, options: options)
-        let report = try Conversion(plan, of: store, threads: threads).run()
+        let plan = try ConversionPlan(of: store, to: try .test(output, force: force), options: options)
+        let report = try Conversion(plan, of: store).run(in: Context(budget: ComputeBudget(threads: threads)))
         return (report, try TensorStore(opening: output))
     }
 
@@ -60,12 +61,10 @@ import Transcoding
         // 20 MB and a bit: two whole chunks and a part of one.
         let big = (0..<(20 << 20) + 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
         let source = try make("in.safetensors", [("big", .u8, [big.count], big)])
-        let done = Atomic(0)
-        let plan = try ConversionPlan(
-            of: source, to: folder.file("out.safetensors"), options: ConversionOptions(write: WriteOptions(sync: false))
-        )
-        _ = try Conversion(plan, of: source, threads: 2).run { done.add($0, ordering: .relaxed) }
-        #expect(done.load(ordering: .relaxed) == big.count)
+        let progress = CountingProgress()
+        let plan = try ConversionPlan(of: source, to: try .test(folder.file("out.safetensors")))
+        _ = try Conversion(plan, of: source).run(in: Context(budget: ComputeBudget(threads: 2), progress: progress))
+        #expect(progress.count == big.count)
         #expect(plan.sourceByteCount == big.count)
         #expect(try bytes(TensorStore(opening: folder.file("out.safetensors")), "big") == big)
     }
@@ -73,8 +72,7 @@ import Transcoding
     @Test func theOutputMayBeTheInput() throws {
         let source = try make("x.safetensors", [("a", .f32, [2], floats([1, 2])), ("b", .u8, [1], [3])])
         let (_, result) = try convert(
-            source, to: "x.safetensors",
-            ConversionOptions(selection: TensorSelection(only: ["a"]), write: WriteOptions(force: true)))
+            source, to: "x.safetensors", force: true, ConversionOptions(selection: TensorSelection(only: ["a"])))
         #expect(result.descriptors.map(\.name) == ["a"])
         #expect(try bytes(result, "a") == floats([1, 2]))
         // The mapping of the old file still holds the old bytes.
@@ -184,26 +182,28 @@ import Transcoding
 
     @Test func shardsOnRequest() throws {
         let source = try make("in.safetensors", [("a", .u8, [4], [1, 2, 3, 4]), ("b", .u8, [4], [5, 6, 7, 8])])
-        let plan = try ConversionPlan(
-            of: source, to: folder.file("s.safetensors"),
-            options: ConversionOptions(write: WriteOptions(sync: false, shardByteCount: 4)))
-        #expect(try Conversion(plan, of: source, threads: 2).run().written.files.count == 3)
+        let plan = try ConversionPlan(of: source, to: try .test(folder.file("s.safetensors"), shards: 4))
+        #expect(try Conversion(plan, of: source).run(in: testContext).written.files.count == 3)
         let sharded = try TensorStore(opening: folder.file("s.safetensors.index.json"))
         #expect(try bytes(sharded, "b") == [5, 6, 7, 8])
     }
 
     @Test func saysWhatMakesNoSense() throws {
         let source = try make("in.safetensors", [("a", .u8, [1], [1])])
-        func code(_ output: String, _ options: ConversionOptions = ConversionOptions()) -> String? {
+        func code(
+            _ output: String, format: FormatID? = nil, shards: Int? = nil,
+            _ options: ConversionOptions = ConversionOptions()
+        ) -> String? {
             do {
-                _ = try ConversionPlan(of: source, to: folder.file(output), options: options)
+                let target = try OutputTarget.test(folder.file(output), format: format, shards: shards)
+                _ = try ConversionPlan(of: source, to: target, options: options)
                 return nil
             } catch { return (error as? any Diagnostic)?.code }
         }
         #expect(code("out.xyz") == "usage.output_format")
-        #expect(code("out.xyz", ConversionOptions(format: .npz)) == nil)
+        #expect(code("out.xyz", format: .npz) == nil)
         #expect(code("out.safetensors", ConversionOptions(dtype: .i32)) == "usage.dtype")
-        #expect(code("out.npz", ConversionOptions(write: WriteOptions(shardByteCount: 1))) == "usage.shard_size")
+        #expect(code("out.npz", shards: 1) == "usage.shard_size")
         #expect(
             code("out.safetensors", ConversionOptions(selection: TensorSelection(only: ["b"])))
                 == "convert.nothing_selected")

@@ -6,6 +6,7 @@ import Networks
 import Recipes
 import TensorCore
 import Testing
+import Work
 import TestSupport
 
 /// `docs/errors.md` lists every code with its meaning.
@@ -22,7 +23,8 @@ import TestSupport
         // Those of `ConversionError`, which has no list of its own.
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
-        + ["usage", "usage.output_format", "usage.dtype", "usage.shard_size", "usage.rename"]
+        + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }
+        + ["usage", "usage.dtype", "usage.rename"]
 
     /// The other way round: whatever the page says is there.
     @Test func hasNoRowForACodeThatIsGone() throws {

@@ -4,6 +4,7 @@ import Merging
 import SystemPackage
 import TensorCore
 import Testing
+import Work
 import TestSupport
 import Workflow
 
@@ -30,10 +31,10 @@ import Workflow
             batchSize: try #require(main["hyperparameters"]?["bs"]?.int),
             learningRate: try #require(main["hyperparameters"]?["lr"]?.double))
         #expect((options.steps, options.batchSize, options.learningRate) == (250, 64, 1e-4))
-        let adapted = try ResolveStage(
+        let adapted = try ResolveJob(
             set, auxiliary: .file(suite.path("aux_mixed.npz")), options: options, output: nil
-        ).run(budget: testBudget)
-        let measure = try MeasureStage(set, budget: testBudget)
+        ).run(in: testContext)
+        let measure = try TaskMeasurement(set, budget: testBudget)
 
         let base = try points(measure.tasks.map(\.baseAccuracy)),
             expert = try points(measure.tasks.map(\.expertAccuracy))
@@ -56,9 +57,9 @@ import Workflow
                 ("without_ri", set.experts.map { (name: $0.name, store: $0.store) }),
                 ("with_ri_final", adapted.map { (name: $0.name, store: $0.store) }),
             ] {
-                let merged = try MergeStage(
+                let merged = try MergeJob(
                     method: method.name, base: set.base, experts: experts,
-                    parameters: MergeParameters(method.parameters), budget: testBudget
+                    parameters: MergeParameters(method.parameters), in: testContext
                 ).merged().store
                 let result = try measure.measure(merged)
                 let reference = try #require(main[key]?[method.key]?["fixed"])

@@ -3,6 +3,7 @@ import Experts
 import Networks
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Transcoding
@@ -302,8 +303,9 @@ import Transcoding
             let options = ConversionOptions(
                 selection: TensorSelection(only: ["\(module).*"]),
                 renames: [try TensorRename(String(try #require(parts.first { $0.contains("=>") })))])
-            let plan = try ConversionPlan(of: store, to: folder.file("\(module).safetensors"), options: options)
-            _ = try Conversion(plan, of: store, threads: 1).run()
+            let plan = try ConversionPlan(
+                of: store, to: try .test(folder.file("\(module).safetensors")), options: options)
+            _ = try Conversion(plan, of: store).run(in: testContext)
             let taken = try HeadFile.load(folder.file("\(module).safetensors"), name: "x")
             #expect(taken.weight == [1, 2, 3, 4, 5, 6])
         }

@@ -42,24 +42,22 @@ import Workflow
     private func stage(
         _ experts: [(name: String, store: TensorStore)], base: TensorStore? = nil, dtype: DType? = nil,
         selection: TensorSelection = TensorSelection(), parameters: MergeParameters = MergeParameters()
-    ) throws -> MergeStage {
-        try MergeStage(
+    ) throws -> MergeJob {
+        try MergeJob(
             method: base == nil ? "linear" : "task_arithmetic", base: base, experts: experts, parameters: parameters,
-            selection: selection, outputDType: dtype, budget: testBudget)
+            selection: selection, outputDType: dtype, in: testContext)
     }
 
     @discardableResult
     private func write(
-        _ stage: MergeStage, to name: String = "out", force: Bool = false, shards: Int? = nil,
+        _ stage: MergeJob, to name: String = "out", force: Bool = false, shards: Int? = nil,
         recipe: String? = nil, tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil
     ) throws -> (report: MergeReport, written: WrittenCheckpoint, folder: FolderReport?) {
         var stage = stage
         if let recipe { stage.folder.recipe = recipe }
         stage.folder.tokenizer = tokenizer
         stage.folder.chatTemplate = chatTemplate
-        return try stage.write(
-            to: folder.file(name), isFolder: true,
-            options: WriteOptions(force: force, sync: false, shardByteCount: shards))
+        return try stage.write(to: try .test(folder.file(name), isFolder: true, force: force, shards: shards))
     }
 
     private func text(_ name: String) throws -> String {
@@ -147,8 +145,8 @@ import Workflow
               - sources: [{ model: a, layer_range: [0, 1] }]
             """
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
-        let stage = try MergeStage(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        let stage = try MergeJob(
+            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
         let result = try write(stage)
         let sanity = try #require(result.folder?.sanity)
         // a: embeddings 6 times 1, layers 0, 1 and 0 with 1, 1, 4, 9 each, head 6 times 81. b: layer 1, halved.
@@ -301,7 +299,7 @@ import Workflow
         let a = try model("a", layers(1))
         let merge = try stage([("a", a)], dtype: .bf16)
         let error = #expect(throws: FormatError.self) {
-            try merge.write(to: folder.file("out"), format: .npz, isFolder: true, options: WriteOptions(sync: false))
+            try merge.write(to: try .test(folder.file("out"), format: .npz, isFolder: true))
         }
         #expect(error?.code == "format.unsupported_dtype" && error?.file == folder.file("out").string)
         #expect(error?.hint?.contains("--dtype F32") == true)
@@ -382,8 +380,8 @@ import Workflow
         #expect(recipe.mergeMethod == "task_arithmetic" && recipe.outputDType == .bf16)
         // As people write it, and mergekit reads it.
         #expect(recipe.baseModel?.path == folder.file("base"))
-        let again = try MergeStage(
-            recipe, stores: recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        let again = try MergeJob(
+            recipe, stores: recipe.stores { try TensorStore(opening: $0) }, in: testContext)
         try write(again, to: "again")
         #expect(
             try contents(folder.file("out/model.safetensors")) == (try contents(folder.file("again/model.safetensors")))
@@ -398,10 +396,10 @@ import Workflow
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
         let stores = try recipe.stores { try TensorStore(opening: $0) }
         func stage(_ settings: [String: ParameterValue], _ selection: TensorSelection, _ dtype: DType?) throws
-            -> MergeStage
+            -> MergeJob
         {
-            try MergeStage(
-                recipe, stores: stores, settings: settings, selection: selection, outputDType: dtype, budget: testBudget
+            try MergeJob(
+                recipe, stores: stores, settings: settings, selection: selection, outputDType: dtype, in: testContext
             )
         }
         try write(

@@ -3,6 +3,7 @@ import Experts
 import Networks
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Transcoding
@@ -125,8 +126,8 @@ import Transcoding
         options.renames = [try TensorRename(String(rule))]
         if isPart { options.selection = TensorSelection(only: ["\(prefix)*"]) }
         let store = try TensorStore(opening: folder.file("model.safetensors"))
-        let plan = try ConversionPlan(of: store, to: folder.file("renamed.safetensors"), options: options)
-        _ = try Conversion(plan, of: store, threads: 1).run()
+        let plan = try ConversionPlan(of: store, to: try .test(folder.file("renamed.safetensors")), options: options)
+        _ = try Conversion(plan, of: store).run(in: testContext)
         let renamed = try TensorStore(opening: folder.file("renamed.safetensors"))
         let backbone = try Backbone(of: renamed, config: Fixtures.path("suites/tiny/config.json"))
         #expect(try backbone.parameters(of: renamed) == backbone.parameters(of: TensorStore(opening: base)))

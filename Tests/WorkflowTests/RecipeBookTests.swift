@@ -144,7 +144,7 @@ import TestSupport
         let text = [Self.document("a", "x", "y"), Self.document(nil, "a", "x")].joined(separator: "---\n")
         let book = try RecipeBook.parse(text, path: folder.file("r.yaml"))
         let located = try book.located(modelsFolder: nil, intermediateFolder: "parts")
-        #expect(located.intermediates.map(\.output) == ["parts/a"])
+        #expect(located.intermediates.map(\.output?.path) == ["parts/a"])
         #expect(located.final.models.map(\.path) == ["parts/a", folder.file("x")])
     }
 }

@@ -5,6 +5,7 @@ import Networks
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Workflow
@@ -95,8 +96,8 @@ import Workflow
                     steps: 7, batchSize: 3, learningRate: 1e-5, weightDecay: 0.5, alpha: 2, distance: .mse,
                     schedule: .cosine, order: .shuffled(seed: 11)))
         #expect(resolve.output == "some/folder/adapted")
-        #expect(recipe.output == "some/folder/out/merged.npz")
-        #expect(!recipe.outputIsFolder)
+        #expect(recipe.output?.path == "some/folder/out/merged.npz")
+        #expect(recipe.output?.isFolder == false)
         #expect(recipe.report == "some/folder/out/report.html")
         #expect(
             recipe.warnings == [
@@ -132,7 +133,7 @@ import Workflow
         let resolve = try #require(recipe.resolve)
         #expect(resolve.auxiliary == .noise(count: 64, seed: 3))
         #expect(resolve.options == ResolverOptions(steps: 9, batchSize: 128, learningRate: 1e-6))
-        #expect(recipe.outputIsFolder)
+        #expect(recipe.output?.isFolder == true)
     }
 
     /// Keys of a mapping go before those under `<<`, and of these the first.
@@ -343,7 +344,7 @@ import Workflow
             output: out/
             """, to: "r.yaml")
         let recipe = try RecipeFile.load(folder.file("r.yaml"))
-        let report = try RunPipeline(recipe, write: WriteOptions(sync: false), budget: testBudget).run()
+        let report = try RunJob(recipe, write: WriteOptions(sync: false)).run(in: testContext)
         #expect(report.written != nil)
         let merged = try tensors(of: folder.file("out/model.safetensors"))
         #expect(merged.map(\.bytes) == [([2.5] as [Float]).withUnsafeBytes(Array.init)])

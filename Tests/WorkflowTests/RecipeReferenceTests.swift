@@ -4,6 +4,7 @@ import Merging
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Workflow
@@ -35,14 +36,14 @@ import Workflow
         let models = try #require(RecipeToyModels.folder)
         let book = try RecipeBook.load(test.path).located(modelsFolder: models.path, intermediateFolder: "none")
         var finished: [FilePath: TensorStore] = [:]
-        func stage(_ recipe: Recipe) throws -> MergeStage {
+        func stage(_ recipe: Recipe) throws -> MergeJob {
             // mergekit rounds inputs to `dtype`; its references are of F32, so that what is compared is the merge.
-            try MergeStage(
+            try MergeJob(
                 recipe, stores: try recipe.stores { try finished[$0] ?? TensorStore(opening: $0) }, outputDType: .f32,
-                budget: testBudget)
+                in: testContext)
         }
         for recipe in book.intermediates {
-            finished[try #require(recipe.output)] = try stage(recipe).merged().store
+            finished[try #require(recipe.output?.path)] = try stage(recipe).merged().store
         }
         return try stage(book.final).merged().store
     }
@@ -76,8 +77,8 @@ import Workflow
         for (name, dtype) in [("13_linear_out_dtype", DType.bf16), ("06_linear", .f16)] {
             let recipe = try RecipeFile.load(Fixtures.path("recipes/configs/\(name).yaml"))
             let located = try ModelLocator(modelsFolder: models.path).locate(recipe)
-            let stage = try MergeStage(
-                located, stores: located.stores { try TensorStore(opening: $0) }, budget: testBudget)
+            let stage = try MergeJob(
+                located, stores: located.stores { try TensorStore(opening: $0) }, in: testContext)
             #expect(Set(stage.plan.outputs.map(\.dtype)) == [dtype])
         }
     }

@@ -4,6 +4,7 @@ import Recipes
 import Synchronization
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Workflow
@@ -25,10 +26,10 @@ import Workflow
         }
     }
 
-    private func stage(_ text: String) throws -> MergeStage {
+    private func stage(_ text: String) throws -> MergeJob {
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
-        return try MergeStage(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        return try MergeJob(
+            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
     }
 
     /// The one number of every tensor.
@@ -223,9 +224,9 @@ import Workflow
         let recipe = try RecipeFile.parse(
             "merge_method: linear\nmodels:\n  - { model: a.safetensors, parameters: { weight: [1, 0] } }\n"
                 + "  - { model: b.safetensors, parameters: { weight: 9 } }\n", path: folder.file("r.yaml"))
-        let store = try MergeStage(
+        let store = try MergeJob(
             recipe, stores: try recipe.stores { try TensorStore(opening: $0) },
-            settings: ["weight": .list([.number(0), .number(1)])], budget: testBudget
+            settings: ["weight": .list([.number(0), .number(1)])], in: testContext
         ).merged().store
         #expect(try store.bytes(of: "model.layers.3.w")?.withUnsafeBytes { $0.loadUnaligned(as: Float.self) } == 23)
     }

@@ -3,6 +3,7 @@ import Merging
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 import Testing
 import TestSupport
 import Workflow
@@ -36,10 +37,10 @@ import Workflow
             })
     }
 
-    private func stage(_ text: String) throws -> MergeStage {
+    private func stage(_ text: String) throws -> MergeJob {
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
-        return try MergeStage(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, budget: testBudget)
+        return try MergeJob(
+            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
     }
 
     /// The first number of every layer of the result.

@@ -4,7 +4,11 @@ import Glibc
 import Kernels
 import SystemPackage
 import TensorCore
+import ModelFolders
 import Testing
+import Work
+import Workflow
+import Merging
 import TestSupport
 
 /// A tensor of a checkpoint that a test makes.
@@ -100,3 +104,36 @@ struct PipelineSuite {
 }
 
 let testBudget = ComputeBudget(threads: 2)
+
+/// What tests work with.
+var testContext: Context { Context(budget: testBudget) }
+
+extension OutputTarget {
+    /// A file that need not survive a loss of power.
+    static func test(
+        _ path: FilePath, format: FormatID? = nil, isFolder: Bool = false, force: Bool = false, shards: Int? = nil
+    ) throws -> OutputTarget {
+        try OutputTarget(
+            OutputPlace(path, isFolder: isFolder), format: format,
+            options: WriteOptions(force: force, sync: false, shardByteCount: shards))
+    }
+}
+
+extension MergeJob {
+    /// The result in memory.
+    func merged() throws -> (report: MergeReport, store: TensorStore) {
+        let outcome = try run(in: testContext)
+        return (outcome.report, try outcome.open())
+    }
+
+    /// The result somewhere else than planned.
+    @discardableResult
+    func write(
+        to target: OutputTarget
+    ) throws -> (report: MergeReport, written: WrittenCheckpoint, folder: FolderReport?) {
+        var job = self
+        job.target = target
+        let outcome = try job.run(in: testContext)
+        return (outcome.report, try #require(outcome.written), outcome.folder)
+    }
+}

@@ -11,8 +11,8 @@ public struct TaskVectorSet: Sendable {
     /// Tensors of the selection that hold weights and have no task vector.
     public let notMeasured: [UnmeasuredTensors]
     public let names: [String]
-    let base: TensorStore
-    let experts: [TensorStore]
+    public let base: TensorStore
+    public let experts: [TensorStore]
     /// Bytes of decoded tensors that are held at a time, unless one alone is larger.
     private var batchByteCount = 256 << 20
 

@@ -33,7 +33,7 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     public static let baseName = "base"
 
     /// What the statistics are gathered over.
-    public enum Level: String, Sendable, CaseIterable {
+    public enum Level: String, Sendable, Encodable, CaseIterable {
         case tensor, layer, model
     }
 

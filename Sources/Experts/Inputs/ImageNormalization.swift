@@ -4,7 +4,7 @@ import SystemPackage
 /// How 8-bit pixels become the numbers a backbone was trained on: `(pixel * rescaleFactor - mean) / std`, per channel.
 ///
 /// Each of the three has one value for all channels, or one per channel.
-public struct ImageNormalization: Sendable, Hashable {
+public struct ImageNormalization: Sendable, Hashable, Encodable {
     public var rescaleFactor: [Float]
     public var mean: [Float]
     public var std: [Float]

@@ -1,7 +1,7 @@
 import Kernels
 
 /// The nonlinearity of the MLP, by the names of timm and Hugging Face.
-public enum Activation: String, Sendable, CaseIterable {
+public enum Activation: String, Sendable, Encodable, CaseIterable {
     /// `x Φ(x)`; Hugging Face `gelu`.
     case gelu
     /// `x σ(2 √(2/π) (x + 0.044715 x³))`, which is the tanh form; Hugging Face `gelu_pytorch_tanh` and `gelu_new`.

@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import Synchronization
 import TensorCore
+import Work
 
 /// What a conversion did.
 public struct ConversionReport: Sendable {
@@ -22,19 +23,39 @@ public struct ConversionReport: Sendable {
 }
 
 /// Carries out a plan: copies or casts every tensor, in chunks and in parallel.
-public struct Conversion: Sendable {
+public struct Conversion: Job, Sendable {
+    public static var kind: String { "convert 1" }
+
     /// Bytes of the wider side of a chunk. Fixed, so that the work never depends on the threads.
     static let chunkByteCount = 8 << 20
 
     private let plan: ConversionPlan
     private let store: TensorStore
-    public var threads: Int
 
-    public init(_ plan: ConversionPlan, of store: TensorStore, threads: Int) {
+    public init(_ plan: ConversionPlan, of store: TensorStore) {
         self.plan = plan
         self.store = store
-        self.threads = threads
     }
+
+    /// What is done besides copying.
+    public struct Settings: Encodable {
+        let format: String
+        let dtype: String?
+        let upcast: Bool
+        /// Names in the input and in the output.
+        let tensors: [[String]]
+        let metadata: [[String]]
+    }
+
+    public var settings: Settings {
+        Settings(
+            format: plan.target.format.rawValue, dtype: plan.options.dtype?.rawValue, upcast: plan.options.upcast,
+            tensors: plan.items.map { [$0.source.name.text, $0.target.name.text] },
+            metadata: plan.metadata.entries.map { [$0.key, $0.value] })
+    }
+
+    public var inputs: [JobInput] { [JobInput("input", store.reader.files)] }
+    public var targets: [OutputTarget] { [plan.target] }
 
     /// A piece of a tensor, or all of one that must be decoded as a whole.
     private struct Chunk {
@@ -46,20 +67,21 @@ public struct Conversion: Sendable {
 
     /// Writes the output; it appears complete or not at all, and may be one of the inputs.
     ///
-    /// - Parameter progress: receives the bytes read since the last call, from any thread.
     /// - Throws: `FormatError` for tensors that the output cannot hold and for damaged input, `IOError`.
-    public func run(progress: @escaping @Sendable (Int) -> Void = { _ in }) throws -> ConversionReport {
-        let writer = try CheckpointFormat.makeWriter(
-            plan.format, at: plan.output, declaring: plan.items.map(\.target), metadata: plan.metadata,
-            options: plan.write)
+    public func run(in context: Context) throws -> ConversionReport {
+        let writer = try plan.target.open(declaring: plan.items.map(\.target), metadata: plan.metadata)
+        let progress = context.progress
+        progress.begin("writing \(plan.target.path)", total: plan.sourceByteCount, unit: .bytes)
+        defer { progress.end() }
         let chunks = plan.items.indices.flatMap(chunks(of:))
         let overflowCounts = Mutex([Int](repeating: 0, count: plan.items.count))
         let scratch = BufferPool(byteCount: Self.chunkByteCount)
         let windows = BufferPool(byteCount: plan.items.map(windowByteCount).max() ?? 0)
-        try parallelMap(count: chunks.count, threads: threads) { number in
+        try parallelMap(count: chunks.count, threads: context.workers(each: workingByteCount)) { number in
             let chunk = chunks[number]
             let overflowCount = try process(
-                chunk, into: writer, windows: windows, scratch: scratch, progress: progress)
+                chunk, into: writer, windows: windows, scratch: scratch
+            ) { progress.advance(by: $0) }
             if overflowCount > 0 { overflowCounts.withLock { $0[chunk.item] += overflowCount } }
         }
         let written = try writer.finish()

@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import SystemPackage
 import TensorCore
+import Work
 
 /// What a conversion does besides copying.
 public struct ConversionOptions: Sendable {
@@ -16,15 +17,11 @@ public struct ConversionOptions: Sendable {
     public var upcast: Bool
     /// Entries that are added to the metadata or replace it, in order.
     public var metadata: [Metadata.Entry]
-    /// The format of the output; nil takes it from the extension.
-    public var format: FormatID?
-    public var write: WriteOptions
 
     public init(
         selection: TensorSelection = TensorSelection(), lost: Set<TensorName> = [], renames: [TensorRename] = [],
         dtype: DType? = nil,
-        upcast: Bool = false, metadata: [Metadata.Entry] = [], format: FormatID? = nil,
-        write: WriteOptions = WriteOptions()
+        upcast: Bool = false, metadata: [Metadata.Entry] = []
     ) {
         self.selection = selection
         self.lost = lost
@@ -32,8 +29,6 @@ public struct ConversionOptions: Sendable {
         self.dtype = dtype
         self.upcast = upcast
         self.metadata = metadata
-        self.format = format
-        self.write = write
     }
 }
 
@@ -50,22 +45,25 @@ public struct ConversionPlan: Sendable {
     /// The tensors in the order of the input.
     public let items: [Item]
     public let metadata: Metadata
-    public let format: FormatID
-    public let output: FilePath
+    public let target: OutputTarget
+    public let options: ConversionOptions
     public let warnings: [String]
-    package let write: WriteOptions
 
     /// The bytes to be read; progress counts up to this.
     public let sourceByteCount: Int
 
     /// Works out a conversion.
     ///
-    /// - Throws: `ConversionError`: `usage.output_format`, `usage.dtype`, `usage.shard_size`, `usage.rename`;
+    /// - Throws: `ConversionError`: `usage.dtype`, `usage.rename`;
     ///   `convert.nothing_selected` when patterns leave no tensor, `convert.duplicate_name` when two tensors would have
     ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast.
-    public init(of store: TensorStore, to output: FilePath, options: ConversionOptions) throws {
-        let format = try Self.format(of: output, options: options)
-        try Self.check(options, format: format)
+    public init(of store: TensorStore, to target: OutputTarget, options: ConversionOptions = ConversionOptions()) throws
+    {
+        let format = target.format
+        if let dtype = options.dtype, !dtype.isComputable {
+            throw ConversionError.usage(
+                "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
+        }
         let renames = try options.renames.map { try $0.compiled() }
         var warnings = store.reader.warnings
         var items: [Item] = []
@@ -104,11 +102,10 @@ public struct ConversionPlan: Sendable {
         try Self.checkParts(of: store, items)
         self.items = items
         self.metadata = metadata
-        self.format = format
-        self.output = output
+        self.target = target
+        self.options = options
         self.warnings = warnings
         self.sourceByteCount = sourceByteCount
-        write = options.write
     }
 
     /// Codes without their scales are other numbers, and so are scales that were rounded.
@@ -122,23 +119,6 @@ public struct ConversionPlan: Sendable {
         throw .quantized(
             store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
             problem: "casting them one by one would change what they stand for")
-    }
-
-    private static func format(of output: FilePath, options: ConversionOptions) throws(ConversionError) -> FormatID {
-        if let format = options.format ?? CheckpointFormat.format(ofOutput: output) { return format }
-        // A folder has the Hugging Face layout.
-        if CheckpointFormat.isFolder(output) { return .safetensors }
-        throw .usage(
-            "output_format", "the name \(output.string.escapingControlCharacters) does not tell the output format",
-            hint: "end it in .safetensors, .skein, .npz or .npy, or use --format")
-    }
-
-    private static func check(_ options: ConversionOptions, format: FormatID) throws(ConversionError) {
-        if let dtype = options.dtype, !dtype.isComputable {
-            throw .usage(
-                "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
-        }
-        try options.write.checkShards(of: format)
     }
 
     private static func targetType(
@@ -159,20 +139,5 @@ public struct ConversionPlan: Sendable {
             canCast(from: dtype, to: .f32)
         else { return dtype }
         return .f32
-    }
-}
-
-extension WriteOptions {
-    /// Checks the size of shards against the format.
-    ///
-    /// - Throws: `usage.shard_size` when the format is not split, or into shards without room for anything.
-    public func checkShards(of format: FormatID) throws(ConversionError) {
-        guard let shardByteCount else { return }
-        guard format == .safetensors else {
-            throw .usage("shard_size", "only safetensors can be split into shards, not \(format.rawValue)")
-        }
-        guard shardByteCount > 0 else {
-            throw .usage("shard_size", "a shard of \(shardByteCount) bytes holds nothing", hint: "--shard-size 5GB")
-        }
     }
 }

@@ -17,7 +17,7 @@ struct ReadingPlan {
         let together = inRanges.map(reader.decodedTogetherByteCount).max() ?? 0
         // What statistics take at a time, at most.
         let least = max(together, inRanges.map { min(reader.descriptors[$0].byteCount, 8 << 20) }.max() ?? 0)
-        threads = session.workers(each: decoding + least)
+        threads = session.context.workers(each: decoding + least)
         let largest = inRanges.map { reader.descriptors[$0].byteCount }.max() ?? 0
         let room = session.memoryByteCount / threads - decoding
         windows = BufferPool(byteCount: max(least, min(room, largest, Self.largestWindow)))

@@ -40,12 +40,12 @@ struct ExpertOptions: ParsableArguments {
         try head.check("--head", among: names)
         try data.check("--data", among: names)
         let set = try ExpertSet(
-            base: base, config: config, threads: session.budget.threads, memory: session.memoryByteCount,
+            base: base, config: config,
             experts: expert.map { expert in
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
                     data: data.file(named: expert.name))
-            }, warn: session.warn)
+            }, in: session.context)
         ([set.base] + set.experts.map(\.store)).flatMap(\.warnings).forEach(session.warn)
         return set
     }

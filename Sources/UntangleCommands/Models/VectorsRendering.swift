@@ -193,26 +193,3 @@ struct VectorsRendering {
 
     private func number(_ value: Double?) -> JSONOutput { value.map(JSONOutput.number) ?? .null }
 }
-
-extension UnmeasuredTensors {
-    /// One line about them.
-    var warning: String {
-        let (count, verb) = names.count == 1 ? ("1 tensor", "was") : ("\(names.count.grouped) tensors", "were")
-        return "\(count) (\((share * 100).short(3)) % of the bytes) \(verb) not measured: \(reason)"
-    }
-}
-
-extension TaskVectorStatistics {
-    /// A line about each expert with task vectors that F32 cannot hold.
-    var overflowWarnings: [String] {
-        experts.compactMap { expert in
-            let overflows = beyondF32.filter { $0.expert == expert }
-            guard let first = overflows.first else { return nil }
-            let count = overflows.reduce(0) { $0 + $1.count }
-            return
-                "\(count) \(count == 1 ? "entry" : "entries") of the task vector of \(expert.escapingControlCharacters), "
-                + "such as in tensor \"\(first.tensor)\", exceed F32: there is no spectrum of them, as largest entries they "
-                + "are all alike, and --save writes infinity"
-        }
-    }
-}

@@ -5,40 +5,42 @@ import Merging
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 
 /// The merges that the final document of a recipe file builds upon, all of them planned before the first is carried out.
 public struct IntermediateMerges: Sendable {
     /// What they make, by the paths of the results, as far as plans know it: names, types and shapes.
     public private(set) var results: [FilePath: TensorStore] = [:]
-    private var merges: [(pipeline: RunPipeline, stage: MergeStage)] = []
+    private var merges: [(run: RunJob, merge: MergeJob)] = []
 
     /// Plans the merges in their order.
     ///
     /// - Throws: what planning throws.
-    public init(of book: RecipeBook, write: WriteOptions, budget: ComputeBudget, memory: Int? = nil) throws {
+    public init(of book: RecipeBook, write: WriteOptions, in context: Context) throws {
         for recipe in book.intermediates {
             guard let output = recipe.output else { continue }
-            let pipeline = RunPipeline(recipe, write: write, budget: budget, memory: memory)
-            let stage = try pipeline.mergeStage(try pipeline.stores(planned: results))
-            merges.append((pipeline, stage))
-            results[output] = TensorStore(PlannedCheckpoint(stage.plan, at: output))
+            let run = RunJob(recipe, write: write)
+            let merge = try run.mergeJob(
+                try run.stores(planned: results, in: context), target: try run.target(), in: context)
+            merges.append((run, merge))
+            results[output.path] = TensorStore(PlannedCheckpoint(merge.plan, at: output.path))
         }
     }
 
     /// The merges that no earlier run has left finished.
     ///
     /// - Throws: what would keep one of them from being written.
-    public func unfinished() throws -> [RunPipeline] {
-        var unfinished: [RunPipeline] = []
-        for (pipeline, stage) in merges where try !pipeline.isFinished(after: unfinished) {
-            try pipeline.requireRoom(for: stage)
-            unfinished.append(pipeline)
+    public func unfinished(in context: Context) throws -> [RunJob] {
+        var unfinished: [RunJob] = []
+        for (run, merge) in merges where try !run.isFinished(after: unfinished, in: context) {
+            try merge.requireRoom()
+            unfinished.append(run)
         }
         return unfinished
     }
 }
 
-extension RunPipeline {
+extension RunJob {
     /// Finds out what would keep the merge from being carried out, before other merges are that it builds upon.
     ///
     /// - Parameters:
@@ -46,9 +48,10 @@ extension RunPipeline {
     ///   - unfinished: those of them that are still to be carried out.
     /// - Throws: the first of what would be thrown later, be it of planning, of opening heads and data, or of the
     ///   outputs' places.
-    public func check(after merges: IntermediateMerges, unfinished: [RunPipeline]) throws {
+    public func check(after merges: IntermediateMerges, unfinished: [RunJob], in context: Context) throws {
         try checkPurpose()
-        let stage = try mergeStage(try stores(planned: merges.results))
+        let merge = try mergeJob(
+            try stores(planned: merges.results, in: context), target: try target(), in: context)
         try checkOutputs()
         // What is in them is checked with the models.
         for model in recipe.models {
@@ -56,21 +59,16 @@ extension RunPipeline {
             if let data = model.data { _ = try ImageFile.open(data) }
         }
         _ = try recipe.resolve?.auxiliary.open()
-        if try !isFinished(after: unfinished) { try requireRoom(for: stage) }
+        if try !isFinished(after: unfinished, in: context) { try merge.requireRoom() }
     }
 
     /// Whether an earlier run has left the result, for which nothing may change that it is made of.
-    fileprivate func isFinished(after unfinished: [RunPipeline]) throws -> Bool {
-        let changing = Set(unfinished.compactMap(\.recipe.output))
-        guard !write.force, recipe.resolve == nil, let output = recipe.output, fileExists(output),
+    fileprivate func isFinished(after unfinished: [RunJob], in context: Context) throws -> Bool {
+        let changing = Set(unfinished.compactMap(\.recipe.output?.path))
+        guard !write.force, recipe.resolve == nil, let output = recipe.output?.path, fileExists(output),
             recipe.sourcePaths.allSatisfy({ !changing.contains($0) })
         else { return false }
-        return try mergeSignature(try stores()).matches(outputAt: output)
-    }
-
-    /// Makes sure that the result of a plan may be written.
-    fileprivate func requireRoom(for stage: MergeStage) throws {
-        guard let output = recipe.output else { return }
-        try stage.requireRoom(at: output, isFolder: recipe.outputIsFolder, options: write)
+        let merge = try mergeJob(try stores(in: context), target: try target(), in: context)
+        return WorkRecord.isFinished(try merge.fingerprint(), at: output)
     }
 }

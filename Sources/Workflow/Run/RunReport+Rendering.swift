@@ -16,7 +16,7 @@ extension RunReport {
         }
         if let output = recipe.output {
             let note = mergeWasDone ? " (done before)" : ""
-            text += "merged checkpoint: \(output.string.escapingControlCharacters)\(note)\n"
+            text += "merged checkpoint: \(output.path.string.escapingControlCharacters)\(note)\n"
         }
         return text
     }
@@ -56,7 +56,7 @@ extension RunReport {
             "mean_accuracy": accuracies(of: summary),
             "total_interference": interferences(of: summary),
             "resolve": recipe.resolve == nil ? .null : .array(adapted.map(\.json)),
-            "output": .optional(recipe.output?.string),
+            "output": .optional(recipe.output?.path.string),
             "skipped": .strings(skippedStages),
             "warnings": .strings(warnings),
             "seconds": .number(duration.seconds),

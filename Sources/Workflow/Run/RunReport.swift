@@ -11,7 +11,7 @@ public struct RunReport: Sendable {
     /// The adapted experts; empty when the recipe asks for no resolving.
     public var adapted: [AdaptedExpert] = []
     /// The tasks that have data.
-    public var tasks: [MeasureStage.MeasuredTask] = []
+    public var tasks: [TaskMeasurement.MeasuredTask] = []
     /// The merge of the experts as they are.
     public var merged: CrossTaskInterference?
     /// The merge of the adapted experts.

@@ -4,11 +4,12 @@ import Interference
 import Kernels
 import Reporting
 import TensorCore
+import Work
 
 /// Measures models on the tasks of a set of experts: accuracy, and interference against the original experts.
 ///
 /// Made once, because what base and experts say does not change between merges.
-public struct MeasureStage: Sendable {
+public struct TaskMeasurement: Sendable {
     /// The tasks that have data, in the order of the experts.
     public let tasks: [MeasuredTask]
     private let backbone: Backbone

@@ -6,10 +6,11 @@ import Recipes
 import SystemPackage
 import TensorCore
 import Testing
+import Work
 import TestSupport
 import Workflow
 
-@Suite struct RunPipelineTests {
+@Suite struct RunJobTests {
     private let folder = TemporaryFolder()
     private let suite: PipelineSuite
 
@@ -37,7 +38,7 @@ import Workflow
     }
 
     private func run(_ recipe: Recipe, force: Bool = false) throws -> RunReport {
-        try RunPipeline(recipe, write: WriteOptions(force: force, sync: false), budget: testBudget).run()
+        try RunJob(recipe, write: WriteOptions(force: force, sync: false)).run(in: testContext)
     }
 
     private var resolve: String { "resolve: { auxiliary: \(suite.path("aux_mixed.npz")), steps: 2, batch_size: 8 }\n" }
@@ -106,7 +107,7 @@ import Workflow
     }
 
     @Test(arguments: ["merged.safetensors", "merged.npz", "merged/"])
-    func skipsFinishedStages(output: String) throws {
+    func keepsRecordsStages(output: String) throws {
         let recipe = try recipe("task_arithmetic", resolve + "output: out/\(output)")
         let first = try run(recipe)
         #expect(first.written != nil)
@@ -257,7 +258,7 @@ import Workflow
     @Test func aMatrixNeedsDataForEveryTask() throws {
         var files = suite.tasks.map(suite.files)
         let set = try ExpertSet(base: suite.base, experts: files)
-        let matrix = try MeasureStage(set, budget: testBudget).matrix(of: set)
+        let matrix = try TaskMeasurement(set, budget: testBudget).matrix(of: set)
         #expect(matrix.count == 4)
         for i in matrix.indices { for j in matrix.indices { #expect((matrix[i][j] == 0) == (i == j)) } }
         // Entry (i, j) is what a merge of experts i and j alone does to task i.
@@ -268,10 +269,10 @@ import Workflow
 
         files[2].data = nil
         let partial = try ExpertSet(base: suite.base, experts: files)
-        let stage = try MeasureStage(partial, budget: testBudget)
+        let stage = try TaskMeasurement(partial, budget: testBudget)
         #expect(code { _ = try stage.matrix(of: partial) } == "input.missing_data")
         for index in files.indices { files[index].data = nil }
         let none = try ExpertSet(base: suite.base, experts: files)
-        #expect(code { _ = try MeasureStage(none, budget: testBudget) } == "input.missing_data")
+        #expect(code { _ = try TaskMeasurement(none, budget: testBudget) } == "input.missing_data")
     }
 }

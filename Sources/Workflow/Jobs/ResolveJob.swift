@@ -6,9 +6,10 @@ import Networks
 import Reporting
 import SystemPackage
 import TensorCore
+import Work
 
 /// Adapts experts with Resolving Interference and writes each in the format and types of its original.
-public struct ResolveStage: Sendable {
+public struct ResolveJob: Job, Sendable {
     public let set: ExpertSet
     public let auxiliary: AuxiliarySource
     public let options: ResolverOptions
@@ -19,10 +20,11 @@ public struct ResolveStage: Sendable {
     /// The experts to adapt; nil adapts all. The heads of the others still count.
     public var only: [String]?
     public var write: WriteOptions
-    /// Notes beside each output what it was made from; see `StageSignature`.
-    public var notesSignatures = false
-    /// Takes experts as done whose output in the folder has a note of the signature that they would get.
-    public var skipsFinished = false
+    /// Keeps a record beside each output, and takes experts as done whose record says that an earlier run has made them, unless
+    /// outputs are to be replaced.
+    public var keepsRecords = false
+
+    public static var kind: String { "resolve 2" }
 
     public init(
         _ set: ExpertSet, auxiliary: AuxiliarySource, options: ResolverOptions, output: FilePath?,
@@ -35,19 +37,17 @@ public struct ResolveStage: Sendable {
         self.write = write
     }
 
+    public func run(in context: Context) throws -> [AdaptedExpert] { try run(in: context) {} }
+
     /// Adapts the experts one after the other.
     ///
-    /// - Parameters:
-    ///   - warn: told what should be known of the auxiliary inputs.
-    ///   - willWork: called before the work, if there is any; may throw to prevent it.
+    /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
     /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
     ///   before stay where they were written.
-    public func run(
-        budget: ComputeBudget, progress: any ProgressSink = SilentProgress(), warn: (String) -> Void = { _ in },
-        willWork: () throws -> Void = {}
-    ) throws -> [AdaptedExpert] {
+    public func run(in context: Context, willWork: () throws -> Void) throws -> [AdaptedExpert] {
+        let progress = context.progress
         try options.validate()
-        let auxiliaryFiles = try auxiliary.open()?.reader.files ?? []
+        _ = try auxiliary.open()
         let tasks = try set.tasks()
         let chosen = try chosenExperts()
         for index in chosen {
@@ -55,28 +55,28 @@ public struct ResolveStage: Sendable {
             try set.backbone.check(set.experts[index].store)
         }
         if let output { try makeFolder(output) }
-        let signature = try notesSignatures && output != nil ? signature(auxiliaryFiles) : nil
         var adapted: [AdaptedExpert] = []
         // Outputs are begun before the work: what cannot be written, or has no room on the disk, is found out early.
         var remaining: [(index: Int, output: Output)] = []
         for index in chosen {
             let expert = set.experts[index]
-            let ownSignature = try signature?.extended(by: expert.name)
-            if skipsFinished, let path = path(of: expert), ownSignature?.matches(outputAt: path) == true {
+            let fingerprint = try keepsRecords && output != nil ? fingerprint(of: expert) : nil
+            if let fingerprint, !write.force, let path = path(of: expert), WorkRecord.isFinished(fingerprint, at: path)
+            {
                 adapted.append(
                     AdaptedExpert(name: expert.name, path: path, store: try TensorStore(opening: path), training: nil))
             } else {
-                remaining.append((index, try begin(expert, signature: ownSignature)))
+                remaining.append((index, try begin(expert, fingerprint)))
             }
         }
         guard !remaining.isEmpty else { return adapted }
         try willWork()
 
         progress.begin("teachers", total: nil, unit: .items("images"))
-        let images = try auxiliary.images(for: set.backbone, budget: budget, warn: warn)
+        let images = try auxiliary.images(for: set.backbone, budget: context.budget, warn: context.warn)
         let resolver = try Resolver(
             transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
-            auxiliary: images, options: options, budget: budget)
+            auxiliary: images, options: options, budget: context.budget)
         progress.end()
         progress.begin("resolving", total: remaining.count * options.steps, unit: .items("steps"))
         for (index, output) in remaining {
@@ -99,6 +99,23 @@ public struct ResolveStage: Sendable {
         progress.end()
         let order = set.experts.map(\.name)
         return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
+    }
+
+    public var settings: Settings { settings(of: only ?? set.experts.map(\.name)) }
+
+    public var inputs: [JobInput] {
+        [JobInput("base", set.base.reader.files)]
+            + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
+            + [JobInput("auxiliary", (try? auxiliary.open())?.reader.files ?? [])]
+    }
+
+    public var targets: [OutputTarget] {
+        self.set.experts.filter { only?.contains($0.name) ?? true }.compactMap { expert in
+            path(of: expert).flatMap { path in
+                try? OutputTarget(
+                    OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: write)
+            }
+        }
     }
 
     private func chosenExperts() throws -> [Int] {
@@ -130,16 +147,16 @@ public struct ResolveStage: Sendable {
     /// Where one adapted expert goes.
     private enum Output {
         case memory(MemoryCheckpointWriter)
-        case file(any CheckpointWriter, FilePath, StageSignature?)
+        case file(any CheckpointWriter, FilePath, Fingerprint?)
     }
 
-    private func begin(_ expert: Expert, signature: StageSignature?) throws -> Output {
+    private func begin(_ expert: Expert, _ fingerprint: Fingerprint?) throws -> Output {
         let descriptors = expert.store.descriptors
         guard let path = path(of: expert) else { return .memory(try MemoryCheckpointWriter(declaring: descriptors)) }
         let writer = try CheckpointFormat.makeWriter(
             format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: expert.store.metadata,
             options: write)
-        return .file(writer, path, signature)
+        return .file(writer, path, fingerprint)
     }
 
     private func finish(_ output: Output, _ parameters: [Float], of expert: Expert) throws -> TensorStore {
@@ -148,22 +165,63 @@ public struct ResolveStage: Sendable {
             try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return TensorStore(checkpoint)
-        case .file(let writer, let path, let signature):
+        case .file(let writer, let path, let fingerprint):
             let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
-            try signature?.note(written, options: write)
+            if let fingerprint { try WorkRecord.write(fingerprint, of: written, options: write) }
             return try TensorStore(opening: path)
         }
     }
 
-    /// Of everything but the name of the expert itself.
-    private func signature(_ auxiliaryFiles: [FilePath]) throws -> StageSignature {
-        let files = set.base.reader.files + set.experts.flatMap(\.store.reader.files) + auxiliaryFiles
-        var noise = ""
-        if case .noise(let count, let seed) = auxiliary { noise = "noise \(count) \(seed)" }
-        let heads = try set.tasks().map { "\($0.name) \($0.head.hashedText)" }
-        return try StageSignature(
-            settings: "resolve 1\n\(options)\n\(noise)\n\(set.backbone.network.config)\n\(set.backbone.normalization)\n"
-                + heads.joined(separator: "\n"), files: files)
+    /// What determines an adapted expert.
+    private func fingerprint(of expert: Expert) throws -> Fingerprint {
+        try Fingerprint(Self.kind, settings: settings(of: [expert.name]), inputs: inputs)
+    }
+
+    private func settings(of names: [String]) -> Settings {
+        Settings(
+            experts: names, options: options, auxiliary: auxiliary.noiseText, network: set.backbone.network.config,
+            normalization: set.backbone.normalization,
+            heads: set.experts.compactMap { expert in
+                expert.task.map { Settings.Head(name: expert.name, digest: $0.head.digest) }
+            })
+    }
+
+    /// What is asked for, and what belongs to the models without being a file of its own.
+    public struct Settings: Encodable {
+        let experts: [String]
+        let options: ResolverOptions
+        /// Nil for a file, whose contents count.
+        let auxiliary: String?
+        let network: VisionTransformerConfig
+        let normalization: ImageNormalization
+        let heads: [Head]
+
+        struct Head: Encodable {
+            let name: String
+            let digest: String
+        }
+
+        enum CodingKeys: CodingKey {
+            case experts, auxiliary, network, normalization, heads
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            // Options have the names of the command line.
+            try options.encode(to: encoder)
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(experts, forKey: .experts)
+            try container.encodeIfPresent(auxiliary, forKey: .auxiliary)
+            try container.encode(network, forKey: .network)
+            try container.encode(normalization, forKey: .normalization)
+            try container.encode(heads, forKey: .heads)
+        }
+    }
+}
+
+extension AuxiliarySource {
+    /// What noise is made of; nil for a file.
+    fileprivate var noiseText: String? {
+        if case .noise(let count, let seed) = self { "noise, \(count) from seed \(seed)" } else { nil }
     }
 }
 
@@ -184,8 +242,8 @@ public struct AdaptedExpert: Sendable {
 }
 
 extension ClassificationHead {
-    /// The digest of a head's numbers.
-    fileprivate var hashedText: String {
+    /// The SHA-256 of a head's numbers.
+    fileprivate var digest: String {
         let digest = TensorDigest.Accumulator()
         weight.withUnsafeBytes { digest.update($0) }
         bias.withUnsafeBytes { digest.update($0) }

@@ -5,8 +5,9 @@ import ModelFolders
 import Recipes
 import SystemPackage
 import TensorCore
+import Work
 
-extension MergeStage {
+extension MergeJob {
     /// Plans what a recipe says, slice by slice.
     ///
     /// - Parameters:
@@ -18,12 +19,12 @@ extension MergeStage {
     public init(
         _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
         selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
-        budget: ComputeBudget, memory: Int? = nil
+        target: OutputTarget? = nil, in context: Context
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
         try recipe.checkLayerScaling(settings)
-        let (inputs, stores, places) = try recipe.inputs(from: stores)
+        let (models, stores, places) = try recipe.inputs(from: stores)
         let names = recipe.modelNames
         var plans: [MergePlan] = []
         var origins = TensorOrigins()
@@ -40,11 +41,12 @@ extension MergeStage {
                 method: method.info, slice: slice, common: recipe.parameters, layers: try cut.layers()
             ).parameters(fixed: settings)
             do {
-                let plan = try inputs.explaining {
+                let plan = try models.explaining {
                     try MergePlan(
                         method: method, base: base, experts: experts, parameters: parameters, selection: selection,
                         keepBase: TensorPatterns(recipe.keepBase + keepBase),
-                        outputDType: outputDType ?? recipe.outputDType, budget: budget, memory: memory)
+                        outputDType: outputDType ?? recipe.outputDType, budget: context.budget,
+                        memory: context.memory)
                 }
                 plans.append(plan)
                 for output in plan.outputs {
@@ -67,8 +69,12 @@ extension MergeStage {
                 settings: settings, selection: selection, keepBase: keepBase, outputDType: outputDType),
             tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)
         self.init(
-            plan: try StackedMerge(plans), folder: folder, inputs: inputs, origins: origins, budget: budget,
-            warnings: recipe.warningsOfFilters(among: inputs.models.flatMap { $0.store.descriptors.map(\.name) }))
+            plan: try StackedMerge(plans),
+            settings: MergeSettings(
+                recipe, set: settings, selection: selection, keepBase: keepBase, dtype: outputDType),
+            target: target, folder: folder, models: models, statistics: recipe.parameterFiles(), origins: origins,
+            budget: context.budget,
+            warnings: recipe.warningsOfFilters(among: models.models.flatMap { $0.store.descriptors.map(\.name) }))
     }
 }
 

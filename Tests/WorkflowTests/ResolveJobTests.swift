@@ -5,19 +5,20 @@ import Kernels
 import SystemPackage
 import TensorCore
 import Testing
+import Work
 import TestSupport
 import Transcoding
 import Workflow
 
-@Suite struct ResolveStageTests {
+@Suite struct ResolveJobTests {
     private let folder = TemporaryFolder()
     private let suite: PipelineSuite
     private let options = ResolverOptions(steps: 2, batchSize: 8)
 
     init() throws { suite = try PipelineSuite("tiny") }
 
-    private func makeStage(_ set: ExpertSet, output: String? = "out", force: Bool = false) -> ResolveStage {
-        ResolveStage(
+    private func makeStage(_ set: ExpertSet, output: String? = "out", force: Bool = false) -> ResolveJob {
+        ResolveJob(
             set, auxiliary: .file(suite.path("aux_mixed.npz")), options: options, output: output.map(folder.file),
             write: WriteOptions(force: force, sync: false))
     }
@@ -30,7 +31,7 @@ import Workflow
     }
 
     @Test func writesOneCheckpointPerExpertLikeTheOriginal() throws {
-        let adapted = try makeStage(try suite.set()).run(budget: testBudget)
+        let adapted = try makeStage(try suite.set()).run(in: testContext)
         #expect(adapted.map(\.name) == suite.tasks)
         for expert in adapted {
             let path = folder.file("out/\(expert.name).safetensors")
@@ -58,7 +59,7 @@ import Workflow
             expert: try set.backbone.parameters(of: set.experts[1].store), task: 1)
         var stage = makeStage(set)
         stage.only = [suite.tasks[1]]
-        let adapted = try stage.run(budget: testBudget)
+        let adapted = try stage.run(in: testContext)
         #expect(adapted.count == 1)
         let written = try TensorStore(opening: folder.file("out/\(suite.tasks[1]).safetensors"))
         #expect(try set.backbone.parameters(of: written) == expected.parameters)
@@ -75,7 +76,7 @@ import Workflow
         changed.append(TestTensor("counter", .i64, [2], Array(1...16)))
         changed.insert(TestTensor("extra.scale", [1], [.nan]), at: 3)
         let path = try folder.checkpoint("e.safetensors", changed, metadata: ["format": "pt", "who": "me"])
-        let adapted = try makeStage(try makeSet(path)).run(budget: testBudget)
+        let adapted = try makeStage(try makeSet(path)).run(in: testContext)
         let store = adapted[0].store
         #expect(store.descriptors == (try TensorStore(opening: path)).descriptors)
         #expect(store.metadata["who"] == "me")
@@ -89,16 +90,12 @@ import Workflow
     @Test(arguments: ["e.npz", "shards/model.safetensors.index.json"])
     func takesExpertsOfOtherFormats(name: String) throws {
         let original = try TensorStore(opening: suite.path("expert_\(suite.tasks[0]).safetensors"))
-        var options = ConversionOptions()
-        if name.hasSuffix("json") { options.write.shardByteCount = 100_000 }
+        let isSharded = name.hasSuffix("json")
         try folder.makeFolder("shards")
-        let target = name.hasSuffix("json") ? folder.file("shards") : folder.file(name)
-        _ = try Conversion(
-            try ConversionPlan(of: original, to: target, options: options), of: original, threads: 1
-        ).run()
-        let adapted = try makeStage(try makeSet(folder.file(name))).run(budget: testBudget)
-        let reference = try makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]), output: nil).run(
-            budget: testBudget)
+        let target = try OutputTarget.test(folder.file(isSharded ? "shards" : name), shards: isSharded ? 100_000 : nil)
+        _ = try Conversion(try ConversionPlan(of: original, to: target), of: original).run(in: testContext)
+        let adapted = try makeStage(try makeSet(folder.file(name))).run(in: testContext)
+        let reference = try makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]), output: nil).run(in: testContext)
         #expect(adapted[0].path?.extension == (name.hasSuffix("npz") ? "npz" : "safetensors"))
         let backbone = try suite.set().backbone
         #expect(try backbone.parameters(of: adapted[0].store) == backbone.parameters(of: reference[0].store))
@@ -106,37 +103,35 @@ import Workflow
 
     @Test(arguments: ["safetensors", "npz"]) func skipsWhatIsFinished(format: String) throws {
         var stage = makeStage(try suite.set())
-        stage.notesSignatures = true
-        stage.skipsFinished = true
+        stage.keepsRecords = true
         stage.format = format == "npz" ? .npz : nil
         stage.only = [suite.tasks[2]]
-        #expect(try stage.run(budget: testBudget)[0].training != nil)
+        #expect(try stage.run(in: testContext)[0].training != nil)
         stage.only = nil
-        let second = try stage.run(budget: testBudget)
+        let second = try stage.run(in: testContext)
         #expect(second.map(\.name) == suite.tasks)
         #expect(second.map { $0.training == nil } == [false, false, true, false])
-        #expect(try stage.run(budget: testBudget).allSatisfy { $0.training == nil })
+        #expect(try stage.run(in: testContext).allSatisfy { $0.training == nil })
 
         // A file that was put in the place of an output is not taken for it, nor replaced.
         let path = folder.file("out/\(suite.tasks[0]).\(format)")
         try folder.checkpoint("out/\(suite.tasks[0]).\(format)", try tensors(of: suite.base))
         let before = try contents(path)
-        #expect(code { _ = try stage.run(budget: testBudget) } == "io.exists")
+        #expect(code { _ = try stage.run(in: testContext) } == "io.exists")
         #expect(try contents(path) == before)
     }
 
     @Test func otherSettingsAreOtherWork() throws {
         var stage = makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]))
-        stage.notesSignatures = true
-        stage.skipsFinished = true
-        _ = try stage.run(budget: testBudget)
-        var other = ResolveStage(
+        stage.keepsRecords = true
+        _ = try stage.run(in: testContext)
+        var other = ResolveJob(
             stage.set, auxiliary: .noise(count: 8, seed: 1), options: options, output: stage.output,
             write: WriteOptions(force: true, sync: false))
-        other.notesSignatures = true
-        other.skipsFinished = true
-        #expect(try other.run(budget: testBudget).allSatisfy { $0.training != nil })
-        #expect(try other.run(budget: testBudget).allSatisfy { $0.training == nil })
+        other.keepsRecords = true
+        #expect(try other.run(in: testContext).allSatisfy { $0.training != nil })
+        other.write.force = false
+        #expect(try other.run(in: testContext).allSatisfy { $0.training == nil })
     }
 
     @Test func refusesBeforeItWorks() throws {
@@ -144,29 +139,29 @@ import Workflow
         for name in ["a/b", "..", ".hidden", "", "a\0b", String(repeating: "x", count: 300)] {
             renamed.name = name
             let set = try ExpertSet(base: suite.base, experts: [renamed])
-            #expect(code { _ = try makeStage(set).run(budget: testBudget) } == "input.bad_name", "\(name)")
+            #expect(code { _ = try makeStage(set).run(in: testContext) } == "input.bad_name", "\(name)")
             // In memory, names are only names.
-            #expect(code { _ = try makeStage(set, output: nil).run(budget: testBudget) } == nil, "\(name)")
+            #expect(code { _ = try makeStage(set, output: nil).run(in: testContext) } == nil, "\(name)")
         }
         #expect(!fileExists(folder.file("out")))
         var stage = makeStage(try suite.set())
         stage.only = ["nobody"]
-        #expect(code { _ = try stage.run(budget: testBudget) } == "input.bad_name")
+        #expect(code { _ = try stage.run(in: testContext) } == "input.bad_name")
         stage.only = nil
         stage.format = .npy
-        #expect(code { _ = try stage.run(budget: testBudget) } == "format.tensor_count")
+        #expect(code { _ = try stage.run(in: testContext) } == "format.tensor_count")
         var headless = suite.files(suite.tasks[1])
         headless.head = nil
         headless.data = nil
         let set = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), headless])
-        #expect(code { _ = try makeStage(set).run(budget: testBudget) } == "input.missing_head")
-        let none = ResolveStage(
+        #expect(code { _ = try makeStage(set).run(in: testContext) } == "input.missing_head")
+        let none = ResolveJob(
             try suite.set(), auxiliary: .noise(count: 4, seed: 0), options: ResolverOptions(steps: 0),
             output: folder.file("none"))
-        #expect(code { _ = try none.run(budget: testBudget) } == "interference.bad_option")
+        #expect(code { _ = try none.run(in: testContext) } == "interference.bad_option")
         #expect(!fileExists(folder.file("none")))
         try folder.write("x", to: "file")
-        #expect(code { _ = try makeStage(try suite.set(), output: "file").run(budget: testBudget) } == "io.exists")
+        #expect(code { _ = try makeStage(try suite.set(), output: "file").run(in: testContext) } == "io.exists")
     }
 
     /// An output may be one of the inputs.
@@ -174,11 +169,11 @@ import Workflow
         let original = suite.path("expert_\(suite.tasks[0]).safetensors")
         let path = try folder.write(try contents(original), to: "\(suite.tasks[0]).safetensors")
         let set = try makeSet(path)
-        let expected = try makeStage(set, output: nil).run(budget: testBudget)
-        #expect(code { _ = try makeStage(set, output: "").run(budget: testBudget) } == "io.exists")
+        let expected = try makeStage(set, output: nil).run(in: testContext)
+        #expect(code { _ = try makeStage(set, output: "").run(in: testContext) } == "io.exists")
         var stage = makeStage(set, output: "", force: true)
         stage.only = [suite.tasks[0]]
-        _ = try stage.run(budget: testBudget)
+        _ = try stage.run(in: testContext)
         let backbone = set.backbone
         #expect(
             try backbone.parameters(of: TensorStore(opening: path)) == backbone.parameters(of: expected[0].store))
@@ -186,7 +181,8 @@ import Workflow
 
     @Test func isTheSameOnAnyNumberOfThreads() throws {
         for threads in [1, 2, 5] {
-            _ = try makeStage(try suite.set(), output: "t\(threads)").run(budget: ComputeBudget(threads: threads))
+            _ = try makeStage(try suite.set(), output: "t\(threads)").run(
+                in: Context(budget: ComputeBudget(threads: threads)))
         }
         for task in suite.tasks {
             let first = try contents(folder.file("t1/\(task).safetensors"))

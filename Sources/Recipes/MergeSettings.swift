@@ -1,0 +1,107 @@
+import Checkpoints
+import Merging
+import TensorCore
+
+/// What a recipe says about how models are merged, paths left out: what differs whenever the merge would compute something else.
+public struct MergeSettings: Encodable, Sendable {
+    let mergeMethod: String
+    let dtype: String?
+    let keepBase: [String]
+    let parameters: Scope
+    let slices: [Slice]
+    let selection: Selection?
+
+    enum CodingKeys: String, CodingKey {
+        case mergeMethod = "merge_method"
+        case keepBase = "keep_base"
+        case dtype, parameters, slices, selection
+    }
+
+    struct Slice: Encodable, Sendable {
+        let hasBase: Bool
+        let sources: [Source]
+        let parameters: Scope
+        let moduleParameters: Scope
+
+        enum CodingKeys: String, CodingKey {
+            case hasBase = "has_base"
+            case moduleParameters = "module_parameters"
+            case sources, parameters
+        }
+    }
+
+    struct Source: Encodable, Sendable {
+        /// Its place among the models that are merged.
+        let model: Int
+        let layers: [Int]?
+        let parameters: Scope
+    }
+
+    /// Parameters in the order of their names.
+    struct Scope: Encodable, Sendable {
+        let settings: ParameterScope
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: Name.self)
+            for (name, setting) in settings.sorted(by: { $0.key < $1.key }) {
+                try container.encode(setting, forKey: Name(stringValue: name))
+            }
+        }
+
+        private struct Name: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+            init(stringValue: String) { self.stringValue = stringValue }
+            init?(intValue: Int) { nil }
+        }
+    }
+
+    struct Selection: Encodable, Sendable {
+        let only, exclude: [String]
+
+        init?(_ selection: TensorSelection) {
+            guard !selection.only.isEmpty || !selection.exclude.isEmpty else { return nil }
+            (only, exclude) = (selection.only, selection.exclude)
+        }
+    }
+
+    /// Of a recipe, with what the command line says over it.
+    public init(
+        _ recipe: Recipe, set: [String: ParameterValue] = [:], selection: TensorSelection = TensorSelection(),
+        keepBase: [String] = [], dtype: DType? = nil
+    ) {
+        let numbers = Dictionary(
+            recipe.sourcePaths.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        mergeMethod = recipe.mergeMethod
+        self.dtype = (dtype ?? recipe.outputDType)?.rawValue
+        self.keepBase = recipe.keepBase + keepBase
+        self.selection = Selection(selection)
+        parameters = Scope(settings: recipe.parameters.merging(set.mapValues(ParameterSetting.value)) { $1 })
+        slices = recipe.slices.map { slice in
+            Slice(
+                hasBase: slice.base != nil,
+                sources: ((slice.base.map { [$0] } ?? []) + slice.experts).map { source in
+                    Source(
+                        model: numbers[source.reference.path] ?? -1,
+                        layers: source.layers.map { [$0.lowerBound, $0.upperBound] },
+                        parameters: Scope(settings: source.parameters))
+                }, parameters: Scope(settings: slice.parameters),
+                moduleParameters: Scope(settings: slice.moduleParameters))
+        }
+    }
+
+    /// Of a merge of whole models that was given on the command line.
+    public init(
+        method: String, parameters: MergeParameters, modelCount: Int, hasBase: Bool, keepBase: [String],
+        dtype: DType?, selection: TensorSelection
+    ) {
+        mergeMethod = method
+        self.dtype = dtype?.rawValue
+        self.keepBase = keepBase
+        self.selection = Selection(selection)
+        self.parameters = Scope(settings: parameters.values.mapValues(ParameterSetting.value))
+        let none = Scope(settings: [:])
+        let sources = (0..<modelCount).map { Source(model: $0, layers: nil, parameters: none) }
+        slices = [Slice(hasBase: hasBase, sources: sources, parameters: none, moduleParameters: none)]
+    }
+}

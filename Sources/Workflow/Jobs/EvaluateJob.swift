@@ -1,0 +1,66 @@
+import Checkpoints
+import Experts
+import Interference
+import SystemPackage
+import TensorCore
+import Work
+
+/// Measures the accuracy of a backbone under task heads.
+public struct EvaluateJob: Job, Sendable {
+    public static var kind: String { "evaluate 1" }
+
+    private let store: TensorStore
+    private let backbone: Backbone
+    private let tasks: [TaskData]
+    private let files: [ExpertFiles]
+
+    /// Opens a backbone, heads, and data with labels.
+    ///
+    /// - Parameters:
+    ///   - config: the configuration file; nil takes `config.json` beside the checkpoint.
+    ///   - base: what a .skein checkpoint is stored against.
+    ///   - files: the heads and data of the tasks; the checkpoint counts for all.
+    /// - Throws: `input.*`, `network.*`, what readers throw.
+    public init(
+        _ checkpoint: FilePath, config: FilePath?, base: FilePath?, tasks files: [ExpertFiles], in context: Context
+    ) throws {
+        var reading = context.reading()
+        reading.base = base
+        store = try TensorStore(opening: checkpoint, options: reading)
+        store.warnings.forEach(context.warn)
+        var backbone = try Backbone(of: store, config: config)
+        backbone.reading.memoryByteCount = context.memory
+        tasks = try files.compactMap { [backbone] files in
+            guard let data = files.data else { return nil }
+            let head = try files.head.map { try backbone.taskHead($0, name: files.name) }
+            let measured = try backbone.taskData(data, task: head, name: files.name, warn: context.warn)
+            guard measured.labels != nil else { throw InputError.missingLabels(data) }
+            return measured
+        }
+        self.backbone = backbone
+        self.files = files
+    }
+
+    /// The tasks in their order.
+    public struct Settings: Encodable {
+        let tasks: [String]
+    }
+
+    public var settings: Settings { Settings(tasks: files.map(\.name)) }
+    public var inputs: [JobInput] {
+        [JobInput("checkpoint", store.reader.files)]
+            + files.flatMap { files in
+                [
+                    JobInput("head of \(files.name)", files.head.map { [$0] } ?? []),
+                    JobInput("data of \(files.name)", files.data.map { [$0] } ?? []),
+                ]
+            }
+    }
+    public var targets: [OutputTarget] { [] }
+
+    /// The accuracies in the order of the tasks.
+    public func run(in context: Context) throws -> [TaskAccuracy] {
+        try evaluate(
+            backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: context.budget)
+    }
+}

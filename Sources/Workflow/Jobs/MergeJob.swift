@@ -1,0 +1,180 @@
+import Checkpoints
+import Kernels
+import Merging
+import ModelFolders
+import Recipes
+import Reporting
+import SystemPackage
+import TensorCore
+import Work
+
+/// A merge, planned once, that goes to a file, into a folder with everything that makes it a model, or stays in memory.
+public struct MergeJob: Job, Sendable {
+    public static var kind: String { "merge 4" }
+
+    public let plan: StackedMerge
+    public let settings: MergeSettings
+    /// Where the result goes; nil keeps it in memory.
+    public var target: OutputTarget?
+    /// What an output folder holds beside the weights.
+    public var folder: FolderOptions
+    /// What should be known about the models although they can be merged.
+    public let warnings: [String]
+    /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
+    private let models: MergeInputs
+    private let statistics: [FilePath]
+    private let origins: TensorOrigins
+    private let budget: ComputeBudget
+
+    /// What a merge has made.
+    public struct Outcome: Sendable {
+        public var report: MergeReport
+        /// The files, weights first; nil for a result in memory.
+        public let written: WrittenCheckpoint?
+        /// What went into a folder.
+        public let folder: FolderReport?
+        fileprivate let place: Place
+
+        fileprivate enum Place: Sendable {
+            case memory(TensorStore)
+            case file(FilePath)
+        }
+
+        /// Opens the result.
+        ///
+        /// - Throws: what the reader throws when somebody has changed it meanwhile.
+        public func open() throws -> TensorStore {
+            switch place {
+            case .memory(let store): store
+            case .file(let path): try TensorStore(opening: path)
+            }
+        }
+    }
+
+    /// Checks everything that can be checked before data is read; see `MergePlan`.
+    ///
+    /// - Throws: `merge.*`; what reading the models' folders throws.
+    public init(
+        method: String, base: TensorStore?, experts: [(name: String, store: TensorStore)], parameters: MergeParameters,
+        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
+        target: OutputTarget? = nil, in context: Context
+    ) throws {
+        let method = try MergeMethods.named(method)
+        let models = try MergeInputs(base: base, experts: experts)
+        let plan = try models.explaining {
+            try MergePlan(
+                method: method, base: models.base, experts: models.experts, parameters: parameters,
+                selection: selection, keepBase: TensorPatterns(keepBase), outputDType: outputDType,
+                budget: context.budget, memory: context.memory)
+        }
+        let recipe = RecipeText.yaml(
+            method: method.info, base: base?.path.modelFolder.string,
+            experts: experts.map { (name: $0.name, path: $0.store.path.modelFolder.string) }, parameters: parameters,
+            keepBase: keepBase, outputDType: outputDType)
+        var origins = TensorOrigins()
+        for output in plan.outputs {
+            let sources = models.models.indices.map { model in
+                TensorOrigins.Source(model: model, tensor: output.name, isBase: models.hasBase && model == 0)
+            }
+            origins.add(output.name, from: plan.keeps(output.name) ? [sources[0]] : sources)
+        }
+        self.init(
+            plan: try StackedMerge([plan]),
+            settings: MergeSettings(
+                method: method.info.name, parameters: parameters, modelCount: models.models.count,
+                hasBase: models.hasBase, keepBase: keepBase, dtype: outputDType, selection: selection),
+            target: target,
+            // The recipe has the rest.
+            folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
+            models: models, statistics: [], origins: origins, budget: context.budget)
+    }
+
+    init(
+        plan: StackedMerge, settings: MergeSettings, target: OutputTarget?, folder: FolderOptions, models: MergeInputs,
+        statistics: [FilePath], origins: TensorOrigins, budget: ComputeBudget, warnings: [String] = []
+    ) {
+        let unused = plan.plans[0].unusedPatterns.filter { pattern in
+            plan.plans.allSatisfy { $0.unusedPatterns.contains(pattern) }
+        }
+        self.warnings =
+            warnings + models.warnings
+            + unused.map { "no tensor matches the pattern \($0.escapingControlCharacters) of --keep-base or keep_base" }
+        self.plan = plan
+        self.settings = settings
+        self.target = target
+        self.folder = folder
+        self.models = models
+        self.statistics = statistics
+        self.origins = origins
+        self.budget = budget
+    }
+
+    public var inputs: [JobInput] {
+        models.models.enumerated().map { JobInput("model \($0 + 1)", $1.original.reader.files) }
+            + [JobInput("statistics", statistics)]
+    }
+
+    public var targets: [OutputTarget] { target.map { [$0] } ?? [] }
+
+    /// The room that the result needs and its disk has.
+    public var diskSpace: DiskSpace? { target.map { DiskSpace(needed: plan.summary.outputByteCount, at: $0.path) } }
+
+    /// A file that stands in the way of the output until `WriteOptions.force` is set; nil when there is none.
+    public var obstacle: FilePath? { target?.obstacle(folderNames) }
+
+    /// Makes sure that the result may be written, before long work that comes before the merge.
+    ///
+    /// - Throws: as `OutputTarget.check`.
+    public func requireRoom() throws { try target?.check(folderNames, byteCount: plan.summary.outputByteCount) }
+
+    /// What a folder of the result has that would be taken for a part of another model.
+    private var folderNames: [String] {
+        let donor = models.donor
+        return OlderModel.replaceable + (donor.folder?.companions(of: donor.original.path).copied.map(\.name) ?? [])
+    }
+
+    /// Merges.
+    ///
+    /// - Throws: `io.space` when the disk has too little room, `io.memory` when a result in memory does not fit; what merging
+    ///   and writing throw.
+    public func run(in context: Context) throws -> Outcome {
+        var outcome = try merge(context.progress)
+        outcome.report.warnings = warnings + outcome.report.warnings
+        return outcome
+    }
+
+    private func merge(_ progress: any ProgressSink) throws -> Outcome {
+        var metadata = models.donor.store.metadata
+        guard let target else {
+            let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: metadata)
+            let report = try execute(into: writer, progress)
+            _ = try writer.finish()
+            guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
+            return Outcome(report: report, written: nil, folder: nil, place: .memory(TensorStore(checkpoint)))
+        }
+        metadata["untangle.merge_method"] = plan.method.name
+        try diskSpace?.require()
+        guard target.isFolder else {
+            let writer = try target.open(declaring: plan.outputs, metadata: metadata)
+            let report = try execute(into: writer, progress)
+            let written = try writer.finish()
+            return Outcome(report: report, written: written, folder: nil, place: .file(target.path))
+        }
+        let output = try MergedFolder(
+            at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
+            budget: budget)
+        return try output.named {
+            var report = try execute(into: output.writer, progress)
+            let (written, contents, warnings) = try output.finish(report)
+            report.warnings += warnings
+            return Outcome(report: report, written: written, folder: contents, place: .file(target.path))
+        }
+    }
+
+    private func execute(into writer: any CheckpointWriter, _ progress: any ProgressSink) throws -> MergeReport {
+        progress.begin("merging", total: plan.summary.progressByteCount, unit: .bytes)
+        defer { progress.end() }
+        let done = DoneBytes()
+        return try plan.execute(into: writer) { progress.advance(by: done.advance(to: $0)) }
+    }
+}

@@ -1,0 +1,238 @@
+import Checkpoints
+import Experts
+import Interference
+import Kernels
+import Merging
+import Recipes
+import Reporting
+import SystemPackage
+import TensorCore
+import Work
+
+/// Carries out a recipe: resolve, merge, measure, write.
+///
+/// Work whose output was made from the same inputs and settings by an earlier run is taken as done, unless outputs are to be
+/// replaced (`write.force`).
+public struct RunJob: Job, Sendable {
+    public static var kind: String { "run 1" }
+
+    public let recipe: Recipe
+    public var write: WriteOptions
+
+    public init(_ recipe: Recipe, write: WriteOptions = WriteOptions()) {
+        self.recipe = recipe
+        self.write = write
+    }
+
+    /// What is said of merging and of resolving.
+    public struct Settings: Encodable {
+        let merge: MergeSettings
+        let resolve: ResolverOptions?
+    }
+
+    public var settings: Settings { Settings(merge: MergeSettings(recipe), resolve: recipe.resolve?.options) }
+
+    public var inputs: [JobInput] {
+        var inputs = recipe.sourcePaths.enumerated().map { JobInput("model \($0 + 1)", Self.files(of: $1)) }
+        for model in recipe.models {
+            inputs.append(JobInput("head of \(model.name)", model.head.map(Self.files) ?? []))
+            inputs.append(JobInput("data of \(model.name)", model.data.map(Self.files) ?? []))
+        }
+        if case .file(let path) = recipe.resolve?.auxiliary {
+            inputs.append(JobInput("auxiliary", Self.files(of: path)))
+        }
+        return inputs + [JobInput("statistics", recipe.parameterFiles())]
+    }
+
+    /// Those of a checkpoint; of what cannot be opened the path, whose reading says why.
+    private static func files(of path: FilePath) -> [FilePath] {
+        (try? TensorStore(opening: path))?.reader.files ?? [path]
+    }
+
+    public var targets: [OutputTarget] { (try? target()).flatMap { $0 }.map { [$0] } ?? [] }
+
+    /// Where the merged checkpoint goes; nil when nothing says so.
+    ///
+    /// - Throws: `usage.output_format`.
+    func target() throws(OutputError) -> OutputTarget? {
+        guard let output = recipe.output else { return nil }
+        return try OutputTarget(output, options: write)
+    }
+
+    /// Carries out everything.
+    ///
+    /// - Throws: the diagnostics of all work. What was finished before stays.
+    public func run(in context: Context) throws -> RunReport {
+        let started = ContinuousClock.now
+        try checkPurpose()
+        guard isMeasuring else { return try mergeOnly(started, context) }
+        var report = RunReport(recipe: recipe)
+        var told = Set(report.warnings)
+        var noted: [String] = []
+        var inner = context
+        inner.warn = { remark in
+            guard told.insert(remark).inserted else { return }
+            noted.append(remark)
+            context.warn(remark)
+        }
+        _ = try recipe.resolve?.auxiliary.open()
+        let set = try ExpertSet(
+            base: try basePath(), experts: recipe.models.map(\.files), in: inner)
+        let originals = stores(of: set)
+        // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
+        let plain = try mergeJob(originals, in: inner)
+        try checkOutputs()
+        if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
+        let adapted = try resolve(set, inner)
+        report.warnings += noted + originals.warnings
+        report.adapted = adapted
+
+        let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
+        let final = try merge(try mergeJob(sources, target: try target(), in: inner), &report, inner)
+        guard set.experts.contains(where: { $0.data != nil }) else {
+            report.duration = ContinuousClock.now - started
+            return report
+        }
+        inner.progress.begin("measuring", total: nil, unit: .items("tasks"))
+        let measurement = try TaskMeasurement(set, budget: inner.budget)
+        report.tasks = measurement.tasks
+        let merged = try measurement.measure(final)
+        if adapted.isEmpty {
+            report.merged = merged
+        } else {
+            report.mergedResolved = merged
+            report.merged = try measurement.measure(try plain.run(in: inner).open())
+        }
+        if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
+            report.warnings.append(
+                "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
+                    + "auxiliary inputs")
+        }
+        inner.progress.end()
+        report.duration = ContinuousClock.now - started
+        return report
+    }
+
+    /// Whether the recipe says anything of heads and data; otherwise it needs no backbone, and any checkpoints merge.
+    private var isMeasuring: Bool {
+        recipe.resolve != nil || recipe.models.contains { $0.head != nil || $0.data != nil }
+    }
+
+    /// Makes sure that there is something to do and what it needs.
+    func checkPurpose() throws(RecipeError) {
+        if isMeasuring {
+            _ = try basePath()
+        } else if recipe.output == nil {
+            throw RecipeError(
+                .missingKey, "there is nothing to do: no output, no resolve, no data to measure on", file: recipe.path,
+                at: recipe.position,
+                hint: "say where the merged checkpoint goes with output:")
+        }
+    }
+
+    /// The models, opened.
+    ///
+    /// - Parameter planned: models that other merges are to make, by their paths.
+    func stores(planned: [FilePath: TensorStore] = [:], in context: Context) throws -> [FilePath: TensorStore] {
+        let options = context.reading(sharedBase: recipe.baseModel?.path)
+        return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
+    }
+
+    private func mergeOnly(_ started: ContinuousClock.Instant, _ context: Context) throws -> RunReport {
+        let stores = try stores(in: context)
+        var report = RunReport(recipe: recipe)
+        report.warnings += stores.warnings
+        try checkOutputs()
+        _ = try merge(try mergeJob(stores, target: try target(), in: context), &report, context)
+        report.duration = ContinuousClock.now - started
+        return report
+    }
+
+    /// Finds out before the work what would keep its results from being written.
+    func checkOutputs() throws {
+        if let target = try target(), !target.isFolder {
+            // Whether a file there may be replaced is for its record to say.
+            try AtomicOutput.checkPlace(target.path, options: WriteOptions(force: true))
+            if !write.force, fileExists(target.path), !WorkRecord.exists(at: target.path) {
+                throw IOError(
+                    kind: .exists, message: "\(target.path.string) exists already, and no run of a recipe made it",
+                    file: target.path.string, hint: "use --force to replace it")
+            }
+        }
+        if let report = recipe.report { try RunReport.checkReplaceable(report, options: write) }
+    }
+
+    private func basePath() throws(RecipeError) -> FilePath {
+        guard let base = recipe.baseModel else {
+            throw RecipeError(
+                .missingKey, "base_model is missing; resolving and measuring need it", file: recipe.path,
+                at: recipe.position)
+        }
+        return base.path
+    }
+
+    private func resolve(_ set: ExpertSet, _ context: Context) throws -> [AdaptedExpert] {
+        guard let resolve = recipe.resolve else { return [] }
+        var job = ResolveJob(
+            set, auxiliary: resolve.auxiliary, options: resolve.options,
+            output: resolve.output ?? recipe.output.map { $0.path.withSuffix(".resolved") }, write: write)
+        job.keepsRecords = true
+        return try job.run(in: context) {
+            // Experts that change make another merge: one that cannot be written is refused before they are trained.
+            if let output = recipe.output, !output.isFolder, fileExists(output.path), !write.force {
+                throw IOError(
+                    kind: .exists, message: "\(output.path.string) was made with other settings or inputs",
+                    file: output.path.string, hint: "use --force to make it again")
+            }
+        }
+    }
+
+    /// The opened models of the recipe by their paths.
+    private func stores(of set: ExpertSet) -> [FilePath: TensorStore] {
+        var stores: [FilePath: TensorStore] = [:]
+        for (model, expert) in zip(recipe.models, set.experts) { stores[model.path] = expert.store }
+        if let base = recipe.baseModel { stores[base.path] = set.base }
+        return stores
+    }
+
+    func mergeJob(
+        _ stores: [FilePath: TensorStore], target: OutputTarget? = nil, in context: Context
+    ) throws -> MergeJob {
+        try MergeJob(recipe, stores: stores, target: target, in: context)
+    }
+
+    /// Merges, or takes over what an earlier run has written.
+    private func merge(_ job: MergeJob, _ report: inout RunReport, _ context: Context) throws -> TensorStore {
+        guard let target = job.target else {
+            let outcome = try job.run(in: context)
+            report.warnings += outcome.report.warnings
+            return try outcome.open()
+        }
+        let fingerprint = try job.fingerprint()
+        if !write.force, WorkRecord.isFinished(fingerprint, at: target.path) {
+            report.mergeWasDone = true
+        } else {
+            let outcome = try job.run(in: context)
+            report.warnings += outcome.report.warnings
+            report.written = outcome.written
+            if let written = outcome.written { try WorkRecord.write(fingerprint, of: written, options: write) }
+        }
+        return try TensorStore(opening: target.path)
+    }
+}
+
+extension [FilePath: TensorStore] {
+    /// In the order of the paths.
+    fileprivate var warnings: [String] { sorted { $0.key.string < $1.key.string }.flatMap(\.value.warnings) }
+}
+
+extension Recipe.Model {
+    var files: ExpertFiles { ExpertFiles(name: name, checkpoint: path, head: head, data: data) }
+}
+
+extension FilePath {
+    /// The path with its extension replaced by a suffix: `out/merged.safetensors` becomes `out/merged.resolved`.
+    fileprivate func withSuffix(_ suffix: String) -> FilePath {
+        removingLastComponent().appending((stem ?? "merged") + suffix)
+    }
+}
