@@ -33,20 +33,20 @@ protocol GroupedMerge: Sendable {
 extension MergeExecution {
     /// Studies and merges what is merged in groups, as many groups at a time as the memory allows.
     func mergeGroups() throws {
-        guard let grouped = plan.grouped else { return }
+        guard let grouped = plan.assignment.grouped?() else { return }
         var groups: [Int: [PlannedTensor]] = [:]
         for tensor in plan.tensors {
             if case .grouped(let group, _) = tensor.work { groups[group, default: []].append(tensor) }
         }
         let all = groups.sorted { $0.key < $1.key }.map(\.value)
-        try forEachGroup(all) { tensors, group in
+        try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
                 for member in members { look(at: member.inputs, of: member.tensor) }
                 try grouped.study(members.map(\.inputs), group: group)
             }
         }
         grouped.finish()
-        try forEachGroup(all) { tensors, group in
+        try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
                 let results = try members.map {
                     try FloatMatrix(rows: $0.inputs.rows, columns: $0.inputs.columns)
@@ -66,9 +66,10 @@ extension MergeExecution {
     }
 
     private func forEachGroup(
-        _ groups: [[PlannedTensor]], _ body: @Sendable ([PlannedTensor], Int) throws -> Void
+        _ groups: [[PlannedTensor]], besides heldByteCount: Int,
+        _ body: @Sendable ([PlannedTensor], Int) throws -> Void
     ) throws {
-        let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - (plan.grouped?.heldByteCount ?? 0)))
+        let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - heldByteCount))
         try parallelMap(count: groups.count, threads: plan.budget.threads) { place in
             let tensors = groups[place]
             guard case .grouped(let group, let bytes) = tensors[0].work else { return }

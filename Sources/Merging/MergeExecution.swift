@@ -30,7 +30,8 @@ struct MergeExecution: Sendable {
     func run() throws {
         try copyTensors()
         let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.memory.groupByteCount)
-        if let survey = plan.survey {
+        let survey = plan.assignment.survey?()
+        if let survey {
             for pass in 0..<survey.passCount {
                 let isNeeded = survey.needs(pass: pass)
                 for group in groups {
@@ -43,28 +44,26 @@ struct MergeExecution: Sendable {
                 if isNeeded { survey.finish(pass: pass) }
             }
         }
-        for group in groups { try merge(group) }
+        for group in groups { try merge(group, after: survey) }
         try mergeMatrices()
         try mergeGroups()
     }
 
-    private func merge(_ group: TensorGroup) throws {
-        let tensors = try load(group)
-        let passCount = tensors.map { $0.planned.elementwiseRule?.survey?.passCount ?? 0 }.max() ?? 0
+    private func merge(_ group: TensorGroup, after survey: (any MergeSurvey)?) throws {
+        let tensors = try load(group) { $0.plannedRule?.make(survey) }
+        let passCount = tensors.map { $0.rule?.survey?.passCount ?? 0 }.max() ?? 0
         for pass in 0..<passCount {
-            var surveyed = tensors.filter { pass < $0.planned.elementwiseRule?.survey?.passCount ?? 0 }
-            let isOver = surveyed.partition { $0.planned.elementwiseRule?.survey?.needs(pass: pass) == false }
+            var surveyed = tensors.filter { pass < $0.rule?.survey?.passCount ?? 0 }
+            let isOver = surveyed.partition { $0.rule?.survey?.needs(pass: pass) == false }
             skip(surveyed[isOver...].map(\.planned))
             surveyed.removeSubrange(isOver...)
-            try forEachChunk(of: surveyed) { tensor, chunk in
-                tensor.planned.elementwiseRule?.survey?.observe(chunk, pass: pass)
-            }
+            try forEachChunk(of: surveyed) { tensor, chunk in tensor.rule?.survey?.observe(chunk, pass: pass) }
             parallelChunks(count: surveyed.count, threads: plan.memory.elementwiseThreads) { [surveyed] place in
-                surveyed[place].planned.elementwiseRule?.survey?.finish(pass: pass)
+                surveyed[place].rule?.survey?.finish(pass: pass)
             }
         }
         try forEachChunk(of: tensors) { tensor, chunk in
-            guard let rule = tensor.planned.elementwiseRule else { return }
+            guard let rule = tensor.rule else { return }
             if tensor.planned.needsDouble {
                 try merge(chunk, of: tensor.planned, in: Double.self) { rule.merge($0) }
             } else {
@@ -72,14 +71,13 @@ struct MergeExecution: Sendable {
             }
             tensor.doneWith(chunk)
         }
-        for tensor in tensors { tensor.planned.elementwiseRule?.survey?.release() }
     }
 
     /// Merges a chunk block by block and writes it piece by piece.
     private func merge<T: ElementwiseScalar>(
         _ chunk: MergeChunk, of tensor: PlannedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
     ) throws {
-        let rowCount = tensor.elementwiseRule?.scratchRowCount(expertCount: chunk.experts.count) ?? 0
+        let rowCount = tensor.plannedRule?.scratchRowCount ?? 0
         try withUnsafeTemporaryAllocation(of: InputTally.self, capacity: plan.models.count) { tallies in
             tallies.initialize(repeating: InputTally())
             try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
@@ -138,9 +136,12 @@ struct MergeExecution: Sendable {
         log.advance(tensors.reduce(0) { $0 + $1.output.byteCount })
     }
 
-    private func load(_ group: TensorGroup) throws -> [LoadedTensor] {
+    private func load(
+        _ group: TensorGroup, _ makeRule: @Sendable (PlannedTensor) -> (any ElementwiseRule)? = { _ in nil }
+    ) throws -> [LoadedTensor] {
         try parallelMap(count: group.tensors.count, threads: plan.budget.threads) { place in
-            try LoadedTensor(group.tensors[place], of: plan.models, hasBase: plan.hasBase)
+            let tensor = group.tensors[place]
+            return try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase, rule: makeRule(tensor))
         }
     }
 

@@ -58,19 +58,21 @@ public struct MethodInfo: Sendable, Hashable {
 }
 
 /// How the tensors of a merge are merged.
+///
+/// A value: what learns from the models is made by every execution for itself.
 public struct MergeAssignment: Sendable {
     /// One for every tensor, in their order.
     let rules: [MergeRule]
-    /// What has to be known about all tensors together before the first is merged.
-    let survey: (any MergeSurvey)?
-    /// What merges the tensors whose rule is `grouped`.
-    let grouped: (any GroupedMerge)?
+    /// Makes what has to be known about all tensors together before the first is merged.
+    let survey: (@Sendable () -> any MergeSurvey)?
+    /// Makes what merges the tensors whose rule is `grouped`.
+    let grouped: (@Sendable () -> any GroupedMerge)?
     /// What people should know before the merge.
     let warnings: [String]
 
     init(
-        rules: [MergeRule], survey: (any MergeSurvey)? = nil, grouped: (any GroupedMerge)? = nil,
-        warnings: [String] = []
+        rules: [MergeRule], survey: (@Sendable () -> any MergeSurvey)? = nil,
+        grouped: (@Sendable () -> any GroupedMerge)? = nil, warnings: [String] = []
     ) {
         self.rules = rules
         self.survey = survey
@@ -82,12 +84,24 @@ public struct MergeAssignment: Sendable {
 /// How one tensor is merged.
 enum MergeRule: Sendable {
     case elementwise(any ElementwiseRule)
+    /// Element by element with what surveys find out: a rule that every execution makes anew, given the survey of the model.
+    case surveyed(@Sendable ((any MergeSurvey)?) -> any ElementwiseRule)
     case matrix(any MatrixRule)
     /// With the other tensors of a group, in their order.
     case grouped(Int)
 
     /// Whether the result is the one model that is given, bit for bit.
     var isIdentity: Bool { if case .elementwise(let rule) = self { rule.isIdentity } else { false } }
+
+    /// A rule that needs what a survey of the whole model found.
+    static func elementwise<S: MergeSurvey>(
+        after survey: S.Type, _ make: @escaping @Sendable (S) -> any ElementwiseRule
+    ) -> MergeRule {
+        .surveyed { survey in
+            guard let survey = survey as? S else { preconditionFailure("the assignment has another survey") }
+            return make(survey)
+        }
+    }
 }
 
 /// A rule in which an element of the result depends on the same element of the inputs, and on what a survey found out.
@@ -112,7 +126,7 @@ extension ElementwiseRule {
     var isIdentity: Bool { false }
 }
 
-/// Passes over the inputs before the merge. Chunks of a pass come in any order, from several threads.
+/// Passes over the inputs before the merge, of one execution. Chunks of a pass come in any order, from several threads.
 protocol MergeSurvey: Sendable {
     var passCount: Int { get }
     /// Whether passes read the models; others only finish.
@@ -128,8 +142,6 @@ protocol MergeSurvey: Sendable {
     func observe(_ chunk: MergeChunk, pass: Int)
     /// Called when every chunk was observed.
     func finish(pass: Int)
-    /// Called when the survey's tensor is merged, to give up what it holds; surveys of the whole model are not told.
-    func release()
 }
 
 extension MergeSurvey {
@@ -137,7 +149,6 @@ extension MergeSurvey {
     var readingCount: Int { readsModels ? passCount : 0 }
     var scratchByteCount: Int { 0 }
     func needs(pass: Int) -> Bool { true }
-    func release() {}
 }
 
 /// A rule that needs a whole matrix: it turns the task vectors of all experts into one.

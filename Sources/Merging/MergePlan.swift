@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 import TensorCore
 
-/// A merge that was checked through and only has to be carried out.
+/// A merge that was checked through and only has to be carried out, as often as one likes.
 ///
 /// Making a plan opens no data except that of tensors which are copied, such as integers, to see that all models agree.
 public struct MergePlan: Sendable {
@@ -12,8 +12,9 @@ public struct MergePlan: Sendable {
     public let summary: MergeSummary
 
     let tensors: [PlannedTensor]
-    let survey: (any MergeSurvey)?
-    let grouped: (any GroupedMerge)?
+    let assignment: MergeAssignment
+    /// Whether how a tensor is merged depends on the others, such as by a threshold for the whole model.
+    let measuresModel: Bool
     /// The base first, if there is one, then the experts.
     let models: [MergeModel]
     /// The patterns of `keepBase` that no tensor of any model matches.
@@ -68,28 +69,32 @@ public struct MergePlan: Sendable {
         let merged = agreement.tensors.filter { !$0.isCopied }
         let assignment = try method.assign(merged.map(\.descriptor), arguments: arguments)
 
+        // Made to ask what they cost; an execution makes its own.
+        let survey = assignment.survey?()
+        let grouped = assignment.grouped?()
+
         var rules = assignment.rules.makeIterator()
         var tensors: [PlannedTensor] = []
         for tensor in agreement.tensors {
             let rule = tensor.isCopied ? nil : rules.next()
             tensors.append(
                 try PlannedTensor(
-                    number: tensors.count, tensor, rule: rule, grouped: assignment.grouped, outputDType: outputDType,
-                    hasBase: base != nil))
+                    number: tensors.count, tensor, rule: rule, survey: survey, grouped: grouped,
+                    outputDType: outputDType, hasBase: base != nil))
         }
         self.method = method.info
         self.models = models
         keptNames = Set(agreement.tensors.filter { $0.indices.count < models.count }.map(\.descriptor.name))
         self.tensors = tensors
         self.budget = budget
-        survey = assignment.survey
-        grouped = assignment.grouped
+        self.assignment = assignment
+        measuresModel = survey != nil || grouped?.comparesGroups ?? false
         hasBase = base != nil
         outputs = tensors.map(\.output)
         self.memory = try WorkingMemory(
-            of: tensors, survey: assignment.survey, grouped: assignment.grouped, threads: budget.threads, limit: memory)
+            of: tensors, survey: survey, grouped: grouped, threads: budget.threads, limit: memory)
         summary = MergeSummary(
-            tensors: tensors, survey: assignment.survey, threads: budget.threads, memory: self.memory,
+            tensors: tensors, survey: survey, threads: budget.threads, memory: self.memory,
             warnings: agreement.warnings + assignment.warnings)
         unusedPatterns = keepBase.unused(among: models.flatMap { $0.store.descriptors.map(\.name) })
     }
@@ -111,9 +116,6 @@ extension ModelAgreement {
 extension MergePlan {
     /// Whether a tensor of the result has the bytes of the first model, whatever the others have.
     package func keeps(_ name: TensorName) -> Bool { keptNames.contains(name) }
-
-    /// Whether how a tensor is merged depends on the others, such as by a threshold for the whole model.
-    var measuresModel: Bool { survey != nil || grouped?.comparesGroups ?? false }
 }
 
 /// One of the models of a merge.
@@ -144,14 +146,14 @@ struct PlannedTensor: Sendable {
 
     enum Work: Sendable {
         case copy
-        case elementwise(any ElementwiseRule)
+        case elementwise(PlannedRule)
         case matrix(any MatrixRule, workingByteCount: Int)
         case grouped(Int, workingByteCount: Int)
     }
 
     init(
-        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, grouped: (any GroupedMerge)?, outputDType: DType?,
-        hasBase: Bool
+        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, survey: (any MergeSurvey)?,
+        grouped: (any GroupedMerge)?, outputDType: DType?, hasBase: Bool
     ) throws {
         self.number = number
         indices = tensor.indices
@@ -164,7 +166,8 @@ struct PlannedTensor: Sendable {
             output = descriptor
             work = .copy
             return
-        case .elementwise(let rule): work = .elementwise(rule)
+        case .elementwise(let rule): work = .elementwise(PlannedRule(of: indices.count, after: survey) { _ in rule })
+        case .surveyed(let make): work = .elementwise(PlannedRule(of: indices.count, after: survey, make))
         case .matrix(let rule):
             do {
                 let (rows, columns) = (descriptor.shape.dims[0], descriptor.shape.dims[1])
@@ -188,14 +191,44 @@ struct PlannedTensor: Sendable {
 
     /// What a thread needs beside the tensor's bytes while it merges or surveys elements.
     func scratchByteCount(survey: (any MergeSurvey)?) -> Int {
-        guard case .elementwise(let rule) = work else { return 0 }
+        guard let plannedRule else { return 0 }
         let row = mergeBlockCapacity * (needsDouble ? 8 : 4)
         let piece = min(MergeExecution.pieceCapacity, output.elementCount) * output.dtype.bitWidth / 8
-        let merging = row * (1 + rule.scratchRowCount(expertCount: indices.count)) + piece
-        let surveying = [survey, rule.survey].map { $0.map { 2 * row + $0.scratchByteCount } ?? 0 }.max() ?? 0
-        return max(merging, surveying)
+        let merging = row * (1 + plannedRule.scratchRowCount) + piece
+        let surveying = [survey?.scratchByteCount, plannedRule.survey?.scratchByteCount].compactMap { $0 }.max()
+        return max(merging, surveying.map { 2 * row + $0 } ?? 0)
     }
 
     /// Whether the tensor is merged in F64.
     var needsDouble: Bool { output.dtype == .f64 || dtypes.contains(.f64) }
+}
+
+/// The rule of a tensor as a plan holds it: how an execution makes it, and what it costs.
+struct PlannedRule: Sendable {
+    /// Given the survey of the model, makes a rule whose own survey has seen nothing yet.
+    let make: @Sendable ((any MergeSurvey)?) -> any ElementwiseRule
+    let scratchRowCount: Int
+    /// Nil for rules that need no pass of their own.
+    let survey: SurveyCost?
+
+    struct SurveyCost: Sendable {
+        let passCount: Int
+        let readingCount: Int
+        let byteCount: Int
+        let scratchByteCount: Int
+    }
+
+    init(
+        of modelCount: Int, after survey: (any MergeSurvey)?,
+        _ make: @escaping @Sendable ((any MergeSurvey)?) -> any ElementwiseRule
+    ) {
+        self.make = make
+        let rule = make(survey)
+        scratchRowCount = rule.scratchRowCount(expertCount: modelCount)
+        self.survey = rule.survey.map {
+            SurveyCost(
+                passCount: $0.passCount, readingCount: $0.readingCount, byteCount: $0.byteCount,
+                scratchByteCount: $0.scratchByteCount)
+        }
+    }
 }

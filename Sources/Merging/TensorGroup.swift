@@ -11,10 +11,10 @@ extension PlannedTensor {
         case .copy, .elementwise: false
         }
     }
-    var elementwiseRule: (any ElementwiseRule)? { if case .elementwise(let rule) = work { rule } else { nil } }
+    var plannedRule: PlannedRule? { if case .elementwise(let rule) = work { rule } else { nil } }
 
     /// Bytes of the inputs that are decoded and of what was surveyed of the tensor, held while its group is worked on.
-    var heldByteCount: Int { decodedByteCount + (elementwiseRule?.survey?.byteCount ?? 0) }
+    var heldByteCount: Int { decodedByteCount + (plannedRule?.survey?.byteCount ?? 0) }
 }
 
 /// Tensors whose chunks are worked on together: as many as the memory holds of what is decoded and surveyed, and so few that
@@ -53,14 +53,19 @@ struct TensorGroup {
     }
 }
 
-/// The bytes of one tensor in every model.
+/// The bytes of one tensor in every model, and what an execution does with its elements.
 final class LoadedTensor: Sendable {
     let planned: PlannedTensor
+    /// Nil where elements are not merged one by one, or not yet.
+    let rule: (any ElementwiseRule)?
     private let owners: [TensorBytes]
     private let hasBase: Bool
 
-    init(_ planned: PlannedTensor, of models: [MergeModel], hasBase: Bool) throws {
+    init(
+        _ planned: PlannedTensor, of models: [MergeModel], hasBase: Bool, rule: (any ElementwiseRule)? = nil
+    ) throws {
         self.planned = planned
+        self.rule = rule
         self.hasBase = hasBase
         owners = try zip(models, planned.indices).map { try $0.store.reader.bytes(of: $1) }
     }

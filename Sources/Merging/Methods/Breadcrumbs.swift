@@ -36,9 +36,9 @@ struct Breadcrumbs: MergeMethod {
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
             (tensor, arguments) throws(MergeError) in
-            MagnitudeBand(
-                densities: try arguments.numbers("density"), gammas: try arguments.numbers("gamma"),
-                elementCount: tensor.elementCount)
+            let densities = try arguments.numbers("density")
+            let gammas = try arguments.numbers("gamma")
+            return { MagnitudeBand(densities: densities, gammas: gammas, elementCount: tensor.elementCount) }
         }
     }
 }

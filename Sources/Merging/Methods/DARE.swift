@@ -33,8 +33,9 @@ struct DARE: MergeMethod {
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
             (tensor, arguments) throws(MergeError) in
-            RandomMask(
+            let mask = RandomMask(
                 densities: try arguments.numbers("density"), generators: try arguments.generators(for: tensor.name))
+            return { mask }
         }
     }
 }

@@ -56,9 +56,12 @@ struct DELLA: MergeMethod {
                     .memory, "tensor \"\(tensor.name)\" \(tensor.shape) has too many entries to rank",
                     tensor: tensor.name, hint: "use dare_linear or dare_ties")
             }
-            return RankedRandomMask(
-                densities: densities, epsilons: epsilons, generators: try arguments.generators(for: tensor.name),
-                shape: tensor.shape, elementCount: tensor.elementCount)
+            let generators = try arguments.generators(for: tensor.name)
+            return {
+                RankedRandomMask(
+                    densities: densities, epsilons: epsilons, generators: generators, shape: tensor.shape,
+                    elementCount: tensor.elementCount)
+            }
         }
     }
 }

@@ -29,8 +29,6 @@ struct Fisher: MergeMethod {
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let statistics = try ExpertStatistics(of: tensors.map { ($0.name, $0.shape) }, among: tensors, arguments)
         let isNormalizing = try arguments.flag("normalize")
-        let norms = StatisticsNorms(
-            tensors.compactMap { statistics[$0.name] }, expertCount: arguments.expertCount)
         var rules: [MergeRule] = []
         for tensor in tensors {
             let weights = try arguments.forTensor(tensor.name).numbers("weight")
@@ -41,15 +39,18 @@ struct Fisher: MergeMethod {
             }
             if let information = statistics[tensor.name] {
                 rules.append(
-                    .elementwise(
-                        InformationMean(
-                            weights: weights, information: information, norms: isNormalizing ? norms : nil)))
+                    .surveyed {
+                        InformationMean(weights: weights, information: information, norms: $0 as? StatisticsNorms)
+                    })
             } else {
                 rules.append(.elementwise(WeightedMean(weights: weights, divisor: sum)))
             }
         }
-        return MergeAssignment(
-            rules: rules, survey: isNormalizing ? norms : nil, warnings: statistics.warnings)
+        let information = tensors.compactMap { statistics[$0.name] }
+        let norms: @Sendable () -> any MergeSurvey = {
+            StatisticsNorms(information, expertCount: arguments.expertCount)
+        }
+        return MergeAssignment(rules: rules, survey: isNormalizing ? norms : nil, warnings: statistics.warnings)
     }
 }
 

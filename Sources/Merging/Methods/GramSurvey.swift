@@ -217,8 +217,6 @@ final class GramSurvey: MergeSurvey {
             state.sums = []
         }
     }
-
-    func release() { state.withLock { $0 = State() } }
 }
 
 /// Σ x_i y_i in F64, in four sums that the compiler can keep side by side.
@@ -246,6 +244,15 @@ private func addProducts<T: ElementwiseScalar>(
     _ x: UnsafePointer<T>, _ y: UnsafePointer<T>, count: Int, to sums: UnsafeMutablePointer<Double>
 ) {
     for i in 0..<count { sums[i] += Double(x[i]) * Double(y[i]) }
+}
+
+extension MergeRule {
+    /// A sum of vectors with the coefficients that a formula makes of their lengths and angles.
+    static func combination(
+        of vectors: VectorSet, _ formula: @escaping @Sendable (GramMatrix) -> [Double]
+    ) -> MergeRule {
+        .surveyed { _ in VectorCombination(gram: GramSurvey(vectors, formula)) }
+    }
 }
 
 /// Σ c_i v_i, on top of the base when the vectors are task vectors; the coefficients come from a survey.

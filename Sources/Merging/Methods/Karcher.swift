@@ -33,7 +33,7 @@ struct Karcher: MergeMethod {
             let vectors = VectorSet(
                 .experts, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: .wholeTensor)
-            rules.append(.elementwise(VectorCombination(gram: GramSurvey(vectors) { mean.coefficients(of: $0) })))
+            rules.append(.combination(of: vectors) { mean.coefficients(of: $0) })
         }
         return MergeAssignment(rules: rules)
     }

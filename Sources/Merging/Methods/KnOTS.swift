@@ -57,12 +57,14 @@ struct KnOTS: MergeMethod {
             }
             layers.append(layer)
         }
-        let basis = SharedBasis(
-            layers, densities: try arguments.numbers("density"), normalize: try arguments.flag("normalize"))
+        let densities = try arguments.numbers("density")
+        let normalize = try arguments.flag("normalize")
         let stacks = selection.warnings(
             ofStacksAmong: tensors, ranks: 3...3, one: "is taken for one matrix with a row for each expert",
             many: "are taken for one matrix each, with a row for each expert")
-        return MergeAssignment(rules: rules, grouped: basis, warnings: stacks)
+        return MergeAssignment(
+            rules: rules, grouped: { [layers] in SharedBasis(layers, densities: densities, normalize: normalize) },
+            warnings: stacks)
     }
 }
 

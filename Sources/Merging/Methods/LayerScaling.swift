@@ -69,8 +69,12 @@ struct LayerScaling: MergeMethod {
         }
         let assignment = try method.assign(tensors, arguments: arguments)
         let rules = zip(assignment.rules, factors).map { rule, factor -> MergeRule in
-            guard factor != 1, case .elementwise(let inner) = rule else { return rule }
-            return .elementwise(ScaledChange(rule: inner, factor: factor))
+            guard factor != 1 else { return rule }
+            switch rule {
+            case .elementwise(let inner): return .elementwise(ScaledChange(rule: inner, factor: factor))
+            case .surveyed(let make): return .surveyed { ScaledChange(rule: make($0), factor: factor) }
+            case .matrix, .grouped: return rule
+            }
         }
         return MergeAssignment(
             rules: rules, survey: assignment.survey, grouped: assignment.grouped, warnings: assignment.warnings)

@@ -28,9 +28,7 @@ struct ModelStock: MergeMethod {
             let vectors = VectorSet(
                 .taskVectors, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: isFilterWise ? .rows : .wholeTensor)
-            rules.append(
-                .elementwise(
-                    VectorCombination(gram: GramSurvey(vectors) { interpolation(of: $0).map { lambda * $0 } })))
+            rules.append(.combination(of: vectors) { interpolation(of: $0).map { lambda * $0 } })
         }
         return MergeAssignment(rules: rules)
     }

@@ -43,10 +43,7 @@ struct MultiSlerp: MergeMethod {
                 .taskVectors, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: .wholeTensor)
             let shares = weights
-            rules.append(
-                .elementwise(
-                    VectorCombination(
-                        gram: GramSurvey(vectors) { meanDirection(of: $0, weights: shares, eps: eps) })))
+            rules.append(.combination(of: vectors) { meanDirection(of: $0, weights: shares, eps: eps) })
         }
         return MergeAssignment(rules: rules)
     }

@@ -39,9 +39,7 @@ struct NuSlerp: MergeMethod {
             let t = abs(sum) < 1e-6 ? 0.5 : weights[1] / sum
             let vectors = VectorSet(
                 .taskVectors, expertCount: 2, shape: tensor.shape, elementCount: tensor.elementCount, layout: layout)
-            rules.append(
-                .elementwise(
-                    VectorCombination(gram: GramSurvey(vectors) { nuSlerpWeights(between: $0, t: t) })))
+            rules.append(.combination(of: vectors) { nuSlerpWeights(between: $0, t: t) })
         }
         return MergeAssignment(rules: rules)
     }

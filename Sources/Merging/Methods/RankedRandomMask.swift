@@ -40,7 +40,6 @@ final class RankedRandomMask: EntryMask {
     /// The widest slab in F64, its base, and what ranks a row.
     var scratchByteCount: Int { 16 * rowLength * stride + RankedRow.byteCount(length: rowLength) }
     func finish(pass: Int) {}
-    func release() { masks.withLock { $0 = [:] } }
 
     func observe(_ chunk: MergeChunk, pass: Int) {
         if chunk.needsDouble { draw(chunk, in: Double.self) } else { draw(chunk, in: Float.self) }

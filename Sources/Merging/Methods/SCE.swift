@@ -30,9 +30,13 @@ struct SCE: MergeMethod {
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
             let share = try arguments.number("select_topk")
-            let survey = VarianceSelection(
-                share: share, expertCount: arguments.expertCount, elementCount: tensor.elementCount)
-            rules.append(.elementwise(SelectiveSum(selection: survey, lambda: try arguments.number("lambda"))))
+            let lambda = try arguments.number("lambda")
+            rules.append(
+                .surveyed { _ in
+                    let selection = VarianceSelection(
+                        share: share, expertCount: arguments.expertCount, elementCount: tensor.elementCount)
+                    return SelectiveSum(selection: selection, lambda: lambda)
+                })
         }
         return MergeAssignment(rules: rules)
     }

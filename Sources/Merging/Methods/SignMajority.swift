@@ -6,7 +6,7 @@ import Synchronization
 /// Surveys the model: the trim's passes first, then one that counts elected signs.
 final class SignMajority: MergeSurvey {
     private let weights: [Double]
-    private let trim: MagnitudeTrim
+    let trim: MagnitudeTrim
     /// Positive minus negative sums.
     private let balance = Mutex(0)
 

@@ -25,9 +25,7 @@ struct Slerp: MergeMethod {
             let vectors = VectorSet(
                 .baseAndExperts, expertCount: 1, shape: tensor.shape, elementCount: tensor.elementCount,
                 layout: .wholeTensor)
-            rules.append(
-                .elementwise(
-                    VectorCombination(gram: GramSurvey(vectors) { slerpWeights(between: $0, t: t) })))
+            rules.append(.combination(of: vectors) { slerpWeights(between: $0, t: t) })
         }
         return MergeAssignment(rules: rules)
     }

@@ -109,8 +109,6 @@ final class SparseTaskVectors: MergeSurvey {
         }
     }
 
-    func release() { mask.release() }
-
     /// Reads the masked, scaled and weighted task vectors of a block, one row for each expert.
     @inline(__always)
     func readVotes<T>(
@@ -195,27 +193,38 @@ struct SparseTaskVectorSum: ElementwiseRule {
 }
 
 extension SparseTaskVectorSum {
+    /// Makes a mask that has seen nothing yet.
+    typealias MaskMaker = @Sendable () -> any EntryMask
+
     /// Makes the rules of a method that masks task vectors.
     ///
-    /// The method declares `weight`, `normalize`, `rescale` and `lambda`, and what `makeMask` reads.
+    /// The method declares `weight`, `normalize`, `rescale` and `lambda`, and what `mask` reads.
     static func assign(
         _ tensors: [TensorDescriptor], arguments: MergeArguments, isElecting: Bool,
-        _ makeMask: (TensorDescriptor, MergeArguments) throws(MergeError) -> any EntryMask
+        _ mask: (TensorDescriptor, MergeArguments) throws(MergeError) -> MaskMaker
     ) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let taskVectors = SparseTaskVectors(
-                mask: try makeMask(tensor, arguments), expertCount: arguments.expertCount,
-                rescale: try arguments.flag("rescale"))
             rules.append(
-                .elementwise(
-                    SparseTaskVectorSum(
-                        weights: try arguments.numbers("weight"), isElecting: isElecting,
-                        normalize: try arguments.flag("normalize"), lambda: try arguments.number("lambda"),
-                        taskVectors: taskVectors)))
+                try rule(
+                    weights: try arguments.numbers("weight"), isElecting: isElecting, arguments: arguments,
+                    rescale: try arguments.flag("rescale"), mask(tensor, arguments)))
         }
         return MergeAssignment(rules: rules)
+    }
+
+    /// The rule of one tensor.
+    static func rule(
+        weights: [Double], isElecting: Bool, arguments: MergeArguments, rescale: Bool, _ makeMask: @escaping MaskMaker
+    ) throws(MergeError) -> MergeRule {
+        let normalize = try arguments.flag("normalize")
+        let lambda = try arguments.number("lambda")
+        return .surveyed { _ in
+            SparseTaskVectorSum(
+                weights: weights, isElecting: isElecting, normalize: normalize, lambda: lambda,
+                taskVectors: SparseTaskVectors(mask: makeMask(), expertCount: weights.count, rescale: rescale))
+        }
     }
 }
 

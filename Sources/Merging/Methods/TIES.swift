@@ -55,23 +55,24 @@ struct TIES: MergeMethod {
             // Without a share to keep there is nothing to select, and no vote.
             let weights = zip(try arguments.numbers("weight"), densities).map { $1 > 0 ? $0 : 0 }
             if try arguments.flag("rescale"), densities.contains(where: { $0 < 1 }) {
-                let mask = MagnitudeBand(largestShares: densities, elementCount: tensor.elementCount)
                 rules.append(
-                    .elementwise(
-                        SparseTaskVectorSum(
-                            weights: weights, isElecting: true, normalize: try arguments.flag("normalize"),
-                            lambda: try arguments.number("lambda"),
-                            taskVectors: SparseTaskVectors(
-                                mask: mask, expertCount: arguments.expertCount, rescale: true))))
+                    try SparseTaskVectorSum.rule(
+                        weights: weights, isElecting: true, arguments: arguments, rescale: true
+                    ) {
+                        MagnitudeBand(largestShares: densities, elementCount: tensor.elementCount)
+                    })
                 continue
             }
-            let trim = MagnitudeTrim(densities: densities, elementCount: tensor.elementCount, equals: .firstInTensor)
+            let normalize = try arguments.flag("normalize")
+            let lambda = try arguments.number("lambda")
             rules.append(
-                .elementwise(
-                    SignElection(
-                        weights: weights, normalize: try arguments.flag("normalize"),
-                        lambda: try arguments.number("lambda"), trim: trim, majority: nil,
-                        survey: trim.passCount > 0 ? trim : nil)))
+                .surveyed { _ in
+                    let trim = MagnitudeTrim(
+                        densities: densities, elementCount: tensor.elementCount, equals: .firstInTensor)
+                    return SignElection(
+                        weights: weights, normalize: normalize, lambda: lambda, trim: trim, majority: nil,
+                        survey: trim.passCount > 0 ? trim : nil)
+                })
         }
         return MergeAssignment(rules: rules)
     }
@@ -79,32 +80,37 @@ struct TIES: MergeMethod {
     private func assignModelScope(
         _ tensors: [TensorDescriptor], arguments: MergeArguments
     ) throws(MergeError) -> MergeAssignment {
-        var total = 0
-        for tensor in tensors { total += tensor.elementCount }
+        let total = tensors.reduce(0) { $0 + $1.elementCount }
         let weights = try arguments.numbers("weight")
         guard try !arguments.flag("rescale") else {
             throw MergeError(
                 .badParameter, "rescale goes tensor by tensor, and trim_scope is \"model\"", parameter: "rescale",
                 hint: "use trim_scope=tensor")
         }
-        let trim = MagnitudeTrim(densities: try arguments.numbers("density"), elementCount: total, equals: .all)
-        let majority = SignMajority(weights: weights, trim: trim)
+        let densities = try arguments.numbers("density")
         var rules: [MergeRule] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
-            guard try own.numbers("weight") == weights, try own.numbers("density") == arguments.numbers("density")
-            else {
+            guard try own.numbers("weight") == weights, try own.numbers("density") == densities else {
                 throw MergeError(
                     .badParameter, "weight and density cannot vary between tensors when trim_scope is \"model\"",
                     tensor: tensor.name, hint: "one threshold holds for the whole model; use trim_scope=tensor")
             }
+            let normalize = try own.flag("normalize")
+            let lambda = try own.number("lambda")
             rules.append(
-                .elementwise(
+                .elementwise(after: SignMajority.self) {
                     SignElection(
-                        weights: weights, normalize: try own.flag("normalize"), lambda: try own.number("lambda"),
-                        trim: trim, majority: majority, survey: nil)))
+                        weights: weights, normalize: normalize, lambda: lambda, trim: $0.trim, majority: $0,
+                        survey: nil)
+                })
         }
-        return MergeAssignment(rules: rules, survey: majority)
+        return MergeAssignment(
+            rules: rules,
+            survey: {
+                SignMajority(
+                    weights: weights, trim: MagnitudeTrim(densities: densities, elementCount: total, equals: .all))
+            })
     }
 }
 
