@@ -23,14 +23,14 @@ public struct MethodInfo: Sendable, Hashable {
     public let usesBase: Bool
     /// How many experts the method merges.
     public let expertCounts: ClosedRange<Int>
-    public let parameters: [ParameterSpec]
+    public private(set) var parameters: [ParameterSpec]
 
     /// Describes a method.
     ///
     /// - Parameter usesBase: nil when only a method that needs a base uses one.
     init(
         name: String, summary: String, paper: String, needsBase: Bool, usesBase: Bool? = nil,
-        expertCounts: ClosedRange<Int> = 1...Int.max, parameters: [ParameterSpec]
+        expertCounts: ClosedRange<Int> = 1...Int.max, parameters: [any MethodParameter]
     ) {
         self.name = name
         self.summary = summary
@@ -38,8 +38,18 @@ public struct MethodInfo: Sendable, Hashable {
         self.needsBase = needsBase
         self.usesBase = usesBase ?? needsBase
         self.expertCounts = expertCounts
-        self.parameters = parameters
+        self.parameters = parameters.map(\.spec)
     }
+
+    /// The method with more parameters at the end.
+    func adding(_ parameters: [any MethodParameter]) -> MethodInfo {
+        var info = self
+        info.parameters += parameters.map(\.spec)
+        return info
+    }
+
+    /// Whether a parameter is one of the method's own.
+    func declares(_ key: some MethodParameter) -> Bool { parameters.contains { $0.name == key.spec.name } }
 
     /// Checks how many experts there are against what the method takes.
     ///

@@ -106,11 +106,11 @@ public struct MergeArguments: Sendable {
     }
 
     /// The arguments with another number for every tensor, which was checked already.
-    func replacing(_ name: String, byTensor numbers: [TensorName: Double]) -> MergeArguments {
+    func replacing(_ key: ParameterKey<Double>, byTensor numbers: [TensorName: Double]) -> MergeArguments {
         var replaced = parameters
         let overrides = parameters.overrides
         replaced.overrides = { parameter, expert, tensor in
-            if parameter == name, let number = numbers[tensor] { return .number(number) }
+            if parameter == key.spec.name, let number = numbers[tensor] { return .number(number) }
             return overrides?(parameter, expert, tensor)
         }
         return MergeArguments(self, parameters: replaced, tensor: tensor)
@@ -145,61 +145,36 @@ public struct MergeArguments: Sendable {
         return try spec.accept(stated)
     }
 
-    /// The description of a parameter by its name.
+    /// The value of a parameter that the method declares.
     ///
     /// - Throws: `merge.bad_parameter` when one value is asked for and the parameter has one for each tensor.
-    private func spec(_ name: String) throws(MergeError) -> ParameterSpec {
-        guard let spec = specs.first(where: { $0.name == name }) else {
-            preconditionFailure("the method does not declare \(name)")
+    subscript<Value>(key: ParameterKey<Value>) -> Value {
+        get throws(MergeError) { try read(key.spec, expert: nil) }
+    }
+
+    /// A value for each expert.
+    subscript<Value>(key: ExpertParameterKey<Value>) -> [Value] {
+        get throws(MergeError) {
+            var values: [Value] = []
+            for expert in 0..<expertCount { values.append(try read(key.spec, expert: expert)) }
+            return values
         }
-        guard tensor != nil || !parameters.varying.contains(name) else {
+    }
+
+    private func read<Value: ParameterType>(_ key: ParameterSpec, expert: Int?) throws(MergeError) -> Value {
+        // The default of the method's own declaration counts.
+        guard let spec = specs.first(where: { $0.name == key.name }) else {
+            preconditionFailure("the method does not declare \(key.name)")
+        }
+        guard tensor != nil || !parameters.varying.contains(key.name) else {
             throw MergeError(
-                .badParameter, "parameter \"\(name)\" holds for the whole merge and cannot vary with the tensor",
-                parameter: name, hint: "give one value, without filters and gradients")
+                .badParameter, "parameter \"\(key.name)\" holds for the whole merge and cannot vary with the tensor",
+                parameter: key.name, hint: "give one value, without filters and gradients")
         }
-        return spec
-    }
-
-    func number(_ name: String) throws(MergeError) -> Double {
-        guard case .number(let number) = try value(try spec(name), expert: nil) else { preconditionFailure() }
-        return number
-    }
-
-    /// One number for each expert.
-    func numbers(_ name: String) throws(MergeError) -> [Double] {
-        let spec = try spec(name)
-        var numbers: [Double] = []
-        for expert in 0..<expertCount {
-            guard case .number(let number) = try value(spec, expert: expert) else { preconditionFailure() }
-            numbers.append(number)
+        guard let value = Value(parameter: try value(spec, expert: expert)) else {
+            preconditionFailure("the method declares \(key.name) with another type")
         }
-        return numbers
-    }
-
-    /// One text for each expert.
-    func texts(_ name: String) throws(MergeError) -> [String] {
-        let spec = try spec(name)
-        var texts: [String] = []
-        for expert in 0..<expertCount {
-            guard case .text(let text) = try value(spec, expert: expert) else { preconditionFailure() }
-            texts.append(text)
-        }
-        return texts
-    }
-
-    func flag(_ name: String) throws(MergeError) -> Bool {
-        guard case .flag(let flag) = try value(try spec(name), expert: nil) else { preconditionFailure() }
-        return flag
-    }
-
-    func text(_ name: String) throws(MergeError) -> String {
-        guard case .text(let text) = try value(try spec(name), expert: nil) else { preconditionFailure() }
-        return text
-    }
-
-    func patterns(_ name: String) throws(MergeError) -> [String] {
-        guard case .list(let values) = try value(try spec(name), expert: nil) else { preconditionFailure() }
-        return values.compactMap { value in if case .text(let text) = value { text } else { nil } }
+        return value
     }
 
     private static func unknown(_ name: String, of method: MethodInfo) -> MergeError {

@@ -6,7 +6,7 @@ public enum MergeMethods {
     public static let all: [any MergeMethod] = plain.map { LayerScaling($0) }
 
     /// Parameters that every method has, at the end of its own.
-    public static let commonParameters = LayerScaling.parameters
+    public static let commonParameters = LayerScaling.parameters.map(\.spec)
 
     private static let plain: [any MergeMethod] = [
         Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), Passthrough(), TaskArithmetic(),

@@ -38,7 +38,7 @@ public struct ParameterSpec: Sendable, Hashable {
 
     init(
         _ name: String, _ kind: Kind, default defaultValue: ParameterValue, range: ClosedRange<Double>? = nil,
-        perExpert isPerExpert: Bool = false, help: String
+        perExpert isPerExpert: Bool, help: String
     ) {
         self.name = name
         self.kind = kind
@@ -46,6 +46,15 @@ public struct ParameterSpec: Sendable, Hashable {
         self.range = range
         self.isPerExpert = isPerExpert
         self.help = help
+    }
+
+    /// The same parameter with what is not nil in place of its own.
+    func with(
+        default defaultValue: ParameterValue? = nil, range: ClosedRange<Double>? = nil, help: String? = nil
+    ) -> ParameterSpec {
+        ParameterSpec(
+            name, kind, default: defaultValue ?? self.defaultValue, range: range ?? self.range,
+            perExpert: isPerExpert, help: help ?? self.help)
     }
 
     /// The value as this parameter takes it, with numbers for flags where the text of a recipe has 0 and 1.

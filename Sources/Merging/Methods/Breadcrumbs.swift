@@ -15,6 +15,9 @@ struct Breadcrumbs: MergeMethod {
     let info: MethodInfo
     private let isElecting: Bool
 
+    private static let gamma = ExpertParameterKey(
+        "gamma", default: 0.01, range: 0...1, help: "Share of the largest entries that is dropped.")
+
     static let linear = Breadcrumbs(
         "breadcrumbs", "Sum of the task vectors without their largest and smallest entries.", isElecting: false)
     static let ties = Breadcrumbs(
@@ -25,19 +28,16 @@ struct Breadcrumbs: MergeMethod {
         info = MethodInfo(
             name: name, summary: summary, paper: "Davari, Belilovsky 2023, arXiv:2312.06795", needsBase: true,
             parameters: [
-                .weight, .density("Share of a task vector's entries that is kept."),
-                ParameterSpec(
-                    "gamma", .number, default: .number(0.01), range: 0...1, perExpert: true,
-                    help: "Share of the largest entries that is dropped."),
-                .normalize(false), .rescale(false), .lambda,
+                ExpertParameterKey.weight, ExpertParameterKey.density, Self.gamma, ParameterKey.normalize,
+                ParameterKey.rescale, ParameterKey.lambda,
             ])
     }
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
             (tensor, arguments) throws(MergeError) in
-            let densities = try arguments.numbers("density")
-            let gammas = try arguments.numbers("gamma")
+            let densities = try arguments[.density]
+            let gammas = try arguments[Self.gamma]
             return { MagnitudeBand(densities: densities, gammas: gammas, elementCount: tensor.elementCount) }
         }
     }

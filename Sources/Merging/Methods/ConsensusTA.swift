@@ -12,36 +12,33 @@ import Kernels
 import TensorCore
 
 struct ConsensusTA: MergeMethod {
+    private static let tallLambda = ExpertParameterKey(
+        "tall_lambda", default: 0.6, range: 0...Double.greatestFiniteMagnitude,
+        help: "Factor of what the others change in the comparison; 0.2 to 0.6 in the paper.")
+    private static let minAgreement = ParameterKey(
+        "min_agreement", default: 2, range: 0...0x1p53, help: "Masks that an entry must be in to stay; 0 keeps all.")
+
     let info = MethodInfo(
         name: "consensus_ta", summary: "Sum of the task vectors, kept where several experts agree on its use.",
         paper: "Wang et al. 2024, arXiv:2405.07813", needsBase: true, expertCounts: 2...Int.max,
-        parameters: [
-            ParameterSpec(
-                "tall_lambda", .number, default: .number(0.6), range: 0...Double.greatestFiniteMagnitude,
-                perExpert: true,
-                help: "Factor of what the others change in the comparison; 0.2 to 0.6 in the paper."),
-            ParameterSpec(
-                "min_agreement", .wholeNumber, default: .number(2), range: 0...0x1p53,
-                help: "Masks that an entry must be in to stay; 0 keeps all."),
-            .lambda,
-        ])
+        parameters: [tallLambda, minAgreement, ParameterKey.lambda])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let minimum = try arguments.number("min_agreement")
-            guard minimum <= Double(arguments.expertCount) else {
+            let minimum = try arguments[Self.minAgreement]
+            guard minimum <= arguments.expertCount else {
                 throw MergeError(
                     .badParameter,
-                    "min_agreement is \(brief(minimum)), but there are \(arguments.expertCount) experts: nothing would stay",
+                    "min_agreement is \(minimum), but there are \(arguments.expertCount) experts: nothing would stay",
                     tensor: tensor.name, hint: "set min_agreement to the number of experts at most")
             }
             rules.append(
                 .elementwise(
                     MaskedTaskVectorSum(
-                        maskScales: try arguments.numbers("tall_lambda"),
-                        minimum: minimum, lambda: try arguments.number("lambda"))))
+                        maskScales: try arguments[Self.tallLambda],
+                        minimum: Double(minimum), lambda: try arguments[.lambda])))
         }
         return MergeAssignment(rules: rules)
     }

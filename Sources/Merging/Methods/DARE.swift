@@ -25,8 +25,10 @@ struct DARE: MergeMethod {
         info = MethodInfo(
             name: name, summary: summary, paper: "Yu et al. 2023, arXiv:2311.03099", needsBase: true,
             parameters: [
-                .weight, .density("Probability with which an entry of a task vector is kept."), .normalize(false),
-                .rescale(true), .lambda, .seed,
+                ExpertParameterKey.weight,
+                ExpertParameterKey.density.with(help: "Probability with which an entry of a task vector is kept."),
+                ParameterKey.normalize, ParameterKey.rescale.with(default: true), ParameterKey.lambda,
+                ParameterKey.seed,
             ])
     }
 
@@ -34,7 +36,7 @@ struct DARE: MergeMethod {
         try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
             (tensor, arguments) throws(MergeError) in
             let mask = RandomMask(
-                densities: try arguments.numbers("density"), generators: try arguments.generators(for: tensor.name))
+                densities: try arguments[.density], generators: try arguments.generators(for: tensor.name))
             return { mask }
         }
     }

@@ -19,6 +19,10 @@ struct DELLA: MergeMethod {
     let info: MethodInfo
     private let isElecting: Bool
 
+    private static let epsilon = ExpertParameterKey(
+        "epsilon", default: 0.15, range: 0...0.5,
+        help: "How far the smallest and largest of a row are from the density.")
+
     static let linear = DELLA(
         "della_linear", "Sum of the task vectors after dropping entries at random, small ones more often.",
         isElecting: false)
@@ -30,19 +34,20 @@ struct DELLA: MergeMethod {
         info = MethodInfo(
             name: name, summary: summary, paper: "Deep, Bhardwaj, Poria 2024, arXiv:2406.11617", needsBase: true,
             parameters: [
-                .weight, .density("Probability with which an entry of a task vector is kept, on average."),
-                ParameterSpec(
-                    "epsilon", .number, default: .number(0.15), range: 0...0.5, perExpert: true,
-                    help: "How far the smallest and largest of a row are from the density."),
-                .normalize(isElecting), .rescale(true), .lambda, .seed,
+                ExpertParameterKey.weight,
+                ExpertParameterKey.density.with(
+                    help: "Probability with which an entry of a task vector is kept, on average."),
+                Self.epsilon, ParameterKey.normalize.with(default: isElecting),
+                ParameterKey.rescale.with(default: true),
+                ParameterKey.lambda, ParameterKey.seed,
             ])
     }
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         try SparseTaskVectorSum.assign(tensors, arguments: arguments, isElecting: isElecting) {
             (tensor, arguments) throws(MergeError) in
-            let densities = try arguments.numbers("density")
-            let epsilons = try arguments.numbers("epsilon")
+            let densities = try arguments[.density]
+            let epsilons = try arguments[Self.epsilon]
             for (density, epsilon) in zip(densities, epsilons) where density > 0 && density < 1 {
                 guard density + epsilon < 1, density - epsilon > 0 else {
                     throw MergeError(

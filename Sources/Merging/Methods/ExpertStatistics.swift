@@ -12,9 +12,8 @@ struct ExpertStatistics: Sendable {
     /// That some tensors have no statistics.
     private(set) var warnings: [String] = []
 
-    static let parameter = ParameterSpec(
-        "statistics", .path, default: .text(""), perExpert: true,
-        help: "Checkpoint with what was measured on the expert's data.")
+    static let parameter = ExpertParameterKey(
+        "statistics", default: ParameterPath(), help: "Checkpoint with what was measured on the expert's data.")
 
     /// Looks for the statistics of tensors under the names that these have in each expert's model.
     ///
@@ -28,7 +27,7 @@ struct ExpertStatistics: Sendable {
         of wanted: [(tensor: TensorName, shape: Shape)], among tensors: [TensorDescriptor],
         orWithout suffix: String = "", _ arguments: MergeArguments
     ) throws(MergeError) {
-        let stores = try Self.open(arguments.texts("statistics"), for: wanted.map(\.tensor), arguments)
+        let stores = try Self.open(arguments[Self.parameter].map(\.text), for: wanted.map(\.tensor), arguments)
         for (tensor, shape) in wanted {
             let places = Self.places(of: tensor, orWithout: suffix, in: stores, arguments)
             guard let present = places.firstIndex(where: { $0 != nil }) else { continue }

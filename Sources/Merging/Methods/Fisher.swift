@@ -18,20 +18,17 @@ struct Fisher: MergeMethod {
         paper: "Matena, Raffel 2022, arXiv:2111.09832", needsBase: false,
         parameters: [
             ExpertStatistics.parameter,
-            ParameterSpec(
-                "weight", .number, default: .number(1), range: 0...Double.greatestFiniteMagnitude, perExpert: true,
-                help: "Share of each expert."),
-            ParameterSpec(
-                "normalize", .flag, default: .flag(true),
-                help: "Divide each expert's statistics by their norm over the model."),
+            ExpertParameterKey.weight.with(range: 0...Double.greatestFiniteMagnitude, help: "Share of each expert."),
+            ParameterKey.normalize.with(
+                default: true, help: "Divide each expert's statistics by their norm over the model."),
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let statistics = try ExpertStatistics(of: tensors.map { ($0.name, $0.shape) }, among: tensors, arguments)
-        let isNormalizing = try arguments.flag("normalize")
+        let isNormalizing = try arguments[.normalize]
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let weights = try arguments.forTensor(tensor.name).numbers("weight")
+            let weights = try arguments.forTensor(tensor.name)[.weight]
             let sum = weights.reduce(0, +)
             guard sum > 0 else {
                 throw MergeError(

@@ -14,17 +14,17 @@ import Kernels
 import TensorCore
 
 struct IsoCTS: MergeMethod {
+    private static let commonSpaceFraction = ParameterKey(
+        "common_space_fraction", default: 0.8, range: 0...1,
+        help: "Share of the directions that is taken from the sum of the task vectors.")
+
     let info = MethodInfo(
         name: "iso_cts", summary: "Common directions and those of each task, with a flat singular spectrum.",
         paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true,
-        parameters: [
-            ParameterSpec(
-                "common_space_fraction", .number, default: .number(0.8), range: 0...1,
-                help: "Share of the directions that is taken from the sum of the task vectors.")
-        ] + MatrixSelection.parameters)
+        parameters: [commonSpaceFraction] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let fraction = try arguments.number("common_space_fraction")
+        let fraction = try arguments[Self.commonSpaceFraction]
         return try MatrixSelection(arguments).assign(tensors) {
             IsotropicSubspaces(lambda: $0, commonFraction: fraction)
         }

@@ -14,22 +14,21 @@ import Glibc
 import TensorCore
 
 struct Karcher: MergeMethod {
+    private static let maxIter = ParameterKey("max_iter", default: 10, range: 0...1e6, help: "Steps at most.")
+    private static let tolerance = ParameterKey(
+        "tol", default: 1e-5, range: 0...1, help: "Ends the steps; angles and lengths up to this count as none.")
+
     let info = MethodInfo(
         name: "karcher", summary: "Mean of the models on the sphere, at their mean length.",
         paper: "arXiv:2603.04972, after Karcher 1977", needsBase: false,
-        parameters: [
-            ParameterSpec("max_iter", .wholeNumber, default: .number(10), range: 0...1e6, help: "Steps at most."),
-            ParameterSpec(
-                "tol", .number, default: .number(1e-5), range: 0...1,
-                help: "Ends the steps; angles and lengths up to this count as none."),
-        ])
+        parameters: [maxIter, tolerance])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
             let mean = SphericalMean(
-                stepCount: Int(try arguments.number("max_iter")), tolerance: try arguments.number("tol"))
+                stepCount: try arguments[Self.maxIter], tolerance: try arguments[Self.tolerance])
             let vectors = VectorSet(
                 .experts, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: .wholeTensor)

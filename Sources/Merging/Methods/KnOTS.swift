@@ -22,12 +22,10 @@ struct KnOTS: MergeMethod {
         name: "knots_ties", summary: "TIES in a basis that all experts share.",
         paper: "Stoica et al. 2024, arXiv:2410.19735", needsBase: true,
         parameters: [
-            ParameterSpec(
-                "density", .number, default: .number(1), range: 0...1, perExpert: true,
+            ExpertParameterKey.density.with(
                 help: "Share of an expert's coordinates that is kept; the paper keeps 0.2."),
-            ParameterSpec(
-                "normalize", .flag, default: .flag(true),
-                help: "Average the coordinates that agree, instead of adding them."),
+            ParameterKey.normalize.with(
+                default: true, help: "Average the coordinates that agree, instead of adding them."),
         ] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
@@ -50,15 +48,15 @@ struct KnOTS: MergeMethod {
             var layer = SharedBasis.Layer(rows: rows, columns: 0)
             // The executor hands the members over in the order of the tensors.
             for member in members.sorted() {
-                let lambda = try arguments.forTensor(tensors[member].name).number("lambda")
+                let lambda = try arguments.forTensor(tensors[member].name)[.lambda]
                 layer.members.append((columns: tensors[member].elementCount / rows, lambda: lambda))
                 layer.columns += tensors[member].elementCount / rows
                 rules[member] = .grouped(layers.count)
             }
             layers.append(layer)
         }
-        let densities = try arguments.numbers("density")
-        let normalize = try arguments.flag("normalize")
+        let densities = try arguments[.density]
+        let normalize = try arguments[.normalize]
         let stacks = selection.warnings(
             ofStacksAmong: tensors, ranks: 3...3, one: "is taken for one matrix with a row for each expert",
             many: "are taken for one matrix each, with a row for each expert")

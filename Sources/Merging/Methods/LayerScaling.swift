@@ -18,20 +18,17 @@ struct LayerScaling: MergeMethod {
     private let method: any MergeMethod
     let info: MethodInfo
 
-    static let parameters = [
-        ParameterSpec(
-            "lines_alpha", .number, default: .number(1),
-            help: "LiNeS: factor of the change from the base in the first block, and outside of blocks."),
-        ParameterSpec(
-            "lines_beta", .number, default: .number(0), help: "LiNeS: what the factor has grown by in the last block."),
-    ]
+    private static let alpha = ParameterKey(
+        "lines_alpha", default: 1.0,
+        help: "LiNeS: factor of the change from the base in the first block, and outside of blocks.")
+    private static let beta = ParameterKey(
+        "lines_beta", default: 0.0, help: "LiNeS: what the factor has grown by in the last block.")
+
+    static let parameters: [any MethodParameter] = [alpha, beta]
 
     init(_ method: any MergeMethod) {
         self.method = method
-        let inner = method.info
-        info = MethodInfo(
-            name: inner.name, summary: inner.summary, paper: inner.paper, needsBase: inner.needsBase,
-            usesBase: inner.usesBase, expertCounts: inner.expertCounts, parameters: inner.parameters + Self.parameters)
+        info = method.info.adding(Self.parameters)
     }
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
@@ -39,12 +36,12 @@ struct LayerScaling: MergeMethod {
         var factors: [Double] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
-            let (alpha, beta) = (try own.number("lines_alpha"), try own.number("lines_beta"))
+            let (alpha, beta) = (try own[Self.alpha], try own[Self.beta])
             let depth = last > 0 ? Double(LayerName(tensor.name)?.number ?? 0) / Double(last) : 0
             factors.append(alpha + beta * depth)
         }
         guard factors.contains(where: { $0 != 1 }) else { return try method.assign(tensors, arguments: arguments) }
-        return method.info.parameters.contains { $0.name == "lambda" }
+        return method.info.declares(ParameterKey.lambda)
             ? try assign(tensors, scalingLambdaBy: factors, arguments: arguments)
             : try assign(tensors, scalingResultsBy: factors, arguments: arguments)
     }
@@ -54,9 +51,9 @@ struct LayerScaling: MergeMethod {
     ) throws(MergeError) -> MergeAssignment {
         var lambdas: [TensorName: Double] = [:]
         for (tensor, factor) in zip(tensors, factors) {
-            lambdas[tensor.name] = try arguments.forTensor(tensor.name).number("lambda") * factor
+            lambdas[tensor.name] = try arguments.forTensor(tensor.name)[.lambda] * factor
         }
-        return try method.assign(tensors, arguments: arguments.replacing("lambda", byTensor: lambdas))
+        return try method.assign(tensors, arguments: arguments.replacing(.lambda, byTensor: lambdas))
     }
 
     private func assign(

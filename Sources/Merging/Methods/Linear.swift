@@ -13,17 +13,17 @@ struct Linear: MergeMethod {
         name: "linear", summary: "Weighted average of the models.",
         paper: "Wortsman et al. 2022, arXiv:2203.05482", needsBase: false,
         parameters: [
-            ParameterSpec("weight", .number, default: .number(1), perExpert: true, help: "Share of each model."),
-            ParameterSpec("normalize", .flag, default: .flag(true), help: "Divide by the sum of the weights."),
+            ExpertParameterKey.weight.with(help: "Share of each model."),
+            ParameterKey.normalize.with(default: true, help: "Divide by the sum of the weights."),
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let weights = try arguments.numbers("weight")
+            let weights = try arguments[.weight]
             let sum = weights.reduce(0, +)
-            let normalize = try arguments.flag("normalize")
+            let normalize = try arguments[.normalize]
             guard !normalize || abs(sum) >= 1e-8 else {
                 throw MergeError(
                     .badParameter, "the weights add up to \(brief(sum)), by which nothing can be divided",

@@ -7,22 +7,20 @@ struct MatrixSelection {
     private let rest: Rest
     private let arguments: MergeArguments
 
-    private enum Rest { case average, base }
+    private enum Rest: String, CaseIterable, ParameterType { case average, base }
 
-    /// The parameters that `init` reads, for the list of a method's own.
-    static let parameters: [ParameterSpec] = [
-        .lambda,
-        ParameterSpec(
-            "matrix_exclude", .patterns, default: .list([.text("*text_projection*")]),
-            help: "Patterns of 2-D tensors that are not treated as matrices."),
-        ParameterSpec(
-            "others", .choice(["average", "base"]), default: .text("average"),
-            help: "Other tensors: the base plus the mean task vector, or the base."),
-    ]
+    private static let exclude = ParameterKey(
+        "matrix_exclude", default: ["*text_projection*"],
+        help: "Patterns of 2-D tensors that are not treated as matrices.")
+    private static let others = ParameterKey(
+        "others", default: Rest.average, help: "Other tensors: the base plus the mean task vector, or the base.")
+
+    /// The parameters that are read here, for the list of a method's own.
+    static let parameters: [any MethodParameter] = [ParameterKey.lambda, exclude, others]
 
     init(_ arguments: MergeArguments) throws(MergeError) {
-        exclude = try arguments.patterns("matrix_exclude")
-        rest = try arguments.text("others") == "base" ? .base : .average
+        exclude = try arguments[Self.exclude]
+        rest = try arguments[Self.others]
         self.arguments = arguments
     }
 
@@ -35,7 +33,7 @@ struct MatrixSelection {
         var rules: [MergeRule] = []
         for tensor in tensors {
             if tensor.shape.isMatrix, tensor.elementCount > 0, !isExcluded(tensor) {
-                rules.append(.matrix(makeRule(try arguments.forTensor(tensor.name).number("lambda"))))
+                rules.append(.matrix(makeRule(try arguments.forTensor(tensor.name)[.lambda])))
             } else {
                 rules.append(try rest(for: tensor))
             }
@@ -82,7 +80,7 @@ struct MatrixSelection {
     /// What becomes of a tensor that is no matrix.
     func rest(for tensor: TensorDescriptor) throws(MergeError) -> MergeRule {
         guard rest == .average else { return .elementwise(BaseCopy()) }
-        let lambda = try arguments.forTensor(tensor.name).number("lambda")
+        let lambda = try arguments.forTensor(tensor.name)[.lambda]
         return Self.mean(lambda: lambda, expertCount: arguments.expertCount)
     }
 

@@ -10,21 +10,20 @@
 import TensorCore
 
 struct ModelStock: MergeMethod {
+    private static let filterWise = ParameterKey(
+        "filter_wise", default: false, help: "Compare row by row instead of whole tensors.")
+
     let info = MethodInfo(
         name: "model_stock", summary: "Mean of the experts, pulled towards the base as far as they disagree.",
         paper: "Jang et al. 2024, arXiv:2403.19522", needsBase: true, expertCounts: 2...Int.max,
-        parameters: [
-            ParameterSpec(
-                "filter_wise", .flag, default: .flag(false), help: "Compare row by row instead of whole tensors."),
-            .lambda,
-        ])
+        parameters: [filterWise, ParameterKey.lambda])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let isFilterWise = try arguments.flag("filter_wise")
-            let lambda = try arguments.number("lambda")
+            let isFilterWise = try arguments[Self.filterWise]
+            let lambda = try arguments[.lambda]
             let vectors = VectorSet(
                 .taskVectors, expertCount: arguments.expertCount, shape: tensor.shape,
                 elementCount: tensor.elementCount, layout: isFilterWise ? .rows : .wholeTensor)

@@ -12,25 +12,23 @@
 import TensorCore
 
 struct MultiSlerp: MergeMethod {
+    private static let normalizeWeights = ParameterKey(
+        "normalize_weights", default: true, help: "Divide the weights by their sum.")
+    private static let eps = ParameterKey(
+        "eps", default: 1e-8, range: 0...1, help: "Lengths up to this count as none.")
+
     let info = MethodInfo(
         name: "multislerp", summary: "Weighted mean direction of the models, at their mean length.",
         paper: "mergekit: Goddard et al. 2024, arXiv:2403.13257", needsBase: false, usesBase: true,
-        parameters: [
-            ParameterSpec("weight", .number, default: .number(1), perExpert: true, help: "Share of each expert."),
-            ParameterSpec(
-                "normalize_weights", .flag, default: .flag(true), help: "Divide the weights by their sum."),
-            ParameterSpec(
-                "eps", .number, default: .number(1e-8), range: 0...1,
-                help: "Lengths up to this count as none."),
-        ])
+        parameters: [ExpertParameterKey.weight.with(help: "Share of each expert."), normalizeWeights, eps])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            var weights = try arguments.numbers("weight")
-            let eps = try arguments.number("eps")
-            if try arguments.flag("normalize_weights") {
+            var weights = try arguments[.weight]
+            let eps = try arguments[Self.eps]
+            if try arguments[Self.normalizeWeights] {
                 let sum = weights.reduce(0, +)
                 guard abs(sum) >= 1e-8 else {
                     throw MergeError(

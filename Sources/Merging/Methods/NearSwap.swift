@@ -9,19 +9,19 @@ import Kernels
 import TensorCore
 
 struct NearSwap: MergeMethod {
+    private static let t = ParameterKey(
+        "t", default: 0.001, range: 0...Double.greatestFiniteMagnitude,
+        help: "Differences up to this are taken over whole, larger ones in part.")
+
     let info = MethodInfo(
         name: "nearswap", summary: "Moves from the base to one model, most where they are close.",
         paper: "mergekit: Goddard et al. 2024, arXiv:2403.13257", needsBase: true, expertCounts: 1...1,
-        parameters: [
-            ParameterSpec(
-                "t", .number, default: .number(0.001), range: 0...Double.greatestFiniteMagnitude,
-                help: "Differences up to this are taken over whole, larger ones in part.")
-        ])
+        parameters: [t])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            rules.append(.elementwise(NearnessInterpolation(t: try arguments.forTensor(tensor.name).number("t"))))
+            rules.append(.elementwise(NearnessInterpolation(t: try arguments.forTensor(tensor.name)[Self.t])))
         }
         return MergeAssignment(rules: rules)
     }

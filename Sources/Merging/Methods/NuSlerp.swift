@@ -14,27 +14,24 @@ import Glibc
 import TensorCore
 
 struct NuSlerp: MergeMethod {
+    private static let flatten = ParameterKey(
+        "nuslerp_flatten", default: true, help: "Compare whole tensors instead of rows.")
+    private static let rowWise = ParameterKey(
+        "nuslerp_row_wise", default: false, help: "Unflattened: lines along the first dimension, not the last.")
+
     let info = MethodInfo(
         name: "nuslerp", summary: "From one expert to another along a great circle, by tensor, row or column.",
         paper: "mergekit: Goddard et al. 2024, arXiv:2403.13257", needsBase: false, usesBase: true,
         expertCounts: 2...2,
-        parameters: [
-            ParameterSpec(
-                "weight", .number, default: .number(1), perExpert: true, help: "Share of each expert."),
-            ParameterSpec(
-                "nuslerp_flatten", .flag, default: .flag(true), help: "Compare whole tensors instead of rows."),
-            ParameterSpec(
-                "nuslerp_row_wise", .flag, default: .flag(false),
-                help: "Unflattened: lines along the first dimension, not the last."),
-        ])
+        parameters: [ExpertParameterKey.weight.with(help: "Share of each expert."), flatten, rowWise])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let layout: VectorSet.Layout =
-            try arguments.flag("nuslerp_flatten")
-            ? .wholeTensor : try arguments.flag("nuslerp_row_wise") ? .columns : .rows
+            try arguments[Self.flatten]
+            ? .wholeTensor : try arguments[Self.rowWise] ? .columns : .rows
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let weights = try arguments.forTensor(tensor.name).numbers("weight")
+            let weights = try arguments.forTensor(tensor.name)[.weight]
             let sum = weights[0] + weights[1]
             let t = abs(sum) < 1e-6 ? 0.5 : weights[1] / sum
             let vectors = VectorSet(

@@ -10,17 +10,17 @@ import Kernels
 import TensorCore
 
 struct Passthrough: MergeMethod {
+    private static let scale = ExpertParameterKey("scale", default: 1.0, help: "Factor of the tensors.")
+
     let info = MethodInfo(
         name: "passthrough", summary: "One model as it is, optionally scaled.",
         paper: "Layer stacking: Kim et al. 2023, arXiv:2312.15166", needsBase: false, expertCounts: 1...1,
-        parameters: [
-            ParameterSpec("scale", .number, default: .number(1), perExpert: true, help: "Factor of the tensors.")
-        ])
+        parameters: [scale])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let scale = try arguments.forTensor(tensor.name).numbers("scale")
+            let scale = try arguments.forTensor(tensor.name)[Self.scale]
             rules.append(.elementwise(WeightedMean(weights: scale, divisor: 1)))
         }
         return MergeAssignment(rules: rules)

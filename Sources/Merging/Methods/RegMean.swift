@@ -15,18 +15,17 @@ import Kernels
 import TensorCore
 
 struct RegMean: MergeMethod {
+    private static let offDiagonalScale = ParameterKey(
+        "off_diagonal_scale", default: 0.9, range: 0...1,
+        help: "Factor of the inner products between different inputs of a layer.")
+
     let info = MethodInfo(
         name: "regmean", summary: "Linear layers fitted to what every expert's layer puts out on its own data.",
         paper: "Jin et al. 2023, arXiv:2212.09849", needsBase: true,
-        parameters: [
-            ExpertStatistics.parameter,
-            ParameterSpec(
-                "off_diagonal_scale", .number, default: .number(0.9), range: 0...1,
-                help: "Factor of the inner products between different inputs of a layer."),
-        ] + MatrixSelection.parameters)
+        parameters: [ExpertStatistics.parameter, offDiagonalScale] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let scale = try arguments.number("off_diagonal_scale")
+        let scale = try arguments[Self.offDiagonalScale]
         let assignment = try MatrixSelection(arguments).assign(tensors) {
             OutputRegression(lambda: $0, offDiagonalScale: scale, grams: [])
         }

@@ -15,22 +15,21 @@ import Synchronization
 import TensorCore
 
 struct SCE: MergeMethod {
+    private static let selectTopk = ParameterKey(
+        "select_topk", default: 1.0, range: 0...1,
+        help: "Share of the entries that vary between experts which is selected.")
+
     let info = MethodInfo(
         name: "sce", summary: "Changes in which the experts differ most, weighted by size, with elected signs.",
         paper: "Wan et al. 2024, arXiv:2408.07990", needsBase: true,
-        parameters: [
-            ParameterSpec(
-                "select_topk", .number, default: .number(1), range: 0...1,
-                help: "Share of the entries that vary between experts which is selected."),
-            .lambda,
-        ])
+        parameters: [selectTopk, ParameterKey.lambda])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let share = try arguments.number("select_topk")
-            let lambda = try arguments.number("lambda")
+            let share = try arguments[Self.selectTopk]
+            let lambda = try arguments[.lambda]
             rules.append(
                 .surveyed { _ in
                     let selection = VarianceSelection(

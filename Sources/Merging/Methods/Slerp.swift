@@ -11,17 +11,17 @@ import Glibc
 import TensorCore
 
 struct Slerp: MergeMethod {
+    private static let t = ParameterKey("t", default: 0.5, help: "How far to go: 0 is the base, 1 the other model.")
+
     let info = MethodInfo(
         name: "slerp", summary: "From the base to one model along a great circle.",
         paper: "mergekit: Goddard et al. 2024, arXiv:2403.13257", needsBase: true, expertCounts: 1...1,
-        parameters: [
-            ParameterSpec("t", .number, default: .number(0.5), help: "How far to go: 0 is the base, 1 the other model.")
-        ])
+        parameters: [t])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            let t = try arguments.forTensor(tensor.name).number("t")
+            let t = try arguments.forTensor(tensor.name)[Self.t]
             let vectors = VectorSet(
                 .baseAndExperts, expertCount: 1, shape: tensor.shape, elementCount: tensor.elementCount,
                 layout: .wholeTensor)

@@ -208,8 +208,8 @@ extension SparseTaskVectorSum {
             let arguments = try arguments.forTensor(tensor.name)
             rules.append(
                 try rule(
-                    weights: try arguments.numbers("weight"), isElecting: isElecting, arguments: arguments,
-                    rescale: try arguments.flag("rescale"), mask(tensor, arguments)))
+                    weights: try arguments[.weight], isElecting: isElecting, arguments: arguments,
+                    rescale: try arguments[.rescale], mask(tensor, arguments)))
         }
         return MergeAssignment(rules: rules)
     }
@@ -218,8 +218,8 @@ extension SparseTaskVectorSum {
     static func rule(
         weights: [Double], isElecting: Bool, arguments: MergeArguments, rescale: Bool, _ makeMask: @escaping MaskMaker
     ) throws(MergeError) -> MergeRule {
-        let normalize = try arguments.flag("normalize")
-        let lambda = try arguments.number("lambda")
+        let normalize = try arguments[.normalize]
+        let lambda = try arguments[.lambda]
         return .surveyed { _ in
             SparseTaskVectorSum(
                 weights: weights, isElecting: isElecting, normalize: normalize, lambda: lambda,
@@ -228,35 +228,10 @@ extension SparseTaskVectorSum {
     }
 }
 
-extension ParameterSpec {
-    static func density(_ help: String) -> ParameterSpec {
-        ParameterSpec("density", .number, default: .number(1), range: 0...1, perExpert: true, help: help)
-    }
-
-    static func normalize(_ isDefault: Bool) -> ParameterSpec {
-        ParameterSpec(
-            "normalize", .flag, default: .flag(isDefault),
-            help: "Divide by the sum of the weights that took part, instead of adding up.")
-    }
-
-    static func rescale(_ isDefault: Bool) -> ParameterSpec {
-        ParameterSpec(
-            "rescale", .flag, default: .flag(isDefault),
-            help: "Scale what is left of a task vector to the sum of magnitudes that it had.")
-    }
-
-    /// Where random numbers start.
-    static var seed: ParameterSpec {
-        ParameterSpec(
-            "seed", .wholeNumber, default: .number(0), range: 0...0x1p53,
-            help: "What random choices follow from, the same in any order of work.")
-    }
-}
-
 extension MergeArguments {
     /// The numbers for random choices about one tensor of each expert.
     func generators(for tensor: TensorName) throws(MergeError) -> [CounterGenerator] {
-        let seed = UInt64(try number("seed"))
+        let seed = UInt64(try self[.seed])
         return (0..<expertCount).map { expert in
             // FNV-1a over the name's bytes and the place of the expert.
             var stream: UInt64 = 0xCBF2_9CE4_8422_2325

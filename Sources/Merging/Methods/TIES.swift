@@ -23,26 +23,29 @@ import Kernels
 import TensorCore
 
 struct TIES: MergeMethod {
+    private enum TrimScope: String, CaseIterable, ParameterType { case tensor, model }
+
+    private static let trimScope = ParameterKey(
+        "trim_scope", default: TrimScope.tensor,
+        help: "Picks the largest of each tensor (mergekit) or of the model (the paper).")
+
     let info = MethodInfo(
         name: "ties", summary: "Trim small changes, elect signs, average the changes that agree.",
         paper: "Yadav et al. 2023, arXiv:2306.01708", needsBase: true,
         parameters: [
-            .weight,
-            ParameterSpec(
-                "density", .number, default: .number(1), range: 0...1, perExpert: true,
+            ExpertParameterKey.weight,
+            ExpertParameterKey.density.with(
                 help: "Share of a task vector's entries that is kept; the paper keeps 0.2."),
-            ParameterSpec(
-                "trim_scope", .choice(["tensor", "model"]), default: .text("tensor"),
-                help: "Picks the largest of each tensor (mergekit) or of the model (the paper)."),
-            ParameterSpec(
-                "normalize", .flag, default: .flag(true),
-                help: "Average the changes that agree, instead of adding them."),
-            .rescale(false), .lambda,
+            trimScope,
+            ParameterKey.normalize.with(default: true, help: "Average the changes that agree, instead of adding them."),
+            ParameterKey.rescale, ParameterKey.lambda,
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        try arguments.text("trim_scope") == "model"
-            ? assignModelScope(tensors, arguments: arguments) : assignTensorScope(tensors, arguments: arguments)
+        switch try arguments[Self.trimScope] {
+        case .tensor: try assignTensorScope(tensors, arguments: arguments)
+        case .model: try assignModelScope(tensors, arguments: arguments)
+        }
     }
 
     private func assignTensorScope(
@@ -51,10 +54,10 @@ struct TIES: MergeMethod {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let densities = try arguments.numbers("density")
+            let densities = try arguments[.density]
             // Without a share to keep there is nothing to select, and no vote.
-            let weights = zip(try arguments.numbers("weight"), densities).map { $1 > 0 ? $0 : 0 }
-            if try arguments.flag("rescale"), densities.contains(where: { $0 < 1 }) {
+            let weights = zip(try arguments[.weight], densities).map { $1 > 0 ? $0 : 0 }
+            if try arguments[.rescale], densities.contains(where: { $0 < 1 }) {
                 rules.append(
                     try SparseTaskVectorSum.rule(
                         weights: weights, isElecting: true, arguments: arguments, rescale: true
@@ -63,8 +66,8 @@ struct TIES: MergeMethod {
                     })
                 continue
             }
-            let normalize = try arguments.flag("normalize")
-            let lambda = try arguments.number("lambda")
+            let normalize = try arguments[.normalize]
+            let lambda = try arguments[.lambda]
             rules.append(
                 .surveyed { _ in
                     let trim = MagnitudeTrim(
@@ -81,23 +84,23 @@ struct TIES: MergeMethod {
         _ tensors: [TensorDescriptor], arguments: MergeArguments
     ) throws(MergeError) -> MergeAssignment {
         let total = tensors.reduce(0) { $0 + $1.elementCount }
-        let weights = try arguments.numbers("weight")
-        guard try !arguments.flag("rescale") else {
+        let weights = try arguments[.weight]
+        guard try !arguments[.rescale] else {
             throw MergeError(
                 .badParameter, "rescale goes tensor by tensor, and trim_scope is \"model\"", parameter: "rescale",
                 hint: "use trim_scope=tensor")
         }
-        let densities = try arguments.numbers("density")
+        let densities = try arguments[.density]
         var rules: [MergeRule] = []
         for tensor in tensors {
             let own = try arguments.forTensor(tensor.name)
-            guard try own.numbers("weight") == weights, try own.numbers("density") == densities else {
+            guard try own[.weight] == weights, try own[.density] == densities else {
                 throw MergeError(
                     .badParameter, "weight and density cannot vary between tensors when trim_scope is \"model\"",
                     tensor: tensor.name, hint: "one threshold holds for the whole model; use trim_scope=tensor")
             }
-            let normalize = try own.flag("normalize")
-            let lambda = try own.number("lambda")
+            let normalize = try own[.normalize]
+            let lambda = try own[.lambda]
             rules.append(
                 .elementwise(after: SignMajority.self) {
                     SignElection(

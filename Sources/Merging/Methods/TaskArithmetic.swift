@@ -13,33 +13,20 @@ struct TaskArithmetic: MergeMethod {
         name: "task_arithmetic", summary: "Base plus the scaled sum of the task vectors.",
         paper: "Ilharco et al. 2023, arXiv:2212.04089", needsBase: true,
         parameters: [
-            .weight,
-            .lambda,
-            ParameterSpec("normalize", .flag, default: .flag(false), help: "Divide the sum by the sum of the weights."),
+            ExpertParameterKey.weight, ParameterKey.lambda,
+            ParameterKey.normalize.with(help: "Divide the sum by the sum of the weights."),
         ])
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         var rules: [MergeRule] = []
         for tensor in tensors {
             let arguments = try arguments.forTensor(tensor.name)
-            let weights = try arguments.numbers("weight")
-            let divisor = try arguments.flag("normalize") ? normalizer(weights.reduce(0, +)) : 1
+            let weights = try arguments[.weight]
+            let divisor = try arguments[.normalize] ? normalizer(weights.reduce(0, +)) : 1
             rules.append(
-                .elementwise(TaskVectorSum(weights: weights, divisor: divisor, lambda: try arguments.number("lambda"))))
+                .elementwise(TaskVectorSum(weights: weights, divisor: divisor, lambda: try arguments[.lambda])))
         }
         return MergeAssignment(rules: rules)
-    }
-}
-
-extension ParameterSpec {
-    /// The weight of an expert's task vector.
-    static var weight: ParameterSpec {
-        ParameterSpec("weight", .number, default: .number(1), perExpert: true, help: "Factor of each task vector.")
-    }
-
-    /// The scale of the merged task vector.
-    static var lambda: ParameterSpec {
-        ParameterSpec("lambda", .number, default: .number(1), help: "Scale of the merged task vector.")
     }
 }
 

@@ -16,33 +16,32 @@ import Kernels
 import TensorCore
 
 struct WUDI: MergeMethod {
+    private enum Form: String, CaseIterable, ParameterType { case iterative, closed }
+
+    private static let form = ParameterKey(
+        "form", default: Form.iterative, help: "Steps from the sum of the task vectors, or the minimum at once.")
+    private static let iterations = ParameterKey(
+        "iterations", default: 300, range: 0...1e6, help: "Steps of the iterative form.")
+    private static let learningRate = ParameterKey(
+        "learning_rate", default: 1e-5, range: 0...1, help: "How far an entry moves in a step at most.")
+    private static let regularization = ParameterKey(
+        "regularization", default: 1e-5, range: 1e-12...Double.greatestFiniteMagnitude,
+        help: "What the closed form adds to the diagonals.")
+
     let info = MethodInfo(
         name: "wudi", summary: "The task vector that interferes least with the experts' own weights.",
         paper: "Cheng et al. 2025, arXiv:2503.08099", needsBase: true,
-        parameters: [
-            ParameterSpec(
-                "form", .choice(["iterative", "closed"]), default: .text("iterative"),
-                help: "Steps from the sum of the task vectors, or the minimum at once."),
-            ParameterSpec(
-                "iterations", .wholeNumber, default: .number(300), range: 0...1e6, help: "Steps of the iterative form."),
-            ParameterSpec(
-                "learning_rate", .number, default: .number(1e-5), range: 0...1,
-                help: "How far an entry moves in a step at most."),
-            ParameterSpec(
-                "regularization", .number, default: .number(1e-5), range: 1e-12...Double.greatestFiniteMagnitude,
-                help: "What the closed form adds to the diagonals."),
-        ] + MatrixSelection.parameters)
+        parameters: [form, iterations, learningRate, regularization] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let stepCount = Int(try arguments.number("iterations"))
-        let learningRate = try arguments.number("learning_rate")
-        let regularization = try arguments.number("regularization")
-        let isClosed = try arguments.text("form") == "closed"
+        let stepCount = try arguments[Self.iterations]
+        let learningRate = try arguments[Self.learningRate]
+        let regularization = try arguments[Self.regularization]
+        let form = try arguments[Self.form]
         return try MatrixSelection(arguments).assign(tensors) { lambda -> any MatrixRule in
-            if isClosed {
-                LeastInterference(lambda: lambda, regularization: regularization)
-            } else {
-                InterferenceDescent(lambda: lambda, stepCount: stepCount, learningRate: learningRate)
+            switch form {
+            case .iterative: InterferenceDescent(lambda: lambda, stepCount: stepCount, learningRate: learningRate)
+            case .closed: LeastInterference(lambda: lambda, regularization: regularization)
             }
         }
     }
