@@ -38,7 +38,7 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
-        library("TensorCore", [filePaths]),
+        library("TensorCore", ["CLinux", filePaths]),
         .target(name: "CKernels"),
         library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
         library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),

@@ -101,7 +101,7 @@ public struct TensorStatistics: Sendable, Hashable {
         // Safety: the caller keeps the bytes alive and nobody writes them.
         nonisolated(unsafe) let chunks = chunks
         let parts = Mutex<[Part?]>(Array(repeating: nil, count: chunks.count))
-        parallelChunks(count: chunks.count, threads: budget.threads) { number in
+        parallel(count: chunks.count, threads: budget.threads) { number in
             let part = measure(chunks[number])
             parts.withLock { $0[number] = part }
         }

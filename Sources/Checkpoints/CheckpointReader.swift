@@ -73,7 +73,7 @@ extension CheckpointReader {
     /// - Throws: `IOError` when a file cannot be read, `FormatError` when a base is needed and not there. Damage is a
     ///   result.
     public func verify(deep: Bool = false) throws -> Verification {
-        try verify(deep: deep, threads: SkeinOptions.availableThreads) { _ in }
+        try verify(deep: deep, threads: availableCoreCount) { _ in }
     }
 }
 
@@ -182,7 +182,7 @@ public struct ReadOptions: Sendable {
     public init(
         selection: TensorSelection = TensorSelection(), npyVoid: VoidTypes = VoidTypes(), base: FilePath? = nil,
         sharedBase: FilePath? = nil, salvaging: Bool = false,
-        threads: Int = SkeinOptions.availableThreads, expansionAllowance: Int = defaultExpansionAllowance,
+        threads: Int = availableCoreCount, expansionAllowance: Int = defaultExpansionAllowance,
         memoryByteCount: Int? = nil
     ) {
         self.selection = selection

@@ -48,7 +48,7 @@ public struct ExpertSet: Sendable {
         let base = try TensorStore(opening: path, options: context.reading())
         let options = context.reading(sharedBase: path)
         var backbone = try Backbone(of: base, config: config)
-        backbone.reading.memoryByteCount = context.memory
+        backbone.reading = context.reading()
         self.base = base
         self.backbone = backbone
         experts = try files.map { [backbone] files in

@@ -59,7 +59,7 @@ public func noiseImages(
     let (total, overflow) = max(count, 0).multipliedReportingOverflow(by: config.imageElementCount)
     let values = try FloatBuffer(count: overflow ? .max : total)
     let pairs = 1 << 14
-    parallelChunks(count: (total + 2 * pairs - 1) / (2 * pairs), threads: budget.threads) { chunk in
+    parallel(count: (total + 2 * pairs - 1) / (2 * pairs), threads: budget.threads) { chunk in
         for pair in chunk * pairs..<min((chunk + 1) * pairs, (total + 1) / 2) {
             let (first, second) = generator.normalPair(UInt64(pair))
             values.pointer[2 * pair] = Float(first)

@@ -36,7 +36,7 @@ struct TrainingState: Sendable {
         _ objective: InterferenceObjective, images: [Float], rows: [Int], slots: [Int]
     ) -> LossTerms {
         let count = shards.count
-        parallelChunks(count: count, threads: threads) { shard in
+        parallel(count: count, threads: threads) { shard in
             // Safety: each shard writes its own buffers, and the arrays outlive the calls.
             images.withUnsafeBufferPointer { images in
                 rows.withUnsafeBufferPointer { rows in
@@ -66,7 +66,7 @@ struct TrainingState: Sendable {
     /// - Parameter step: from 0.
     func update(_ optimizer: AdamW, step: Int, learningRate: Double) {
         let N = parameters.count
-        parallelChunks(count: (N + Self.chunkSize - 1) / Self.chunkSize, threads: threads) { chunk in
+        parallel(count: (N + Self.chunkSize - 1) / Self.chunkSize, threads: threads) { chunk in
             let start = chunk * Self.chunkSize
             let length = min(Self.chunkSize, N - start)
             let total = sumGradients(start, length)

@@ -1,4 +1,5 @@
 import COpenBLAS
+import TensorCore
 
 /// How many threads the process computes with.
 ///
@@ -11,11 +12,7 @@ public struct ComputeBudget: Sendable, Hashable {
     ///
     /// - Parameter threads: at least 1; nil takes every core that the process may run on.
     public init(threads: Int? = nil) {
-        self.threads = max(1, threads ?? Self.availableCores)
+        self.threads = max(1, threads ?? availableCoreCount)
         openblas_set_num_threads(1)
-    }
-
-    private static var availableCores: Int {
-        Int(openblas_get_num_procs())
     }
 }

@@ -70,7 +70,7 @@ extension MergeExecution {
         _ body: @Sendable ([PlannedTensor], Int) throws -> Void
     ) throws {
         let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - heldByteCount))
-        try parallelMap(count: groups.count, threads: plan.budget.threads) { place in
+        try parallel(count: groups.count, threads: plan.budget.threads) { place in
             let tensors = groups[place]
             guard case .grouped(let group, let bytes) = tensors[0].work else { return }
             let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }

@@ -9,7 +9,7 @@ extension MergeExecution {
             return (tensor, rule, bytes + tensor.decodedByteCount)
         }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
         let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
-        try parallelMap(count: matrices.count, threads: plan.budget.threads) { place in
+        try parallel(count: matrices.count, threads: plan.budget.threads) { place in
             let (tensor, rule, bytes) = matrices[place]
             gate.enter(bytes)
             defer { gate.leave(bytes) }

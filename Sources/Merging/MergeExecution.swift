@@ -58,7 +58,7 @@ struct MergeExecution: Sendable {
             skip(surveyed[isOver...].map(\.planned))
             surveyed.removeSubrange(isOver...)
             try forEachChunk(of: surveyed) { tensor, chunk in tensor.rule?.survey?.observe(chunk, pass: pass) }
-            parallelChunks(count: surveyed.count, threads: plan.memory.elementwiseThreads) { [surveyed] place in
+            parallel(count: surveyed.count, threads: plan.memory.elementwiseThreads) { [surveyed] place in
                 surveyed[place].rule?.survey?.finish(pass: pass)
             }
         }
@@ -151,7 +151,7 @@ struct MergeExecution: Sendable {
     ) throws {
         let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
         let threads = plan.memory.elementwiseThreads
-        try parallelMap(count: chunks.count, threads: threads) { place in
+        try parallel(count: chunks.count, threads: threads) { place in
             let (tensor, number) = chunks[place]
             if place + threads < chunks.count {
                 let (later, number) = chunks[place + threads]
@@ -167,7 +167,7 @@ struct MergeExecution: Sendable {
     private func copyTensors() throws {
         let tensors = plan.tensors.filter(\.isCopy)
         let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
-        try parallelMap(count: tensors.count, threads: plan.budget.threads) { place in
+        try parallel(count: tensors.count, threads: plan.budget.threads) { place in
             let tensor = tensors[place]
             gate.enter(tensor.decodedByteCount)
             defer { gate.leave(tensor.decodedByteCount) }

@@ -53,18 +53,21 @@ public struct MergeArguments: Sendable {
     public let expertCount: Int
     /// Whether the merge has a base, be it that the method does without.
     let hasBase: Bool
+    /// With which a method may read files of its own.
+    let threads: Int
     private let tensor: TensorName?
 
     /// Checks every value that does not depend on a tensor.
     ///
     /// - Throws: `merge.unknown_parameter` with the nearest known name, `merge.bad_parameter`.
     init(
-        method: MethodInfo, parameters: MergeParameters, expertCount: Int, hasBase: Bool
+        method: MethodInfo, parameters: MergeParameters, expertCount: Int, hasBase: Bool, threads: Int
     ) throws(MergeError) {
         specs = method.parameters
         self.parameters = parameters
         self.expertCount = expertCount
         self.hasBase = hasBase
+        self.threads = threads
         tensor = nil
         let known = Set(specs.map(\.name))
         let stated = Set(parameters.values.keys).union(parameters.experts.flatMap(\.keys))
@@ -89,6 +92,7 @@ public struct MergeArguments: Sendable {
         self.parameters = parameters
         expertCount = other.expertCount
         hasBase = other.hasBase
+        threads = other.threads
         self.tensor = tensor
     }
 

@@ -58,7 +58,8 @@ public struct MergePlan: Sendable {
                 .unsupportedDtype, "the result cannot be \(outputDType.rawValue)", hint: "choose F16, BF16, F32 or F64")
         }
         let arguments = try MergeArguments(
-            method: method.info, parameters: parameters, expertCount: experts.count, hasBase: base != nil)
+            method: method.info, parameters: parameters, expertCount: experts.count, hasBase: base != nil,
+            threads: budget.threads)
         let models =
             (base.map { [MergeModel(name: "base", store: $0)] } ?? [])
             + experts.map { MergeModel(name: $0.name, store: $0.store) }

@@ -171,7 +171,8 @@ package final class MergedFolder {
 
     private func sanity(_ report: MergeReport, _ survey: InputSurvey) throws -> MergeSanity {
         let result = try ModelNorms(
-            of: try TensorStore(opening: folder.staging), namesToRead, threads: budget.threads)
+            of: try TensorStore(opening: folder.staging, options: ReadOptions(threads: budget.threads)), namesToRead,
+            threads: budget.threads)
         return MergeSanity(
             result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
             names: plan.outputs.map(\.name), origins: origins, overflowCount: report.overflowCount)

@@ -20,7 +20,7 @@ struct ModelNorms: Sendable {
             let bytes = try store.reader.bytes(of: place)
             let count = (descriptor.elementCount + Self.chunkCount - 1) / Self.chunkCount
             let width = descriptor.dtype.bitWidth / 8
-            let chunks = try parallelMap(count: count, threads: threads) { chunk in
+            let chunks = parallelMap(count: count, threads: threads) { chunk in
                 let start = chunk * Self.chunkCount
                 let end = min(start + Self.chunkCount, descriptor.elementCount)
                 var sums = NormSums()

@@ -59,7 +59,7 @@ public struct VisionTransformer: Sendable {
             workspaces.append(try TransformerWorkspace(self, capacity: chunkSize, purpose: .inference))
         }
         let workers = workspaces
-        parallelChunks(count: workerCount, threads: workerCount) { worker in
+        parallel(count: workerCount, threads: workerCount) { worker in
             for chunk in stride(from: worker, to: chunkCount, by: workerCount) {
                 let range = chunk * chunkSize..<min(rows.count, (chunk + 1) * chunkSize)
                 // Safety: each chunk writes its own rows of the result, and arrays outlive the calls.

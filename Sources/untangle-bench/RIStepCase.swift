@@ -99,7 +99,7 @@ private func productCeiling(_ budget: ComputeBudget) throws -> Double {
     let buffers = try (0..<3 * budget.threads).map { _ in try FloatBuffer(count: size * size) }
     for buffer in buffers { buffer.values.update(repeating: 0.02) }
     let series = Series(runs: 5) {
-        parallelChunks(count: budget.threads, threads: budget.threads) { worker in
+        parallel(count: budget.threads, threads: budget.threads) { worker in
             for _ in 0..<repeats {
                 multiply(
                     size, size, size, .rows(buffers[3 * worker].pointer, stride: size),

@@ -14,7 +14,7 @@ extension NpzReader {
         }
         let sums = Mutex([UInt32](repeating: 0, count: pieces.count))
         let faults = Mutex([FormatError?](repeating: nil, count: entries.count))
-        try concurrently(count: pieces.count, threads: threads) { [self] number in
+        try parallel(count: pieces.count, threads: threads) { [self] number in
             let (place, range) = pieces[number]
             if entries[place].method == .stored {
                 let sum = CRC32.of(UnsafeRawBufferPointer(rebasing: file.bytes[range]))

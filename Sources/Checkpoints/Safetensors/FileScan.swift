@@ -35,7 +35,7 @@ enum FileScan {
         }
         let faults = Mutex<[Fault]>([])
         let blockCount = byteCount / blockByteCount + (byteCount % blockByteCount > 0 ? 1 : 0)
-        try concurrently(count: blockCount, threads: threads) { block in
+        try parallel(count: blockCount, threads: threads) { block in
             let start = block * blockByteCount
             let range = start..<min(byteCount - start, blockByteCount) + start
             let fault = try buffers.with { read(range, of: descriptor, into: $0) }

@@ -62,7 +62,7 @@ final class SkeinBase: Sendable {
         let isInRanges = !store.reader.isMapped(number) && store.reader.canReadRanges(of: number)
         let whole = isInRanges ? nil : try store.reader.bytes(of: number)
         let pieceByteCount = Self.pieceByteCount
-        try concurrently(count: (byteCount + pieceByteCount - 1) / pieceByteCount, threads: threads) { [self] piece in
+        try parallel(count: (byteCount + pieceByteCount - 1) / pieceByteCount, threads: threads) { [self] piece in
             let start = piece * pieceByteCount
             let range = start..<start + min(pieceByteCount, byteCount - start)
             if let whole {

@@ -29,7 +29,7 @@ package final class SkeinCodedTensors: Sendable {
     /// Codes the bytes of all tensors, against those of a base where there is one.
     package func encode(_ bytes: [TensorBytes], bases: [TensorBytes?], threads: Int) throws {
         let digests = try tensors.map { try BlockDigests(byteCount: $0.descriptor.byteCount) }
-        try concurrently(count: chunks.count, threads: threads) { [self] number in
+        try parallel(count: chunks.count, threads: threads) { [self] number in
             let (tensor, chunk, coded) = chunks[number]
             let range = tensors[tensor].range(ofChunk: chunk)
             let dtype = tensors[tensor].descriptor.dtype
@@ -53,7 +53,7 @@ package final class SkeinCodedTensors: Sendable {
     /// - Parameter targets: a buffer for each tensor, or the same for several.
     /// - Throws: `FormatError` when a checksum is wrong.
     package func decode(into targets: [AlignedBuffer], bases: [TensorBytes?], threads: Int) throws {
-        try concurrently(count: chunks.count, threads: threads) { [self] number in
+        try parallel(count: chunks.count, threads: threads) { [self] number in
             let (tensor, chunk, coded) = chunks[number]
             let range = tensors[tensor].range(ofChunk: chunk)
             let stored = UnsafeRawBufferPointer(rebasing: coded.bytes[..<coded.storedByteCount])

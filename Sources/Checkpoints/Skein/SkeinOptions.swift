@@ -1,4 +1,3 @@
-import Glibc
 import TensorCore
 
 /// How a .skein file is written.
@@ -21,7 +20,7 @@ public struct SkeinOptions: Sendable {
 
     public init(
         level: SkeinLevel = .default, isStored: Bool = false, chunkByteCount: Int = defaultChunkByteCount,
-        base: TensorStore? = nil, threads: Int = availableThreads
+        base: TensorStore? = nil, threads: Int = availableCoreCount
     ) {
         self.level = level
         self.isStored = isStored
@@ -32,7 +31,4 @@ public struct SkeinOptions: Sendable {
 
     /// Whether a chunk may have this many bytes of tensor data.
     public static func isChunkByteCount(_ count: Int) -> Bool { SkeinIndex.isChunkByteCount(count) }
-
-    /// The number of processors that are online.
-    public static var availableThreads: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }

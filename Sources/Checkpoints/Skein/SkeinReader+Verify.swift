@@ -24,7 +24,7 @@ extension SkeinReader {
         let digests = try index.tensors.map { tensor in
             deep && !tensor.isContiguous ? try BlockDigests(byteCount: tensor.descriptor.byteCount) : nil
         }
-        try concurrently(count: chunks.count, threads: threads) { [self] position in
+        try parallel(count: chunks.count, threads: threads) { [self] position in
             let (tensor, chunk) = chunks[position]
             defer { progress(index.chunks[index.tensors[tensor].chunks.lowerBound + chunk].range.count) }
             let faults = try check(chunk, of: tensor, digests: digests[tensor])

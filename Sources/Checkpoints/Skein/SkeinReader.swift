@@ -123,7 +123,7 @@ public final class SkeinReader: CheckpointReader {
         } else if !range.isEmpty {
             let first = range.lowerBound / tensor.chunkByteCount
             let last = (range.upperBound - 1) / tensor.chunkByteCount
-            try concurrently(count: last - first + 1, threads: options.threads) { [self] number in
+            try parallel(count: last - first + 1, threads: options.threads) { [self] number in
                 let part = tensor.range(ofChunk: first + number).clamped(to: range)
                 try decode(
                     part, of: index, chunk: first + number,

@@ -83,7 +83,8 @@ struct ExpertStatistics: Sendable {
                     parameter: "statistics", hint: "set statistics= to one checkpoint for each expert")
             }
             do {
-                stores.append(try TensorStore(opening: FilePath(path)))
+                stores.append(
+                    try TensorStore(opening: FilePath(path), options: ReadOptions(threads: arguments.threads)))
             } catch {
                 throw failure(error, expert: expert)
             }

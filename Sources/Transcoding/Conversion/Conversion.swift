@@ -77,7 +77,7 @@ public struct Conversion: Job, Sendable {
         let overflowCounts = Mutex([Int](repeating: 0, count: plan.items.count))
         let scratch = BufferPool(byteCount: Self.chunkByteCount)
         let windows = BufferPool(byteCount: plan.items.map(windowByteCount).max() ?? 0)
-        try parallelMap(count: chunks.count, threads: context.workers(each: workingByteCount)) { number in
+        try parallel(count: chunks.count, threads: context.workers(each: workingByteCount)) { number in
             let chunk = chunks[number]
             let overflowCount = try process(
                 chunk, into: writer, windows: windows, scratch: scratch

@@ -29,7 +29,7 @@ public struct EvaluateJob: Job, Sendable {
         store = try TensorStore(opening: checkpoint, options: reading)
         store.warnings.forEach(context.warn)
         var backbone = try Backbone(of: store, config: config)
-        backbone.reading.memoryByteCount = context.memory
+        backbone.reading = context.reading()
         tasks = try files.compactMap { [backbone] files in
             guard let data = files.data else { return nil }
             let head = try files.head.map { try backbone.taskHead($0, name: files.name) }

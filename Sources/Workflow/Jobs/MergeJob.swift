@@ -43,10 +43,10 @@ public struct MergeJob: Job, Sendable {
         /// Opens the result.
         ///
         /// - Throws: what the reader throws when somebody has changed it meanwhile.
-        public func open() throws -> TensorStore {
+        public func open(_ options: ReadOptions = ReadOptions()) throws -> TensorStore {
             switch place {
             case .memory(let store): store
-            case .file(let path): try TensorStore(opening: path)
+            case .file(let path): try TensorStore(opening: path, options: options)
             }
         }
     }

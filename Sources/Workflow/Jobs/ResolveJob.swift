@@ -64,7 +64,7 @@ public struct ResolveJob: Job, Sendable {
             if let fingerprint, !write.force, let path = path(of: expert), WorkRecord.isFinished(fingerprint, at: path)
             {
                 adapted.append(
-                    AdaptedExpert(name: expert.name, path: path, store: try TensorStore(opening: path), training: nil))
+                    AdaptedExpert(name: expert.name, path: path, store: try reopen(path), training: nil))
             } else {
                 remaining.append((index, try begin(expert, fingerprint)))
             }
@@ -168,8 +168,12 @@ public struct ResolveJob: Job, Sendable {
         case .file(let writer, let path, let fingerprint):
             let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             if let fingerprint { try WorkRecord.write(fingerprint, of: written, options: write) }
-            return try TensorStore(opening: path)
+            return try reopen(path)
         }
+    }
+
+    private func reopen(_ path: FilePath) throws -> TensorStore {
+        try TensorStore(opening: path, options: ReadOptions(threads: set.backbone.reading.threads))
     }
 
     /// What determines an adapted expert.

@@ -217,7 +217,7 @@ public struct RunJob: Job, Sendable {
             report.written = outcome.written
             if let written = outcome.written { try WorkRecord.write(fingerprint, of: written, options: write) }
         }
-        return try TensorStore(opening: target.path)
+        return try TensorStore(opening: target.path, options: context.reading())
     }
 }
 

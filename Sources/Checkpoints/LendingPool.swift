@@ -1,23 +1,4 @@
-import Dispatch
 import Synchronization
-
-/// Calls `body` for every number below `count` on up to `threads` threads; the first error ends the work and is thrown.
-func concurrently(count: Int, threads: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws {
-    guard min(threads, count) > 1 else {
-        for number in 0..<count { try body(number) }
-        return
-    }
-    let next = Atomic(0)
-    let failure = Mutex<(any Error)?>(nil)
-    DispatchQueue.concurrentPerform(iterations: min(threads, count)) { _ in
-        while true {
-            let number = next.wrappingAdd(1, ordering: .relaxed).oldValue
-            guard number < count, failure.withLock({ $0 == nil }) else { return }
-            do { try body(number) } catch { failure.withLock { $0 = $0 ?? error } }
-        }
-    }
-    if let failure = failure.withLock({ $0 }) { throw failure }
-}
 
 /// Objects that one thread uses at a time, kept for the next one.
 final class LendingPool<Item>: @unchecked Sendable {
