@@ -1,4 +1,3 @@
-import COpenBLAS
 import TensorCore
 
 /// How many threads the process computes with.
@@ -13,6 +12,6 @@ public struct ComputeBudget: Sendable, Hashable {
     /// - Parameter threads: at least 1; nil takes every core that the process may run on.
     public init(threads: Int? = nil) {
         self.threads = max(1, threads ?? availableCoreCount)
-        openblas_set_num_threads(1)
+        holdOpenBLASToOneThread()
     }
 }

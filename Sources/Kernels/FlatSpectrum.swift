@@ -5,15 +5,15 @@ import TensorCore
 /// The mean is over all min(rows, columns) values; directions below the numerical rank, whose vectors are arbitrary, are left
 /// out. The polar factor `U Vᵀ` is `A (Aᵀ A)^(-1/2)`, computed in F64.
 ///
-/// - Parameter a: `[rows, columns]`, row-major; overwritten.
+/// - Parameter a: overwritten.
 /// - Returns: the numerical rank.
 /// - Throws: `DecompositionError`, `IOError` when there is no memory.
-public func flattenSpectrum(_ a: FloatBuffer, rows: Int, columns: Int, scaledBy factor: Double) throws -> Int {
-    guard countNonFinite(a.pointer, count: rows * columns) == (0, 0) else { throw DecompositionError.notFinite }
-    let panels = try MatrixPanels(rows: rows, columns: columns)
+public func flattenSpectrum(_ a: Matrix<Float>, scaledBy factor: Double) throws -> Int {
+    guard countNonFinite(a.pointer, count: a.count) == (0, 0) else { throw DecompositionError.notFinite }
+    let panels = try MatrixPanels(rows: a.rows, columns: a.columns)
     let order = panels.order
     guard order > 0 else { return 0 }
-    let gram = try DoubleMatrix(rows: order, columns: order)
+    let gram = try Matrix<Double>(rows: order, columns: order)
     panels.gram(of: a, into: gram)
     let spectrum = try GramSpectrum(
         destroying: gram, order: order, keeping: order, in: GramSpectrum.Workspace(order: order))
@@ -21,11 +21,10 @@ public func flattenSpectrum(_ a: FloatBuffer, rows: Int, columns: Int, scaledBy 
     let scale = factor * spectrum.singularValues.reduce(0, +) / Double(order)
     let root = try spectrum.inverseSquareRoot(rank: rank)
     for i in 0..<order * order { root.pointer[i] *= scale }
-    let product = try DoubleMatrix(rows: MatrixPanels.panelCount, columns: order)
+    let product = try Matrix<Double>(rows: MatrixPanels.panelCount, columns: order)
     panels.forEach(of: a) { start, count, values in
         multiply(
-            count, order, order, DoubleOperand(address: values, stride: order),
-            DoubleOperand(address: root.pointer, stride: order), into: product.pointer, stride: order)
+            count, order, order, .rows(values, stride: order), root.view, into: product.pointer, stride: order)
         panels.store(product.pointer, start: start, count: count, in: a)
     }
     return rank

@@ -1,12 +1,10 @@
-import TensorCore
-
 /// Walks over a matrix of F32 in F64, a few vectors of the shorter side's length at a time: rows of a tall matrix, columns of
 /// a wide one.
 struct MatrixPanels {
     let rows: Int
     let columns: Int
     /// `[panelCount, order]`
-    private let panel: DoubleMatrix
+    private let panel: Matrix<Double>
 
     /// Vectors in a panel.
     static let panelCount = 256
@@ -17,7 +15,7 @@ struct MatrixPanels {
     init(rows: Int, columns: Int) throws {
         self.rows = rows
         self.columns = columns
-        panel = try DoubleMatrix(rows: Self.panelCount, columns: min(rows, columns))
+        panel = try Matrix<Double>(rows: Self.panelCount, columns: min(rows, columns))
     }
 
     /// The length of the vectors, and how many there are.
@@ -25,7 +23,7 @@ struct MatrixPanels {
     var longer: Int { max(rows, columns) }
 
     /// Calls `body` with the number of the first vector, how many there are, and their values `[count, order]`.
-    func forEach(of matrix: FloatBuffer, _ body: (Int, Int, UnsafeMutablePointer<Double>) -> Void) {
+    func forEach(of matrix: Matrix<Float>, _ body: (Int, Int, UnsafeMutablePointer<Double>) -> Void) {
         let source = matrix.pointer
         let target = panel.pointer
         for start in stride(from: 0, to: longer, by: Self.panelCount) {
@@ -42,7 +40,7 @@ struct MatrixPanels {
     }
 
     /// Rounds vectors, given as `forEach` gives them, into their places in a matrix.
-    func store(_ values: UnsafePointer<Double>, start: Int, count: Int, in matrix: FloatBuffer) {
+    func store(_ values: UnsafePointer<Double>, start: Int, count: Int, in matrix: Matrix<Float>) {
         let target = matrix.pointer
         if rows >= columns {
             for i in 0..<count * order { target[start * columns + i] = Float(values[i]) }
@@ -54,7 +52,7 @@ struct MatrixPanels {
     }
 
     /// The upper half of the sum of the vectors' outer products.
-    func gram(of matrix: FloatBuffer, into gram: DoubleMatrix) {
+    func gram(of matrix: Matrix<Float>, into gram: Matrix<Double>) {
         gram.pointer.update(repeating: 0, count: order * order)
         forEach(of: matrix) { _, count, values in
             addGram(order, count, values, stride: order, byRows: false, to: gram.pointer)

@@ -1,6 +1,3 @@
-import COpenBLAS
-import TensorCore
-
 /// The strongest singular triplets of several matrices of one shape, and the product of their polar factors.
 ///
 ///     [U_1 | … | U_N], diag(S_1, …, S_N), [V_1 | … | V_N]  ->  polar(U) S polar(V)ᵀ
@@ -11,12 +8,12 @@ public struct OrthogonalTriplets {
     private let rows: Int
     private let columns: Int
     /// Vectors as rows, `[capacity, rows]` and `[capacity, columns]`.
-    private let left: DoubleMatrix
-    private let right: DoubleMatrix
+    private let left: Matrix<Double>
+    private let right: Matrix<Double>
     private var weights: [Double] = []
     // For all decompositions.
     private let panels: MatrixPanels
-    private let gram: DoubleMatrix
+    private let gram: Matrix<Double>
     private let space: GramSpectrum.Workspace
 
     /// Takes memory for the triplets of several matrices of one shape.
@@ -26,11 +23,11 @@ public struct OrthogonalTriplets {
     public init(rows: Int, columns: Int, capacity: Int) throws {
         self.rows = rows
         self.columns = columns
-        left = try DoubleMatrix(rows: capacity, columns: rows)
-        right = try DoubleMatrix(rows: capacity, columns: columns)
+        left = try Matrix<Double>(rows: capacity, columns: rows)
+        right = try Matrix<Double>(rows: capacity, columns: columns)
         panels = try MatrixPanels(rows: rows, columns: columns)
         let order = panels.order
-        gram = try DoubleMatrix(rows: order, columns: order)
+        gram = try Matrix<Double>(rows: order, columns: order)
         space = try GramSpectrum.Workspace(order: order)
     }
 
@@ -56,11 +53,11 @@ public struct OrthogonalTriplets {
     /// Adds the triplets of a matrix with the largest singular values, but none below its numerical rank.
     ///
     /// - Parameters:
-    ///   - matrix: `[rows, columns]`, row-major.
+    ///   - matrix: `[rows, columns]`.
     ///   - wanted: how many at most.
     /// - Returns: the numerical rank.
     /// - Throws: `DecompositionError` `notFinite`, `notConverged`.
-    public mutating func append(_ matrix: FloatBuffer, wanted: Int) throws -> Int {
+    public mutating func append(_ matrix: Matrix<Float>, wanted: Int) throws -> Int {
         guard countNonFinite(matrix.pointer, count: rows * columns) == (0, 0) else {
             throw DecompositionError.notFinite
         }
@@ -75,8 +72,8 @@ public struct OrthogonalTriplets {
         }
         panels.forEach(of: matrix) { start, length, values in
             multiply(
-                added, length, order, DoubleOperand(address: short.row(count), stride: order),
-                DoubleOperand(address: values, stride: order, isTransposed: true), into: long.row(count) + start,
+                added, length, order, .rows(short.row(count), stride: order), .transposed(values, stride: order),
+                into: long.row(count) + start,
                 stride: longer)
         }
         for place in 0..<added {
@@ -90,9 +87,9 @@ public struct OrthogonalTriplets {
 
     /// `factor · polar(U) S polar(V)ᵀ`, rounded to F32. Directions of the stacks below their numerical rank are left out.
     ///
-    /// - Parameter result: `[rows, columns]`, row-major.
+    /// - Parameter result: `[rows, columns]`.
     /// - Throws: `DecompositionError` `notConverged`, `IOError` when there is no memory.
-    public func product(scaledBy factor: Double, into result: FloatBuffer) throws {
+    public func product(scaledBy factor: Double, into result: Matrix<Float>) throws {
         guard count > 0 else {
             result.values.update(repeating: 0)
             return
@@ -104,33 +101,29 @@ public struct OrthogonalTriplets {
             let row = rightRoot.row(k)
             for i in 0..<count { row[i] *= weights[k] * factor }
         }
-        let core = try DoubleMatrix(rows: count, columns: count)
+        let core = try Matrix<Double>(rows: count, columns: count)
         multiply(
-            count, count, count, DoubleOperand(address: leftRoot.pointer, stride: count),
-            DoubleOperand(address: rightRoot.pointer, stride: count), into: core.pointer, stride: count)
+            count, count, count, leftRoot.view, rightRoot.view, into: core.pointer, stride: count)
         // The core goes to the shorter side.
         let isTall = rows >= columns
         let short = isTall ? right : left
-        let applied = try DoubleMatrix(rows: count, columns: short.columns)
+        let applied = try Matrix<Double>(rows: count, columns: short.columns)
         multiply(
-            count, short.columns, count,
-            DoubleOperand(address: core.pointer, stride: count, isTransposed: !isTall),
-            DoubleOperand(address: short.pointer, stride: short.columns), into: applied.pointer,
+            count, short.columns, count, isTall ? core.view : core.transposed, short.view, into: applied.pointer,
             stride: short.columns)
         let (first, second) = isTall ? (left, applied) : (applied, right)
-        let strip = try DoubleMatrix(rows: MatrixPanels.panelCount, columns: columns)
+        let strip = try Matrix<Double>(rows: MatrixPanels.panelCount, columns: columns)
         for start in stride(from: 0, to: rows, by: strip.rows) {
             let length = min(strip.rows, rows - start)
             multiply(
-                length, columns, count,
-                DoubleOperand(address: first.pointer + start, stride: rows, isTransposed: true),
-                DoubleOperand(address: second.pointer, stride: columns), into: strip.pointer, stride: columns)
+                length, columns, count, .transposed(first.pointer + start, stride: rows), second.view,
+                into: strip.pointer, stride: columns)
             let target = result.pointer + start * columns
             for i in 0..<length * columns { target[i] = Float(strip.pointer[i]) }
         }
     }
 
-    private func inverseRoot(of stack: DoubleMatrix) throws -> DoubleMatrix {
+    private func inverseRoot(of stack: Matrix<Double>) throws -> Matrix<Double> {
         gram.pointer.update(repeating: 0, count: count * count)
         addGram(count, stack.columns, stack.pointer, stride: stack.columns, byRows: true, to: gram.pointer)
         let spectrum = try GramSpectrum(destroying: gram, order: count, keeping: count, in: space)

@@ -1,21 +1,14 @@
-import COpenBLAS
-import TensorCore
-
 /// The equations `M A = B` for a symmetric positive semidefinite `A` that is a sum of terms, as least squares pose them; in F64.
 ///
 /// - Shapes: `A` `[order, order]`, `B` and `M` `[sideCount, order]`, row-major.
 public final class SymmetricSystem {
     public let order: Int
     public let sideCount: Int
-    private let matrix: AlignedBuffer
-    private let sides: AlignedBuffer
+    private let matrix: Matrix<Double>
+    private let sides: Matrix<Double>
     /// One term's share of `A`, and its factor of the sides.
-    private let term: AlignedBuffer
-    private let factor: AlignedBuffer
-
-    private static func doubles(_ buffer: AlignedBuffer) -> UnsafeMutablePointer<Double> {
-        buffer.address.assumingMemoryBound(to: Double.self)
-    }
+    private let term: Matrix<Double>
+    private let factor: Matrix<Double>
 
     /// Takes memory for a system of equations.
     ///
@@ -24,10 +17,10 @@ public final class SymmetricSystem {
         _ = try Self.workingByteCount(order: order, sideCount: sideCount)
         self.order = order
         self.sideCount = sideCount
-        matrix = try AlignedBuffer(byteCount: 8 * order * order)
-        sides = try AlignedBuffer(byteCount: 8 * sideCount * order)
-        term = try AlignedBuffer(byteCount: 8 * order * order)
-        factor = try AlignedBuffer(byteCount: 8 * sideCount * order)
+        matrix = try Matrix(rows: order, columns: order)
+        sides = try Matrix(rows: sideCount, columns: order)
+        term = try Matrix(rows: order, columns: order)
+        factor = try Matrix(rows: sideCount, columns: order)
     }
 
     /// The bytes that a system allocates.
@@ -47,42 +40,40 @@ public final class SymmetricSystem {
     ///   - gram: `G` `[order, order]`, symmetric.
     ///   - offDiagonalScale: what `G` is multiplied by beside its diagonal, first.
     ///   - side: `X` `[sideCount, order]`.
-    public func add(
-        _ gram: UnsafePointer<Float>, offDiagonalScale: Double, times side: UnsafePointer<Float>, weight: Double
-    ) {
-        let term = Self.doubles(term)
+    public func add(_ gram: Matrix<Float>, offDiagonalScale: Double, times side: Matrix<Float>, weight: Double) {
         for row in 0..<order {
+            let (source, target) = (gram.row(row), term.row(row))
             for column in 0..<order {
-                let value = Double(gram[row * order + column])
-                term[row * order + column] = row == column ? value : offDiagonalScale * value
+                let value = Double(source[column])
+                target[column] = row == column ? value : offDiagonalScale * value
             }
         }
-        let factor = Self.doubles(factor)
-        for i in 0..<sideCount * order { factor[i] = Double(side[i]) }
+        widen(side)
         addTerm(weight: weight)
     }
 
     /// Adds `weight · (XᵀX + ridge · I)` to `A` and `weight · X (XᵀX + ridge · I)` to `B`.
     ///
     /// - Parameter side: `X` `[sideCount, order]`.
-    public func addGram(of side: UnsafePointer<Float>, ridge: Double, weight: Double) {
+    public func addGram(of side: Matrix<Float>, ridge: Double, weight: Double) {
         guard order > 0, sideCount > 0 else { return }
-        let (term, factor) = (Self.doubles(term), Self.doubles(factor))
-        for i in 0..<sideCount * order { factor[i] = Double(side[i]) }
-        let (n, m) = (Int32(order), Int32(sideCount))
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, n, m, 1, factor, n, factor, n, 0, term, n)
-        for k in 0..<order { term[k * (order + 1)] += ridge }
+        widen(side)
+        multiply(order, order, sideCount, factor.transposed, factor.view, into: term.pointer, stride: order)
+        for k in 0..<order { term.pointer[k * (order + 1)] += ridge }
         addTerm(weight: weight)
     }
 
+    private func widen(_ side: Matrix<Float>) {
+        let (source, target) = (side.pointer, factor.pointer)
+        for i in 0..<factor.count { target[i] = Double(source[i]) }
+    }
+
     private func addTerm(weight: Double) {
-        guard order > 0, sideCount > 0 else { return }
-        let (matrix, term) = (Self.doubles(matrix), Self.doubles(term))
+        let (matrix, term) = (matrix.pointer, term.pointer)
         for i in 0..<order * order { matrix[i] += weight * term[i] }
-        let (n, m) = (Int32(order), Int32(sideCount))
-        cblas_dgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, n, weight, Self.doubles(factor), n, term, n, 1,
-            Self.doubles(sides), n)
+        multiply(
+            sideCount, order, order, factor.view, self.term.view, into: sides.pointer, stride: order, accumulate: true,
+            alpha: weight)
     }
 
     /// Solves the equations; the system is used up.
@@ -95,9 +86,9 @@ public final class SymmetricSystem {
     /// - Throws: `DecompositionError` when numbers are not finite.
     /// - Source: LAPACK `dposv`, Cholesky.
     @discardableResult
-    public func solve(into result: FloatBuffer, scale: Double = 1) throws(DecompositionError) -> Double {
-        precondition(result.count >= order * sideCount, "the buffer is smaller than the matrix")
-        let (a, b) = (Self.doubles(matrix), Self.doubles(sides))
+    public func solve(into result: Matrix<Float>, scale: Double = 1) throws(DecompositionError) -> Double {
+        precondition(result.count >= sides.count, "the result is smaller than the sides")
+        let (a, b) = (matrix.pointer, sides.pointer)
         guard order > 0, sideCount > 0 else { return 0 }
         guard countNonFinite(a, count: order * order) == (0, 0), countNonFinite(b, count: sideCount * order) == (0, 0)
         else { throw .notFinite }
@@ -110,14 +101,9 @@ public final class SymmetricSystem {
         var added = 0.0
         while true {
             for k in 0..<order { a[k * (order + 1)] = diagonal[k] + added * mean }
-            // Read column-major, the rows of B are the right-hand sides, and the lower triangle is the upper one of A as it
-            // lies: the other triangle stays as it was.
-            var uplo = CChar(0x4C)  // "L"
-            var (n, count, info) = (Int32(order), Int32(sideCount), Int32(0))
-            var (leading, sideLeading) = (n, n)
-            dposv_(&uplo, &n, &count, a, &leading, b, &sideLeading, &info, 1)
+            let info = try LAPACK.solve(a, b, order: order, count: sideCount)
             if info == 0 { break }
-            guard info > 0, added < 1 else { throw .notConverged(Int(info)) }
+            guard added < 1 else { throw .notConverged(info) }
             added = added == 0 ? 1e-12 : added * 100
             for row in 0..<order {
                 for column in 0..<row { a[column * order + row] = a[row * order + column] }

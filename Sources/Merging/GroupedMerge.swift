@@ -27,7 +27,7 @@ protocol GroupedMerge: Sendable {
     /// Makes the merged task vectors of a group.
     ///
     /// - Returns: what the user should know.
-    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> MergeRemark?
+    func merge(_ members: [MatrixInputs], group: Int, into results: [Matrix<Float>]) throws -> MergeRemark?
 }
 
 extension MergeExecution {
@@ -49,7 +49,7 @@ extension MergeExecution {
         try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
                 let results = try members.map {
-                    try FloatMatrix(rows: $0.inputs.rows, columns: $0.inputs.columns)
+                    try Matrix<Float>(rows: $0.inputs.rows, columns: $0.inputs.columns)
                 }
                 let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
                 if let remark { log.note(remark, on: tensors[0].number) }

@@ -1,19 +1,6 @@
 import Kernels
 import TensorCore
 
-/// A row-major matrix in memory of its own.
-struct FloatMatrix: Sendable {
-    let rows: Int
-    let columns: Int
-    let elements: FloatBuffer
-
-    init(rows: Int, columns: Int) throws(IOError) {
-        self.rows = rows
-        self.columns = columns
-        elements = try FloatBuffer(count: rows * columns)
-    }
-}
-
 /// One matrix in every model.
 struct MatrixInputs {
     let rows: Int
@@ -22,12 +9,12 @@ struct MatrixInputs {
     let experts: [MergeSource]
 
     /// The task vector of an expert, θ_i − θ₀.
-    func readTaskVector(of expert: Int, into result: FloatMatrix) { readSum(of: expert..<expert + 1, into: result) }
+    func readTaskVector(of expert: Int, into result: Matrix<Float>) { readSum(of: expert..<expert + 1, into: result) }
 
     /// The sum of all task vectors.
-    func readTaskVectorSum(into result: FloatMatrix) { readSum(of: experts.indices, into: result) }
+    func readTaskVectorSum(into result: Matrix<Float>) { readSum(of: experts.indices, into: result) }
 
-    private func readSum(of range: Range<Int>, into result: FloatMatrix) {
+    private func readSum(of range: Range<Int>, into result: Matrix<Float>) {
         if base.dtype == .f64 || experts[range].contains(where: { $0.dtype == .f64 }) {
             readSum(of: range, into: result, in: Double.self)
         } else {
@@ -38,13 +25,13 @@ struct MatrixInputs {
     /// Reads the weighted sum of the task vectors in a range.
     ///
     /// - Parameter scalar: what differences are taken in, before they are rounded to F32.
-    private func readSum<T: ElementwiseScalar>(of range: Range<Int>, into result: FloatMatrix, in scalar: T.Type) {
+    private func readSum<T: ElementwiseScalar>(of range: Range<Int>, into result: Matrix<Float>, in scalar: T.Type) {
         withUnsafeTemporaryAllocation(of: T.self, capacity: 2 * mergeBlockCapacity) { memory in
             let values = memory.baseAddress!
             let baseValues = values + mergeBlockCapacity
             for start in stride(from: 0, to: rows * columns, by: mergeBlockCapacity) {
                 let count = min(mergeBlockCapacity, rows * columns - start)
-                let target = result.elements.pointer + start
+                let target = result.pointer + start
                 target.update(repeating: 0, count: count)
                 base.read(from: start, count: count, into: baseValues)
                 for expert in experts[range] {

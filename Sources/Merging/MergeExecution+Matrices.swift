@@ -25,7 +25,7 @@ extension MergeExecution {
             guard let base else { preconditionFailure("matrix methods need a base") }
             let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
             look(at: inputs, of: tensor)
-            let taskVector = try FloatMatrix(rows: rows, columns: columns)
+            let taskVector = try Matrix<Float>(rows: rows, columns: columns)
             do {
                 if let remark = try rule.merge(inputs, into: taskVector) { log.note(remark, on: tensor.number) }
             } catch let error as DecompositionError {
@@ -44,7 +44,7 @@ extension MergeExecution {
     }
 
     /// Writes the base plus a merged task vector.
-    func write(_ base: MergeSource, plus taskVector: FloatMatrix, to tensor: PlannedTensor) throws {
+    func write(_ base: MergeSource, plus taskVector: Matrix<Float>, to tensor: PlannedTensor) throws {
         if tensor.needsDouble {
             try write(base, plus: taskVector, to: tensor, in: Double.self)
         } else {
@@ -53,13 +53,13 @@ extension MergeExecution {
     }
 
     private func write<T: ElementwiseScalar>(
-        _ base: MergeSource, plus taskVector: FloatMatrix, to tensor: PlannedTensor, in scalar: T.Type
+        _ base: MergeSource, plus taskVector: Matrix<Float>, to tensor: PlannedTensor, in scalar: T.Type
     ) throws {
         try withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
             let values = memory.baseAddress!
             try write(0..<tensor.output.elementCount, of: tensor) { start, count in
                 base.read(from: start, count: count, into: values)
-                let change = taskVector.elements.pointer + start
+                let change = taskVector.pointer + start
                 for i in 0..<count { values[i] += T(change[i]) }
                 return UnsafePointer(values)
             }

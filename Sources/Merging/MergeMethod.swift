@@ -1,3 +1,4 @@
+import Kernels
 import TensorCore
 
 /// A way to merge experts: declares its parameters, and says for every tensor how it is merged.
@@ -172,5 +173,5 @@ protocol MatrixRule: Sendable {
     ///   - result: `[rows, columns]`, becomes the merged task vector.
     /// - Returns: what the user should know, such as that a matrix has not its full rank.
     /// - Throws: `DecompositionError`, `IOError` `io.memory`.
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark?
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark?
 }

@@ -35,10 +35,10 @@ import Testing
         }
     }
 
-    func buffer(_ values: [Double]) throws -> FloatBuffer {
-        let buffer = try FloatBuffer(count: values.count)
-        for (i, value) in values.enumerated() { buffer.pointer[i] = Float(value) }
-        return buffer
+    func matrix(_ values: [Double], _ rows: Int, _ columns: Int) throws -> Matrix<Float> {
+        let matrix = try Matrix<Float>(rows: rows, columns: columns)
+        for (i, value) in values.enumerated() { matrix.pointer[i] = Float(value) }
+        return matrix
     }
 
     @Test("a flat spectrum keeps the directions", arguments: [(7, 7), (30, 9), (6, 41), (1, 5), (600, 3)])
@@ -46,8 +46,8 @@ import Testing
         let known = Known(rows: rows, columns: columns, seed: rows)
         let order = min(rows, columns)
         let values = (0..<order).map { 0.5 + Double($0 * $0) }
-        let matrix = try buffer(known.matrix(values))
-        #expect(try flattenSpectrum(matrix, rows: rows, columns: columns, scaledBy: 2) == order)
+        let matrix = try matrix(known.matrix(values), rows, columns)
+        #expect(try flattenSpectrum(matrix, scaledBy: 2) == order)
         let mean = values.reduce(0, +) / Double(order)
         let expected = known.matrix(values.map { _ in 2 * mean })
         for (a, b) in zip(matrix.values, expected) { #expect(abs(Double(a) - b) < 1e-5 * mean) }
@@ -56,13 +56,13 @@ import Testing
     @Test("directions below the numerical rank stay out of a flat spectrum")
     func deficient() throws {
         let known = Known(rows: 20, columns: 8, seed: 5)
-        let matrix = try buffer(known.matrix([3, 2, 1]))
-        #expect(try flattenSpectrum(matrix, rows: 20, columns: 8, scaledBy: 1) == 3)
+        let matrix = try matrix(known.matrix([3, 2, 1]), 20, 8)
+        #expect(try flattenSpectrum(matrix, scaledBy: 1) == 3)
         for (a, b) in zip(matrix.values, known.matrix([0.75, 0.75, 0.75])) { #expect(abs(Double(a) - b) < 1e-6) }
-        let zero = try FloatBuffer(count: 12)
-        #expect(try flattenSpectrum(zero, rows: 3, columns: 4, scaledBy: 1) == 0)
+        let zero = try Matrix<Float>(rows: 3, columns: 4)
+        #expect(try flattenSpectrum(zero, scaledBy: 1) == 0)
         #expect(zero.values.allSatisfy { $0 == 0 })
-        #expect(try flattenSpectrum(FloatBuffer(count: 0), rows: 0, columns: 4, scaledBy: 1) == 0)
+        #expect(try flattenSpectrum(Matrix<Float>(rows: 0, columns: 4), scaledBy: 1) == 0)
     }
 
     @Test(
@@ -73,11 +73,12 @@ import Testing
         // orthogonal, so that the polar factors are the vectors themselves.
         var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: 6)
         for matrix in 0..<3 {
-            let values = try buffer(known.matrix([5 + Double(matrix), 3, 1], from: 3 * matrix))
+            let values = try self.matrix(
+                known.matrix([5 + Double(matrix), 3, 1], from: 3 * matrix), rows, columns)
             #expect(try triplets.append(values, wanted: 2) == 3)
         }
         #expect(triplets.count == 6)
-        let result = try FloatBuffer(count: rows * columns)
+        let result = try Matrix<Float>(rows: rows, columns: columns)
         try triplets.product(scaledBy: 0.5, into: result)
         let parts = (0..<3).map { known.matrix([5 + Double($0), 3], from: 3 * $0) }
         for i in 0..<rows * columns {
@@ -95,28 +96,26 @@ import Testing
         var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: 3 * share)
         var stack = try TripletStack(rows: rows, columns: columns, capacity: 3 * share)
         for matrix in matrices {
-            _ = try triplets.append(buffer(matrix), wanted: share)
+            _ = try triplets.append(self.matrix(matrix, rows, columns), wanted: share)
             stack.append(
-                try SingularValueDecomposition(destroying: buffer(matrix), rows: rows, columns: columns), count: share)
+                try SingularValueDecomposition(destroying: self.matrix(matrix, rows, columns)), count: share)
         }
-        let result = try FloatBuffer(count: rows * columns)
+        let result = try Matrix<Float>(rows: rows, columns: columns)
         try triplets.product(scaledBy: 1, into: result)
         let u = try stack.leftVectors()
-        try replaceByPolarFactor(u, rows: rows, columns: stack.count)
-        try replaceByPolarFactor(stack.vt, rows: stack.count, columns: columns)
-        let expected = try FloatBuffer(count: rows * columns)
-        try multiplyScaled(
-            u, leftStride: stack.count, weights: stack.singularValues, right: stack.vt, rows: rows, inner: stack.count,
-            columns: columns, into: expected)
+        try replaceByPolarFactor(u)
+        try replaceByPolarFactor(stack.vt, rows: stack.count)
+        let expected = try Matrix<Float>(rows: rows, columns: columns)
+        multiplyScaled(u, weights: stack.singularValues, stack.vt, inner: stack.count, into: expected)
         for (a, b) in zip(result.values, expected.values) { #expect(abs(a - b) < 2e-4) }
     }
 
     @Test("NaN is refused")
     func nan() throws {
         #expect(throws: DecompositionError.notFinite) {
-            try flattenSpectrum(buffer([1, .nan]), rows: 1, columns: 2, scaledBy: 1)
+            try flattenSpectrum(matrix([1, .nan], 1, 2), scaledBy: 1)
         }
         var triplets = try OrthogonalTriplets(rows: 1, columns: 2, capacity: 1)
-        #expect(throws: DecompositionError.notFinite) { try triplets.append(buffer([.infinity, 1]), wanted: 1) }
+        #expect(throws: DecompositionError.notFinite) { try triplets.append(matrix([.infinity, 1], 1, 2), wanted: 1) }
     }
 }

@@ -27,7 +27,7 @@ extension TaskVectorSet {
             let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
             do {
                 let bytes =
-                    try SingularValueDecomposition.workingByteCount(rows: rows, columns: columns)
+                    try SingularValueDecomposition<Float>.workingByteCount(rows: rows, columns: columns)
                     + 4 * rows * columns + 4 * min(rows, columns) * (rows + columns + 3 * min(rows, columns))
                     + decodedByteCount(place)
                 gate.enter(bytes)
@@ -57,13 +57,13 @@ extension TaskVectorSet {
         var spectra: [TaskVectorSpectra.Spectrum] = []
         var ranges: [Range<Int>?] = []
         let nonFinite = loaded.countNonFinite(0..<rows * columns)
-        let matrix = try FloatBuffer(count: rows * columns)
+        let matrix = try Matrix<Float>(rows: rows, columns: columns)
         for expert in names.indices {
             loaded.forEachBlock(of: expert, 0..<rows * columns) { start, count, values in
                 (matrix.pointer + start).update(from: values, count: count)
             }
             guard nonFinite[0].isZero, nonFinite[expert + 1].isZero, isFinite(matrix.pointer, count: rows * columns),
-                case let factors = try SingularValueDecomposition(destroying: matrix, rows: rows, columns: columns),
+                case let factors = try SingularValueDecomposition(destroying: matrix),
                 factors.singularValues.allSatisfy(\.isFinite)
             else {
                 ranges.append(nil)
@@ -76,7 +76,7 @@ extension TaskVectorSet {
             ranges.append(first..<triplets.count)
             spectra.append(.init(factors.singularValues, numericalRank: rank, energyRank: energyRank))
         }
-        let overlaps = try DirectionOverlaps(triplets, rows: rows, columns: columns)
+        let overlaps = try DirectionOverlaps(triplets)
         let pairs = names.indices.flatMap { a in names.indices.dropFirst(a + 1).map { (a, $0) } }
         return TaskVectorSpectra(
             tensor: tensor.name, shape: tensor.shape, experts: spectra,
@@ -92,29 +92,26 @@ extension TaskVectorSet {
 /// The inner products of singular vectors, UᵀU and VᵀV.
 private struct DirectionOverlaps {
     let count: Int
-    let left: FloatBuffer
-    let right: FloatBuffer
+    let left: Matrix<Float>
+    let right: Matrix<Float>
 
-    init(_ triplets: TripletStack, rows: Int, columns: Int) throws {
+    init(_ triplets: TripletStack) throws {
         count = triplets.count
-        left = try FloatBuffer(count: count * count)
-        right = try FloatBuffer(count: count * count)
+        left = try Matrix<Float>(rows: count, columns: count)
+        right = try Matrix<Float>(rows: count, columns: count)
         guard count > 0 else { return }
-        guard max(rows, columns, count) <= largestMatrixDimension else { throw DecompositionError.tooLarge }
-        for (vectors, length, result) in [(triplets.ut, rows, left), (triplets.vt, columns, right)] {
+        for (vectors, result) in [(triplets.ut, left), (triplets.vt, right)] {
             multiply(
-                count, count, length, .rows(vectors.pointer, stride: length),
-                .transposed(vectors.pointer, stride: length),
-                into: result.pointer, stride: count)
+                count, count, vectors.columns, vectors.view, vectors.transposed, into: result.pointer, stride: count)
         }
     }
 
     /// ‖(UᵀU − I) S (VᵀV − I)‖₁
     func interference(_ singularValues: [Float]) throws -> Double {
         guard count > 0 else { return 0 }
-        let scaled = try FloatBuffer(count: count * count)
-        let others = try FloatBuffer(count: count * count)
-        let product = try FloatBuffer(count: count * count)
+        let scaled = try Matrix<Float>(rows: count, columns: count)
+        let others = try Matrix<Float>(rows: count, columns: count)
+        let product = try Matrix<Float>(rows: count, columns: count)
         for i in 0..<count {
             for j in 0..<count {
                 let identity: Float = i == j ? 1 : 0
@@ -123,8 +120,7 @@ private struct DirectionOverlaps {
             }
         }
         multiply(
-            count, count, count, .rows(scaled.pointer, stride: count), .rows(others.pointer, stride: count),
-            into: product.pointer, stride: count)
+            count, count, count, scaled.view, others.view, into: product.pointer, stride: count)
         return product.values.reduce(0) { $0 + Double(abs($1)) }
     }
 

@@ -28,9 +28,9 @@ struct IsotropicSum: MatrixRule {
         try flattenSpectrumByteCount(rows: rows, columns: columns)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         inputs.readTaskVectorSum(into: result)
-        let rank = try flattenSpectrum(result.elements, rows: inputs.rows, columns: inputs.columns, scaledBy: lambda)
+        let rank = try flattenSpectrum(result, scaledBy: lambda)
         let full = min(inputs.rows, inputs.columns)
         // A matrix that nobody changed is nothing to remark on.
         let isCut = 0 < rank && rank < full

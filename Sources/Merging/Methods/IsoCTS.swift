@@ -48,21 +48,21 @@ struct IsotropicSubspaces: MatrixRule {
 
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int {
         let rank = min(rows, columns)
-        let decomposition = try max(
-            SingularValueDecomposition.workingByteCount(rows: rows, columns: columns),
-            SingularValueDecomposition.workingByteCount(rows: rows, columns: rank),
-            SingularValueDecomposition.workingByteCount(rows: rank, columns: columns))
+        let decomposition =
+            try [(rows, columns), (rows, rank), (rank, columns)].map {
+                try SingularValueDecomposition<Float>.workingByteCount(rows: $0, columns: $1)
+            }.max() ?? 0
         return 4 * (rank * (4 * rows + 2 * columns) + rows * columns) + decomposition
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
         let rank = min(rows, columns)
         let share = shares(rows: rows, columns: columns, expertCount: experts)
         var cut: [String] = []
 
         inputs.readTaskVectorSum(into: result)
-        let sum = try SingularValueDecomposition(destroying: result.elements, rows: rows, columns: columns)
+        let sum = try SingularValueDecomposition(destroying: result)
         let common = min(share.common, sum.numericalRank)
         if common < share.common { cut.append("\(common) of \(share.common) for the common space") }
 
@@ -71,7 +71,7 @@ struct IsotropicSubspaces: MatrixRule {
             inputs.readTaskVector(of: expert, into: result)
             let scale = frobeniusNorm(result)
             try removeSpan(of: sum, count: common, from: result)
-            let factors = try SingularValueDecomposition(destroying: result.elements, rows: rows, columns: columns)
+            let factors = try SingularValueDecomposition(destroying: result)
             // Nothing but rounding may be left of a task vector that lies in the common space.
             let noise = Float(max(rows, columns)) * Float.ulpOfOne * scale
             let own = min(share.own, factors.numericalRank, factors.singularValues.count { $0 > noise })
@@ -83,37 +83,34 @@ struct IsotropicSubspaces: MatrixRule {
         let mean = triplets.singularValues.reduce(0) { $0 + Double($1) } / Double(rank)
         let weights = Array(repeating: Float(mean * lambda), count: triplets.count)
         let u = try triplets.leftVectors()
-        try replaceByPolarFactor(u, rows: rows, columns: triplets.count)
-        try replaceByPolarFactor(triplets.vt, rows: triplets.count, columns: columns)
-        try multiplyScaled(
-            u, leftStride: triplets.count, weights: weights, right: triplets.vt, rows: rows, inner: triplets.count,
-            columns: columns, into: result.elements)
+        try replaceByPolarFactor(u)
+        try replaceByPolarFactor(triplets.vt, rows: triplets.count)
+        multiplyScaled(u, weights: weights, triplets.vt, inner: triplets.count, into: result)
         // A matrix that nobody changed is nothing to remark on.
         return triplets.count == 0 ? nil : MergeRemark(ranks: cut)
     }
 
     /// Subtracts from a matrix what lies in the span of the first left vectors: M − U_c U_cᵀ M.
-    private func removeSpan(of factors: SingularValueDecomposition, count: Int, from matrix: FloatMatrix) throws {
+    private func removeSpan(of factors: SingularValueDecomposition<Float>, count: Int, from matrix: Matrix<Float>)
+        throws
+    {
         guard count > 0 else { return }
-        let shadow = try FloatMatrix(rows: count, columns: matrix.columns)
-        let vectors = UnsafePointer(factors.u.pointer)
+        let shadow = try Matrix<Float>(rows: count, columns: matrix.columns)
         withExtendedLifetime((factors, shadow, matrix)) {
             multiply(
-                count, matrix.columns, matrix.rows, .transposed(vectors, stride: factors.rank),
-                .rows(matrix.elements.pointer, stride: matrix.columns), into: shadow.elements.pointer,
+                count, matrix.columns, matrix.rows, factors.u.transposed, matrix.view, into: shadow.pointer,
                 stride: matrix.columns)
             multiply(
-                matrix.rows, matrix.columns, count, .rows(vectors, stride: factors.rank),
-                .rows(shadow.elements.pointer, stride: matrix.columns), into: matrix.elements.pointer,
+                matrix.rows, matrix.columns, count, factors.u.view, shadow.view, into: matrix.pointer,
                 stride: matrix.columns, accumulate: true, alpha: -1)
         }
     }
 }
 
 /// √Σ x², summed in F64.
-func frobeniusNorm(_ matrix: FloatMatrix) -> Float {
-    let elements = UnsafePointer(matrix.elements.pointer)
+func frobeniusNorm(_ matrix: Matrix<Float>) -> Float {
+    let elements = UnsafePointer(matrix.pointer)
     return withExtendedLifetime(matrix) {
-        Float(innerProduct(elements, elements, count: matrix.rows * matrix.columns).squareRoot())
+        Float(innerProduct(elements, elements, count: matrix.count).squareRoot())
     }
 }

@@ -97,11 +97,12 @@ final class SharedBasis: GroupedMerge {
 
     private struct Factors: Sendable {
         /// `[rows, rank]` and `[rank, N · columns]`.
-        let u: FloatBuffer
-        let coordinates: FloatBuffer
-        let rank: Int
+        let u: Matrix<Float>
+        let coordinates: Matrix<Float>
         /// Whether an expert changed anything.
         let isChanged: Bool
+
+        var rank: Int { u.columns }
     }
 
     init(_ layers: [Layer], densities: [Double], normalize: Bool) {
@@ -123,46 +124,39 @@ final class SharedBasis: GroupedMerge {
 
     func workingByteCount(group: Int) throws -> Int {
         let (rows, width) = (layers[group].rows, layers[group].columns * densities.count)
-        return try DoubleDecomposition.workingByteCount(rows: rows, columns: width) + 12 * rows * width
+        return try SingularValueDecomposition<Double>.workingByteCount(rows: rows, columns: width) + 12 * rows * width
     }
 
     func study(_ members: [MatrixInputs], group: Int) throws {
         let (rows, columns) = (layers[group].rows, layers[group].columns)
         let width = columns * densities.count
-        let stacked = try AlignedBuffer(byteCount: 8 * rows * width)
-        let target = stacked.address.assumingMemoryBound(to: Double.self)
+        let stacked = try Matrix<Double>(rows: rows, columns: width)
         var first = 0
         for member in members {
-            let taskVector = try FloatMatrix(rows: rows, columns: member.columns)
+            let taskVector = try Matrix<Float>(rows: rows, columns: member.columns)
             for expert in densities.indices {
                 member.readTaskVector(of: expert, into: taskVector)
                 for row in 0..<rows {
-                    let source = taskVector.elements.pointer + row * member.columns
-                    let place = target + row * width + expert * columns + first
+                    let source = taskVector.pointer + row * member.columns
+                    let place = stacked.pointer + row * width + expert * columns + first
                     for column in 0..<member.columns { place[column] = Double(source[column]) }
                 }
             }
             first += member.columns
         }
-        let found = try withExtendedLifetime(stacked) {
-            try DoubleDecomposition(destroying: target, rows: rows, columns: width)
-        }
+        let found = try SingularValueDecomposition(destroying: stacked)
         let rank = found.singularValues.count { $0 > Self.smallestSingularValue }
-        let u = try FloatBuffer(count: rows * rank)
-        let coordinates = try FloatBuffer(count: rank * width)
-        withExtendedLifetime(found) {
-            for row in 0..<rows {
-                for k in 0..<rank { u.pointer[row * rank + k] = Float(found.u[row * found.rank + k]) }
-            }
-            for k in 0..<rank {
-                let value = found.singularValues[k]
-                for column in 0..<width {
-                    coordinates.pointer[k * width + column] = Float(value * found.vt[k * width + column])
-                }
-            }
+        let u = try Matrix<Float>(rows: rows, columns: rank)
+        let coordinates = try Matrix<Float>(rows: rank, columns: width)
+        for row in 0..<rows {
+            for k in 0..<rank { u.pointer[row * rank + k] = Float(found.u.pointer[row * found.rank + k]) }
+        }
+        for k in 0..<rank {
+            let value = found.singularValues[k]
+            for i in k * width..<(k + 1) * width { coordinates.pointer[i] = Float(value * found.vt.pointer[i]) }
         }
         let isChanged = (found.singularValues.first ?? 0) > 0
-        state.withLock { $0.factors[group] = Factors(u: u, coordinates: coordinates, rank: rank, isChanged: isChanged) }
+        state.withLock { $0.factors[group] = Factors(u: u, coordinates: coordinates, isChanged: isChanged) }
     }
 
     func finish() {
@@ -199,14 +193,14 @@ final class SharedBasis: GroupedMerge {
         return selection.result?.key ?? 0
     }
 
-    func merge(_ members: [MatrixInputs], group: Int, into results: [FloatMatrix]) throws -> MergeRemark? {
+    func merge(_ members: [MatrixInputs], group: Int, into results: [Matrix<Float>]) throws -> MergeRemark? {
         let (factors, keys) = state.withLock { state in
             defer { state.factors[group] = nil }
             return (state.factors[group], state.keys)
         }
         guard let factors else { preconditionFailure("the layer was not studied") }
         let layer = layers[group]
-        let merged = try FloatBuffer(count: factors.rank * layer.columns)
+        let merged = try Matrix<Float>(rows: factors.rank, columns: layer.columns)
         for k in 0..<factors.rank { elect(factors, row: k, columns: layer.columns, keys: keys, into: merged) }
         var first = 0
         for (result, member) in zip(results, layer.members) {
@@ -214,10 +208,9 @@ final class SharedBasis: GroupedMerge {
             if factors.rank > 0 {
                 withExtendedLifetime((factors, merged, result)) {
                     multiply(
-                        layer.rows, member.columns, factors.rank,
-                        .rows(UnsafePointer(factors.u.pointer), stride: factors.rank),
-                        .rows(UnsafePointer(merged.pointer) + first, stride: layer.columns),
-                        into: result.elements.pointer, stride: member.columns, alpha: Float(member.lambda))
+                        layer.rows, member.columns, factors.rank, factors.u.view,
+                        .rows(merged.pointer + first, stride: layer.columns), into: result.pointer,
+                        stride: member.columns, alpha: Float(member.lambda))
                 }
             }
             first += member.columns
@@ -233,7 +226,7 @@ final class SharedBasis: GroupedMerge {
     /// Merges one row of coordinates.
     ///
     /// Safety: the caller keeps the factors and the result alive.
-    private func elect(_ factors: Factors, row: Int, columns: Int, keys: [UInt32], into merged: FloatBuffer) {
+    private func elect(_ factors: Factors, row: Int, columns: Int, keys: [UInt32], into merged: Matrix<Float>) {
         let width = columns * densities.count
         let source = UnsafePointer(factors.coordinates.pointer) + row * width
         for column in 0..<columns {

@@ -60,17 +60,16 @@ struct OutputRegression: MatrixRule {
         try SymmetricSystem.workingByteCount(order: columns, sideCount: rows) + 4 * columns * columns
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
-        let gram = try FloatMatrix(rows: columns, columns: columns)
+        let gram = try Matrix<Float>(rows: columns, columns: columns)
         let system = try SymmetricSystem(order: columns, sideCount: rows)
         for expert in inputs.experts.indices {
             inputs.readTaskVector(of: expert, into: result)
-            grams[expert].read(from: 0, count: columns * columns, into: gram.elements.pointer)
-            system.add(
-                gram.elements.pointer, offDiagonalScale: offDiagonalScale, times: result.elements.pointer, weight: 1)
+            grams[expert].read(from: 0, count: columns * columns, into: gram.pointer)
+            system.add(gram, offDiagonalScale: offDiagonalScale, times: result, weight: 1)
         }
-        let jitter = try withExtendedLifetime(gram) { try system.solve(into: result.elements, scale: lambda) }
+        let jitter = try system.solve(into: result, scale: lambda)
         return jitter == 0
             ? nil
             : MergeRemark(

@@ -39,11 +39,11 @@ struct OrthogonalizedTaskVectors: MatrixRule {
             rows: rows, columns: columns, capacity: share * expertCount, share: share)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
         let share = Self.rankShare(rows: rows, columns: columns, expertCount: experts)
         guard share > 0 else {
-            result.elements.values.update(repeating: 0)
+            result.values.update(repeating: 0)
             return MergeRemark(
                 kind: .crowded,
                 text: "int(\(min(rows, columns)) / \(experts)) is 0 singular directions for each of \(experts) experts")
@@ -53,10 +53,10 @@ struct OrthogonalizedTaskVectors: MatrixRule {
         for expert in 0..<experts {
             // The result's memory is free until the end.
             inputs.readTaskVector(of: expert, into: result)
-            let rank = try triplets.append(result.elements, wanted: share)
+            let rank = try triplets.append(result, wanted: share)
             if rank < share { cut.append("\(rank) of \(share) for expert \(expert + 1)") }
         }
-        try triplets.product(scaledBy: lambda, into: result.elements)
+        try triplets.product(scaledBy: lambda, into: result)
         // A matrix that nobody changed is nothing to remark on.
         return triplets.count == 0 ? nil : MergeRemark(ranks: cut)
     }

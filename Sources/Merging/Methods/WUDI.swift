@@ -59,59 +59,56 @@ struct InterferenceDescent: MatrixRule {
         return 4 * (5 * rows * columns + 2 * columns * columns)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
-        let taskVector = try FloatMatrix(rows: rows, columns: columns)
-        let pull = try FloatMatrix(rows: rows, columns: columns)
-        let gram = try FloatMatrix(rows: columns, columns: columns)
-        let own = try FloatMatrix(rows: columns, columns: columns)
-        result.elements.values.update(repeating: 0)
+        let taskVector = try Matrix<Float>(rows: rows, columns: columns)
+        let pull = try Matrix<Float>(rows: rows, columns: columns)
+        let gram = try Matrix<Float>(rows: columns, columns: columns)
+        let own = try Matrix<Float>(rows: columns, columns: columns)
+        result.values.update(repeating: 0)
         for expert in inputs.experts.indices {
             inputs.readTaskVector(of: expert, into: taskVector)
             let square = innerProduct(
-                UnsafePointer(taskVector.elements.pointer), UnsafePointer(taskVector.elements.pointer),
+                UnsafePointer(taskVector.pointer), UnsafePointer(taskVector.pointer),
                 count: rows * columns)
             let norm = square.squareRoot()
             guard Float(norm).isFinite else { throw DecompositionError.notFinite }
             guard norm != 0 else { continue }
-            let values = taskVector.elements.pointer
-            add(to: result.elements.pointer, scaled: values, by: 1, count: rows * columns)
+            let values = taskVector.pointer
+            add(to: result.pointer, scaled: values, by: 1, count: rows * columns)
             // At unit length, as squares of very small or large numbers leave F32.
             for i in 0..<rows * columns { values[i] = Float(Double(values[i]) / norm) }
             multiply(
-                columns, columns, rows, .transposed(values, stride: columns), .rows(values, stride: columns),
-                into: own.elements.pointer, stride: columns)
-            add(to: gram.elements.pointer, scaled: own.elements.pointer, by: 1, count: columns * columns)
+                columns, columns, rows, taskVector.transposed, taskVector.view, into: own.pointer, stride: columns)
+            add(to: gram.pointer, scaled: own.pointer, by: 1, count: columns * columns)
             multiply(
-                rows, columns, columns, .rows(values, stride: columns), .rows(own.elements.pointer, stride: columns),
-                into: pull.elements.pointer, stride: columns, accumulate: true, alpha: Float(norm))
+                rows, columns, columns, taskVector.view, own.view, into: pull.pointer, stride: columns,
+                accumulate: true, alpha: Float(norm))
         }
         try withExtendedLifetime(own) { try descend(result, gram: gram, pull: pull, gradient: taskVector) }
         let scale = Float(lambda)
-        for i in 0..<rows * columns { result.elements.pointer[i] *= scale }
+        for i in 0..<rows * columns { result.pointer[i] *= scale }
         return nil
     }
 
     private func descend(
-        _ point: FloatMatrix, gram: FloatMatrix, pull: FloatMatrix, gradient: FloatMatrix
-    ) throws(IOError) {
+        _ point: Matrix<Float>, gram: Matrix<Float>, pull: Matrix<Float>, gradient: Matrix<Float>
+    ) throws {
         let (rows, columns) = (point.rows, point.columns)
-        let mean = try FloatMatrix(rows: rows, columns: columns).elements
-        let square = try FloatMatrix(rows: rows, columns: columns).elements
+        let mean = try Matrix<Float>(rows: rows, columns: columns)
+        let square = try Matrix<Float>(rows: rows, columns: columns)
         var (meanDecay, squareDecay) = (1.0, 1.0)
         // Safety: pointers into all of these are used up to the end.
         defer { withExtendedLifetime((point, gram, pull, gradient, mean, square)) {} }
         for _ in 0..<stepCount {
             multiply(
-                rows, columns, columns, .rows(point.elements.pointer, stride: columns),
-                .rows(gram.elements.pointer, stride: columns), into: gradient.elements.pointer, stride: columns,
-                alpha: 2)
+                rows, columns, columns, point.view, gram.view, into: gradient.pointer, stride: columns, alpha: 2)
             meanDecay *= 0.9
             squareDecay *= 0.999
             let rate = Float(learningRate / (1 - meanDecay))
             let correction = Float((1 - squareDecay).squareRoot())
-            let (m, v, g) = (mean.pointer, square.pointer, gradient.elements.pointer)
-            let (x, b) = (point.elements.pointer, pull.elements.pointer)
+            let (m, v, g) = (mean.pointer, square.pointer, gradient.pointer)
+            let (x, b) = (point.pointer, pull.pointer)
             for i in 0..<rows * columns {
                 let slope = g[i] - 2 * b[i]
                 m[i] = m[i] + (slope - m[i]) * 0.1
@@ -131,16 +128,16 @@ struct LeastInterference: MatrixRule {
         try SymmetricSystem.workingByteCount(order: columns, sideCount: rows)
     }
 
-    func merge(_ inputs: MatrixInputs, into result: FloatMatrix) throws -> MergeRemark? {
+    func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns) = (inputs.rows, inputs.columns)
         let system = try SymmetricSystem(order: columns, sideCount: rows)
         for expert in inputs.experts.indices {
             inputs.readTaskVector(of: expert, into: result)
-            let values = UnsafePointer(result.elements.pointer)
+            let values = UnsafePointer(result.pointer)
             let square = innerProduct(values, values, count: rows * columns)
-            if square != 0 { system.addGram(of: values, ridge: regularization, weight: 1 / square) }
+            if square != 0 { system.addGram(of: result, ridge: regularization, weight: 1 / square) }
         }
-        try system.solve(into: result.elements, scale: lambda)
+        try system.solve(into: result, scale: lambda)
         return nil
     }
 }

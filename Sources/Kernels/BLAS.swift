@@ -1,0 +1,49 @@
+import COpenBLAS
+
+// Products of matrices, on the calling thread; `LAPACK` has the decompositions. Nothing else calls OpenBLAS.
+
+/// The largest size or stride that OpenBLAS takes: it counts in 32 bits.
+public let largestMatrixDimension = Int(Int32.max)
+
+/// Holds OpenBLAS to the calling thread, for the whole process.
+func holdOpenBLASToOneThread() { openblas_set_num_threads(1) }
+
+/// Multiplies two matrices in single precision: `out = alpha * a * b`, or `out += alpha * a * b`.
+///
+/// - Shapes: `a` `[M, K]` and `b` `[K, N]` after transposition, `out` `[M, N]` with rows of `outStride` numbers.
+/// - Precondition: every size and stride is at most `largestMatrixDimension`; models check theirs when they are made.
+/// - Parameter accumulate: adds to `out` instead of replacing it.
+public func multiply(
+    _ M: Int, _ N: Int, _ K: Int, _ a: MatrixView<Float>, _ b: MatrixView<Float>,
+    into out: UnsafeMutablePointer<Float>, stride outStride: Int, accumulate: Bool = false, alpha: Float = 1
+) {
+    cblas_sgemm(
+        CblasRowMajor, a.order, b.order, Int32(M), Int32(N), Int32(K), alpha, a.address, Int32(a.stride), b.address,
+        Int32(b.stride), accumulate ? 1 : 0, out, Int32(outStride))
+}
+
+/// Multiplies two matrices in double precision; see the single-precision form. Without rows or columns nothing happens.
+func multiply(
+    _ M: Int, _ N: Int, _ K: Int, _ a: MatrixView<Double>, _ b: MatrixView<Double>,
+    into out: UnsafeMutablePointer<Double>, stride outStride: Int, accumulate: Bool = false, alpha: Double = 1
+) {
+    guard M > 0, N > 0 else { return }
+    cblas_dgemm(
+        CblasRowMajor, a.order, b.order, Int32(M), Int32(N), Int32(K), alpha, a.address, Int32(a.stride), b.address,
+        Int32(b.stride), accumulate ? 1 : 0, out, Int32(outStride))
+}
+
+/// The upper half of `out += Aᵀ A`, or of `out += A Aᵀ` when `A` is given as rows.
+///
+/// - Shapes: `a` `[K, N]`, or `[N, K]` for `byRows`, `out` `[N, N]`.
+func addGram(
+    _ N: Int, _ K: Int, _ a: UnsafePointer<Double>, stride: Int, byRows: Bool, to out: UnsafeMutablePointer<Double>
+) {
+    cblas_dsyrk(
+        CblasRowMajor, CblasUpper, byRows ? CblasNoTrans : CblasTrans, Int32(N), Int32(K), 1, a, Int32(stride), 1,
+        out, Int32(N))
+}
+
+extension MatrixView {
+    fileprivate var order: CBLAS_TRANSPOSE { isTransposed ? CblasTrans : CblasNoTrans }
+}
