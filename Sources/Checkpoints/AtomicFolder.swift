@@ -26,19 +26,17 @@ public final class AtomicFolder: Sendable {
     public init(creating path: FilePath, options: WriteOptions) throws(IOError) {
         self.path = path
         self.options = options
-        var status = stat()
-        exists = stat(path.string, &status) == 0
-        if exists, status.st_mode & S_IFMT != S_IFDIR {
-            throw IOError(
-                kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
-        }
+        let status = FileStatus(of: path)
+        exists = status != nil
+        if status?.isFolder == false { throw .fileInsteadOfFolder(path) }
         // `.` and links to folders have their siblings elsewhere than their spelling says.
         let target = exists ? Self.resolved(path) : path
         let name = target.lastComponent?.string ?? "folder"
         let parent = target.removingLastComponent()
         StaleOutputs.remove(in: parent) { $0 == name }
         if exists { StaleOutputs.remove(in: target) { $0 == name } }
-        let host = exists && !Self.isWritable(parent, on: status.st_dev) ? target : parent
+        let isBesides = status.map { Self.isWritable(parent, on: $0.identity.device) } ?? true
+        let host = isBesides ? parent : target
         (staging, lock) = try Self.makeStaging(name, in: host, for: path)
     }
 
@@ -52,9 +50,8 @@ public final class AtomicFolder: Sendable {
 
     /// Whether files can be made in a folder and be moved from there to a device.
     private static func isWritable(_ folder: FilePath, on device: dev_t) -> Bool {
-        var status = stat()
-        let text = folder.isEmpty ? "." : folder.string
-        return stat(text, &status) == 0 && status.st_dev == device && access(text, W_OK | X_OK) == 0
+        let folder = folder.isEmpty ? "." : folder
+        return FileStatus(of: folder)?.identity.device == device && access(folder.string, W_OK | X_OK) == 0
     }
 
     private static func makeStaging(
@@ -120,7 +117,7 @@ public final class AtomicFolder: Sendable {
     }
 
     private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
-        let names = StaleOutputs.entries(of: staging).sorted().filter { $0 != last } + [last]
+        let names = try entries(of: staging, hidden: true).filter { $0 != last } + [last]
         for name in names { try AtomicOutput.checkPlace(path.appending(name), options: options) }
         for name in withdrawn { unlink(path.appending(name).string) }
         for name in names {

@@ -36,8 +36,7 @@ public final class AtomicOutput: Sendable {
         self.temporary = temporary
         self.descriptor = descriptor
         // A replaced file keeps its permissions; a failure leaves those of a new one.
-        var status = stat()
-        if stat(path.string, &status) == 0 { fchmod(descriptor.rawValue, status.st_mode & 0o777) }
+        if let status = FileStatus(of: path) { fchmod(descriptor.rawValue, status.mode & 0o777) }
         if let byteCount, byteCount > 0 {
             var failure: Int32 = 0
             repeat { failure = posix_fallocate(descriptor.rawValue, 0, byteCount) } while failure == EINTR
@@ -59,10 +58,9 @@ public final class AtomicOutput: Sendable {
     ///
     /// - Throws: `io.is_directory`, `io.not_a_file`; `io.exists` when there is a file and `options.force` is not set.
     public static func checkPlace(_ path: FilePath, options: WriteOptions) throws(IOError) {
-        var status = stat()
         // What a link points to counts, but one that leads nowhere is in the way as well.
-        guard stat(path.string, &status) == 0 || lstat(path.string, &status) == 0 else { return }
-        switch status.st_mode & S_IFMT {
+        guard let status = FileStatus(of: path) ?? FileStatus(of: path, followsLinks: false) else { return }
+        switch status.kind {
         case S_IFDIR:
             throw IOError(
                 kind: .isDirectory, message: "cannot write \(path.string): it is a folder", file: path.string)
@@ -87,18 +85,6 @@ public final class AtomicOutput: Sendable {
         IOError(
             kind: .notAFile, message: "cannot write \(path.string): it is \(what)", file: path.string,
             hint: "a checkpoint is written into a file; give the output a name of its own")
-    }
-
-    /// Whether two paths name one existing file, however they are spelt and linked.
-    static func isSameFile(_ a: FilePath, _ b: FilePath) -> Bool {
-        var (first, second) = (stat(), stat())
-        guard stat(a.string, &first) == 0, stat(b.string, &second) == 0 else { return false }
-        return first.st_dev == second.st_dev && first.st_ino == second.st_ino
-    }
-
-    static func fileExists(_ path: FilePath) -> Bool {
-        var status = stat()
-        return stat(path.string, &status) == 0
     }
 
     private static func alreadyExists(_ path: FilePath) -> IOError {

@@ -1,17 +1,11 @@
-import Glibc
 import SystemPackage
 import TensorCore
 
 /// Finds the checkpoint in a folder of the Hugging Face layout.
 enum CheckpointFolder {
-    static func isFolder(_ path: FilePath) -> Bool {
-        var status = stat()
-        return stat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
     /// The file that a path stands for, the path itself when it is no folder or there is no telling.
     static func file(of path: FilePath) -> FilePath {
-        isFolder(path) ? (try? checkpoint(in: path).file) ?? path : path
+        folderExists(path) ? (try? checkpoint(in: path).file) ?? path : path
     }
 
     /// The file to open for a folder: `model.safetensors`, else `model.safetensors.index.json`, as in transformers; without
@@ -22,7 +16,7 @@ enum CheckpointFolder {
     /// - Throws: `FormatError` `unknown_format` when there is no checkpoint or no telling which, `missing_shard` when there are
     ///   shards and no index; `IOError` when the folder cannot be read.
     static func checkpoint(in folder: FilePath) throws -> (file: FilePath, warning: String?) {
-        let names = try listing(of: folder)
+        let names = try entries(of: folder)
         let sets = WeightSet.all(among: names)
         if let taken = WeightSet.standard(among: sets) {
             return (folder.appending(taken.name), WeightSet.warning(taking: taken, among: sets, in: folder))
@@ -54,22 +48,6 @@ enum CheckpointFolder {
             file: folder,
             hint: "name one of the files, such as \(folder.appending(sets[0].name).string)",
             details: DiagnosticTable(columns: WeightSet.columns, rows: sets.map { $0.row(in: folder) }))
-    }
-
-    /// The names in a folder, hidden ones left out, sorted.
-    static func listing(of folder: FilePath) throws(IOError) -> [String] {
-        guard let stream = opendir(folder.string) else {
-            throw IOError(Errno(rawValue: errno), action: "read the folder \(folder.string)", path: folder)
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names.sorted()
     }
 }
 

@@ -13,7 +13,7 @@ public enum CheckpointFormat {
     public static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> any CheckpointReader {
         var options = options
         var file = path
-        if CheckpointFolder.isFolder(path) {
+        if folderExists(path) {
             let found = try CheckpointFolder.checkpoint(in: path)
             file = found.file
             options.notes = [found.warning].compactMap { $0 }
@@ -26,9 +26,6 @@ public enum CheckpointFormat {
         case .skein: return try SkeinReader(opening: file, options: options)
         }
     }
-
-    /// Whether a path names an existing folder, which as an output takes the Hugging Face layout.
-    public static func isFolder(_ path: FilePath) -> Bool { CheckpointFolder.isFolder(path) }
 
     /// Whether a file is the checkpoint that its folder stands for, so that the other files of the folder belong to it.
     public static func speaksForFolder(_ file: FilePath) -> Bool {
@@ -59,7 +56,7 @@ public enum CheckpointFormat {
         metadata: Metadata = Metadata(),
         options: WriteOptions = WriteOptions()
     ) throws -> any CheckpointWriter {
-        let file = CheckpointFolder.isFolder(path) ? path.appending("model.\(format.rawValue)") : path
+        let file = folderExists(path) ? path.appending("model.\(format.rawValue)") : path
         switch format {
         case .safetensors:
             ShardName.removeStale(of: file)

@@ -212,7 +212,7 @@ public struct ReadOptions: Sendable {
             ![sharedBase, CheckpointFolder.file(of: sharedBase)].contains(where: { $0.lastComponent == component })
         else { return sharedBase }
         let neighbour = file.removingLastComponent().appending(component)
-        let isThere = AtomicOutput.fileExists(neighbour) && !AtomicOutput.isSameFile(neighbour, file)
+        let isThere = fileExists(neighbour) && !isSameFile(neighbour, file)
         return isThere ? nil : sharedBase
     }
 }

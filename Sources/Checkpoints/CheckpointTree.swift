@@ -14,54 +14,37 @@ public struct CheckpointTree {
     /// The folders that cannot be read.
     public private(set) var failures: [IOError] = []
 
-    private var folders: Set<Identity> = []
-    private var files: Set<Identity> = []
-
-    /// What a file is, whatever its name.
-    private struct Identity: Hashable {
-        let device: UInt
-        let number: UInt
-        let isFolder: Bool
-
-        /// Looks at what a path leads to, through links.
-        ///
-        /// - Returns: nil for what is neither a file nor a folder.
-        init?(of path: FilePath) {
-            var status = stat()
-            guard stat(path.string, &status) == 0 else { return nil }
-            let kind = status.st_mode & S_IFMT
-            guard kind == S_IFDIR || kind == S_IFREG else { return nil }
-            (device, number, isFolder) = (UInt(status.st_dev), UInt(status.st_ino), kind == S_IFDIR)
-        }
-    }
+    private var folders: Set<FileStatus.Identity> = []
+    private var files: Set<FileStatus.Identity> = []
 
     /// Finds the checkpoints below a folder.
     ///
     /// - Throws: `IOError` when there is nothing at the path, or it is no folder.
     public init(_ root: FilePath) throws(IOError) {
-        _ = try CheckpointFolder.listing(of: root)
+        _ = try entries(of: root)
         add(root)
     }
 
     private mutating func add(_ folder: FilePath) {
-        guard let identity = Identity(of: folder), folders.insert(identity).inserted else { return }
+        guard let status = FileStatus(of: folder), folders.insert(status.identity).inserted else { return }
         let names: [String]
-        do throws(IOError) { names = try CheckpointFolder.listing(of: folder) } catch { return failures.append(error) }
-        let found = names.map { (name: $0, identity: Identity(of: folder.appending($0))) }
+        do throws(IOError) { names = try entries(of: folder) } catch { return failures.append(error) }
+        let found = names.map { (name: $0, status: FileStatus(of: folder.appending($0))) }
         let parts = Self.parts(in: folder, names)
         let claimed = Set(parts.values.joined())
-        for (name, identity) in found where identity?.isFolder != true {
+        for (name, status) in found where status?.isFolder != true {
             if claimed.contains(name) { continue }
-            guard let identity, parts[name] != nil || Self.isCheckpointFile(name) else {
+            guard let status, status.kind == S_IFREG, parts[name] != nil || Self.isCheckpointFile(name) else {
                 otherFileCount += 1
                 continue
             }
-            let all = [identity] + (parts[name] ?? []).compactMap { Identity(of: folder.appending($0)) }
+            let all =
+                [status.identity] + (parts[name] ?? []).compactMap { FileStatus(of: folder.appending($0))?.identity }
             if all.allSatisfy(files.contains) { continue }
             files.formUnion(all)
             checkpoints.append(folder.appending(name))
         }
-        for (name, identity) in found where identity?.isFolder == true { add(folder.appending(name)) }
+        for (name, status) in found where status?.isFolder == true { add(folder.appending(name)) }
     }
 
     /// The indices in a folder with their parts; none of one that cannot be read and says by its name that it is an index.

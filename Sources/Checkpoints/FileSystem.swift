@@ -2,16 +2,71 @@ import Glibc
 import SystemPackage
 import TensorCore
 
-/// Whether there is anything at a path.
-public func fileExists(_ path: FilePath) -> Bool {
-    var status = stat()
-    return stat(path.string, &status) == 0
+/// What the file system knows of what is at a path.
+package struct FileStatus {
+    /// Type and permissions.
+    package let mode: mode_t
+    package let byteCount: Int
+    package let identity: Identity
+    /// When the contents were last changed.
+    package let modified: timespec
+
+    /// What a file or folder is, whatever its names.
+    package struct Identity: Hashable, Sendable {
+        package let device: dev_t
+        package let number: ino_t
+    }
+
+    /// Looks at a path.
+    ///
+    /// - Parameter followsLinks: whether what a symbolic link leads to counts, not the link.
+    /// - Returns: nil when there is nothing.
+    package init?(of path: FilePath, followsLinks: Bool = true) {
+        var status = stat()
+        guard (followsLinks ? stat(path.string, &status) : lstat(path.string, &status)) == 0 else { return nil }
+        mode = status.st_mode
+        byteCount = Int(status.st_size)
+        identity = Identity(device: status.st_dev, number: status.st_ino)
+        modified = status.st_mtim
+    }
+
+    /// One of `S_IFREG`, `S_IFDIR` and their kin.
+    package var kind: mode_t { mode & S_IFMT }
+    package var isFolder: Bool { kind == S_IFDIR }
 }
 
+/// Whether there is anything at a path.
+public func fileExists(_ path: FilePath) -> Bool { FileStatus(of: path) != nil }
+
+/// Whether there is a folder at a path.
+public func folderExists(_ path: FilePath) -> Bool { FileStatus(of: path)?.isFolder ?? false }
+
 /// The size of a file; 0 when there is none.
-package func fileByteCount(_ path: FilePath) -> Int {
-    var status = stat()
-    return stat(path.string, &status) == 0 ? Int(status.st_size) : 0
+package func fileByteCount(_ path: FilePath) -> Int { FileStatus(of: path)?.byteCount ?? 0 }
+
+/// Whether two paths name one existing file, however they are spelt and linked.
+func isSameFile(_ a: FilePath, _ b: FilePath) -> Bool {
+    guard let first = FileStatus(of: a) else { return false }
+    return first.identity == FileStatus(of: b)?.identity
+}
+
+/// The names in a folder, sorted, without `.` and `..`.
+///
+/// - Parameter hidden: whether names that begin with a dot are among them.
+/// - Throws: `IOError` when it cannot be read.
+package func entries(of folder: FilePath, hidden: Bool = false) throws(IOError) -> [String] {
+    guard let stream = opendir(folder.isEmpty ? "." : folder.string) else {
+        throw IOError(Errno(rawValue: errno), action: "read the folder \(folder.string)", path: folder)
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if hidden ? name != "." && name != ".." : !name.hasPrefix(".") { names.append(name) }
+    }
+    return names.sorted()
 }
 
 /// Makes a folder and those above it, where they are missing.
@@ -19,16 +74,19 @@ package func fileByteCount(_ path: FilePath) -> Int {
 /// - Throws: `IOError` that names the folder.
 public func makeFolder(_ path: FilePath) throws(IOError) {
     guard !path.isEmpty else { return }
-    if fileExists(path) {
-        var status = stat()
-        guard stat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw IOError(
-                kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
-        }
+    if let status = FileStatus(of: path) {
+        guard status.isFolder else { throw .fileInsteadOfFolder(path) }
         return
     }
     try makeFolder(path.removingLastComponent())
     guard mkdir(path.string, 0o777) == 0 || errno == EEXIST else {
         throw IOError(Errno(rawValue: errno), action: "make the folder \(path.string)", path: path)
+    }
+}
+
+extension IOError {
+    /// That a path where a folder is needed is taken by something else.
+    static func fileInsteadOfFolder(_ path: FilePath) -> IOError {
+        IOError(kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
     }
 }

@@ -17,11 +17,12 @@ enum StaleOutputs {
     ///
     /// - Parameter belongs: whether a name is one of the outputs that the caller is about to write.
     static func remove(in folder: FilePath, of belongs: (String) -> Bool) {
-        for entry in entries(of: folder) {
+        for entry in (try? entries(of: folder, hidden: true)) ?? [] {
             guard let name = outputName(ofTemporary: entry), belongs(name) else { continue }
             let path = folder.appending(entry)
             guard !UnfinishedOutputs.contains(path) else { continue }
-            if isFolder(path) { removeFolder(path) } else { removeFile(path) }
+            let isFolder = FileStatus(of: path, followsLinks: false)?.isFolder ?? false
+            if isFolder { removeFolder(path) } else { removeFile(path) }
         }
     }
 
@@ -38,7 +39,7 @@ enum StaleOutputs {
     /// Removes a file, or a folder with the files in it; never what a symbolic link points to.
     static func delete(_ path: String) {
         guard unlink(path) != 0, errno == EISDIR || errno == EPERM else { return }
-        for entry in entries(of: FilePath(path)) { unlink("\(path)/\(entry)") }
+        for entry in (try? entries(of: FilePath(path), hidden: true)) ?? [] { unlink("\(path)/\(entry)") }
         rmdir(path)
     }
 
@@ -75,25 +76,6 @@ enum StaleOutputs {
         let numbers = entry[mark.upperBound...].split(separator: "-", omittingEmptySubsequences: false)
         guard numbers.count == 2, numbers.allSatisfy({ Int($0) != nil }) else { return nil }
         return String(entry[entry.index(after: entry.startIndex)..<mark.lowerBound])
-    }
-
-    private static func isFolder(_ path: FilePath) -> Bool {
-        var status = stat()
-        return lstat(path.string, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
-    /// All names in a folder but `.` and `..`; none when it cannot be read.
-    static func entries(of folder: FilePath) -> [String] {
-        guard let stream = opendir(folder.isEmpty ? "." : folder.string) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
     }
 }
 

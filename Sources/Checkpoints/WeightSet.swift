@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 
 /// One checkpoint of a folder: a file by itself, or an index with its parts.
@@ -64,10 +63,7 @@ struct WeightSet: Hashable {
         if isIndex, let index = try? ShardIndex(reading: file) {
             files = Set(index.places.map(\.shard)).map { folder.appending($0) }
         }
-        let sizes = files.map { path -> Int? in
-            var status = stat()
-            return stat(path.string, &status) == 0 ? Int(status.st_size) : nil
-        }
+        let sizes = files.map { FileStatus(of: $0)?.byteCount }
         let missing = sizes.count { $0 == nil }
         let byteCount = sizes.reduce(0) { $0 + ($1 ?? 0) }
         return [name, "\(files.count)" + (missing > 0 ? " (\(missing) missing)" : ""), "\(byteCount)"]

@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 import SystemPackage
 import TensorCore
 
@@ -51,7 +50,7 @@ package struct CompanionFiles: Sendable {
         let isKnown = Self.isTokenizerFile(name) || Self.otherNames.contains(name)
         guard isKnown || isOwn else { return }
         let path = folder.appending(name)
-        if isKnown || Self.describesModel(name), Self.byteCount(of: path) <= Self.byteCountLimit {
+        if isKnown || Self.describesModel(name), fileByteCount(path) <= Self.byteCountLimit {
             copied.append(File(name: name, path: path))
         } else {
             leftOut.append(name)
@@ -78,10 +77,5 @@ package struct CompanionFiles: Sendable {
             "safetensors", "npz", "npy", "skein", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "onnx", "tflite",
         ]
         return FilePath.Component(name)?.extension.map { endings.contains($0.lowercased()) } ?? false
-    }
-
-    private static func byteCount(of path: FilePath) -> Int {
-        var status = stat()
-        return stat(path.string, &status) == 0 ? Int(status.st_size) : 0
     }
 }

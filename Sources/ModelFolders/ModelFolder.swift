@@ -48,20 +48,7 @@ package struct ModelFolder: Sendable {
 
     /// The names of the regular files, or of what else `kind` says, hidden ones left out, sorted.
     package static func names(in path: FilePath, kind: mode_t = S_IFREG) -> [String] {
-        guard let stream = opendir(path.string) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            var status = stat()
-            // Through links: a hub cache has links to blobs.
-            guard !name.hasPrefix("."), stat(path.appending(name).string, &status) == 0,
-                status.st_mode & S_IFMT == kind
-            else { continue }
-            names.append(name)
-        }
-        return names.sorted()
+        // Through links: a hub cache has links to blobs.
+        ((try? entries(of: path)) ?? []).filter { FileStatus(of: path.appending($0))?.kind == kind }
     }
 }

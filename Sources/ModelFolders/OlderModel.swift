@@ -6,7 +6,7 @@ package struct OlderModel {
     private let names: Set<String>
 
     package init(in folder: FilePath) {
-        names = Set(CheckpointFormat.isFolder(folder) ? ModelFolder.names(in: folder) : [])
+        names = Set(folderExists(folder) ? ModelFolder.names(in: folder) : [])
     }
 
     private static let single = "model.safetensors"

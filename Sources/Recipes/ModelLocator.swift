@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 import SystemPackage
 import TensorCore
 
@@ -184,16 +183,5 @@ private struct HubCache {
         }
     }
 
-    private func names(in folder: FilePath) -> [String] {
-        guard let stream = opendir(folder.string) else { return [] }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names.sorted()
-    }
+    private func names(in folder: FilePath) -> [String] { (try? entries(of: folder)) ?? [] }
 }

@@ -16,7 +16,7 @@ extension Recipe {
         if case .model(let reference) = tokenizer, !paths.contains(reference.path) { paths.append(reference.path) }
         var first: (folder: FilePath, vocabulary: Vocabulary)?
         for path in paths where fileExists(path) {
-            let folder = CheckpointFormat.isFolder(path) ? path : path.removingLastComponent()
+            let folder = folderExists(path) ? path : path.removingLastComponent()
             guard let vocabulary = try Vocabulary(ofModelIn: folder) else {
                 if tokenizer == .union { throw unsupported("\(path) has no tokenizer that could be compared") }
                 continue

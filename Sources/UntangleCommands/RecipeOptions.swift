@@ -20,7 +20,7 @@ struct ModelOptions: ParsableArguments {
     ///
     /// - Throws: a usage error when the folder is none.
     func folder() throws(UsageError) -> FilePath? {
-        if let modelsDir, !CheckpointFormat.isFolder(modelsDir) {
+        if let modelsDir, !folderExists(modelsDir) {
             throw UsageError("--models-dir \(modelsDir) is not a folder")
         }
         return modelsDir

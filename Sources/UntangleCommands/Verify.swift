@@ -109,7 +109,7 @@ extension Verify {
     }
 
     private func verifyTree(in session: Session) throws -> ExitStatus {
-        if fileExists(checkpoint), !CheckpointFormat.isFolder(checkpoint) {
+        if fileExists(checkpoint), !folderExists(checkpoint) {
             throw UsageError("--recursive takes a folder, and \(checkpoint) is none")
         }
         let tree = try CheckpointTree(checkpoint)

@@ -7,7 +7,7 @@ import TensorCore
 /// The SHA-256 of files, each read once while the process runs: a file is known by its device, number, size and time of change.
 public enum FileDigests {
     private struct Identity: Hashable {
-        let device, number: UInt
+        let file: FileStatus.Identity
         let size, seconds, nanoseconds: Int
     }
 
@@ -27,12 +27,12 @@ public enum FileDigests {
 
     /// Nil for a file that was changed just now: it may change again within one tick of the clock that stamps files.
     private static func identity(of path: FilePath) -> Identity? {
-        var (status, now) = (stat(), timespec())
-        guard stat(path.string, &status) == 0, clock_gettime(CLOCK_REALTIME, &now) == 0,
-            now.tv_sec - status.st_mtim.tv_sec > 1
+        var now = timespec()
+        guard let status = FileStatus(of: path), clock_gettime(CLOCK_REALTIME, &now) == 0,
+            now.tv_sec - status.modified.tv_sec > 1
         else { return nil }
         return Identity(
-            device: UInt(status.st_dev), number: UInt(status.st_ino), size: Int(status.st_size),
-            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+            file: status.identity, size: status.byteCount, seconds: status.modified.tv_sec,
+            nanoseconds: status.modified.tv_nsec)
     }
 }

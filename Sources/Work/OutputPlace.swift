@@ -21,5 +21,5 @@ public struct OutputPlace: Sendable, Hashable {
     }
 
     /// Whether the result becomes a folder, or goes into one; one that exists always stays one.
-    public var isFolder: Bool { hasSlash || CheckpointFormat.isFolder(path) }
+    public var isFolder: Bool { hasSlash || folderExists(path) }
 }

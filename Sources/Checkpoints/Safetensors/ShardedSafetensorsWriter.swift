@@ -26,8 +26,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         let groups = try Self.split(descriptors, limit: limit, file: path)
         let stem = path.stem ?? "model"
         let folder = path.removingLastComponent()
-        var singleFile = stat()
-        replacesSingleFile = stat(path.string, &singleFile) == 0
+        replacesSingleFile = fileExists(path)
         if replacesSingleFile, !options.force {
             throw IOError(
                 kind: .exists,

@@ -183,7 +183,7 @@ public final class SkeinReader: CheckpointReader {
         let sibling = path.removingLastComponent().appending(FilePath.Component(reference.fileName) ?? "base")
         do {
             // A file of the same name in another folder was the base; it is not this file.
-            if AtomicOutput.isSameFile(sibling, path) {
+            if isSameFile(sibling, path) {
                 throw IOError(kind: .notFound, message: "the base is not beside the file", file: sibling.string)
             }
             return try TensorStore(opening: sibling, options: options.withoutBase)

@@ -26,7 +26,7 @@ public final class SkeinWriter: CheckpointWriter {
         options: WriteOptions = WriteOptions()
     ) throws {
         let settings = options.skein
-        if let file = settings.base?.reader.files.first(where: { AtomicOutput.isSameFile($0, path) }) {
+        if let file = settings.base?.reader.files.first(where: { isSameFile($0, path) }) {
             throw FormatError(
                 .wrongBase, "\(file.string) cannot be replaced by what is stored as the difference to it", file: file,
                 hint: "write the output somewhere else")

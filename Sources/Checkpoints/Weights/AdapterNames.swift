@@ -18,7 +18,7 @@ public enum AdapterNames {
     /// Whether a checkpoint is what an `adapter_config.json` beside it speaks of: prompts and prefixes are known by nothing else.
     private static func hasConfiguration(beside checkpoint: FilePath) -> Bool {
         guard checkpoint.lastComponent?.string.hasPrefix("adapter_model.") == true else { return false }
-        return AtomicOutput.fileExists(checkpoint.removingLastComponent().appending("adapter_config.json"))
+        return fileExists(checkpoint.removingLastComponent().appending("adapter_config.json"))
     }
 
     /// Whether a name is that of a factor: LoRA and DoRA as PEFT, kohya and diffusers write them, LoHa, LoKr, VeRA, IA³, OFT.

@@ -12,7 +12,7 @@ enum QuantizationConfig {
         let folder = checkpoint.removingLastComponent()
         func root(_ name: String) -> JSONValue? {
             let path = folder.appending(name)
-            guard AtomicOutput.fileExists(path), let file = try? MappedFile(path), file.byteCount < 16 << 20 else {
+            guard fileExists(path), let file = try? MappedFile(path), file.byteCount < 16 << 20 else {
                 return nil
             }
             return try? file.withUnsafeBytes { try JSONDocument.parse($0, file: path) }

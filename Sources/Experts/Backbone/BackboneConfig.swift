@@ -36,7 +36,7 @@ public struct BackboneConfig: Sendable {
 
     /// Where the configuration of a checkpoint lies when nobody says otherwise.
     static func defaultPath(for checkpoint: FilePath) -> FilePath {
-        let folder = CheckpointFormat.isFolder(checkpoint) ? checkpoint : checkpoint.removingLastComponent()
+        let folder = folderExists(checkpoint) ? checkpoint : checkpoint.removingLastComponent()
         return folder.appending("config.json")
     }
 

@@ -15,7 +15,7 @@ struct ForeignData {
 
     /// Looks at a path by its content; nil when nothing is recognised.
     init?(at path: FilePath) {
-        guard let text = CheckpointFormat.isFolder(path) ? Self.folder(path) : Self.file(path) else { return nil }
+        guard let text = folderExists(path) ? Self.folder(path) : Self.file(path) else { return nil }
         self.text = text
     }
 
