@@ -5,7 +5,7 @@ import TensorCore
 /// A way to merge tensors that belong together, such as a weight and its bias, after all groups have been seen.
 ///
 /// Groups are studied side by side, then `finish` is called, then they are merged side by side.
-protocol GroupedMerge: Sendable {
+package protocol GroupedMerge: Sendable {
     /// Bytes that stay in use from the study of the first group until the merge of the last.
     var heldByteCount: Int { get }
 

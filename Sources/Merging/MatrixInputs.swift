@@ -2,7 +2,7 @@ import Kernels
 import TensorCore
 
 /// One matrix in every model.
-struct MatrixInputs {
+package struct MatrixInputs {
     let rows: Int
     let columns: Int
     let base: MergeSource

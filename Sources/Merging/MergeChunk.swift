@@ -3,7 +3,7 @@ import Kernels
 import TensorCore
 
 /// A run of elements of one tensor in every model. Its borders depend on the tensor alone, never on threads or memory.
-struct MergeChunk {
+package struct MergeChunk {
     /// Elements in a chunk; the last one of a tensor may be shorter.
     static let capacity = 1 << 20
 
@@ -92,13 +92,13 @@ struct MergeSource {
 }
 
 /// A run of elements short enough for the cache, and where its result goes.
-struct MergeBlock<Scalar: ElementwiseScalar> {
+package struct MergeBlock<Scalar: ElementwiseScalar> {
     let chunk: MergeChunk
     /// From the start of the chunk.
     let offset: Int
-    let count: Int
+    package let count: Int
     /// `count` numbers to fill.
-    let result: UnsafeMutablePointer<Scalar>
+    package let result: UnsafeMutablePointer<Scalar>
     let scratch: UnsafeMutablePointer<Scalar>
     /// For every model, the base first, if there is one, what looks at its elements as they are read; nil while a survey reads
     /// what is merged later.
@@ -106,12 +106,12 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
 
     /// The flat index of the first element in its tensor.
     var start: Int { chunk.range.lowerBound + offset }
-    var expertCount: Int { chunk.experts.count }
+    package var expertCount: Int { chunk.experts.count }
 
     /// A row of scratch memory with unspecified contents.
-    func row(_ index: Int) -> UnsafeMutablePointer<Scalar> { scratch + index * mergeBlockCapacity }
+    package func row(_ index: Int) -> UnsafeMutablePointer<Scalar> { scratch + index * mergeBlockCapacity }
 
-    func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
+    package func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
         let source = chunk.experts[expert]
         source.read(from: start, count: count, into: row)
         let model = expert + (chunk.base == nil ? 0 : 1)
@@ -120,7 +120,7 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
 
     /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
     @inline(__always)
-    func readTaskVector(_ expert: Int, base: UnsafePointer<Scalar>, into row: UnsafeMutablePointer<Scalar>) {
+    package func readTaskVector(_ expert: Int, base: UnsafePointer<Scalar>, into row: UnsafeMutablePointer<Scalar>) {
         readExpert(expert, into: row)
         if Scalar.subtract(base, from: row, count: count) {
             readExpert(expert, into: row)
@@ -131,7 +131,7 @@ struct MergeBlock<Scalar: ElementwiseScalar> {
     /// Reads the base's values of the block.
     ///
     /// - Precondition: the method needs a base.
-    func readBase(into row: UnsafeMutablePointer<Scalar>) {
+    package func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }
         base.read(from: start, count: count, into: row)
         if let tallies { tallies[0].look(at: base, from: start, count: count) }

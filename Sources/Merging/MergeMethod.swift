@@ -29,7 +29,7 @@ public struct MethodInfo: Sendable, Hashable {
     /// Describes a method.
     ///
     /// - Parameter usesBase: nil when only a method that needs a base uses one.
-    init(
+    package init(
         name: String, summary: String, paper: String, needsBase: Bool, usesBase: Bool? = nil,
         expertCounts: ClosedRange<Int> = 1...Int.max, parameters: [any MethodParameter]
     ) {
@@ -81,7 +81,7 @@ public struct MergeAssignment: Sendable {
     /// What people should know before the merge.
     let warnings: [String]
 
-    init(
+    package init(
         rules: [MergeRule], survey: (@Sendable () -> any MergeSurvey)? = nil,
         grouped: (@Sendable () -> any GroupedMerge)? = nil, warnings: [String] = []
     ) {
@@ -93,7 +93,7 @@ public struct MergeAssignment: Sendable {
 }
 
 /// How one tensor is merged.
-enum MergeRule: Sendable {
+package enum MergeRule: Sendable {
     case elementwise(any ElementwiseRule)
     /// Element by element with what surveys find out: a rule that every execution makes anew, given the survey of the model.
     case surveyed(@Sendable ((any MergeSurvey)?) -> any ElementwiseRule)
@@ -118,7 +118,7 @@ enum MergeRule: Sendable {
 /// A rule in which an element of the result depends on the same element of the inputs, and on what a survey found out.
 ///
 /// A new rule writes its arithmetic once, generic over the scalar, and forwards both forms of `merge` to it.
-protocol ElementwiseRule: Sendable {
+package protocol ElementwiseRule: Sendable {
     /// What has to be known about the whole tensor before its first element is merged.
     var survey: (any MergeSurvey)? { get }
 
@@ -133,12 +133,12 @@ protocol ElementwiseRule: Sendable {
 }
 
 extension ElementwiseRule {
-    var survey: (any MergeSurvey)? { nil }
-    var isIdentity: Bool { false }
+    package var survey: (any MergeSurvey)? { nil }
+    package var isIdentity: Bool { false }
 }
 
 /// Passes over the inputs before the merge, of one execution. Chunks of a pass come in any order, from several threads.
-protocol MergeSurvey: Sendable {
+package protocol MergeSurvey: Sendable {
     var passCount: Int { get }
     /// Whether passes read the models; others only finish.
     var readsModels: Bool { get }
@@ -156,14 +156,14 @@ protocol MergeSurvey: Sendable {
 }
 
 extension MergeSurvey {
-    var readsModels: Bool { true }
-    var readingCount: Int { readsModels ? passCount : 0 }
-    var scratchByteCount: Int { 0 }
-    func needs(pass: Int) -> Bool { true }
+    package var readsModels: Bool { true }
+    package var readingCount: Int { readsModels ? passCount : 0 }
+    package var scratchByteCount: Int { 0 }
+    package func needs(pass: Int) -> Bool { true }
 }
 
 /// A rule that needs a whole matrix: it turns the task vectors of all experts into one.
-protocol MatrixRule: Sendable {
+package protocol MatrixRule: Sendable {
     /// Bytes that `merge` allocates.
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int
 

@@ -97,7 +97,7 @@ public struct MergeArguments: Sendable {
     }
 
     /// The arguments as they hold for one tensor, checked again if they depend on it.
-    func forTensor(_ name: TensorName) throws(MergeError) -> MergeArguments {
+    package func forTensor(_ name: TensorName) throws(MergeError) -> MergeArguments {
         guard parameters.overrides != nil else { return self }
         let arguments = MergeArguments(self, parameters: parameters, tensor: name)
         for spec in specs { try arguments.check(spec) }
@@ -152,12 +152,12 @@ public struct MergeArguments: Sendable {
     /// The value of a parameter that the method declares.
     ///
     /// - Throws: `merge.bad_parameter` when one value is asked for and the parameter has one for each tensor.
-    subscript<Value>(key: ParameterKey<Value>) -> Value {
+    package subscript<Value>(key: ParameterKey<Value>) -> Value {
         get throws(MergeError) { try read(key.spec, expert: nil) }
     }
 
     /// A value for each expert.
-    subscript<Value>(key: ExpertParameterKey<Value>) -> [Value] {
+    package subscript<Value>(key: ExpertParameterKey<Value>) -> [Value] {
         get throws(MergeError) {
             var values: [Value] = []
             for expert in 0..<expertCount { values.append(try read(key.spec, expert: expert)) }

@@ -1,7 +1,7 @@
 import TensorCore
 
 /// What people should know about how a tensor was merged.
-struct MergeRemark: Sendable, Hashable {
+package struct MergeRemark: Sendable, Hashable {
     let kind: Kind
     /// With the numbers of this tensor.
     let text: String

@@ -1,11 +1,11 @@
 /// A parameter of a merge method, declared once: what the method lists, and what it reads its arguments by.
-protocol MethodParameter: Sendable {
+package protocol MethodParameter: Sendable {
     var spec: ParameterSpec { get }
 }
 
 /// A parameter with one value for the merge, or for a tensor.
-struct ParameterKey<Value: ParameterType>: MethodParameter {
-    let spec: ParameterSpec
+package struct ParameterKey<Value: ParameterType>: MethodParameter {
+    package let spec: ParameterSpec
 
     /// Declares a parameter.
     ///
@@ -13,7 +13,7 @@ struct ParameterKey<Value: ParameterType>: MethodParameter {
     ///   - defaultValue: what holds when nothing is said.
     ///   - range: numbers outside are refused; nil accepts any finite number.
     ///   - help: one sentence for people.
-    init(_ name: String, default defaultValue: Value, range: ClosedRange<Double>? = nil, help: String) {
+    package init(_ name: String, default defaultValue: Value, range: ClosedRange<Double>? = nil, help: String) {
         self.init(
             spec: ParameterSpec(
                 name, Value.kind, default: defaultValue.parameterValue, range: range, perExpert: false, help: help))
@@ -22,17 +22,17 @@ struct ParameterKey<Value: ParameterType>: MethodParameter {
     private init(spec: ParameterSpec) { self.spec = spec }
 
     /// The parameter as a method has it that differs in these.
-    func with(default defaultValue: Value? = nil, help: String? = nil) -> ParameterKey {
+    package func with(default defaultValue: Value? = nil, help: String? = nil) -> ParameterKey {
         ParameterKey(spec: spec.with(default: defaultValue?.parameterValue, help: help))
     }
 }
 
 /// A parameter with a value for each expert.
-struct ExpertParameterKey<Value: ParameterType>: MethodParameter {
-    let spec: ParameterSpec
+package struct ExpertParameterKey<Value: ParameterType>: MethodParameter {
+    package let spec: ParameterSpec
 
     /// Declares a parameter, as `ParameterKey` does.
-    init(_ name: String, default defaultValue: Value, range: ClosedRange<Double>? = nil, help: String) {
+    package init(_ name: String, default defaultValue: Value, range: ClosedRange<Double>? = nil, help: String) {
         self.init(
             spec: ParameterSpec(
                 name, Value.kind, default: defaultValue.parameterValue, range: range, perExpert: true, help: help))
@@ -41,13 +41,13 @@ struct ExpertParameterKey<Value: ParameterType>: MethodParameter {
     private init(spec: ParameterSpec) { self.spec = spec }
 
     /// The parameter as a method has it that differs in these.
-    func with(range: ClosedRange<Double>? = nil, help: String? = nil) -> ExpertParameterKey {
+    package func with(range: ClosedRange<Double>? = nil, help: String? = nil) -> ExpertParameterKey {
         ExpertParameterKey(spec: spec.with(range: range, help: help))
     }
 }
 
 /// What the value of a parameter is in Swift.
-protocol ParameterType: Sendable {
+package protocol ParameterType: Sendable {
     static var kind: ParameterSpec.Kind { get }
     var parameterValue: ParameterValue { get }
 
@@ -56,27 +56,27 @@ protocol ParameterType: Sendable {
 }
 
 extension Double: ParameterType {
-    static var kind: ParameterSpec.Kind { .number }
-    var parameterValue: ParameterValue { .number(self) }
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .number }
+    package var parameterValue: ParameterValue { .number(self) }
+    package init?(parameter value: ParameterValue) {
         guard case .number(let number) = value else { return nil }
         self = number
     }
 }
 
 extension Int: ParameterType {
-    static var kind: ParameterSpec.Kind { .wholeNumber }
-    var parameterValue: ParameterValue { .number(Double(self)) }
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .wholeNumber }
+    package var parameterValue: ParameterValue { .number(Double(self)) }
+    package init?(parameter value: ParameterValue) {
         guard case .number(let number) = value else { return nil }
         self.init(exactly: number)
     }
 }
 
 extension Bool: ParameterType {
-    static var kind: ParameterSpec.Kind { .flag }
-    var parameterValue: ParameterValue { .flag(self) }
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .flag }
+    package var parameterValue: ParameterValue { .flag(self) }
+    package init?(parameter value: ParameterValue) {
         guard case .flag(let flag) = value else { return nil }
         self = flag
     }
@@ -84,22 +84,22 @@ extension Bool: ParameterType {
 
 /// Shell patterns of tensor names.
 extension [String]: ParameterType {
-    static var kind: ParameterSpec.Kind { .patterns }
-    var parameterValue: ParameterValue { .list(map { .text($0) }) }
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .patterns }
+    package var parameterValue: ParameterValue { .list(map { .text($0) }) }
+    package init?(parameter value: ParameterValue) {
         guard case .list(let values) = value else { return nil }
         self = values.compactMap { if case .text(let text) = $0 { text } else { nil } }
     }
 }
 
 /// A file or folder as the user writes it, relative to the working directory; without a default.
-struct ParameterPath: ParameterType {
-    var text = ""
+package struct ParameterPath: ParameterType {
+    package var text = ""
 
-    static var kind: ParameterSpec.Kind { .path }
-    var parameterValue: ParameterValue { .text(text) }
-    init() {}
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .path }
+    package var parameterValue: ParameterValue { .text(text) }
+    package init() {}
+    package init?(parameter value: ParameterValue) {
         guard case .text(let text) = value else { return nil }
         self.text = text
     }
@@ -107,9 +107,9 @@ struct ParameterPath: ParameterType {
 
 /// A choice is an enumeration of texts.
 extension ParameterType where Self: RawRepresentable & CaseIterable, RawValue == String {
-    static var kind: ParameterSpec.Kind { .choice(allCases.map(\.rawValue)) }
-    var parameterValue: ParameterValue { .text(rawValue) }
-    init?(parameter value: ParameterValue) {
+    package static var kind: ParameterSpec.Kind { .choice(allCases.map(\.rawValue)) }
+    package var parameterValue: ParameterValue { .text(rawValue) }
+    package init?(parameter value: ParameterValue) {
         guard case .text(let text) = value else { return nil }
         self.init(rawValue: text)
     }
@@ -119,16 +119,18 @@ extension ParameterType where Self: RawRepresentable & CaseIterable, RawValue ==
 
 extension ParameterKey<Double> {
     /// The scale of the merged task vector.
-    static var lambda: ParameterKey { ParameterKey("lambda", default: 1, help: "Scale of the merged task vector.") }
+    package static var lambda: ParameterKey {
+        ParameterKey("lambda", default: 1, help: "Scale of the merged task vector.")
+    }
 }
 
 extension ParameterKey<Bool> {
-    static var normalize: ParameterKey {
+    package static var normalize: ParameterKey {
         ParameterKey(
             "normalize", default: false, help: "Divide by the sum of the weights that took part, instead of adding up.")
     }
 
-    static var rescale: ParameterKey {
+    package static var rescale: ParameterKey {
         ParameterKey(
             "rescale", default: false, help: "Scale what is left of a task vector to the sum of magnitudes that it had."
         )
@@ -137,7 +139,7 @@ extension ParameterKey<Bool> {
 
 extension ParameterKey<Int> {
     /// Where random numbers start.
-    static var seed: ParameterKey {
+    package static var seed: ParameterKey {
         ParameterKey(
             "seed", default: 0, range: 0...0x1p53,
             help: "What random choices follow from, the same in any order of work.")
@@ -146,11 +148,11 @@ extension ParameterKey<Int> {
 
 extension ExpertParameterKey<Double> {
     /// The weight of an expert's task vector.
-    static var weight: ExpertParameterKey {
+    package static var weight: ExpertParameterKey {
         ExpertParameterKey("weight", default: 1, help: "Factor of each task vector.")
     }
 
-    static var density: ExpertParameterKey {
+    package static var density: ExpertParameterKey {
         ExpertParameterKey("density", default: 1, range: 0...1, help: "Share of a task vector's entries that is kept.")
     }
 }
