@@ -24,20 +24,26 @@ INLINE uint32_t bits_of(float x) {
     return bits;
 }
 
+INLINE void widen_bf16(const char *bytes, size_t count, float *destination) {
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, bytes + 2 * i, 2);
+        uint32_t bits = (uint32_t)half << 16;
+        memcpy(destination + i, &bits, 4);
+    }
+}
+
+/* A page ahead, as the processor's own look-ahead ends with the page. */
+INLINE void look_ahead(const char *bytes) { __builtin_prefetch(bytes + 4096); }
+
 WIDE void untangle_widen_bf16(const void *source, size_t count, float *destination) {
     const char *bytes = source;
     size_t i = 0;
-    while (i < count) {
-        size_t end = i + 32 < count ? i + 32 : count;
-        /* A page ahead, as the processor's own look-ahead ends with the page. */
-        __builtin_prefetch(bytes + 2 * i + 4096);
-        for (; i < end; i++) {
-            uint16_t half;
-            memcpy(&half, bytes + 2 * i, 2);
-            uint32_t bits = (uint32_t)half << 16;
-            memcpy(destination + i, &bits, 4);
-        }
+    for (; i + 32 <= count; i += 32) {
+        look_ahead(bytes + 2 * i);
+        widen_bf16(bytes + 2 * i, 32, destination + i);
     }
+    widen_bf16(bytes + 2 * i, count - i, destination + i);
 }
 
 WIDE size_t untangle_round_bf16(const float *source, size_t count, void *destination) {
@@ -113,15 +119,50 @@ WIDE void untangle_sum_of_squares(const float *x, size_t count, double *sums) {
     *(D *)sums = total;
 }
 
+/* The next 2 * lanes squares, summed up in pairs. Squares of 8 bits of mantissa are exact in F32; the even ones are the lower
+   halves. A vector cannot be returned where the baseline lacks its registers. */
+INLINE void square_bf16(const char *bytes, F *squares) {
+    U pairs = *(const U *)bytes;
+    F even = (F)(pairs << 16), odd = (F)(pairs & 0xFFFF0000u);
+    *squares = even * even + odd * odd;
+}
+
+INLINE void add_squares_bf16(const char *bytes, D *total) {
+    F squares[4];
+    for (int part = 0; part < 4; part++) square_bf16(bytes + part * sizeof(F), &squares[part]);
+    F sum = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    *total += DOUBLES(sum);
+}
+
+INLINE void add_last_squares_bf16(const char *bytes, size_t count, D *total) {
+    for (size_t i = 0; i + 2 * lanes <= count; i += 2 * lanes) {
+        F squares;
+        square_bf16(bytes + 2 * i, &squares);
+        *total += DOUBLES(squares);
+    }
+}
+
 WIDE void untangle_sum_of_squares_bf16(const void *source, size_t count, double *sums) {
     const char *bytes = source;
     D total = {0};
-    for (size_t i = 0; i + 2 * lanes <= count; i += 2 * lanes) {
-        /* Squares of 8 bits of mantissa are exact in F32. The even ones are the lower halves. */
-        U pairs = *(const U *)(bytes + 2 * i);
-        F even = (F)(pairs << 16), odd = (F)(pairs & 0xFFFF0000u);
-        total += DOUBLES(even * even + odd * odd);
+    size_t i = 0;
+    for (; i + 8 * lanes <= count; i += 8 * lanes) add_squares_bf16(bytes + 2 * i, &total);
+    add_last_squares_bf16(bytes + 2 * i, count - i, &total);
+    *(D *)sums = total;
+}
+
+WIDE void untangle_widen_and_square_bf16(const void *source, size_t count, float *destination, double *sums) {
+    const char *bytes = source;
+    D total = {0};
+    size_t i = 0;
+    for (; i + 8 * lanes <= count; i += 8 * lanes) {
+        look_ahead(bytes + 2 * i);
+        look_ahead(bytes + 2 * i + 64);
+        widen_bf16(bytes + 2 * i, 8 * lanes, destination + i);
+        add_squares_bf16(bytes + 2 * i, &total);
     }
+    widen_bf16(bytes + 2 * i, count - i, destination + i);
+    add_last_squares_bf16(bytes + 2 * i, count - i, &total);
     *(D *)sums = total;
 }
 

@@ -8,6 +8,8 @@
 #if defined(__x86_64__)
 extern XXH64_hash_t XXH3_64bits_dispatch(const void *data, size_t length) __attribute__((weak));
 extern XXH128_hash_t XXH3_128bits_dispatch(const void *data, size_t length) __attribute__((weak));
+extern XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *state, const void *data, size_t length)
+    __attribute__((weak));
 
 static inline void untangle_clear_upper_vector_halves(void) {
     if (__builtin_cpu_supports("avx")) __asm__ volatile("vzeroupper" ::: "memory");
@@ -26,7 +28,17 @@ static inline XXH128_hash_t untangle_XXH3_128bits(const void *data, size_t lengt
     untangle_clear_upper_vector_halves();
     return hash;
 }
+
+static inline XXH_errorcode untangle_XXH3_128bits_update(XXH3_state_t *state, const void *data, size_t length) {
+    if (!XXH3_128bits_update_dispatch) return XXH3_128bits_update(state, data, length);
+    XXH_errorcode status = XXH3_128bits_update_dispatch(state, data, length);
+    untangle_clear_upper_vector_halves();
+    return status;
+}
 #else
 static inline XXH64_hash_t untangle_XXH3_64bits(const void *data, size_t length) { return XXH3_64bits(data, length); }
 static inline XXH128_hash_t untangle_XXH3_128bits(const void *data, size_t length) { return XXH3_128bits(data, length); }
+static inline XXH_errorcode untangle_XXH3_128bits_update(XXH3_state_t *state, const void *data, size_t length) {
+    return XXH3_128bits_update(state, data, length);
+}
 #endif

@@ -19,7 +19,7 @@ extension ContentHash {
         deinit { XXH3_freeState(state) }
 
         public func update(_ bytes: UnsafeRawBufferPointer) {
-            let status = XXH3_128bits_update(state, bytes.baseAddress, bytes.count)
+            let status = untangle_XXH3_128bits_update(state, bytes.baseAddress, bytes.count)
             precondition(status == XXH_OK, "bytes without an address")
         }
 

@@ -22,6 +22,21 @@ public func sumOfSquares(_ x: UnsafePointer<Float>, count: Int) -> Double {
 ///
 /// - Returns: nil when squares may leave the range of F32, and for NaN and infinities.
 public func sumOfSquares(bfloats bytes: UnsafeRawBufferPointer) -> Double? {
+    sumOfSquares(bfloats: bytes) { untangle_sum_of_squares_bf16(bytes.baseAddress, bytes.count / 2, $0) }
+}
+
+/// Widens numbers stored as BF16, at any address, and sums up their squares as `sumOfSquares(bfloats:)` does.
+///
+/// - Precondition: `destination` has room for the numbers.
+func widen(bfloats bytes: UnsafeRawBufferPointer, into destination: UnsafeMutablePointer<Float>) -> Double? {
+    sumOfSquares(bfloats: bytes) {
+        untangle_widen_and_square_bf16(bytes.baseAddress, bytes.count / 2, destination, $0)
+    }
+}
+
+private func sumOfSquares(
+    bfloats bytes: UnsafeRawBufferPointer, _ fill: (UnsafeMutablePointer<Double>) -> Void
+) -> Double? {
     let count = bytes.count / 2
     guard count > 0 else { return 0 }
     var rest = 0.0
@@ -30,7 +45,7 @@ public func sumOfSquares(bfloats bytes: UnsafeRawBufferPointer) -> Double? {
         let value = Double(Float(bitPattern: UInt32(half) << 16))
         rest += value * value
     }
-    let sum = eightSums { untangle_sum_of_squares_bf16(bytes.baseAddress, count, $0) } + rest
+    let sum = eightSums(fill) + rest
     // What squares lose below the normal numbers is no digit of this sum.
     return sum.isFinite && sum > Double(count) * 0x1p-100 ? sum : nil
 }

@@ -41,7 +41,7 @@ extension MergeExecution {
         let all = groups.sorted { $0.key < $1.key }.map(\.value)
         try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
-                for member in members { look(at: member.inputs, of: member.tensor) }
+                for member in members { look(at: member.tensor) }
                 try grouped.study(members.map(\.inputs), group: group)
             }
         }
@@ -54,14 +54,14 @@ extension MergeExecution {
                 let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
                 if let remark { log.note(remark, on: tensors[0].number) }
                 for (member, result) in zip(members, results) {
-                    try write(member.inputs.base, plus: result, to: member.tensor)
+                    try write(member.inputs.base, plus: result, to: member.tensor.planned)
                 }
             }
         }
     }
 
     private struct Member {
-        let tensor: PlannedTensor
+        let tensor: LoadedTensor
         let inputs: MatrixInputs
     }
 
@@ -91,13 +91,14 @@ extension MergeExecution {
         var members: [Member] = []
         func open(_ rest: ArraySlice<PlannedTensor>) throws {
             guard let tensor = rest.first else { return try body(members) }
-            try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase).withSources { base, experts in
+            let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
+            try loaded.withSources { base, experts in
                 guard let base else { preconditionFailure("methods of groups need a base") }
                 let rows = tensor.output.shape.dims.first ?? 1
                 let inputs = MatrixInputs(
                     rows: rows, columns: rows == 0 ? 0 : tensor.output.elementCount / rows, base: base,
                     experts: experts)
-                members.append(Member(tensor: tensor, inputs: inputs))
+                members.append(Member(tensor: loaded, inputs: inputs))
                 try open(rest.dropFirst())
             }
         }

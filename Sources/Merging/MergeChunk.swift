@@ -85,6 +85,15 @@ struct MergeSource {
         Kernels.countNonFinite(elements(from: index, count: count), dtype)
     }
 
+    /// Reads elements from a flat index on, and adds them to what others add up to.
+    func read<T: ElementwiseScalar>(
+        from index: Int, count: Int, into destination: UnsafeMutablePointer<T>, adding sums: inout NormSums
+    ) {
+        sums.read(
+            elements(from: index, count: count), dtype,
+            into: UnsafeMutableBufferPointer(start: destination, count: count))
+    }
+
     private func elements(from index: Int, count: Int) -> UnsafeRawBufferPointer {
         let width = dtype.bitWidth / 8
         return UnsafeRawBufferPointer(rebasing: bytes[index * width..<(index + count) * width])
@@ -112,10 +121,15 @@ package struct MergeBlock<Scalar: ElementwiseScalar> {
     package func row(_ index: Int) -> UnsafeMutablePointer<Scalar> { scratch + index * mergeBlockCapacity }
 
     package func readExpert(_ expert: Int, into row: UnsafeMutablePointer<Scalar>) {
-        let source = chunk.experts[expert]
-        source.read(from: start, count: count, into: row)
-        let model = expert + (chunk.base == nil ? 0 : 1)
-        if let tallies { tallies[model].look(at: source, from: start, count: count) }
+        read(chunk.experts[expert], model: expert + (chunk.base == nil ? 0 : 1), into: row)
+    }
+
+    private func read(_ source: MergeSource, model: Int, into row: UnsafeMutablePointer<Scalar>) {
+        if let tallies {
+            tallies[model].read(source, from: start, count: count, into: row)
+        } else {
+            source.read(from: start, count: count, into: row)
+        }
     }
 
     /// Reads the task vector θ_i − θ₀ of an expert; equal infinities differ by nothing.
@@ -133,7 +147,6 @@ package struct MergeBlock<Scalar: ElementwiseScalar> {
     /// - Precondition: the method needs a base.
     package func readBase(into row: UnsafeMutablePointer<Scalar>) {
         guard let base = chunk.base else { preconditionFailure("the plan has no base") }
-        base.read(from: start, count: count, into: row)
-        if let tallies { tallies[0].look(at: base, from: start, count: count) }
+        read(base, model: 0, into: row)
     }
 }

@@ -12,7 +12,17 @@ extension MergePlan {
     public func execute(
         into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        let execution = MergeExecution(plan: self, writer: writer, log: MergeLog(plan: self, progress: progress))
+        try execute(into: writer, ledger: nil, progress: progress)
+    }
+
+    /// Carries the merge out, and tells a ledger of all that is read and written.
+    ///
+    /// - Throws: `MergeError`, and what readers and the writer throw.
+    package func execute(
+        into writer: any CheckpointWriter, ledger: MergeLedger?, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> MergeReport {
+        let execution = MergeExecution(
+            plan: self, writer: writer, log: MergeLog(plan: self, progress: progress), ledger: ledger)
         try execution.run()
         return execution.log.report()
     }
@@ -26,6 +36,7 @@ struct MergeExecution: Sendable {
     let plan: MergePlan
     let writer: any CheckpointWriter
     let log: MergeLog
+    let ledger: MergeLedger?
 
     func run() throws {
         try copyTensors()
@@ -65,24 +76,23 @@ struct MergeExecution: Sendable {
         try forEachChunk(of: tensors) { tensor, chunk in
             guard let rule = tensor.rule else { return }
             if tensor.planned.needsDouble {
-                try merge(chunk, of: tensor.planned, in: Double.self) { rule.merge($0) }
+                try merge(chunk, of: tensor, in: Double.self) { rule.merge($0) }
             } else {
-                try merge(chunk, of: tensor.planned, in: Float.self) { rule.merge($0) }
+                try merge(chunk, of: tensor, in: Float.self) { rule.merge($0) }
             }
-            tensor.doneWith(chunk)
         }
     }
 
     /// Merges a chunk block by block and writes it piece by piece.
     private func merge<T: ElementwiseScalar>(
-        _ chunk: MergeChunk, of tensor: PlannedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
+        _ chunk: MergeChunk, of tensor: LoadedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
     ) throws {
-        let rowCount = tensor.plannedRule?.scratchRowCount ?? 0
+        let rowCount = tensor.planned.plannedRule?.scratchRowCount ?? 0
         try withUnsafeTemporaryAllocation(of: InputTally.self, capacity: plan.models.count) { tallies in
-            tallies.initialize(repeating: InputTally())
+            tallies.initialize(repeating: InputTally(sumsUp: ledger != nil))
             try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
                 let result = memory.baseAddress!
-                try write(chunk.range, of: tensor) { start, count in
+                try write(chunk.range, of: tensor.planned) { start, count in
                     mergeBlock(
                         MergeBlock(
                             chunk: chunk, offset: start - chunk.range.lowerBound, count: count, result: result,
@@ -90,7 +100,16 @@ struct MergeExecution: Sendable {
                     return UnsafePointer(result)
                 }
             }
-            log.add(tallies.map(\.count), to: tensor.number)
+            log.add(tallies.map(\.count), to: chunk.tensor)
+            guard let ledger else { return tensor.doneWith(chunk) }
+            for model in tallies.indices {
+                let piece = tensor.piece(chunk.range, of: model)
+                if let sums = tallies[model].sums(of: chunk.count) {
+                    ledger.read(piece, sums: sums, isDone: true)
+                } else {
+                    ledger.passed(piece)
+                }
+            }
         }
     }
 
@@ -104,6 +123,7 @@ struct MergeExecution: Sendable {
         let dtype = tensor.output.dtype
         let width = dtype.bitWidth / 8
         var finding = TensorFinding(tensor: tensor.output.name)
+        var sums = NormSums()
         try withUnsafeTemporaryAllocation(
             byteCount: min(Self.pieceCapacity, range.count) * width, alignment: 64
         ) { piece in
@@ -114,13 +134,18 @@ struct MergeExecution: Sendable {
                 while start < pieceEnd {
                     let count = min(mergeBlockCapacity, pieceEnd - start)
                     let values = makeBlock(start, count)
-                    let (nan, infinite) = countNonFinite(values, count: count)
-                    finding.nanCount += nan
-                    finding.infinityCount += infinite
-                    let target = (start - pieceStart) * width..<(start - pieceStart + count) * width
+                    let stored = UnsafeMutableRawBufferPointer(
+                        rebasing: piece[(start - pieceStart) * width..<(start - pieceStart + count) * width])
                     finding.overflowCount += T.write(
-                        UnsafeBufferPointer(start: values, count: count),
-                        into: UnsafeMutableRawBufferPointer(rebasing: piece[target]), as: dtype)
+                        UnsafeBufferPointer(start: values, count: count), into: stored, as: dtype)
+                    // What is finite where it is stored was so before.
+                    let bytes = UnsafeRawBufferPointer(stored)
+                    let isFinite = ledger == nil ? !hasNonFinite(bytes, dtype) : sums.add(bytes, dtype)
+                    if !isFinite {
+                        let (nan, infinite) = countNonFinite(values, count: count)
+                        finding.nanCount += nan
+                        finding.infinityCount += infinite
+                    }
                     start += count
                 }
                 let bytes = UnsafeRawBufferPointer(rebasing: piece[..<((pieceEnd - pieceStart) * width)])
@@ -129,6 +154,7 @@ struct MergeExecution: Sendable {
             }
         }
         log.add(finding, to: tensor.number)
+        ledger?.wrote(sums, from: range.lowerBound, of: tensor)
     }
 
     /// Counts a pass as done that did not come about.
@@ -171,10 +197,11 @@ struct MergeExecution: Sendable {
             let tensor = tensors[place]
             gate.enter(tensor.decodedByteCount)
             defer { gate.leave(tensor.decodedByteCount) }
-            let bytes = try plan.models[0].store.reader.bytes(of: tensor.indices[0])
-            try bytes.withUnsafeBytes { bytes in
+            let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
+            try loaded.owners[0].withUnsafeBytes { bytes in
                 if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }
             }
+            ledger?.copied(loaded)
             log.advance(tensor.output.byteCount)
         }
     }

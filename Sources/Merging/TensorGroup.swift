@@ -58,7 +58,10 @@ final class LoadedTensor: Sendable {
     let planned: PlannedTensor
     /// Nil where elements are not merged one by one, or not yet.
     let rule: (any ElementwiseRule)?
-    private let owners: [TensorBytes]
+    /// For every model that is read.
+    let owners: [TensorBytes]
+    /// Where the bytes lie as they are; nil for those that are decoded.
+    let locations: [StoredLocation?]
     private let hasBase: Bool
 
     init(
@@ -67,34 +70,58 @@ final class LoadedTensor: Sendable {
         self.planned = planned
         self.rule = rule
         self.hasBase = hasBase
-        owners = try zip(models, planned.indices).map { try $0.store.reader.bytes(of: $1) }
+        owners = try zip(models, planned.readIndices).map { try $0.store.reader.bytes(of: $1) }
+        locations = zip(models, planned.readIndices).map { $0.store.reader.plainLocation(of: $1) }
     }
 
     /// Calls `body` with the stored elements of the base and the experts.
     func withSources<R>(_ body: (_ base: MergeSource?, _ experts: [MergeSource]) throws -> R) rethrows -> R {
+        try withModels { sources in
+            try body(hasBase ? sources[0] : nil, hasBase ? Array(sources.dropFirst()) : sources)
+        }
+    }
+
+    /// Calls `body` with the stored elements of every model.
+    func withModels<R>(_ body: ([MergeSource]) throws -> R) rethrows -> R {
         // Safety: the bytes are valid while their owners live, which is longer than this call.
         let sources = zip(owners, planned.dtypes).map { owner, dtype in
             MergeSource(bytes: owner.withUnsafeBytes { $0 }, dtype: dtype)
         }
-        return try withExtendedLifetime(owners) {
-            try body(hasBase ? sources[0] : nil, hasBase ? Array(sources.dropFirst()) : sources)
-        }
+        return try withExtendedLifetime(owners) { try body(sources) }
     }
 
     /// The number of chunks; 0 for a tensor without elements.
     var chunkCount: Int { (planned.output.elementCount + MergeChunk.capacity - 1) / MergeChunk.capacity }
 
+    /// The elements of a chunk.
+    func range(ofChunk number: Int) -> Range<Int> {
+        let start = number * MergeChunk.capacity
+        return start..<min(start + MergeChunk.capacity, planned.output.elementCount)
+    }
+
+    /// A range of elements in one of the models.
+    func piece(_ elements: Range<Int>, of model: Int) -> InputPiece {
+        let width = planned.dtypes[model].bitWidth / 8
+        return piece(
+            of: model, elements.lowerBound * width..<elements.upperBound * width, start: elements.lowerBound)
+    }
+
+    /// The tensor in one of the models, whatever its type.
+    func wholePiece(of model: Int) -> InputPiece { piece(of: model, 0..<owners[model].count, start: 0) }
+
+    private func piece(of model: Int, _ bytes: Range<Int>, start: Int) -> InputPiece {
+        InputPiece(
+            tensor: planned.output.name, model: model, bytes: owners[model], location: locations[model],
+            dtype: planned.dtypes[model], range: bytes, start: start)
+    }
+
     /// Gives up the pages of a chunk that is not read again, which at the end would take as long and keep one core busy.
     func doneWith(_ chunk: MergeChunk) {
-        for (owner, dtype) in zip(owners, planned.dtypes) {
-            let width = dtype.bitWidth / 8
-            owner.doneWith(chunk.range.lowerBound * width..<chunk.range.upperBound * width)
-        }
+        for model in owners.indices { owners[model].doneWith(piece(chunk.range, of: model).range) }
     }
 
     func withChunk<R>(_ number: Int, _ body: (MergeChunk) throws -> R) rethrows -> R {
-        let start = number * MergeChunk.capacity
-        let range = start..<min(start + MergeChunk.capacity, planned.output.elementCount)
+        let range = range(ofChunk: number)
         return try withSources { base, experts in
             try body(MergeChunk(tensor: planned.number, number: number, range: range, base: base, experts: experts))
         }

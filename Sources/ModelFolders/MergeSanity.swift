@@ -1,4 +1,5 @@
-import Checkpoints
+import Kernels
+import Merging
 import TensorCore
 
 /// Figures that tell a broken merge from a sound one, without running the model.
@@ -35,36 +36,41 @@ public struct MergeSanity: Sendable, Hashable {
     /// Compares the norms of a result with those of its inputs.
     ///
     /// - Parameters:
-    ///   - inputs: the base first, if there is one.
-    ///   - names: the tensors of the result.
+    ///   - figures: what the merge found out.
+    ///   - inputs: the models' names, the base first, if there is one.
+    ///   - tensors: those of the result.
     ///   - origins: what they were merged from.
     init(
-        result: ModelNorms, inputs: [(name: String, norms: ModelNorms)], names: [TensorName], origins: TensorOrigins,
-        overflowCount: Int
+        _ figures: MergeFigures, inputs: [String], tensors: [TensorName], origins: TensorOrigins, overflowCount: Int
     ) {
-        nanCount = result.nanCount
-        infinityCount = result.infinityCount
-        self.overflowCount = overflowCount
-        norm = result.norm(over: names)
-        self.inputs = inputs.enumerated().map { model, input in
-            var (merged, given): ([TensorName], [TensorName]) = ([], [])
-            for name in names {
-                for source in origins[name] where source.model == model {
-                    merged.append(name)
-                    given.append(source.tensor)
-                }
+        var nonFinite = NonFiniteCount()
+        var squares = 0.0
+        var given = inputs.map { _ in (merged: 0.0, model: 0.0) }
+        var ratios: [TensorRatio] = []
+        for tensor in tensors {
+            let norms = figures[tensor]
+            nonFinite += norms.result.nonFinite
+            squares += norms.result.squares
+            var experts = (sum: 0.0, count: 0)
+            for (place, source) in origins[tensor].enumerated() {
+                let own = norms.inputs[place] ?? NormSums()
+                given[source.model].merged += norms.result.squares
+                given[source.model].model += own.squares
+                if !source.isBase { experts = (experts.sum + own.norm, experts.count + 1) }
             }
-            let norm = input.norms.norm(over: given)
-            return Input(
-                name: input.name, norm: norm,
-                ratio: norm == 0 ? nil : norm.isFinite ? result.norm(over: merged) / norm : .nan)
+            let mean = experts.sum / Double(max(1, experts.count))
+            let norm = norms.result.norm
+            if mean > 0, mean.isFinite, norm.isFinite { ratios.append(TensorRatio(tensor: tensor, ratio: norm / mean)) }
         }
-        let ratios = names.compactMap { name -> TensorRatio? in
-            let experts = origins[name].filter { !$0.isBase }
-            let sum = experts.reduce(0) { $0 + (inputs[$1.model].norms[$1.tensor]?.norm ?? 0) }
-            let mean = sum / Double(max(1, experts.count))
-            guard let norm = result[name]?.norm, mean > 0, mean.isFinite, norm.isFinite else { return nil }
-            return TensorRatio(tensor: name, ratio: norm / mean)
+        nanCount = nonFinite.nan
+        infinityCount = nonFinite.infinite
+        self.overflowCount = overflowCount
+        norm = squares.squareRoot()
+        self.inputs = zip(inputs, given).map { name, sums in
+            let norm = sums.model.squareRoot()
+            return Input(
+                name: name, norm: norm,
+                ratio: norm == 0 ? nil : norm.isFinite ? sums.merged.squareRoot() / norm : .nan)
         }
         least = ratios.min { $0.ratio < $1.ratio }
         most = ratios.max { $0.ratio < $1.ratio }

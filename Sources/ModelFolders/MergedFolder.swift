@@ -16,6 +16,8 @@ package final class MergedFolder {
 
     /// Takes the tensors of the plan.
     package let writer: any CheckpointWriter
+    /// To be told of what the merge reads and writes.
+    package let ledger: MergeLedger
     private let target: OutputTarget
     private let folder: AtomicFolder
     private let plan: StackedMerge
@@ -85,6 +87,7 @@ package final class MergedFolder {
         writer = try Self.naming(path, insteadOf: staging) {
             try target.open(declaring: plan.outputs, metadata: described, staging: staging)
         }
+        ledger = try MergeLedger(of: plan, files: inputs.models.flatMap(Self.weights))
     }
 
     /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
@@ -109,19 +112,16 @@ package final class MergedFolder {
         // The disk takes its time to flush the weights, and the processors have nothing else to do.
         let writer = writer
         let flushing = BackgroundWork { try writer.finish() }
-        let surveying = Result {
-            let stores = inputs.models.map(\.store)
-            let tensors = origins.tensors(ofModels: stores.count, for: plan.outputs.map(\.name))
-            return try InputSurvey(of: stores, tensors, threads: budget.threads)
-        }
+        let figures = ledger.finish(threads: budget.threads)
         let weights = try flushing.value()
-        let survey = try surveying.get()
-        let sanity = try sanity(report, survey)
+        let sanity = MergeSanity(
+            figures, inputs: inputs.models.map(\.name), tensors: plan.outputs.map(\.name), origins: origins,
+            overflowCount: report.overflowCount)
         try copyCompanions()
         if let config { try put(ModelConfig.fileName, config.text) }
         for file in written { try put(file.name, file.contents) }
         try put(Self.recipeName, Array(RecipeOverrides.noted(options.overrides, above: options.recipe).utf8))
-        try put(Self.cardName, Array(card(survey, sanity).text.utf8))
+        try put(Self.cardName, Array(card(figures, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
         let others = Set(ModelFolder.names(in: folder.staging)).subtracting(names)
@@ -166,23 +166,17 @@ package final class MergedFolder {
 
     // MARK: - Figures
 
-    /// What the merge has read last comes first: it is most likely to be in memory still.
-    private var namesToRead: [TensorName] { plan.outputs.map(\.name).reversed() }
-
-    private func sanity(_ report: MergeReport, _ survey: InputSurvey) throws -> MergeSanity {
-        let result = try ModelNorms(
-            of: try TensorStore(opening: folder.staging, options: ReadOptions(threads: budget.threads)), namesToRead,
-            threads: budget.threads)
-        return MergeSanity(
-            result: result, inputs: zip(inputs.models, survey.models).map { (name: $0.name, norms: $1.norms) },
-            names: plan.outputs.map(\.name), origins: origins, overflowCount: report.overflowCount)
+    /// The files that hold a model's weights.
+    private static func weights(of model: MergeInputs.Model) -> [FilePath] {
+        model.store.reader.files.filter { $0.extension != "json" }
     }
 
-    private func card(_ survey: InputSurvey, _ sanity: MergeSanity) -> ModelCard {
-        let models = zip(inputs.models, survey.models).enumerated().map { place, model in
+    private func card(_ figures: MergeFigures, _ sanity: MergeSanity) -> ModelCard {
+        let models = inputs.models.enumerated().map { place, model in
             let isBase = inputs.hasBase && place == 0
             return ModelCard.Input(
-                name: isBase ? model.0.original.path.modelName : model.0.name, isBase: isBase, files: model.1.files)
+                name: isBase ? model.original.path.modelName : model.name, isBase: isBase,
+                files: Self.weights(of: model).compactMap { figures.files[$0] })
         }
         return ModelCard(
             title: target.path.lastComponent?.string ?? target.path.string, author: options.author, method: plan.method,

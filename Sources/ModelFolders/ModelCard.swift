@@ -10,7 +10,7 @@ struct ModelCard {
     struct Input {
         let name: String
         let isBase: Bool
-        let files: [InputSurvey.File]
+        let files: [HashedFile]
     }
 
     let title: String

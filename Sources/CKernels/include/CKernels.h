@@ -30,8 +30,11 @@ int untangle_has_non_finite_64(const void *source, size_t count);
 void untangle_dot_product(const float *x, const float *y, size_t count, double *sums);
 void untangle_sum_of_squares(const float *x, size_t count, double *sums);
 
-/* The same for BF16, squares and sums of two squares rounded to F32; those after the last whole sixteen are left out. */
+/* The same for BF16, squares and sums of up to eight squares rounded to F32; those after the last whole sixteen are left out. */
 void untangle_sum_of_squares_bf16(const void *source, size_t count, double *sums);
+
+/* Both at once: the sums cost little while numbers come from memory. */
+void untangle_widen_and_square_bf16(const void *source, size_t count, float *destination, double *sums);
 
 /* x = x - base. Returns whether NaN or an infinity was among x. */
 int untangle_subtract(const float *base, float *x, size_t count);

@@ -35,14 +35,24 @@ public struct StackedMerge: Sendable {
     public func execute(
         into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        if plans.count == 1 { return try plans[0].execute(into: writer, progress: progress) }
+        try execute(into: writer, ledger: nil, progress: progress)
+    }
+
+    /// Carries the merges out, and tells a ledger of all that they read and write.
+    ///
+    /// - Throws: as `MergePlan.execute`.
+    package func execute(
+        into writer: any CheckpointWriter, ledger: MergeLedger?, progress: @escaping @Sendable (Int) -> Void
+    ) throws -> MergeReport {
+        if plans.count == 1 { return try plans[0].execute(into: writer, ledger: ledger, progress: progress) }
         var report = MergeReport(warnings: summary.warnings, notes: [], findings: [], notFinite: [])
         // A layer may be in the result several times.
         var seen: Set<NonFiniteTensor> = []
         var (firstTensor, doneByteCount) = (0, 0)
         for plan in plans {
             let before = doneByteCount
-            let part = try plan.execute(into: WriterSection(of: writer, from: firstTensor)) { progress(before + $0) }
+            let section = WriterSection(of: writer, from: firstTensor)
+            let part = try plan.execute(into: section, ledger: ledger) { progress(before + $0) }
             report.notes += part.notes
             report.findings += part.findings
             report.notFinite += part.notFinite.filter { seen.insert($0).inserted }

@@ -49,8 +49,8 @@ extension MergeJob {
                         memory: context.memory)
                 }
                 plans.append(plan)
+                let sources = cut.sources(places)
                 for output in plan.outputs {
-                    let sources = cut.sources(of: output.name, places)
                     origins.add(output.name, from: plan.keeps(output.name) ? Array(sources.prefix(1)) : sources)
                 }
             } catch let error as MergeError {
@@ -110,20 +110,13 @@ private struct SliceCut {
                 includesTensorsBehind: isLast))
     }
 
-    /// Where a tensor of the result comes from.
+    /// Where the tensors of the slice come from.
     ///
     /// - Parameter places: those of the models among the inputs, by their paths.
-    func sources(of tensor: TensorName, _ places: [FilePath: Int]) -> [TensorOrigins.Source] {
-        func origin(_ source: Recipe.Source, isBase: Bool) -> TensorOrigins.Source? {
-            guard let model = places[source.reference.path] else { return nil }
-            guard let layers = source.layers, let name = LayerName(tensor) else {
-                return TensorOrigins.Source(model: model, tensor: tensor, isBase: isBase)
-            }
-            let number = name.number - firstLayer + layers.lowerBound
-            return TensorOrigins.Source(model: model, tensor: name.inLayer(number), isBase: isBase)
+    func sources(_ places: [FilePath: Int]) -> [TensorOrigins.Source] {
+        ((slice.base.map { [($0, true)] } ?? []) + slice.experts.map { ($0, false) }).compactMap { source, isBase in
+            places[source.reference.path].map { TensorOrigins.Source(model: $0, isBase: isBase) }
         }
-        let base = slice.base.flatMap { origin($0, isBase: true) }
-        return (base.map { [$0] } ?? []) + slice.experts.compactMap { origin($0, isBase: false) }
     }
 
     private func stack(of store: TensorStore, _ source: Recipe.Source) throws(RecipeError) -> LayerStack {

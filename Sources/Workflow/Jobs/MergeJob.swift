@@ -74,7 +74,7 @@ public struct MergeJob: Job, Sendable {
         var origins = TensorOrigins()
         for output in plan.outputs {
             let sources = models.models.indices.map { model in
-                TensorOrigins.Source(model: model, tensor: output.name, isBase: models.hasBase && model == 0)
+                TensorOrigins.Source(model: model, isBase: models.hasBase && model == 0)
             }
             origins.add(output.name, from: plan.keeps(output.name) ? [sources[0]] : sources)
         }
@@ -164,17 +164,19 @@ public struct MergeJob: Job, Sendable {
             at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
             budget: budget)
         return try output.named {
-            var report = try execute(into: output.writer, progress)
+            var report = try execute(into: output.writer, ledger: output.ledger, progress)
             let (written, contents, warnings) = try output.finish(report)
             report.warnings += warnings
             return Outcome(report: report, written: written, folder: contents, place: .file(target.path))
         }
     }
 
-    private func execute(into writer: any CheckpointWriter, _ progress: any ProgressSink) throws -> MergeReport {
+    private func execute(
+        into writer: any CheckpointWriter, ledger: MergeLedger? = nil, _ progress: any ProgressSink
+    ) throws -> MergeReport {
         progress.begin("merging", total: plan.summary.progressByteCount, unit: .bytes)
         defer { progress.end() }
         let done = DoneBytes()
-        return try plan.execute(into: writer) { progress.advance(by: done.advance(to: $0)) }
+        return try plan.execute(into: writer, ledger: ledger) { progress.advance(by: done.advance(to: $0)) }
     }
 }

@@ -1,0 +1,186 @@
+import Checkpoints
+import Kernels
+import Synchronization
+import SystemPackage
+import TensorCore
+
+/// What a merge finds out on its way while the bytes are in the cache: the hashes of its input files, and the norms of what it
+/// reads and of what it writes.
+///
+/// An execution tells of every chunk of every input once, in the pass that merges it, and of every chunk of the result. Sums go
+/// by chunks whose borders depend on the tensor alone, and are added in their order, so they depend on nothing but numbers.
+package final class MergeLedger: Sendable {
+    private let hashers: [FilePath: FileHasher]
+    private let records = Mutex<[TensorName: [Record]]>([:])
+    private let passed = Mutex<[InputPiece]>([])
+
+    /// The sums of one chunk of one tensor of the result, or of one that goes into it.
+    private struct Record {
+        /// The model's place in the plan; nil stands for the result.
+        let model: Int?
+        /// The first element of the chunk.
+        let start: Int
+        let sums: NormSums
+    }
+
+    /// Prepares for a merge.
+    ///
+    /// - Parameter files: those to hash, each once, whatever the merge reads of them.
+    /// - Throws: `IOError` when a file cannot be read.
+    package init(of merge: StackedMerge, files: some Sequence<FilePath>) throws(IOError) {
+        var ranges: [FilePath: Set<Range<Int>>] = [:]
+        for plan in merge.plans {
+            for tensor in plan.tensors {
+                for (model, index) in zip(plan.models, tensor.readIndices) {
+                    guard let location = model.store.reader.plainLocation(of: index) else { continue }
+                    ranges[location.file, default: []].insert(location.range)
+                }
+            }
+        }
+        var hashers: [FilePath: FileHasher] = [:]
+        for file in files where hashers[file] == nil {
+            hashers[file] = try FileHasher(of: file, expecting: ranges[file] ?? [])
+        }
+        self.hashers = hashers
+    }
+
+    /// Takes a piece of an input that was read.
+    ///
+    /// - Parameters:
+    ///   - sums: what the piece adds up to; nil for a type that does not compute.
+    ///   - isDone: whether nobody reads the piece any more.
+    func read(_ piece: InputPiece, sums: NormSums?, isDone: Bool) {
+        if let sums { add(Record(model: piece.model, start: piece.start, sums: sums), to: piece.tensor) }
+        if let location = piece.location, let hasher = hashers[location.file] {
+            hasher.take(
+                StoredPiece(piece.bytes, piece.range, offset: location.range.lowerBound, isDone: isDone))
+        } else if isDone {
+            piece.bytes.doneWith(piece.range)
+        }
+    }
+
+    /// Takes a piece that no rule had use for. One that is mapped is read at the end, while the disk takes its time.
+    func passed(_ piece: InputPiece) {
+        if piece.location == nil {
+            read(piece, sums: piece.sums, isDone: true)
+        } else {
+            passed.withLock { $0.append(piece) }
+        }
+    }
+
+    /// Reads all of a model's tensor, of a type that computes.
+    ///
+    /// - Returns: what it adds up to.
+    func read(_ tensor: LoadedTensor, model: Int) -> NormSums {
+        var total = NormSums()
+        for chunk in 0..<tensor.chunkCount {
+            let piece = tensor.piece(tensor.range(ofChunk: chunk), of: model)
+            let sums = piece.sums
+            read(piece, sums: sums, isDone: false)
+            total += sums
+        }
+        return total
+    }
+
+    /// Takes a tensor that became part of the result as it is.
+    func copied(_ tensor: LoadedTensor) {
+        if tensor.planned.output.dtype.isComputable {
+            wrote(read(tensor, model: 0), from: 0, of: tensor.planned)
+        } else {
+            read(tensor.wholePiece(of: 0), sums: nil, isDone: true)
+        }
+    }
+
+    /// Takes what elements of the result add up to, from a flat index on.
+    func wrote(_ sums: NormSums, from start: Int, of tensor: PlannedTensor) {
+        add(Record(model: nil, start: start, sums: sums), to: tensor.output.name)
+    }
+
+    private func add(_ record: Record, to tensor: TensorName) {
+        records.withLock { $0[tensor, default: []].append(record) }
+    }
+
+    /// What was found out, once the merge is over. Reads what the merge has not read of the files.
+    package func finish(threads: Int) -> MergeFigures {
+        let pieces = passed.withLock(\.self)
+        parallel(count: pieces.count, threads: threads) { place in
+            read(pieces[place], sums: pieces[place].sums, isDone: true)
+        }
+        let paths = Array(hashers.keys)
+        let files = parallelMap(count: paths.count, threads: threads) { place in
+            guard let hasher = hashers[paths[place]] else { preconditionFailure("the paths are those of the files") }
+            return HashedFile(path: hasher.path, byteCount: hasher.byteCount, hash: hasher.finish())
+        }
+        let norms = records.withLock(\.self).mapValues { records in
+            var norms = TensorNorms()
+            for record in records.sorted(by: { $0.start < $1.start }) {
+                if let model = record.model {
+                    norms.inputs[model, default: NormSums()] += record.sums
+                } else {
+                    norms.result += record.sums
+                }
+            }
+            return norms
+        }
+        return MergeFigures(files: Dictionary(uniqueKeysWithValues: zip(paths, files)), norms: norms)
+    }
+}
+
+/// A range of one of the tensors that are merged into one.
+struct InputPiece: Sendable {
+    /// The name of the result.
+    let tensor: TensorName
+    /// The model's place in the plan.
+    let model: Int
+    /// All of the tensor in the model, and where that lies as it is, if it does.
+    let bytes: TensorBytes
+    let location: StoredLocation?
+    let dtype: DType
+    /// The bytes of the piece, and the flat index of its first element.
+    let range: Range<Int>
+    let start: Int
+
+    /// What the elements add up to; reads them.
+    var sums: NormSums {
+        var sums = NormSums()
+        bytes.withUnsafeBytes { _ = sums.add(UnsafeRawBufferPointer(rebasing: $0[range]), dtype) }
+        return sums
+    }
+}
+
+/// A file and the hash of its contents.
+package struct HashedFile: Sendable {
+    package let path: FilePath
+    package let byteCount: Int
+    package let hash: ContentHash
+}
+
+/// What a tensor of a merge adds up to, and what went into it.
+package struct TensorNorms: Sendable {
+    package fileprivate(set) var result = NormSums()
+    /// By the models' places in the plan; none for those that were not read, or whose type does not compute.
+    package fileprivate(set) var inputs: [Int: NormSums] = [:]
+}
+
+/// The figures of a merge that is over.
+package struct MergeFigures: Sendable {
+    package let files: [FilePath: HashedFile]
+    fileprivate let norms: [TensorName: TensorNorms]
+
+    /// What a tensor of the result adds up to; nothing where its type does not compute.
+    package subscript(tensor: TensorName) -> TensorNorms { norms[tensor] ?? TensorNorms() }
+}
+
+extension CheckpointReader {
+    /// Where a tensor's bytes lie in a file as they are; nil for those that are decoded.
+    func plainLocation(of index: Int) -> StoredLocation? {
+        guard isMapped(index) else { return nil }
+        let location = location(of: index)
+        return location.range.count == descriptors[index].byteCount ? location : nil
+    }
+}
+
+extension PlannedTensor {
+    /// The places of the tensor in the models that are read for it.
+    var readIndices: ArraySlice<Int> { isCopy ? indices.prefix(1) : indices[...] }
+}
