@@ -26,8 +26,7 @@ public struct Histogram: Sendable, Hashable {
         read: (Range<Int>, (UnsafeRawBufferPointer) -> Void) throws -> Void
     ) rethrows {
         guard hasRealElements(dtype) else { return nil }
-        let step = (1 << 20) * dtype.bitWidth / 8
-        let chunks = stride(from: 0, to: byteCount, by: step).map { $0..<min($0 + step, byteCount) }
+        let chunks = chunkRanges(of: 0..<byteCount, by: (1 << 20) * dtype.bitWidth / 8)
         var (low, high) = (Double.infinity, -Double.infinity)
         for chunk in chunks {
             try read(chunk) { bytes in

@@ -1,5 +1,4 @@
 import Kernels
-import Synchronization
 import TensorCore
 
 /// What the values of one tensor are like.
@@ -88,9 +87,7 @@ public struct TensorStatistics: Sendable, Hashable {
 
     private static func chunks(of byteCount: Int, _ dtype: DType) -> [Range<Int>] {
         let width = dtype.bitWidth / 8
-        return stride(from: 0, to: byteCount / width * width, by: chunkCount * width).map {
-            $0..<min($0 + chunkCount * width, byteCount)
-        }
+        return chunkRanges(of: 0..<byteCount / width * width, by: chunkCount * width)
     }
 
     /// Measures chunks in parallel; results come in their order.
@@ -100,12 +97,7 @@ public struct TensorStatistics: Sendable, Hashable {
     ) -> [Part] {
         // Safety: the caller keeps the bytes alive and nobody writes them.
         nonisolated(unsafe) let chunks = chunks
-        let parts = Mutex<[Part?]>(Array(repeating: nil, count: chunks.count))
-        parallel(count: chunks.count, threads: budget.threads) { number in
-            let part = measure(chunks[number])
-            parts.withLock { $0[number] = part }
-        }
-        return parts.withLock { $0.compactMap { $0 } }
+        return parallelMap(count: chunks.count, threads: budget.threads) { measure(chunks[$0]) }
     }
 }
 

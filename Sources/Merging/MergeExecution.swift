@@ -175,17 +175,17 @@ struct MergeExecution: Sendable {
     private func forEachChunk(
         of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
     ) throws {
-        let chunks = tensors.indices.flatMap { tensor in (0..<tensors[tensor].chunkCount).map { (tensor, $0) } }
+        let chunks = tensors.flatMap { tensor in tensor.chunks.map { (tensor: tensor, range: $0) } }
         let threads = plan.memory.elementwiseThreads
         try parallel(count: chunks.count, threads: threads) { place in
-            let (tensor, number) = chunks[place]
+            let (tensor, range) = chunks[place]
             if place + threads < chunks.count {
-                let (later, number) = chunks[place + threads]
-                tensors[later].withChunk(number) { $0.prefetch() }
+                let later = chunks[place + threads]
+                later.tensor.withChunk(later.range) { $0.prefetch() }
             }
-            try tensors[tensor].withChunk(number) { chunk in
-                try body(tensors[tensor], chunk)
-                log.advance(chunk.count * (tensors[tensor].planned.output.dtype.bitWidth / 8))
+            try tensor.withChunk(range) { chunk in
+                try body(tensor, chunk)
+                log.advance(chunk.count * (tensor.planned.output.dtype.bitWidth / 8))
             }
         }
     }

@@ -73,8 +73,8 @@ package final class MergeLedger: Sendable {
     /// - Returns: what it adds up to.
     func read(_ tensor: LoadedTensor, model: Int) -> NormSums {
         var total = NormSums()
-        for chunk in 0..<tensor.chunkCount {
-            let piece = tensor.piece(tensor.range(ofChunk: chunk), of: model)
+        for chunk in tensor.chunks {
+            let piece = tensor.piece(chunk, of: model)
             let sums = piece.sums
             read(piece, sums: sums, isDone: false)
             total += sums

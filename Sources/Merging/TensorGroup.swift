@@ -90,14 +90,8 @@ final class LoadedTensor: Sendable {
         return try withExtendedLifetime(owners) { try body(sources) }
     }
 
-    /// The number of chunks; 0 for a tensor without elements.
-    var chunkCount: Int { (planned.output.elementCount + MergeChunk.capacity - 1) / MergeChunk.capacity }
-
-    /// The elements of a chunk.
-    func range(ofChunk number: Int) -> Range<Int> {
-        let start = number * MergeChunk.capacity
-        return start..<min(start + MergeChunk.capacity, planned.output.elementCount)
-    }
+    /// The elements of the chunks; none for a tensor without elements.
+    var chunks: [Range<Int>] { chunkRanges(of: 0..<planned.output.elementCount, by: MergeChunk.capacity) }
 
     /// A range of elements in one of the models.
     func piece(_ elements: Range<Int>, of model: Int) -> InputPiece {
@@ -120,10 +114,12 @@ final class LoadedTensor: Sendable {
         for model in owners.indices { owners[model].doneWith(piece(chunk.range, of: model).range) }
     }
 
-    func withChunk<R>(_ number: Int, _ body: (MergeChunk) throws -> R) rethrows -> R {
-        let range = range(ofChunk: number)
-        return try withSources { base, experts in
-            try body(MergeChunk(tensor: planned.number, number: number, range: range, base: base, experts: experts))
+    func withChunk<R>(_ range: Range<Int>, _ body: (MergeChunk) throws -> R) rethrows -> R {
+        try withSources { base, experts in
+            try body(
+                MergeChunk(
+                    tensor: planned.number, number: range.lowerBound / MergeChunk.capacity, range: range, base: base,
+                    experts: experts))
         }
     }
 }

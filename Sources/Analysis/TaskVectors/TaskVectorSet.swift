@@ -166,9 +166,7 @@ struct LoadedTaskVector: Sendable {
     static let blockCapacity = 4096
 
     /// Runs of elements whose borders depend on the tensor alone.
-    var chunks: [Range<Int>] {
-        stride(from: 0, to: elementCount, by: 1 << 20).map { $0..<min($0 + 1 << 20, elementCount) }
-    }
+    var chunks: [Range<Int>] { chunkRanges(of: 0..<elementCount, by: 1 << 20) }
 
     /// Reads the base, in F32.
     func readBase(_ range: Range<Int>, into values: UnsafeMutablePointer<Float>) {

@@ -77,46 +77,23 @@ public struct CheckpointComparison: Sendable {
         _ a: TensorStore, _ b: TensorStore, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> CheckpointDifference {
         let pairs = pairs(a, b)
-        var pieces: [(pair: Int, elements: Range<Int>)] = []
-        for (number, pair) in pairs.enumerated() where pair.areComparable {
-            let count = pair.a.elementCount
-            let size = max(pieceElementCount(of: pair.a, pair.indexA, a), pieceElementCount(of: pair.b, pair.indexB, b))
-            for start in stride(from: 0, to: count, by: size) {
-                pieces.append((number, start..<min(count - start, size) + start))
-            }
-        }
+        let compared = pairs.filter(\.areComparable)
         let scratch = BufferPool(byteCount: ElementDifference.scratchByteCount)
-        let windowsA = BufferPool(byteCount: pairs.map { windowByteCount(of: $0.indexA, a) }.max() ?? 0)
-        let windowsB = BufferPool(byteCount: pairs.map { windowByteCount(of: $0.indexB, b) }.max() ?? 0)
         let tolerance = tolerance
-        let partials = try parallelMap(count: pieces.count, threads: threads) { [pieces] number in
-            let piece = pieces[number]
-            let pair = pairs[piece.pair]
-            let windowA = try TensorWindow(
-                a.reader, pair.indexA, in: pair.a.dtype.byteRange(of: piece.elements), pool: windowsA)
-            let windowB = try TensorWindow(
-                b.reader, pair.indexB, in: pair.b.dtype.byteRange(of: piece.elements), pool: windowsB)
-            var differences: [ElementDifference] = []
-            for start in stride(
-                from: piece.elements.lowerBound, to: piece.elements.upperBound, by: Self.chunkElementCount)
-            {
-                let end = min(piece.elements.upperBound - start, Self.chunkElementCount) + start
-                try windowA.withBytes(pair.a.dtype.byteRange(of: start..<end)) { partA in
-                    try windowB.withBytes(pair.b.dtype.byteRange(of: start..<end)) { partB in
-                        try scratch.withBuffer { buffer in
-                            differences.append(
-                                ElementDifference(
-                                    partA, pair.a.dtype, partB, pair.b.dtype, tolerance: tolerance, scratch: buffer))
-                        }
-                        progress(partA.count + partB.count)
-                    }
-                }
+        let found = try sweep(compared, a, b).map(threads: threads) { chunk in
+            let pair = compared[chunk.item]
+            return try scratch.withBuffer { buffer in
+                defer { progress(chunk.parts[0].count + chunk.parts[1].count) }
+                return ElementDifference(
+                    chunk.parts[0], pair.a.dtype, chunk.parts[1], pair.b.dtype, tolerance: tolerance, scratch: buffer)
             }
-            return differences
         }
-        // Chunk by chunk, so that sums do not depend on what was read together.
-        var totals = [ElementDifference](repeating: ElementDifference(), count: pairs.count)
-        for (piece, partial) in zip(pieces, partials) { partial.forEach { totals[piece.pair].combine($0) } }
+        var differences = found.makeIterator()
+        let totals = pairs.map { pair in
+            var total = ElementDifference()
+            if pair.areComparable { differences.next()?.forEach { total.combine($0) } }
+            return total
+        }
         return CheckpointDifference(
             onlyInA: missing(from: b, in: a), onlyInB: missing(from: a, in: b),
             changes: zip(pairs, totals).compactMap(Self.change), comparedCount: pairs.count,
@@ -134,12 +111,20 @@ public struct CheckpointComparison: Sendable {
 
     /// The memory that a thread takes for the tensors of both checkpoints that are not mapped.
     public func workingByteCount(of a: TensorStore, and b: TensorStore) -> Int {
-        pairs(a, b).filter(\.areComparable).map { workingByteCount(of: $0, a, b) }.max() ?? 0
+        sweep(pairs(a, b).filter(\.areComparable), a, b).workingByteCount
     }
 
-    private func workingByteCount(of pair: Pair, _ a: TensorStore, _ b: TensorStore) -> Int {
-        windowByteCount(of: pair.indexA, a) + a.reader.decodingByteCount(of: pair.indexA)
-            + windowByteCount(of: pair.indexB, b) + b.reader.decodingByteCount(of: pair.indexB)
+    /// The bytes that a comparison reads.
+    public func byteCount(of a: TensorStore, and b: TensorStore) -> Int {
+        sweep(pairs(a, b).filter(\.areComparable), a, b).byteCount
+    }
+
+    private func sweep(_ pairs: [Pair], _ a: TensorStore, _ b: TensorStore) -> TensorSweep {
+        TensorSweep(
+            pairs.map { pair in
+                TensorSweep.Item(
+                    [(a.reader, pair.indexA), (b.reader, pair.indexB)], chunkCount: Self.chunkElementCount)
+            })
     }
 
     /// Makes sure that tensors which decode only whole fit into a memory beside what they are compared with.
@@ -147,35 +132,13 @@ public struct CheckpointComparison: Sendable {
     /// - Throws: `IOError` `io.memory` with the least that works.
     public func requireMemory(_ limit: Int, toCompare a: TensorStore, _ b: TensorStore) throws(IOError) {
         for pair in pairs(a, b) where pair.areComparable {
-            let working = workingByteCount(of: pair, a, b)
+            let working = sweep([pair], a, b).workingByteCount
             if !a.reader.canReadRanges(of: pair.indexA) {
                 try a.reader.requireMemory(limit, for: working, toDecode: pair.indexA)
             } else if !b.reader.canReadRanges(of: pair.indexB) {
                 try b.reader.requireMemory(limit, for: working, toDecode: pair.indexB)
             }
         }
-    }
-
-    /// How many elements are best read together: all of a tensor that decodes only whole, so that it is decoded once, else as
-    /// many chunks as lie in a piece of the format.
-    private func pieceElementCount(of tensor: TensorDescriptor, _ index: Int, _ store: TensorStore) -> Int {
-        guard store.reader.canReadRanges(of: index) else { return max(tensor.elementCount, 1) }
-        let together = store.reader.decodedTogetherByteCount(of: index)
-        let chunk = tensor.dtype.byteRange(of: 0..<Self.chunkElementCount).count
-        return Self.chunkElementCount * max(1, (together + chunk - 1) / chunk)
-    }
-
-    /// The size of the window for a tensor that is read in ranges.
-    private func windowByteCount(of index: Int, _ store: TensorStore) -> Int {
-        guard !store.reader.isMapped(index), store.reader.canReadRanges(of: index) else { return 0 }
-        let tensor = store.descriptors[index]
-        let elements = min(tensor.elementCount, pieceElementCount(of: tensor, index, store))
-        return max(tensor.dtype.byteRange(of: 0..<elements).count, store.reader.decodedTogetherByteCount(of: index))
-    }
-
-    /// The bytes that a comparison reads.
-    public func byteCount(of a: TensorStore, and b: TensorStore) -> Int {
-        pairs(a, b).filter(\.areComparable).reduce(0) { $0 + $1.a.byteCount + $1.b.byteCount }
     }
 
     private func pairs(_ a: TensorStore, _ b: TensorStore) -> [Pair] {
@@ -199,13 +162,5 @@ public struct CheckpointComparison: Sendable {
             differingCount: pair.areComparable ? total.differingCount : nil,
             maximum: pair.areNumbers ? total.maximum : nil,
             rootMeanSquare: pair.areNumbers ? (total.sumOfSquares / count).squareRoot() : nil)
-    }
-}
-
-extension DType {
-    /// The bytes of a range of elements that begins and ends at whole bytes.
-    fileprivate func byteRange(of elements: Range<Int>) -> Range<Int> {
-        // In this order nothing overflows: the tensor's size in bits fits.
-        elements.lowerBound * bitWidth / 8..<elements.upperBound * bitWidth / 8
     }
 }

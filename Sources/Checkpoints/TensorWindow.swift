@@ -1,4 +1,3 @@
-import Checkpoints
 import Synchronization
 import TensorCore
 
