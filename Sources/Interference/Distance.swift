@@ -4,7 +4,7 @@ import Kernels
 /// How far a student's logits are from a teacher's, for one input and one head.
 ///
 /// With p the softmax of the teacher's logits t, q that of the student's z, and K classes:
-public enum Distance: String, Sendable, Encodable, CaseIterable {
+public enum Distance: String, Sendable, CaseIterable {
     /// `KL(p || q) = Σ p (log p - log q)`, the paper's choice.
     case kl
     /// `KL(q || p)`.

@@ -2,6 +2,8 @@ import Kernels
 public import Networks
 
 /// How one expert is adapted. Defaults are those that the eight-task suite was measured with.
+///
+/// `ResolverOption` declares what recipes and the command line may say of each.
 public struct ResolverOptions: Sendable, Hashable {
     public var steps: Int
     public var batchSize: Int
@@ -11,7 +13,9 @@ public struct ResolverOptions: Sendable, Hashable {
     public var alpha: Double
     public var distance: Distance
     public var schedule: LearningRateSchedule
-    public var order: AuxiliaryBatches.Order
+    /// Whether each pass over the inputs has an order of its own.
+    public var shuffle: Bool
+    public var seed: UInt64
     /// The parts of a batch that are computed apart and added in order; nil chooses by the size of the model.
     ///
     /// Results depend on this number in the last bits, and never on the number of threads.
@@ -20,7 +24,7 @@ public struct ResolverOptions: Sendable, Hashable {
     public init(
         steps: Int = 250, batchSize: Int = 64, learningRate: Double = 1e-4, weightDecay: Double = 1e-4,
         alpha: Double = 1, distance: Distance = .kl, schedule: LearningRateSchedule = .constant,
-        order: AuxiliaryBatches.Order = .sequential, shardCount: Int? = nil
+        shuffle: Bool = false, seed: UInt64 = 0, shardCount: Int? = nil
     ) {
         self.steps = steps
         self.batchSize = batchSize
@@ -29,12 +33,13 @@ public struct ResolverOptions: Sendable, Hashable {
         self.alpha = alpha
         self.distance = distance
         self.schedule = schedule
-        self.order = order
+        self.shuffle = shuffle
+        self.seed = seed
         self.shardCount = shardCount
     }
 
-    /// The paper's recipe for CLIP vision transformers (arXiv:2603.13467).
-    public static let paper = ResolverOptions(steps: 2500, batchSize: 128, learningRate: 1e-6)
+    /// Which inputs each step uses.
+    public var order: AuxiliaryBatches.Order { shuffle ? .shuffled(seed: seed) : .sequential }
 
     /// The number of shards that a run uses.
     ///
@@ -48,41 +53,40 @@ public struct ResolverOptions: Sendable, Hashable {
     ///
     /// - Throws: `InterferenceError` `interference.bad_option` that names the option and its range.
     public func validate() throws(InterferenceError) {
-        for (name, value) in [("steps", steps), ("batch size", batchSize), ("shard count", shardCount ?? 1)]
-        where value < 1 || value > largestMatrixDimension {
+        for option in ResolverOption.all { try option.validate(self) }
+        if let shardCount, !(1...largestMatrixDimension).contains(shardCount) {
             throw InterferenceError(
-                .badOption, "\(name) is \(value); it must lie between 1 and \(largestMatrixDimension)")
-        }
-        guard learningRate.isFinite, learningRate > 0 else {
-            throw InterferenceError(.badOption, "learning rate is \(learningRate); it must be positive")
-        }
-        for (name, value) in [("weight decay", weightDecay), ("alpha", alpha)] where !value.isFinite || value < 0 {
-            throw InterferenceError(.badOption, "\(name) is \(value); it must not be negative")
+                .badOption, "shard count is \(shardCount); it must lie between 1 and \(largestMatrixDimension)")
         }
     }
 }
 
 extension ResolverOptions: Encodable {
-    private enum CodingKeys: String, CodingKey {
-        case steps, alpha, distance, schedule
-        case batchSize = "batch_size"
-        case learningRate = "learning_rate"
-        case weightDecay = "weight_decay"
-        case seed = "shuffle.seed"
-        case shardCount = "shard_count"
+    private struct Key: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
     }
 
-    /// Under the names that the options have in recipes.
+    /// Encodes every option that has an effect, under its name and as its text.
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(steps, forKey: .steps)
-        try container.encode(batchSize, forKey: .batchSize)
-        try container.encode(learningRate, forKey: .learningRate)
-        try container.encode(weightDecay, forKey: .weightDecay)
-        try container.encode(alpha, forKey: .alpha)
-        try container.encode(distance, forKey: .distance)
-        try container.encode(schedule, forKey: .schedule)
-        if case .shuffled(let seed) = order { try container.encode(seed, forKey: .seed) }
-        try container.encodeIfPresent(shardCount, forKey: .shardCount)
+        var container = encoder.container(keyedBy: Key.self)
+        for option in ResolverOption.all where option.name != ResolverOption.seed.name || shuffle {
+            try container.encode(option.text(in: self), forKey: Key(stringValue: option.name))
+        }
+        try container.encodeIfPresent(shardCount, forKey: Key(stringValue: "shard_count"))
+    }
+}
+
+/// Sets of options that have a name.
+public enum ResolverPreset: String, Sendable, CaseIterable {
+    /// The paper's recipe for CLIP vision transformers (arXiv:2603.13467).
+    case paper
+
+    public var options: ResolverOptions {
+        switch self {
+        case .paper: ResolverOptions(steps: 2500, batchSize: 128, learningRate: 1e-6)
+        }
     }
 }

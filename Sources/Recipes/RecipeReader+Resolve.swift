@@ -1,13 +1,10 @@
 import Experts
 import Interference
-import Networks
 import TensorCore
 
 extension RecipeReader {
-    private static let resolveKeys = [
-        "auxiliary", "auxiliary_count", "steps", "batch_size", "learning_rate", "weight_decay", "alpha", "distance",
-        "schedule", "shuffle", "seed", "preset", "output",
-    ]
+    private static let resolveKeys =
+        ["auxiliary", "auxiliary_count", "preset"] + ResolverOption.all.map(\.name) + ["output"]
 
     /// The section of Resolving Interference.
     func resolve(from root: YAMLSection) throws(RecipeError) -> Recipe.Resolve? {
@@ -23,26 +20,33 @@ extension RecipeReader {
                 .missingKey, "resolve has no auxiliary inputs", file: path, at: section.position,
                 hint: "auxiliary: FILE.npz, or auxiliary: noise")
         }
-        var options = ResolverOptions()
-        if let name = try section.text("preset") {
-            guard name == "paper" else { throw section.bad("preset", "must be paper, not \"\(name)\"") }
-            options = .paper
-        }
-        if let steps = try section.integer("steps", in: 1...1_000_000_000) { options.steps = steps }
-        if let size = try section.integer("batch_size", in: 1...1_000_000) { options.batchSize = size }
-        if let rate = try section.number("learning_rate") { options.learningRate = rate }
-        if let decay = try section.number("weight_decay") { options.weightDecay = decay }
-        if let alpha = try section.number("alpha") { options.alpha = alpha }
-        if let distance = try section.choice("distance", Distance.self) { options.distance = distance }
-        if let schedule = try section.choice("schedule", LearningRateSchedule.self) { options.schedule = schedule }
-        let seed = UInt64(try section.integer("seed", in: 0...Int.max) ?? 0)
-        if try section.flag("shuffle") ?? false { options.order = .shuffled(seed: seed) }
+        var options = try section.choice("preset", ResolverPreset.self)?.options ?? ResolverOptions()
+        for option in ResolverOption.all { try section.read(option, into: &options) }
         do throws(InterferenceError) { try options.validate() } catch {
             throw RecipeError(.badValue, error.message, file: path, at: section.position, hint: error.hint)
         }
-        let count = try section.integer("auxiliary_count", in: 1...1_000_000_000) ?? AuxiliarySource.defaultNoiseCount
+        let count =
+            try section.integer("auxiliary_count", in: AuxiliarySource.noiseCounts) ?? AuxiliarySource.defaultNoiseCount
         let isNoise = try section.text("auxiliary") == "noise"
-        let source: AuxiliarySource = isNoise ? .noise(count: count, seed: seed) : .file(auxiliary)
+        let source: AuxiliarySource = isNoise ? .noise(count: count, seed: options.seed) : .file(auxiliary)
         return Recipe.Resolve(auxiliary: source, options: options, output: try section.path("output"))
+    }
+}
+
+extension YAMLSection {
+    /// Takes over what the section says of an option; numbers that are out of range are for the options to refuse.
+    fileprivate func read(_ option: ResolverOption, into options: inout ResolverOptions) throws(RecipeError) {
+        switch option.kind {
+        case .wholeNumber(let field, let range):
+            if let number = try integer(option.name, in: range) { options[keyPath: field] = number }
+        case .number(let field, _):
+            if let number = try number(option.name) { options[keyPath: field] = number }
+        case .flag(let field):
+            if let flag = try flag(option.name) { options[keyPath: field] = flag }
+        case .seed(let field):
+            if let seed = try integer(option.name, in: 0...Int.max) { options[keyPath: field] = UInt64(seed) }
+        case .choice(let names, _, let set):
+            if let name = try choice(option.name, of: names) { set(&options, name) }
+        }
     }
 }

@@ -133,14 +133,19 @@ package struct YAMLSection {
         return value
     }
 
-    func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ type: Choice.Type) throws(RecipeError)
-        -> Choice?
-    where Choice.RawValue == String {
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ key: String, _ type: Choice.Type
+    ) throws(RecipeError) -> Choice? {
+        try choice(key, of: type.allCases.map(\.rawValue)).flatMap(Choice.init)
+    }
+
+    func choice(_ key: String, of names: [String]) throws(RecipeError) -> String? {
         guard let text = try text(key) else { return nil }
-        guard let value = Choice(rawValue: text) else {
-            throw bad(key, "must be one of \(type.allCases.map(\.rawValue).joined(separator: ", ")), not \"\(text)\"")
+        guard names.contains(text) else {
+            throw bad(
+                key, "must be \(names.count > 1 ? "one of " : "")\(names.joined(separator: ", ")), not \"\(text)\"")
         }
-        return value
+        return text
     }
 
     /// An error at a key of this section.

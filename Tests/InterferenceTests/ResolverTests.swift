@@ -25,7 +25,7 @@ import Testing
     @Test("one, two and five threads give the same bits")
     func threadCount() throws {
         // 27 images do not fill eight shards evenly, and 100 inputs make the batches wrap.
-        let options = ResolverOptions(steps: 6, batchSize: 27, order: .shuffled(seed: 3))
+        let options = ResolverOptions(steps: 6, batchSize: 27, shuffle: true, seed: 3)
         let one = try run(threads: 1, options: options)
         for threads in [2, 5] {
             let other = try run(threads: threads, options: options)

@@ -94,7 +94,7 @@ import Workflow
             resolve.options
                 == ResolverOptions(
                     steps: 7, batchSize: 3, learningRate: 1e-5, weightDecay: 0.5, alpha: 2, distance: .mse,
-                    schedule: .cosine, order: .shuffled(seed: 11)))
+                    schedule: .cosine, shuffle: true, seed: 11))
         #expect(resolve.output == "some/folder/adapted")
         #expect(recipe.output?.path == "some/folder/out/merged.npz")
         #expect(recipe.output?.isFolder == false)
@@ -132,7 +132,7 @@ import Workflow
                 """))
         let resolve = try #require(recipe.resolve)
         #expect(resolve.auxiliary == .noise(count: 64, seed: 3))
-        #expect(resolve.options == ResolverOptions(steps: 9, batchSize: 128, learningRate: 1e-6))
+        #expect(resolve.options == ResolverOptions(steps: 9, batchSize: 128, learningRate: 1e-6, seed: 3))
         #expect(recipe.output?.isFolder == true)
     }
 

@@ -13,6 +13,8 @@ public enum AuxiliarySource: Sendable, Hashable {
 
     /// As many as the eight-task suite was measured with.
     public static let defaultNoiseCount = 2048
+    /// How many there may be.
+    public static let noiseCounts = 1...1 << 30
 
     /// `noise`, or the path of a data file.
     public init(_ text: String, noiseCount: Int = defaultNoiseCount, seed: UInt64 = 0) {

@@ -1,7 +1,7 @@
 import Glibc
 
 /// How the learning rate falls over a run.
-public enum LearningRateSchedule: String, Sendable, Encodable, CaseIterable {
+public enum LearningRateSchedule: String, Sendable, CaseIterable {
     case constant
     /// Half a cosine from the full rate towards zero.
     case cosine

@@ -15,35 +15,18 @@ struct ResolverFlags: ParsableArguments {
     @Option(help: "A recipe to start from: paper (2500 steps of 128 at 1e-6).")
     var preset: ResolverPreset?
 
-    @Option(help: ArgumentHelp("Updates per expert (default: 250).", valueName: "n"))
-    var steps: Int?
-
-    @Option(help: ArgumentHelp("Inputs per update (default: 64).", valueName: "n"))
-    var batchSize: Int?
-
-    @Option(help: ArgumentHelp("Of AdamW; try a tenth of the fine-tuning rate (default: 1e-4).", valueName: "x"))
-    var learningRate: Double?
-
-    @Option(help: ArgumentHelp("Decoupled, of AdamW (default: 1e-4).", valueName: "x"))
-    var weightDecay: Double?
-
-    @Option(help: ArgumentHelp("Weight of the interference term (default: 1).", valueName: "x"))
-    var alpha: Double?
-
-    @Option(help: "How outputs are compared (default: kl).")
-    var distance: Distance?
-
-    @Option(help: "How the learning rate moves (default: constant).")
-    var schedule: LearningRateSchedule?
-
-    @Flag(help: "Draw a new order of the inputs for every pass; otherwise batches are sequential and wrap.")
-    var shuffle = false
-
-    @Option(help: ArgumentHelp("For --shuffle and \"noise\".", valueName: "n"))
-    var seed: UInt64 = 0
+    @Option(.steps) var steps: Int?
+    @Option(.batchSize) var batchSize: Int?
+    @Option(.learningRate) var learningRate: Double?
+    @Option(.weightDecay) var weightDecay: Double?
+    @Option(.alpha) var alpha: Double?
+    @Option(.distance) var distance: Distance?
+    @Option(.schedule) var schedule: LearningRateSchedule?
+    @Flag(.shuffle) var shuffle = false
+    @Option(.seed) var seed: UInt64?
 
     var options: ResolverOptions {
-        var options = preset == .paper ? ResolverOptions.paper : ResolverOptions()
+        var options = preset?.options ?? ResolverOptions()
         if let steps { options.steps = steps }
         if let batchSize { options.batchSize = batchSize }
         if let learningRate { options.learningRate = learningRate }
@@ -51,23 +34,51 @@ struct ResolverFlags: ParsableArguments {
         if let alpha { options.alpha = alpha }
         if let distance { options.distance = distance }
         if let schedule { options.schedule = schedule }
-        if shuffle { options.order = .shuffled(seed: seed) }
+        if shuffle { options.shuffle = true }
+        if let seed { options.seed = seed }
         return options
     }
 
-    var source: AuxiliarySource { AuxiliarySource(auxiliary, noiseCount: auxiliaryCount, seed: seed) }
+    var source: AuxiliarySource { AuxiliarySource(auxiliary, noiseCount: auxiliaryCount, seed: options.seed) }
 
     func validate() throws {
         guard !auxiliary.isEmpty else { throw ValidationError("--auxiliary has no file") }
-        guard auxiliaryCount > 0, auxiliaryCount <= 1 << 30 else {
-            throw ValidationError("--auxiliary-count must lie between 1 and \(1 << 30)")
+        let counts = AuxiliarySource.noiseCounts
+        guard counts.contains(auxiliaryCount) else {
+            throw ValidationError("--auxiliary-count must lie between \(counts.lowerBound) and \(counts.upperBound)")
         }
     }
 }
 
-enum ResolverPreset: String, CaseIterable, ExpressibleByArgument {
-    case paper
+extension Option {
+    /// An option of the resolver as it is declared.
+    fileprivate init<Argument: ExpressibleByArgument>(_ option: ResolverOption) where Value == Argument? {
+        self.init(
+            name: .customLong(option.flag),
+            help: ArgumentHelp(
+                "\(option.help) (default: \(option.defaultText)).", valueName: option.valueName))
+    }
 }
 
+extension Flag where Value == Bool {
+    fileprivate init(wrappedValue: Bool, _ option: ResolverOption) {
+        self.init(wrappedValue: wrappedValue, name: .customLong(option.flag), help: "\(option.help).")
+    }
+}
+
+extension ResolverOption {
+    fileprivate var flag: String { name.split(separator: "_").joined(separator: "-") }
+
+    /// Nil takes the option's name.
+    fileprivate var valueName: String? {
+        switch kind {
+        case .wholeNumber, .seed: "n"
+        case .number: "x"
+        case .flag, .choice: nil
+        }
+    }
+}
+
+extension ResolverPreset: ExpressibleByArgument {}
 extension Distance: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}

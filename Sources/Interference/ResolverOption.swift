@@ -1,0 +1,91 @@
+import Kernels
+import Networks
+
+/// One option of the resolver: the one place that the keys of recipes, `--help`, checks, fingerprints and the documentation read.
+public struct ResolverOption: Sendable {
+    /// As recipes write it; the command line has dashes for underscores.
+    public let name: String
+    public let kind: Kind
+    /// What it means, for people, without the full stop.
+    public let help: String
+
+    public typealias Field<Value> = WritableKeyPath<ResolverOptions, Value> & Sendable
+
+    /// What the option takes, and where among the options its value is kept.
+    public enum Kind: Sendable {
+        case wholeNumber(Field<Int>, ClosedRange<Int>)
+        case number(Field<Double>, ClosedRange<Double>)
+        case flag(Field<Bool>)
+        case seed(Field<UInt64>)
+        /// One of a list of names.
+        case choice(
+            [String], get: @Sendable (ResolverOptions) -> String, set: @Sendable (inout ResolverOptions, String) -> Void
+        )
+
+        fileprivate static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+            _ field: Field<Choice>
+        ) -> Kind {
+            .choice(
+                Choice.allCases.map(\.rawValue), get: { $0[keyPath: field].rawValue },
+                set: { options, name in if let choice = Choice(rawValue: name) { options[keyPath: field] = choice } })
+        }
+    }
+
+    public static let steps = ResolverOption(
+        name: "steps", kind: .wholeNumber(\.steps, 1...largestMatrixDimension), help: "Updates per expert")
+    public static let batchSize = ResolverOption(
+        name: "batch_size", kind: .wholeNumber(\.batchSize, 1...largestMatrixDimension), help: "Inputs per update")
+    public static let learningRate = ResolverOption(
+        name: "learning_rate", kind: .number(\.learningRate, .leastNonzeroMagnitude ... .greatestFiniteMagnitude),
+        help: "Of AdamW; try a tenth of the fine-tuning rate")
+    public static let weightDecay = ResolverOption(
+        name: "weight_decay", kind: .number(\.weightDecay, 0 ... .greatestFiniteMagnitude),
+        help: "Decoupled, of AdamW")
+    public static let alpha = ResolverOption(
+        name: "alpha", kind: .number(\.alpha, 0 ... .greatestFiniteMagnitude), help: "Weight of the interference term")
+    public static let distance = ResolverOption(
+        name: "distance", kind: .choice(\.distance), help: "How outputs are compared")
+    public static let schedule = ResolverOption(
+        name: "schedule", kind: .choice(\.schedule), help: "How the learning rate moves")
+    public static let shuffle = ResolverOption(
+        name: "shuffle", kind: .flag(\.shuffle),
+        help: "Draw a new order of the inputs for every pass; otherwise batches are sequential and wrap")
+    public static let seed = ResolverOption(
+        name: "seed", kind: .seed(\.seed), help: "For shuffling and for auxiliary inputs of noise")
+
+    /// Every option, in the order in which they are shown.
+    public static let all = [
+        steps, batchSize, learningRate, weightDecay, alpha, distance, schedule, shuffle, seed,
+    ]
+
+    /// The option's value among others: one text for each value, on every machine and in every version.
+    public func text(in options: ResolverOptions) -> String {
+        switch kind {
+        case .wholeNumber(let field, _): "\(options[keyPath: field])"
+        case .number(let field, _): "\(options[keyPath: field])"
+        case .flag(let field): "\(options[keyPath: field])"
+        case .seed(let field): "\(options[keyPath: field])"
+        case .choice(_, let get, _): get(options)
+        }
+    }
+
+    /// The value when nothing is said.
+    public var defaultText: String { text(in: ResolverOptions()) }
+
+    /// Checks the option's value.
+    ///
+    /// - Throws: `InterferenceError` `interference.bad_option` that names the option and its range.
+    func validate(_ options: ResolverOptions) throws(InterferenceError) {
+        let demand: String? =
+            switch kind {
+            case .wholeNumber(let field, let range) where !range.contains(options[keyPath: field]):
+                "lie between \(range.lowerBound) and \(range.upperBound)"
+            case .number(let field, let range) where !range.contains(options[keyPath: field]):
+                range.lowerBound > 0 ? "be positive" : "not be negative"
+            default: nil
+            }
+        guard let demand else { return }
+        let words = name.split(separator: "_").joined(separator: " ")
+        throw InterferenceError(.badOption, "\(words) is \(text(in: options)); it must \(demand)")
+    }
+}
