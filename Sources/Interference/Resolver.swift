@@ -12,6 +12,13 @@ public struct ResolverStep: Sendable, Hashable {
     public let preservation: Double
     /// The mean distance from the base under the other heads; 0 where there is none.
     public let interference: Double
+
+    package init(step: Int, loss: Double, preservation: Double, interference: Double) {
+        self.step = step
+        self.loss = loss
+        self.preservation = preservation
+        self.interference = interference
+    }
 }
 
 /// An expert after Resolving Interference.
@@ -77,17 +84,26 @@ public struct Resolver: Sendable {
     /// - Parameters:
     ///   - expert: its parameter vector.
     ///   - task: its number among `tasks`.
+    ///   - state: where an earlier adaptation of this expert stood, with these options and inputs; the result is then bit for bit that
+    ///     of an adaptation without interruption. Nil begins at the expert.
+    ///   - saving: who keeps states on the way.
     ///   - progress: called after each step with that step's loss; false stops the run.
+    /// - Precondition: the state has the expert's layout, and at most as many steps as the options.
     /// - Throws: `InterferenceError` `interference.diverged` when the loss or a weight is no longer a number; `NetworkError` or
     ///   `IOError` for sizes and memory.
     public func resolve(
-        expert: [Float], task: Int, progress: (ResolverStep) -> Bool = { _ in true }
+        expert: [Float], task: Int, from state: consuming ResolverState? = nil, saving: Saving? = nil,
+        progress: (ResolverStep) -> Bool = { _ in true }
     ) throws -> ResolvedExpert {
-        let (state, objective) = try prepare(expert: expert, task: task)
+        let objective = try objective(expert: expert, task: task)
+        let begin = try state.take() ?? ResolverState(startingAt: expert)
+        var trace = begin.trace
+        precondition(
+            begin.parameters.count == expert.count && trace.count <= options.steps, "the state of something else")
+        let state = try TrainingState(transformer, from: begin, bank: bank, options: options, budget: budget)
         let optimizer = AdamW(weightDecay: options.weightDecay)
         var batches = batches
-        var trace: [ResolverStep] = []
-        for step in 0..<options.steps {
+        for step in trace.count..<options.steps {
             let rows = batches.rows(step: step)
             let current = try record(
                 state.evaluate(objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] }),
@@ -95,6 +111,9 @@ public struct Resolver: Sendable {
             let factor = options.schedule.factor(step: step, of: options.steps)
             state.update(optimizer, step: step, learningRate: options.learningRate * factor)
             trace.append(current)
+            if let saving, saving.isDue(after: trace.count, of: options.steps) {
+                try saving.save(state.resolverState(trace: trace))
+            }
             guard progress(current) else { break }
         }
         let parameters = Array(state.parameters.values)
@@ -112,7 +131,9 @@ public struct Resolver: Sendable {
     /// - Shapes: the gradient is like the parameter vector.
     /// - Throws: as `resolve`.
     public func firstGradient(expert: [Float], task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
-        let (state, objective) = try prepare(expert: expert, task: task)
+        let objective = try objective(expert: expert, task: task)
+        let state = try TrainingState(
+            transformer, from: ResolverState(startingAt: expert), bank: bank, options: options, budget: budget)
         var batches = batches
         let rows = batches.rows(step: 0)
         let terms = state.evaluate(
@@ -120,17 +141,14 @@ public struct Resolver: Sendable {
         return (try record(terms, 0), state.gradient())
     }
 
-    private func prepare(expert: [Float], task: Int) throws -> (TrainingState, InterferenceObjective) {
+    private func objective(expert: [Float], task: Int) throws -> InterferenceObjective {
         precondition(tasks.indices ~= task, "the expert belongs to no task")
         try transformer.check(parameters: expert)
         let own = try teachers.outputs(
             of: expert, under: tasks[task].head, transformer, auxiliary: auxiliary, budget: budget)
-        let objective = InterferenceObjective(
+        return InterferenceObjective(
             bank: bank, own: task, alpha: options.alpha, distance: options.distance, baseLogits: teachers.base,
             ownLogits: own)
-        return (
-            try TrainingState(transformer, from: expert, bank: bank, options: options, budget: budget), objective
-        )
     }
 
     private func record(_ terms: LossTerms, _ step: Int) throws(InterferenceError) -> ResolverStep {

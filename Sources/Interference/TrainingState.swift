@@ -14,21 +14,26 @@ struct TrainingState: Sendable {
     private static let chunkSize = 8192
 
     init(
-        _ transformer: VisionTransformer, from start: [Float], bank: HeadBank, options: ResolverOptions,
-        budget: ComputeBudget
+        _ transformer: VisionTransformer, from start: borrowing ResolverState, bank: HeadBank,
+        options: ResolverOptions, budget: ComputeBudget
     ) throws {
-        parameters = try FloatBuffer(count: start.count)
-        firstMoment = try FloatBuffer(count: start.count)
-        secondMoment = try FloatBuffer(count: start.count)
-        _ = parameters.values.update(from: start)
+        parameters = start.parameters
+        firstMoment = start.firstMoment
+        secondMoment = start.secondMoment
         batchSize = options.batchSize
         threads = budget.threads
-        let count = options.shardCount(parameterCount: start.count)
+        let count = options.shardCount(parameterCount: parameters.count)
         let batchSize = options.batchSize
         shards = try (0..<count).map { shard in
             try ResolverShard(
                 transformer, bank: bank, capacity: Self.range(of: shard, count, batchSize).count)
         }
+    }
+
+    /// The vectors as they stand, not copied.
+    func resolverState(trace: [ResolverStep]) -> ResolverState {
+        ResolverState(
+            parameters: parameters, firstMoment: firstMoment, secondMoment: secondMoment, trace: trace)
     }
 
     /// Computes the loss over a batch and leaves the gradient in the shards.

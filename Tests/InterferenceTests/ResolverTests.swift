@@ -1,6 +1,7 @@
 import Interference
 import Kernels
 import Networks
+import Synchronization
 import TestSupport
 import Testing
 
@@ -91,6 +92,102 @@ import Testing
     func badOptions(_ options: ResolverOptions) {
         let error = #expect(throws: InterferenceError.self) { try options.validate() }
         #expect(error?.code == "interference.bad_option")
+    }
+}
+
+@Suite("resolver state") struct ResolverStateTests {
+    let suite: Suite
+
+    init() throws { suite = try Suite("tiny") }
+
+    func resolver(_ options: ResolverOptions, threads: Int) throws -> Resolver {
+        try Resolver(
+            transformer: suite.transformer, base: suite.base, tasks: suite.heads,
+            auxiliary: try suite.images("aux_mixed.npz", limit: 60), options: options,
+            budget: ComputeBudget(threads: threads))
+    }
+
+    /// The vectors and the trace of a state, which cannot be copied itself.
+    struct Kept {
+        let vectors: [[Float]]
+        let trace: [ResolverStep]
+
+        init(_ state: borrowing ResolverState) {
+            vectors = [state.parameters, state.firstMoment, state.secondMoment].map { Array($0.values) }
+            trace = state.trace
+        }
+
+        func state() throws -> ResolverState {
+            let state = try ResolverState(parameterCount: vectors[0].count, trace: trace)
+            _ = state.parameters.values.update(from: vectors[0])
+            _ = state.firstMoment.values.update(from: vectors[1])
+            _ = state.secondMoment.values.update(from: vectors[2])
+            return state
+        }
+    }
+
+    /// 60 inputs in batches of 13: every pass ends in the middle of a batch.
+    @Test(
+        "from any state an adaptation ends in the same bits",
+        arguments: [
+            ResolverOptions(steps: 7, batchSize: 13),
+            ResolverOptions(steps: 7, batchSize: 13, schedule: .cosine, shuffle: true, seed: 5),
+            ResolverOptions(steps: 7, batchSize: 13, weightDecay: 0, alpha: 2, distance: .mse, schedule: .linear),
+        ])
+    func goesOn(_ options: ResolverOptions) throws {
+        let expert = try suite.expert("digits")
+        let task = try #require(suite.heads.firstIndex { $0.name == "digits" })
+        let whole = try resolver(options, threads: 1).resolve(expert: expert, task: task)
+        let saved = Mutex<[Kept]>([])
+        let watched = try resolver(options, threads: 2).resolve(
+            expert: expert, task: task,
+            saving: Resolver.Saving(every: 2) { state in
+                let kept = Kept(state)
+                saved.withLock { $0.append(kept) }
+            })
+        let states = saved.withLock { $0 }
+        #expect(watched.parameters == whole.parameters && watched.trace == whole.trace)
+        // Every second step, and the last.
+        #expect(states.map(\.trace.count) == [2, 4, 6, 7])
+        for (kept, threads) in zip(states, [5, 2, 1, 1]) {
+            let rest = try resolver(options, threads: threads).resolve(
+                expert: expert, task: task, from: try kept.state())
+            #expect(rest.parameters.map(\.bitPattern) == whole.parameters.map(\.bitPattern))
+            #expect(rest.trace == whole.trace && !rest.isCancelled)
+        }
+    }
+
+    @Test("without an interval only the end is saved, and a failure to save is one of the adaptation")
+    func saves() throws {
+        let expert = try suite.expert("digits")
+        let counts = Mutex<[Int]>([])
+        let options = ResolverOptions(steps: 3, batchSize: 8)
+        _ = try resolver(options, threads: 1).resolve(
+            expert: expert, task: 0,
+            saving: Resolver.Saving(every: nil) { state in
+                let count = state.step
+                counts.withLock { $0.append(count) }
+            })
+        #expect(counts.withLock { $0 } == [3])
+        struct Full: Error {}
+        #expect(throws: Full.self) {
+            try resolver(options, threads: 1).resolve(
+                expert: expert, task: 0, saving: Resolver.Saving(every: 2) { _ in throw Full() })
+        }
+    }
+}
+
+@Suite("resolver options") struct ResolverOptionTests {
+    @Test("every option has a name of its own and a text that does not depend on how it is computed")
+    func texts() {
+        let options = ResolverOptions(
+            steps: 10, learningRate: 1e-5, weightDecay: 0.1, alpha: 2, distance: .reverseKL, schedule: .linear,
+            shuffle: true, seed: .max)
+        #expect(
+            ResolverOption.all.map { "\($0.name)=\($0.text(in: options))" } == [
+                "steps=10", "batch_size=64", "learning_rate=1e-05", "weight_decay=0.1", "alpha=2.0",
+                "distance=reverse_kl", "schedule=linear", "shuffle=true", "seed=18446744073709551615",
+            ])
     }
 }
 

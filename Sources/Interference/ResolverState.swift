@@ -1,0 +1,61 @@
+import TensorCore
+
+/// Where the adaptation of one expert stands between two steps: everything that the steps to come depend on, besides the options and
+/// the inputs.
+///
+/// What a batch holds follows from its step and the seed, and needs no state. The vectors are those that the adaptation goes on to
+/// change; so that nobody sees that happen, a state cannot be copied.
+public struct ResolverState: ~Copyable, Sendable {
+    /// The student, of the transformer's layout.
+    package let parameters: FloatBuffer
+    /// The moments of AdamW, of the same layout.
+    package let firstMoment, secondMoment: FloatBuffer
+    /// Every step that was taken.
+    public let trace: [ResolverStep]
+
+    /// The step that comes next, from 0.
+    public var step: Int { trace.count }
+
+    /// The state before the first step: the expert itself.
+    ///
+    /// - Throws: `IOError` when memory is short.
+    init(startingAt expert: [Float]) throws {
+        try self.init(parameterCount: expert.count, trace: [])
+        _ = parameters.values.update(from: expert)
+    }
+
+    /// A state with vectors of zeros, to be filled in by whoever has kept one.
+    ///
+    /// - Throws: `IOError` when memory is short.
+    package init(parameterCount: Int, trace: [ResolverStep]) throws {
+        self.init(
+            parameters: try FloatBuffer(count: parameterCount), firstMoment: try FloatBuffer(count: parameterCount),
+            secondMoment: try FloatBuffer(count: parameterCount), trace: trace)
+    }
+
+    init(parameters: FloatBuffer, firstMoment: FloatBuffer, secondMoment: FloatBuffer, trace: [ResolverStep]) {
+        self.parameters = parameters
+        self.firstMoment = firstMoment
+        self.secondMoment = secondMoment
+        self.trace = trace
+    }
+}
+
+extension Resolver {
+    /// Who keeps the state of an adaptation, so that another process can go on with it.
+    public struct Saving {
+        /// How many steps lie between two states; nil saves none but the last.
+        public let interval: Int?
+        public let save: (borrowing ResolverState) throws -> Void
+
+        /// - Parameter save: called between two steps, and after the last one.
+        public init(every interval: Int?, save: @escaping (borrowing ResolverState) throws -> Void) {
+            self.interval = interval
+            self.save = save
+        }
+
+        func isDue(after count: Int, of steps: Int) -> Bool {
+            count == steps || interval.map { count.isMultiple(of: $0) } ?? false
+        }
+    }
+}
