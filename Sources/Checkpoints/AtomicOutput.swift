@@ -75,6 +75,12 @@ public final class AtomicOutput: Sendable {
         }
     }
 
+    /// Removes the unfinished siblings that killed processes have left of a file, as making the file does.
+    package static func removeRemains(of path: FilePath) {
+        let name = path.lastComponent?.string
+        StaleOutputs.remove(in: path.removingLastComponent()) { $0 == name }
+    }
+
     private static func leadsIntoProc(_ path: FilePath) -> Bool {
         let start = Array("/proc/".utf8CString.dropLast())
         var target = [CChar](repeating: 0, count: start.count)

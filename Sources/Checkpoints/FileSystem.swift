@@ -84,6 +84,15 @@ public func makeFolder(_ path: FilePath) throws(IOError) {
     }
 }
 
+/// Removes a file, if it is there.
+///
+/// - Throws: `IOError` that names the file.
+package func removeFile(_ path: FilePath) throws(IOError) {
+    guard unlink(path.string) == 0 || errno == ENOENT else {
+        throw IOError(Errno(rawValue: errno), action: "remove \(path.string)", path: path)
+    }
+}
+
 extension IOError {
     /// That a path where a folder is needed is taken by something else.
     static func fileInsteadOfFolder(_ path: FilePath) -> IOError {

@@ -48,6 +48,9 @@ extension Resolver {
         public let interval: Int?
         public let save: (borrowing ResolverState) throws -> Void
 
+        /// What an interval may be.
+        public static let intervals = 1...Int(Int32.max)
+
         /// - Parameter save: called between two steps, and after the last one.
         public init(every interval: Int?, save: @escaping (borrowing ResolverState) throws -> Void) {
             self.interval = interval

@@ -94,6 +94,8 @@ public struct Recipe: Sendable {
         public var options: ResolverOptions
         /// Where the adapted experts go.
         public var output: FilePath?
+        /// How many steps lie between two states that are kept; nil keeps none.
+        public var saveEvery: Int?
     }
 
     /// The model whose tokenizer goes along with a folder instead of that of `donor`.

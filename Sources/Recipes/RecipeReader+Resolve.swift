@@ -4,7 +4,7 @@ import TensorCore
 
 extension RecipeReader {
     private static let resolveKeys =
-        ["auxiliary", "auxiliary_count", "preset"] + ResolverOption.all.map(\.name) + ["output"]
+        ["auxiliary", "auxiliary_count", "preset"] + ResolverOption.all.map(\.name) + ["output", "save_every"]
 
     /// The section of Resolving Interference.
     func resolve(from root: YAMLSection) throws(RecipeError) -> Recipe.Resolve? {
@@ -29,7 +29,9 @@ extension RecipeReader {
             try section.integer("auxiliary_count", in: AuxiliarySource.noiseCounts) ?? AuxiliarySource.defaultNoiseCount
         let isNoise = try section.text("auxiliary") == "noise"
         let source: AuxiliarySource = isNoise ? .noise(count: count, seed: options.seed) : .file(auxiliary)
-        return Recipe.Resolve(auxiliary: source, options: options, output: try section.path("output"))
+        return Recipe.Resolve(
+            auxiliary: source, options: options, output: try section.path("output"),
+            saveEvery: try section.integer("save_every", in: Resolver.Saving.intervals))
     }
 }
 

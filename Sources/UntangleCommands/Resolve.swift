@@ -12,7 +12,8 @@ struct Resolve: ToolCommand {
         discussion: """
             Resolving Interference (arXiv 2603.13467): on unlabelled auxiliary inputs, each expert is trained to keep its \
             outputs under its own head and to leave the outputs under every other head as the base's. Writes one \
-            checkpoint per expert, in the format and types of the original.
+            checkpoint per expert, in the format and types of the original. With --save-every a run that was interrupted, \
+            even killed, goes on with --resume to the same bytes.
 
             Example:
               untangle resolve --base Fixtures/suites/tiny/base.safetensors \\
@@ -40,6 +41,7 @@ struct Resolve: ToolCommand {
     @Option(help: ArgumentHelp("Write the loss of every step as CSV.", valueName: "file"))
     var trace: FilePath?
 
+    @OptionGroup var resuming: ResumeOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -58,6 +60,7 @@ struct Resolve: ToolCommand {
             options: resolver.options, output: output,
             write: options)
         job.format = format
+        job.resumption = resuming.resumption
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
         let adapted = try job.run(in: session.context)
         if let traceOutput {
@@ -83,8 +86,11 @@ struct Resolve: ToolCommand {
                 guard let first = trace.first, let last = trace.last else { return "-" }
                 return "\(value(first).decimals(4)) -> \(value(last).decimals(4))"
             }
+            let steps = expert.training.map { training in
+                trace.count.grouped + (training.resumedAt.map { ", from \($0.grouped)" } ?? "")
+            }
             table.append([
-                expert.name, trace.count.grouped, expert.training?.duration.readable ?? "-", change(\.loss),
+                expert.name, steps ?? "done", expert.training?.duration.readable ?? "-", change(\.loss),
                 change(\.preservation), change(\.interference), expert.path?.string ?? "",
             ])
         }

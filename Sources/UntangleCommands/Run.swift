@@ -21,13 +21,22 @@ struct Run: ToolCommand {
     var recipe: FilePath
 
     @OptionGroup var reading: RecipeOptions
+    @OptionGroup var resuming: ResumeOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
         let recipe = book.final
-        let run = RunJob(recipe, write: writing.writeOptions())
+        if let resolve = recipe.resolve, recipe.resolvedFolder == nil,
+            resuming.resumption.keepsState || resolve.saveEvery != nil
+        {
+            throw UsageError(
+                "there is no folder to keep states in, because the recipe writes no adapted experts",
+                hint: "add output: FILE to the recipe, or output: FOLDER to its resolve")
+        }
+        var run = RunJob(recipe, write: writing.writeOptions())
+        run.resumption = resuming.resumption
         let context = session.context
         let merges = try IntermediateMerges(of: book, write: run.write, in: context)
         try merges.carryOut(in: session) { try run.check(after: merges, unfinished: $0, in: context) }

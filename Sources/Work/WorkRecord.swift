@@ -67,6 +67,11 @@ public struct WorkRecord: Sendable, Hashable {
         try output.commit()
     }
 
+    /// Removes what killed processes have left of an output's file and of the note beside it.
+    public static func removeRemains(ofOutputAt path: FilePath) {
+        for file in [path, Self.path(for: path)] { AtomicOutput.removeRemains(of: file) }
+    }
+
     private static func firstFile(at path: FilePath) -> FilePath? {
         fileExists(path) ? (try? TensorStore(opening: path))?.reader.files.first : nil
     }

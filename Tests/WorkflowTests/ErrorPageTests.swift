@@ -8,6 +8,7 @@ import TensorCore
 import Testing
 import Work
 import TestSupport
+import Workflow
 
 /// `docs/errors.md` lists every code with its meaning.
 @Suite struct ErrorPageTests {
@@ -18,6 +19,7 @@ import TestSupport
         + InputError.Code.allCases.map { "input.\($0.rawValue)" }
         + NetworkError.Kind.allCases.map { "network.\($0.rawValue)" }
         + InterferenceError.Kind.allCases.map { "interference.\($0.rawValue)" }
+        + ResumeError.Kind.allCases.map { "resume.\($0.rawValue)" }
         + MergeError.Reason.allCases.map { "merge.\($0.rawValue)" }
         + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.

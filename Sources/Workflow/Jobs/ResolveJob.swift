@@ -23,6 +23,8 @@ public struct ResolveJob: Job, Sendable {
     /// Keeps a record beside each output, and takes experts as done whose record says that an earlier run has made them, unless
     /// outputs are to be replaced.
     public var keepsRecords = false
+    /// How states are kept in the folder, with records, and gone on from.
+    public var resumption = Resumption()
 
     public static var kind: String { "resolve 2" }
 
@@ -42,8 +44,8 @@ public struct ResolveJob: Job, Sendable {
     /// Adapts the experts one after the other.
     ///
     /// - Parameter willWork: called before the work, if there is any; may throw to prevent it.
-    /// - Throws: `input.*`, `interference.*`, `network.*`, and what readers and writers throw. Experts that were finished
-    ///   before stay where they were written.
+    /// - Throws: `input.*`, `interference.*`, `network.*`, `resume.*`, and what readers and writers throw. Experts that
+    ///   were finished before stay where they were written.
     public func run(in context: Context, willWork: () throws -> Void) throws -> [AdaptedExpert] {
         let progress = context.progress
         try options.validate()
@@ -57,20 +59,16 @@ public struct ResolveJob: Job, Sendable {
         if let output { try makeFolder(output) }
         var adapted: [AdaptedExpert] = []
         // Outputs are begun before the work: what cannot be written, or has no room on the disk, is found out early.
-        var remaining: [(index: Int, output: Output)] = []
+        var remaining: [Piece] = []
         for index in chosen {
             let expert = set.experts[index]
-            let fingerprint = try keepsRecords && output != nil ? fingerprint(of: expert) : nil
-            if let fingerprint, !write.force, let path = path(of: expert), WorkRecord.isFinished(fingerprint, at: path)
-            {
-                adapted.append(
-                    AdaptedExpert(name: expert.name, path: path, store: try reopen(path), training: nil))
-            } else {
-                remaining.append((index, try begin(expert, fingerprint)))
-            }
+            if let done = try finished(expert) { adapted.append(done) } else { remaining.append(try begin(index)) }
         }
         guard !remaining.isEmpty else { return adapted }
         try willWork()
+        if let output, resumption.resumes, adapted.isEmpty, remaining.allSatisfy({ $0.found == nil }) {
+            context.warn("\(output.string) has nothing to resume from; work begins at the first step")
+        }
 
         progress.begin("teachers", total: nil, unit: .items("images"))
         let images = try auxiliary.images(for: set.backbone, budget: context.budget, warn: context.warn)
@@ -78,23 +76,26 @@ public struct ResolveJob: Job, Sendable {
             transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
             auxiliary: images, options: options, budget: context.budget)
         progress.end()
-        progress.begin("resolving", total: remaining.count * options.steps, unit: .items("steps"))
-        for (index, output) in remaining {
-            let expert = set.experts[index]
+        let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
+        progress.begin("resolving", total: stepCount, unit: .items("steps"))
+        for piece in remaining {
+            let expert = set.experts[piece.index]
             let started = ContinuousClock.now
             let resolved = try resolver.resolve(
-                expert: try set.backbone.parameters(of: expert.store), task: index
+                expert: try set.backbone.parameters(of: expert.store), task: piece.index, from: try piece.state(),
+                saving: piece.saving(every: resumption.saveEvery)
             ) { step in
                 progress.advance(by: 1)
                 progress.remark("\(expert.name)  loss \(step.loss.short())")
                 return true
             }
             let duration = ContinuousClock.now - started
-            let store = try finish(output, resolved.parameters, of: expert)
+            let store = try finish(piece, resolved.parameters)
             adapted.append(
                 AdaptedExpert(
                     name: expert.name, path: path(of: expert), store: store,
-                    training: AdaptedExpert.Training(trace: resolved.trace, duration: duration)))
+                    training: AdaptedExpert.Training(
+                        trace: resolved.trace, resumedAt: piece.found?.step, duration: duration)))
         }
         progress.end()
         let order = set.experts.map(\.name)
@@ -144,23 +145,86 @@ public struct ResolveJob: Job, Sendable {
         output?.appending("\(expert.name).\((format ?? expert.store.reader.format).rawValue)")
     }
 
+    /// An expert that an earlier run has finished; nothing of the way there is left beside it then.
+    private func finished(_ expert: Expert) throws -> AdaptedExpert? {
+        guard let output, let path = path(of: expert), resumption.resumes || keepsRecords && !write.force,
+            WorkRecord.isFinished(try fingerprint(of: expert), at: path)
+        else { return nil }
+        WorkRecord.removeRemains(ofOutputAt: path)
+        try ResolverStateFile.remove(of: expert.name, in: output)
+        return AdaptedExpert(name: expert.name, path: path, store: try reopen(path), training: nil)
+    }
+
+    /// One expert that is to be adapted.
+    private struct Piece {
+        let index: Int
+        let output: Output
+        var stateFile: ResolverStateFile?
+        /// The state that it goes on from.
+        var found: ResolverStateFile.Found?
+
+        func state() throws -> ResolverState? {
+            guard let found, let stateFile else { return nil }
+            return try stateFile.load(found)
+        }
+
+        func saving(every interval: Int?) -> Resolver.Saving? {
+            stateFile.map { file in Resolver.Saving(every: interval) { try file.save($0) } }
+        }
+    }
+
     /// Where one adapted expert goes.
     private enum Output {
         case memory(MemoryCheckpointWriter)
         case file(any CheckpointWriter, FilePath, Fingerprint?)
     }
 
-    private func begin(_ expert: Expert, _ fingerprint: Fingerprint?) throws -> Output {
+    private func begin(_ index: Int) throws -> Piece {
+        let expert = set.experts[index]
         let descriptors = expert.store.descriptors
-        guard let path = path(of: expert) else { return .memory(try MemoryCheckpointWriter(declaring: descriptors)) }
+        guard let output, let path = path(of: expert) else {
+            return Piece(index: index, output: .memory(try MemoryCheckpointWriter(declaring: descriptors)))
+        }
+        let fingerprint = try keepsRecords || resumption.keepsState ? fingerprint(of: expert) : nil
+        var (stateFile, found, write): (ResolverStateFile?, ResolverStateFile.Found?, _) = (nil, nil, write)
+        if resumption.keepsState, let fingerprint {
+            stateFile = self.stateFile(of: expert, in: output, fingerprint)
+            found = try resumption.resumes ? stateFile?.find() : nil
+            // With all steps taken, an output without a record is that of a run which was killed between the two.
+            if found?.step == options.steps { write.force = true }
+            if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
+        }
         let writer = try CheckpointFormat.makeWriter(
             format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: expert.store.metadata,
             options: write)
-        return .file(writer, path, fingerprint)
+        return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
     }
 
-    private func finish(_ output: Output, _ parameters: [Float], of expert: Expert) throws -> TensorStore {
-        switch output {
+    /// Says of an output that was made with other settings or inputs what differs.
+    private func checkRecord(at path: FilePath, of expert: Expert, _ fingerprint: Fingerprint) throws {
+        let differences = WorkRecord(ofOutputAt: path).map { fingerprint.differences(since: $0.fingerprint) } ?? []
+        guard differences.isEmpty else {
+            throw ResumeError.changed(
+                differences, expert: expert.name, file: path,
+                hint: "give the settings and inputs that it was made with, or use --force to replace it")
+        }
+    }
+
+    private func stateFile(
+        of expert: Expert, in folder: FilePath, _ fingerprint: Fingerprint
+    ) -> ResolverStateFile {
+        // Batches are added up in as many shards, and the rule that chooses how many may change.
+        let network = set.backbone.network
+        let shards = Fingerprint.Part("shards", "\(options.shardCount(parameterCount: network.parameterCount))")
+        return ResolverStateFile(
+            of: expert.name, in: folder,
+            fingerprint: Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards]),
+            parameterCount: network.parameterCount, steps: options.steps, sync: write.sync)
+    }
+
+    private func finish(_ piece: Piece, _ parameters: [Float]) throws -> TensorStore {
+        let expert = set.experts[piece.index]
+        switch piece.output {
         case .memory(let writer):
             try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
@@ -168,6 +232,7 @@ public struct ResolveJob: Job, Sendable {
         case .file(let writer, let path, let fingerprint):
             let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
             if let fingerprint { try WorkRecord.write(fingerprint, of: written, options: write) }
+            try ResolverStateFile.remove(of: expert.name, in: path.removingLastComponent())
             return try reopen(path)
         }
     }
@@ -241,6 +306,8 @@ public struct AdaptedExpert: Sendable {
     /// What the adaptation did.
     public struct Training: Sendable {
         public let trace: [ResolverStep]
+        /// The step at which it went on after an interruption; nil when there was none.
+        public let resumedAt: Int?
         public let duration: Duration
     }
 }

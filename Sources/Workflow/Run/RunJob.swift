@@ -18,6 +18,8 @@ public struct RunJob: Job, Sendable {
 
     public let recipe: Recipe
     public var write: WriteOptions
+    /// How resolving is kept on the way; how often goes before what the recipe says.
+    public var resumption = Resumption()
 
     public init(_ recipe: Recipe, write: WriteOptions = WriteOptions()) {
         self.recipe = recipe
@@ -175,8 +177,10 @@ public struct RunJob: Job, Sendable {
         guard let resolve = recipe.resolve else { return [] }
         var job = ResolveJob(
             set, auxiliary: resolve.auxiliary, options: resolve.options,
-            output: resolve.output ?? recipe.output.map { $0.path.withSuffix(".resolved") }, write: write)
+            output: recipe.resolvedFolder, write: write)
         job.keepsRecords = true
+        job.resumption = resumption
+        if resumption.saveEvery == nil { job.resumption.saveEvery = resolve.saveEvery }
         return try job.run(in: context) {
             // Experts that change make another merge: one that cannot be written is refused before they are trained.
             if let output = recipe.output, !output.isFolder, fileExists(output.path), !write.force {
@@ -228,6 +232,13 @@ extension [FilePath: TensorStore] {
 
 extension Recipe.Model {
     var files: ExpertFiles { ExpertFiles(name: name, checkpoint: path, head: head, data: data) }
+}
+
+extension Recipe {
+    /// Where adapted experts go; nil keeps them in memory.
+    public var resolvedFolder: FilePath? {
+        resolve?.output ?? output.map { $0.path.withSuffix(".resolved") }
+    }
 }
 
 extension FilePath {

@@ -90,7 +90,7 @@ extension AdaptedExpert {
             guard let trace = training?.trace, let first = trace.first, let last = trace.last else { return .null }
             return ["first": .number(first[keyPath: value]), "last": .number(last[keyPath: value])]
         }
-        return [
+        let object: JSONOutput = [
             "name": .string(name),
             "output": .optional(path?.string),
             "steps": .integer(training?.trace.count ?? 0),
@@ -99,6 +99,7 @@ extension AdaptedExpert {
             "preservation": ends(\.preservation),
             "interference": ends(\.interference),
         ]
+        return object.adding("resumed_at", training?.resumedAt.map(JSONOutput.integer))
     }
 }
 

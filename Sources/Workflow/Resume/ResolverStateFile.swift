@@ -1,0 +1,158 @@
+import Checkpoints
+import Interference
+import SystemPackage
+import TensorCore
+import Work
+
+// The state of an adaptation that is under way, `.NAME.resolving.safetensors` beside the output of the expert NAME:
+//
+//     parameters, first_moment, second_moment   F32 [P], the student and the moments of AdamW
+//     trace                                     F64 [S, 3], loss, preservation and interference of the S steps that were taken
+//
+// and in the metadata
+//
+//     untangle         resolver state 1
+//     content          the XXH3-128 of the four tensors in this order
+//     kind             of the fingerprint
+//     fingerprint.X    the part X of the fingerprint
+//
+// Hidden, so that no pattern takes it for an expert, and because no expert's name begins with a dot.
+
+/// Where the state of one expert's adaptation is kept until the expert is finished.
+struct ResolverStateFile {
+    let path: FilePath
+    private let expert: String
+    private let fingerprint: Fingerprint
+    private let parameterCount: Int
+    private let steps: Int
+    private let sync: Bool
+
+    private static let version = "resolver state 1"
+    private static let names: [TensorName] = ["parameters", "first_moment", "second_moment", "trace"]
+
+    /// - Parameters:
+    ///   - fingerprint: of the expert that will be written.
+    ///   - steps: as many as the adaptation takes.
+    init(
+        of expert: String, in folder: FilePath, fingerprint: Fingerprint, parameterCount: Int, steps: Int, sync: Bool
+    ) {
+        path = Self.path(of: expert, in: folder)
+        self.expert = expert
+        self.fingerprint = fingerprint
+        self.parameterCount = parameterCount
+        self.steps = steps
+        self.sync = sync
+    }
+
+    private static func path(of expert: String, in folder: FilePath) -> FilePath {
+        folder.appending(".\(expert).resolving.safetensors")
+    }
+
+    /// Removes a state that nobody needs any more, and what killed runs have left of it.
+    static func remove(of expert: String, in folder: FilePath) throws {
+        let path = path(of: expert, in: folder)
+        AtomicOutput.removeRemains(of: path)
+        try removeFile(path)
+    }
+
+    private func descriptors(stepCount: Int) throws -> [TensorDescriptor] {
+        try Self.names.dropLast().map { try TensorDescriptor(name: $0, dtype: .f32, shape: [parameterCount]) }
+            + [try TensorDescriptor(name: "trace", dtype: .f64, shape: [stepCount, 3])]
+    }
+
+    /// Puts a state in the place of the one before, whole or not at all.
+    ///
+    /// - Throws: `IOError`; what was kept before is kept then.
+    func save(_ state: borrowing ResolverState) throws {
+        let trace = state.trace.flatMap { [$0.loss, $0.preservation, $0.interference] }
+        let vectors = [state.parameters, state.firstMoment, state.secondMoment]
+        try trace.withUnsafeBytes { trace in
+            let pieces = vectors.map { UnsafeRawBufferPointer($0.values) } + [trace]
+            var metadata = Metadata()
+            metadata["untangle"] = Self.version
+            metadata["content"] = Self.hash(pieces).description
+            metadata["kind"] = fingerprint.kind
+            for part in fingerprint.parts { metadata["fingerprint.\(part.name)"] = part.value }
+            let writer = try SafetensorsWriter(
+                creating: path, declaring: try descriptors(stepCount: state.step), metadata: metadata,
+                options: WriteOptions(force: true, sync: sync))
+            for (tensor, bytes) in pieces.enumerated() { try writer.write(bytes, tensor: tensor, at: 0) }
+            _ = try writer.finish()
+        }
+    }
+
+    private static func hash(_ pieces: [UnsafeRawBufferPointer]) -> ContentHash {
+        let hash = ContentHash.Accumulator()
+        pieces.forEach(hash.update)
+        return hash.finish()
+    }
+
+    /// A state that was found, of the same work.
+    struct Found {
+        /// As many steps were taken.
+        let step: Int
+        fileprivate let reader: SafetensorsReader
+    }
+
+    /// Finds the state that an interrupted run has left.
+    ///
+    /// - Returns: nil when there is none.
+    /// - Throws: `resume.changed` when it is one of other work, which names what differs; `resume.damaged` when it is no state;
+    ///   what reading a safetensors file throws.
+    func find() throws -> Found? {
+        guard fileExists(path) else { return nil }
+        let reader = try SafetensorsReader(opening: path)
+        guard reader.metadata["untangle"] == Self.version, let kind = reader.metadata["kind"] else {
+            throw damaged("it is no \(Self.version)")
+        }
+        let prefix = "fingerprint."
+        let parts = reader.metadata.entries.filter { $0.key.hasPrefix(prefix) }.map {
+            Fingerprint.Part(String($0.key.dropFirst(prefix.count)), $0.value)
+        }
+        let differences = fingerprint.differences(since: Fingerprint(kind: kind, parts: parts))
+        guard differences.isEmpty else { throw ResumeError.changed(differences, expert: expert, file: path) }
+        guard let trace = reader.descriptors.first(where: { $0.name == "trace" }), let step = trace.shape.dims.first,
+            (1...steps).contains(step)
+        else { throw damaged("it has no steps from 1 to \(steps)") }
+        for expected in try descriptors(stepCount: step) {
+            let found = reader.descriptors.first { $0.name == expected.name }
+            guard found == expected else {
+                let text = found.map { "\($0.dtype) \($0.shape)" } ?? "missing"
+                throw damaged("\"\(expected.name)\" is \(text) and not \(expected.dtype) \(expected.shape)")
+            }
+        }
+        return Found(step: step, reader: reader)
+    }
+
+    /// Reads a state.
+    ///
+    /// - Throws: `resume.damaged` when its contents are not those that were written; `io.memory`.
+    func load(_ found: Found) throws -> ResolverState {
+        let reader = found.reader
+        let bytes = Self.names.compactMap { name in
+            reader.descriptors.firstIndex { $0.name == name }.map { reader.bytes(of: $0) }
+        }
+        let hash = ContentHash.Accumulator()
+        for tensor in bytes { tensor.withUnsafeBytes { hash.update($0) } }
+        guard hash.finish().description == reader.metadata["content"] else {
+            throw damaged("its contents are not those that were written")
+        }
+        var numbers = [Double](repeating: 0, count: 3 * found.step)
+        numbers.withUnsafeMutableBytes { target in bytes[3].withUnsafeBytes { target.copyMemory(from: $0) } }
+        let state = try ResolverState(
+            parameterCount: parameterCount,
+            trace: (0..<found.step).map {
+                ResolverStep(
+                    step: $0, loss: numbers[3 * $0], preservation: numbers[3 * $0 + 1],
+                    interference: numbers[3 * $0 + 2])
+            })
+        for (vector, tensor) in zip([state.parameters, state.firstMoment, state.secondMoment], bytes) {
+            tensor.withUnsafeBytes { UnsafeMutableRawBufferPointer(vector.values).copyMemory(from: $0) }
+        }
+        return state
+    }
+
+    private func damaged(_ problem: String) -> ResumeError {
+        ResumeError(.damaged, "the state of \"\(expert)\" cannot be used: \(problem)", file: path)
+    }
+}
