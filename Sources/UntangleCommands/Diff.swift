@@ -89,7 +89,7 @@ struct Diff: ToolCommand {
                         "differing": change.differingCount.map(JSONOutput.integer) ?? .null,
                     ]
                 }),
-            "not_finite": difference.notFinite.json,
+            "not_finite": difference.notFinite.table.json,
         ]
     }
 

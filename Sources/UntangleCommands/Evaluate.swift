@@ -57,27 +57,26 @@ struct Evaluate: ToolCommand {
                     name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)
             }, in: session.context)
         let accuracies = try job.run(in: session.context)
-        let mean = accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count)
-        if session.json {
-            try session.print(
-                [
-                    "tasks": .array(
-                        accuracies.map { task -> JSONOutput in
-                            [
-                                "name": .string(task.name), "accuracy": .number(task.accuracy),
-                                "samples": .integer(task.samples),
-                            ]
-                        }),
-                    "mean_accuracy": .number(mean),
-                ] as JSONOutput)
-        } else {
-            var table = Table([.init("task"), .init("samples", .right), .init("accuracy", .right)])
-            for task in accuracies {
-                table.append([task.name, task.samples.grouped, task.accuracy.percent])
-            }
-            table.append(["mean", "", mean.percent])
-            try session.print(table.rendered())
-        }
+        try session.print(report(of: accuracies))
         return .done
+    }
+
+    private func report(of accuracies: [TaskAccuracy]) -> Report {
+        let mean = Report.Value.number(accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count))
+        return Report(
+            title: "Accuracy of \(checkpoint)",
+            sections: [
+                .table(
+                    Report.Table(
+                        "tasks",
+                        [
+                            .init("name", "task"), .init(nil, "samples", .count), .init("accuracy", "accuracy", .share),
+                            .init("samples", nil, .count),
+                        ],
+                        rows: accuracies.map {
+                            [.text($0.name), .integer($0.samples), .number($0.accuracy), .integer($0.samples)]
+                        }, footer: [.text("mean"), .text(""), mean, .text("")])),
+                .facts([.init("mean_accuracy", mean)]),
+            ])
     }
 }

@@ -53,6 +53,8 @@ struct InterferenceCommand: ToolCommand {
     @Flag(help: "Add the drift that each single expert causes on each other task.")
     var matrix = false
 
+    @OptionGroup var reporting: ReportOptions
+    @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func validate() throws {
@@ -62,6 +64,7 @@ struct InterferenceCommand: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
+        let reports = try reporting.targets(options: writing.writeOptions())
         guard !data.isEmpty else {
             throw UsageError("there is no data to measure on", hint: "add --data NAME=FILE for the tasks")
         }
@@ -76,11 +79,8 @@ struct InterferenceCommand: ToolCommand {
         let stage = try TaskMeasurement(set, budget: session.budget)
         let result = try stage.measure(try mergedModel(of: set, session), distance: distance)
         let drift = matrix ? try stage.matrix(of: set, distance: distance) : nil
-        if session.json {
-            try session.print(json(of: result, drift: drift, names: set.experts.map(\.name)))
-        } else {
-            try session.print(text(of: result, drift: drift, names: set.experts.map(\.name)))
-        }
+        let report = report(of: result, drift: drift, names: set.experts.map(\.name))
+        try session.print(report, to: reports)
         return .done
     }
 
@@ -96,42 +96,30 @@ struct InterferenceCommand: ToolCommand {
         return try outcome.open()
     }
 
-    private func json(of result: CrossTaskInterference, drift: [[Double]]?, names: [String]) -> JSONOutput {
-        let tasks = result.tasks.map { task in
-            ([
-                "name": .string(task.name), "interference": .number(task.interference),
-                "samples": .integer(task.samples),
-            ] as JSONOutput)
-            .adding("accuracy_expert", task.expertAccuracy.map(JSONOutput.number))
-            .adding("accuracy_merged", task.mergedAccuracy.map(JSONOutput.number))
-        }
-        let matrix = drift.map { drift in
-            [
-                "rows": .strings(names), "columns": .strings(names),
-                "values": .array(drift.map { .array($0.map(JSONOutput.number)) }),
-            ] as JSONOutput
-        }
-        return
-            ([
-                "distance": .string(distance.rawValue), "total": .number(result.total), "tasks": .array(tasks),
-            ] as JSONOutput).adding("matrix", matrix)
-    }
-
-    private func text(of result: CrossTaskInterference, drift: [[Double]]?, names: [String]) -> String {
+    private func report(of result: CrossTaskInterference, drift: [[Double]]?, names: [String]) -> Report {
         let hasAccuracy = result.tasks.contains { $0.mergedAccuracy != nil }
-        func percent(_ share: Double?) -> String { share?.percent ?? "-" }
-        var table = Table(
-            [.init("task"), .init("samples", .right), .init("interference", .right)]
-                + (hasAccuracy ? [.init("expert", .right), .init("merged", .right)] : []))
-        for task in result.tasks {
-            table.append(
-                [task.name, task.samples.grouped, task.interference.decimals(4)]
-                    + (hasAccuracy ? [percent(task.expertAccuracy), percent(task.mergedAccuracy)] : []))
+        let tasks = Report.Table(
+            "tasks",
+            [
+                .init("name", "task"), .init(nil, "samples", .count),
+                .init("interference", "interference", .decimals(4)), .init("samples", nil, .count),
+                .init("accuracy_expert", hasAccuracy ? "expert" : nil, .share),
+                .init("accuracy_merged", hasAccuracy ? "merged" : nil, .share),
+            ],
+            rows: result.tasks.map { task in
+                [
+                    .text(task.name), .integer(task.samples), .number(task.interference), .integer(task.samples),
+                    task.expertAccuracy.map(Report.Value.number) ?? .absent,
+                    task.mergedAccuracy.map(Report.Value.number) ?? .absent,
+                ]
+            }, footer: [.text("total"), .text(""), .number(result.total), .text(""), .text(""), .text("")])
+        let matrix = drift.map { drift in
+            Report.Section.matrix(
+                Report.Matrix(
+                    "matrix", title: "on \\ from", kind: .decimals(4), rows: names, columns: names, values: drift))
         }
-        table.append(["total", "", result.total.decimals(4)] + (hasAccuracy ? ["", ""] : []))
-        guard let drift else { return table.rendered() }
-        var matrix = Table([.init("on \\ from")] + names.map { .init($0, .right) })
-        for (name, row) in zip(names, drift) { matrix.append([name] + row.map { $0.decimals(4) }) }
-        return table.rendered() + "\n" + matrix.rendered()
+        return Report(
+            title: "Cross-task interference", provenance: [.init("distance", .text(distance.rawValue))],
+            sections: [.facts([.init("total", .number(result.total))]), .table(tasks)] + (matrix.map { [$0] } ?? []))
     }
 }

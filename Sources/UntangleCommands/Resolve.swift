@@ -42,6 +42,7 @@ struct Resolve: ToolCommand {
     var trace: FilePath?
 
     @OptionGroup var resuming: ResumeOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -53,6 +54,7 @@ struct Resolve: ToolCommand {
                 "--only-expert \(name) is no expert", hint: "the experts are \(names.joined(separator: ", "))")
         }
         let options = writing.writeOptions()
+        let reports = try reporting.targets(options: options)
         if let trace { try makeFolder(trace.removingLastComponent()) }
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var job = ResolveJob(
@@ -64,54 +66,14 @@ struct Resolve: ToolCommand {
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
         let adapted = try job.run(in: session.context)
         if let traceOutput {
-            try traceOutput.write(Array(csv(of: adapted).utf8), at: 0)
+            let trace = Report(title: "Losses", sections: [.series(adapted.trace("trace"))])
+            try traceOutput.write(Array(trace.csv.utf8), at: 0)
             try traceOutput.commit()
         }
-        if session.json {
-            try session.print(["experts": .array(adapted.map(\.json))] as JSONOutput)
-        } else {
-            try session.print(table(of: adapted))
-        }
+        let report = Report(
+            title: "Resolving Interference",
+            sections: [.table(adapted.table("experts")), .series(adapted.trace(nil))])
+        try session.print(report, to: reports)
         return .done
-    }
-
-    private func table(of adapted: [AdaptedExpert]) -> String {
-        var table = Table([
-            .init("expert"), .init("steps", .right), .init("time", .right), .init("loss", .right),
-            .init("preservation", .right), .init("interference", .right), .init("output"),
-        ])
-        for expert in adapted {
-            let trace = expert.training?.trace ?? []
-            func change(_ value: (ResolverStep) -> Double) -> String {
-                guard let first = trace.first, let last = trace.last else { return "-" }
-                return "\(value(first).decimals(4)) -> \(value(last).decimals(4))"
-            }
-            let steps = expert.training.map { training in
-                trace.count.grouped + (training.resumedAt.map { ", from \($0.grouped)" } ?? "")
-            }
-            table.append([
-                expert.name, steps ?? "done", expert.training?.duration.readable ?? "-", change(\.loss),
-                change(\.preservation), change(\.interference), expert.path?.string ?? "",
-            ])
-        }
-        return table.rendered()
-    }
-
-    private func csv(of adapted: [AdaptedExpert]) -> String {
-        var text = "expert,step,loss,preservation,interference\n"
-        for expert in adapted {
-            let name = expert.name.contains { "\",\n".contains($0) } ? expert.name.quotedForCSV : expert.name
-            for step in expert.training?.trace ?? [] {
-                text += "\(name),\(step.step + 1),\(step.loss),\(step.preservation),\(step.interference)\n"
-            }
-        }
-        return text
-    }
-}
-
-extension String {
-    /// The text in quotes, with quotes inside doubled (RFC 4180).
-    fileprivate var quotedForCSV: String {
-        "\"" + split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }
 }

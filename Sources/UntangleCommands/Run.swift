@@ -22,6 +22,7 @@ struct Run: ToolCommand {
 
     @OptionGroup var reading: RecipeOptions
     @OptionGroup var resuming: ResumeOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -37,6 +38,7 @@ struct Run: ToolCommand {
         }
         var run = RunJob(recipe, write: writing.writeOptions())
         run.resumption = resuming.resumption
+        run.reports = reporting.report
         let context = session.context
         let merges = try IntermediateMerges(of: book, write: run.write, in: context)
         try merges.carryOut(in: session) { try run.check(after: merges, unfinished: $0, in: context) }
@@ -44,10 +46,8 @@ struct Run: ToolCommand {
         session.progress.end()
         report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
         // A run that had nothing left to do knows less than the report of the run that did it.
-        if let path = recipe.report, report.didWork || !fileExists(path) {
-            try report.write(to: path, options: writing.writeOptions())
-        }
-        if session.json { try session.print(report.json) } else { try session.print(report.text) }
+        let targets = try run.reportTargets().filter { report.didWork || !fileExists($0.path) }
+        try session.print(report.report, to: targets)
         return .done
     }
 }

@@ -60,6 +60,12 @@ final class Session {
     /// Prints the result as JSON.
     func print(_ document: JSONOutput) throws { try output.write(document.rendered() + "\n") }
 
+    /// Prints a report, and writes it to files.
+    func print(_ report: Report, to targets: [ReportTarget] = []) throws {
+        for target in targets { try report.write(to: target) }
+        try json ? print(report.json) : print(report.text)
+    }
+
     /// Opens one of several checkpoints, and warns of what is odd about it.
     func open(_ path: FilePath, options: ReadOptions) throws -> TensorStore {
         let store = try TensorStore(opening: path, options: options)

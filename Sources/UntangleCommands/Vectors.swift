@@ -47,11 +47,9 @@ struct Vectors: ToolCommand {
     @Option(help: ArgumentHelp("Write the task vectors into this folder, as F32 safetensors.", valueName: "dir"))
     var save: FilePath?
 
-    @Option(help: ArgumentHelp("Write the tables as a page of HTML.", valueName: "file"))
-    var report: FilePath?
-
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -62,7 +60,7 @@ struct Vectors: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let names = Self.names(of: experts)
-        if let report { try AtomicOutput.checkPlace(report, options: writing.writeOptions()) }
+        let reports = try reporting.targets(options: writing.writeOptions())
         let threads = session.budget.threads
         let set = try TaskVectorSet(
             base: try session.open(
@@ -86,21 +84,11 @@ struct Vectors: ToolCommand {
                 level: level, topShare: top / 100, energyRank: spectrum ? energyRank : nil),
             folder: save, write: writing.writeOptions(), in: session.context)
         let outcome = try job.run(in: session.context)
-        let rendering = VectorsRendering(
-            statistics: outcome.statistics, spectra: outcome.spectra, level: level, isDecomposed: spectrum,
-            notMeasured: outcome.notMeasured)
-        if let report {
-            let page = HTMLPage(title: "Task vectors over \(base)", tables: rendering.tables)
-            try makeFolder(report.removingLastComponent())
-            let output = try AtomicOutput(creating: report, byteCount: nil, options: writing.writeOptions())
-            try output.write(Array(page.rendered().utf8), at: 0)
-            try output.commit()
-        }
-        if session.json {
-            try session.print(rendering.json(base: base.string))
-        } else {
-            try session.print(rendering.tables.map { $0.rendered() }.joined(separator: "\n"))
-        }
+        let report = VectorsReport(
+            base: base.string, statistics: outcome.statistics, spectra: outcome.spectra, level: level,
+            isDecomposed: spectrum, notMeasured: outcome.notMeasured
+        ).report
+        try session.print(report, to: reports)
         return .done
     }
 

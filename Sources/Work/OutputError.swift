@@ -13,6 +13,7 @@ public struct OutputError: Diagnostic, Hashable {
     public enum Kind: String, Sendable, CaseIterable {
         case format = "output_format"
         case shardSize = "shard_size"
+        case reportFormat = "report_format"
 
         package var code: String { "usage.\(rawValue)" }
     }

@@ -76,11 +76,11 @@ import Testing
                 report: out/README.md
                 output: pipe.safetensors
                 """.utf8), to: "r.yml")
-        #expect(try tool.shell("mkfifo pipe.safetensors && mkdir out && mkfifo out/README.md").status == 0)
+        #expect(try tool.shell("mkfifo pipe.safetensors pipe.html && mkdir out && mkfifo out/README.md").status == 0)
         for line in [
             "merge r.yml pipe.safetensors", "merge r.yml pipe.safetensors --dry-run", "run r.yml",
             "convert a pipe.safetensors", "merge --method average a --output out/",
-            "vectors --base a a --report pipe.safetensors",
+            "vectors --base a a --report pipe.html",
         ] {
             let outcome = try tool.run(line.split(separator: " ").map(String.init) + ["--force", "--json"])
             #expect(outcome.status == 4, "\(line)")
@@ -88,7 +88,7 @@ import Testing
         }
         #expect(
             try tool.names(in: ".").filter { !$0.hasPrefix(".") } == [
-                "Fixtures", "a", "out", "pipe.safetensors", "r.yml",
+                "Fixtures", "a", "out", "pipe.html", "pipe.safetensors", "r.yml",
             ])
         #expect(try tool.names(in: "out") == ["README.md"])
         #expect(try tool.shell("test -p pipe.safetensors && test -p out/README.md").status == 0)

@@ -75,14 +75,14 @@ import Workflow
         #expect(report.tasks[1].baseAccuracy == nil)
         #expect(report.tasks[1].expertAccuracy == nil)
         #expect((report.merged?.tasks[1].interference ?? 0) > 0)
-        let document = try JSONDocument.parse(Array(report.json.rendered().utf8), file: "report")
+        let document = try JSONDocument.parse(Array(report.report.json.rendered().utf8), file: "report")
         #expect(document["tasks"]?.array?.map { $0["accuracy"]?["expert"]?.isNull } == [false, true, false])
-        #expect(report.text.contains(" - "))
+        #expect(report.report.text.contains(" - "))
     }
 
     @Test func reportHasItsKeys() throws {
         let report = try run(try recipe("ties", resolve))
-        let document = try JSONDocument.parse(Array(report.json.rendered().utf8), file: "report")
+        let document = try JSONDocument.parse(Array(report.report.json.rendered().utf8), file: "report")
         func keys(_ value: JSONValue?) -> Set<String> { Set(value?.object.map { $0.map(\.key) } ?? []) }
         #expect(
             keys(document) == [
@@ -199,29 +199,35 @@ import Workflow
         ("ties", "parameters: { density: 7 }\noutput: out/m.safetensors", "merge.bad_parameter"),
         ("ties", "output: out/m.unknown", "usage.output_format"),
         ("ties", "output: out/m.pt", "usage.output_format"),
-        ("ties", "output: out/m.safetensors\nreport: precious.txt", "io.exists"),
+        ("ties", "output: out/m.safetensors\nreport: precious.json", "io.exists"),
+        ("ties", "output: out/m.safetensors\nreport: r.txt", "usage.report_format"),
         ("ties", "output: precious.txt/m.safetensors", "io.exists"),
         ("ties", "output: precious.safetensors", "io.exists"),
     ]) func findsOutBeforeTheWork(method: String, more: String, expected: String) throws {
-        try folder.write("precious", to: "precious.txt")
+        for name in ["precious.txt", "precious.json"] { try folder.write("precious", to: name) }
         let other = try folder.write(try contents(suite.base), to: "precious.safetensors")
         #expect(code { _ = try run(try recipe(method, resolve + more)) } == expected)
         #expect(!fileExists(folder.file("out/m.resolved")))
         #expect(!fileExists(folder.file("precious.resolved")))
-        #expect(try contents(folder.file("precious.txt")) == Array("precious".utf8))
+        for name in ["precious.txt", "precious.json"] {
+            #expect(try contents(folder.file(name)) == Array("precious".utf8))
+        }
         #expect(try contents(other) == contents(suite.base))
     }
 
     @Test func replacesAnEarlierReportOnly() throws {
-        for name in ["r.json", "r.html"] {
-            let report = try run(try recipe("task_arithmetic", "report: \(name)"))
-            let options = WriteOptions(sync: false)
-            try report.write(to: folder.file(name), options: options)
-            try report.write(to: folder.file(name), options: options)
+        for name in ["r.json", "r.html", "r.csv", "r.md"] {
+            let report = try run(try recipe("task_arithmetic", "report: \(name)")).report
+            func write(force: Bool = false) throws {
+                let options = WriteOptions(force: force, sync: false)
+                try report.write(to: ReportTarget(folder.file(name), replacing: report.mark, options: options))
+            }
+            try write()
+            try write()
             try folder.write("precious", to: name)
-            #expect(code { try report.write(to: folder.file(name), options: options) } == "io.exists")
+            #expect(code { try write() } == "io.exists")
             #expect(try contents(folder.file(name)) == Array("precious".utf8))
-            try report.write(to: folder.file(name), options: WriteOptions(force: true, sync: false))
+            try write(force: true)
         }
         let page = String(decoding: try contents(folder.file("r.html")), as: UTF8.self)
         #expect(page.hasPrefix("<!doctype html>"))
@@ -252,7 +258,7 @@ import Workflow
         let report = try run(try RecipeFile.load(try folder.write(text, to: "r.yaml")))
         #expect(report.tasks.isEmpty)
         #expect(try tensors(of: folder.file("deep/er/m.npz")).map(\.bytes) == [[0, 0, 96, 64], [9]])
-        #expect(report.text.hasPrefix("average of 2 experts"))
+        #expect(report.report.text.hasPrefix("average of 2 experts"))
     }
 
     @Test func aMatrixNeedsDataForEveryTask() throws {

@@ -20,6 +20,8 @@ public struct RunJob: Job, Sendable {
     public var write: WriteOptions
     /// How resolving is kept on the way; how often goes before what the recipe says.
     public var resumption = Resumption()
+    /// Files that get the report beside that of the recipe.
+    public var reports: [FilePath] = []
 
     public init(_ recipe: Recipe, write: WriteOptions = WriteOptions()) {
         self.recipe = recipe
@@ -161,7 +163,16 @@ public struct RunJob: Job, Sendable {
                     file: target.path.string, hint: "use --force to replace it")
             }
         }
-        if let report = recipe.report { try RunReport.checkReplaceable(report, options: write) }
+        for target in try reportTargets() { try target.check() }
+    }
+
+    /// Where the report goes: what the recipe says, and what was asked for beside it.
+    ///
+    /// - Throws: `usage.report_format`.
+    public func reportTargets() throws(OutputError) -> [ReportTarget] {
+        try ((recipe.report.map { [$0] } ?? []) + reports).map { path throws(OutputError) in
+            try ReportTarget(path, replacing: RunReport.mark, options: write)
+        }
     }
 
     private func basePath() throws(RecipeError) -> FilePath {

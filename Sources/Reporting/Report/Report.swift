@@ -1,0 +1,84 @@
+/// What came out of a piece of work, as a value that renderers put into words, documents and pages.
+///
+/// It has two kinds of readers. Documents (JSON, CSV) have what has a key, people (terminal, HTML, Markdown) what has a title; most
+/// things have both.
+public struct Report: Sendable, Hashable {
+    public var title: String
+    /// What the work was given; documents begin with it.
+    public var provenance: [Fact]
+    public var sections: [Section]
+    public var warnings: [String]
+    /// A key that every document of this kind has. A report with such a mark tells of the latest run, and replaces an older one of
+    /// its kind; pages then hold the document as well.
+    public var mark: String?
+
+    public init(
+        title: String, provenance: [Fact] = [], sections: [Section] = [], warnings: [String] = [], mark: String? = nil
+    ) {
+        self.title = title
+        self.provenance = provenance
+        self.sections = sections
+        self.warnings = warnings
+        self.mark = mark
+    }
+
+    /// A part of a report.
+    public enum Section: Sendable, Hashable {
+        /// For documents only.
+        case facts([Fact])
+        case table(Table)
+        case matrix(Matrix)
+        case series(Series)
+        /// Lines for the terminal, about what documents have as facts.
+        case text([String])
+        /// Where documents list the warnings; people were told before.
+        case warnings
+    }
+
+    /// One value by its name. Dots in keys lead into objects of JSON: `accuracy.base`.
+    public struct Fact: Sendable, Hashable {
+        public var key: String
+        public var value: Value
+
+        public init(_ key: String, _ value: Value) {
+            self.key = key
+            self.value = value
+        }
+    }
+
+    /// A square of figures between named things.
+    public struct Matrix: Sendable, Hashable {
+        public var key: String
+        /// What rows and columns are, such as `on \ from`.
+        public var title: String
+        public var kind: Kind
+        public var rows: [String]
+        public var columns: [String]
+        public var values: [[Double]]
+
+        public init(
+            _ key: String, title: String, kind: Kind, rows: [String], columns: [String], values: [[Double]]
+        ) {
+            self.key = key
+            self.title = title
+            self.kind = kind
+            self.rows = rows
+            self.columns = columns
+            self.values = values
+        }
+    }
+
+    /// Figures along an axis, such as losses along steps, of one or several things. Documents have them as a table, pages as
+    /// curves; a terminal shows none.
+    public struct Series: Sendable, Hashable {
+        /// Of the name of each thing, of its places on the axis, and of the figures there.
+        public var table: Table
+
+        /// Makes a series of rows: a name, a number along the axis, and figures.
+        ///
+        /// - Precondition: rows of one name stand together.
+        public init(_ key: String?, name: Column, axis: Column, figures: [Column], rows: [[Value]]) {
+            table = Table(key, [name, axis] + figures, rows: rows)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+extension Report {
+    /// Rows of values.
+    public struct Table: Sendable, Hashable {
+        /// Documents leave out what has none.
+        public var key: String?
+        public var columns: [Column]
+        /// As many values as there are columns, in each row.
+        public var rows: [[Value]]
+        /// Means or totals, below the rows; for people, documents have them as facts.
+        public var footer: [Value]?
+
+        public init(_ key: String?, _ columns: [Column], rows: [[Value]], footer: [Value]? = nil) {
+            self.key = key
+            self.columns = columns
+            self.rows = rows
+            self.footer = footer
+        }
+
+        /// The table for documents alone.
+        public var forDocuments: Table {
+            var table = self
+            for index in columns.indices { table.columns[index].title = nil }
+            return table
+        }
+
+        /// The table as it is shown to people; nil when no column has a title.
+        var shown: Reporting.Table? {
+            let places = columns.indices.filter { columns[$0].title != nil }
+            guard !places.isEmpty else { return nil }
+            var table = Reporting.Table(places.map { .init(columns[$0].title ?? "", columns[$0].kind.alignment) })
+            for row in rows + (footer.map { [$0] } ?? []) {
+                table.append(places.map { columns[$0].kind.text(row[$0]) })
+            }
+            return table
+        }
+    }
+
+    /// What the values of a column are.
+    public struct Column: Sendable, Hashable {
+        /// In documents; nil leaves the column out. Dots lead into objects of JSON: `accuracy.base`.
+        public var key: String?
+        /// For people; nil leaves the column out.
+        public var title: String?
+        public var kind: Kind
+
+        public init(_ key: String?, _ title: String?, _ kind: Kind = .text) {
+            self.key = key
+            self.title = title
+            self.kind = kind
+        }
+    }
+}
+
+extension Report.Matrix {
+    /// The matrix as it is shown to people.
+    var shown: Table {
+        var table = Table([.init(title)] + columns.map { .init($0, kind.alignment) })
+        for (name, row) in zip(rows, values) { table.append([name] + row.map { kind.text(.number($0)) }) }
+        return table
+    }
+}
+
+extension Report {
+    /// What is shown to people as tables, in the order of the sections.
+    var shownTables: [Reporting.Table] {
+        sections.compactMap { section in
+            switch section {
+            case .table(let table): table.shown
+            case .matrix(let matrix): matrix.shown
+            case .facts, .series, .text, .warnings: nil
+            }
+        }
+    }
+}

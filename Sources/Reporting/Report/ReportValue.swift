@@ -1,0 +1,65 @@
+extension Report {
+    /// One value, of which a column's or matrix's kind says how people read it.
+    public enum Value: Sendable, Hashable {
+        /// Not known: null in JSON.
+        case none
+        /// Not asked for or without a meaning here: JSON leaves out the key, too.
+        case absent
+        case text(String)
+        case flag(Bool)
+        case integer(Int)
+        case number(Double)
+        /// What something was at first and in the end.
+        case change(first: Double, last: Double)
+        case list([Value])
+        /// For documents only.
+        indirect case table(Table)
+
+        public init(_ text: String?) { self = text.map(Value.text) ?? .none }
+        public init(_ integer: Int?) { self = integer.map(Value.integer) ?? .none }
+        public init(_ number: Double?) { self = number.map(Value.number) ?? .none }
+
+        public static func texts(_ texts: some Sequence<String>) -> Value { .list(texts.map(Value.text)) }
+        public static func numbers(_ numbers: some Sequence<Double>) -> Value { .list(numbers.map(Value.number)) }
+    }
+
+    /// What values are, and so their unit and what of them is worth showing to people. Documents have them as they are.
+    public enum Kind: Sendable, Hashable {
+        case text
+        case count
+        case bytes
+        /// From 0 to 1, shown in percent.
+        case share
+        /// Four significant digits.
+        case number
+        case decimals(Int)
+        case seconds
+        /// From a first to a last number, with so many decimals.
+        case change(decimals: Int)
+
+        var alignment: Reporting.Table.Alignment { self == .text ? .left : .right }
+
+        /// A value as people read it.
+        func text(_ value: Value) -> String {
+            switch value {
+            case .none, .absent: "-"
+            case .text(let text): text
+            case .flag(let flag): flag ? "yes" : "no"
+            case .integer(let count): self == .bytes ? "\(ByteSize(count))" : count.grouped
+            case .number(let number): text(number)
+            case .change(let first, let last): "\(text(first)) -> \(text(last))"
+            case .list(let values): values.map(text).joined(separator: ", ")
+            case .table: ""
+            }
+        }
+
+        private func text(_ number: Double) -> String {
+            switch self {
+            case .share: number.percent
+            case .decimals(let count), .change(let count): number.decimals(count)
+            case .seconds where abs(number) < 1e15: Duration.seconds(number).readable
+            case .text, .count, .bytes, .number, .seconds: number.short()
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import Reporting
+import Testing
+
+/// Every renderer on one report, whose texts are written here by hand.
+@Suite struct ReportTests {
+    private let report = Report(
+        title: "a < b", provenance: [.init("base", .text("b,\"c\""))],
+        sections: [
+            .table(
+                Report.Table(
+                    "tasks",
+                    [
+                        .init("name", "task"), .init("accuracy.base", "base", .share), .init("samples", nil, .count),
+                        .init("accuracy.merged", "merged", .share), .init("loss", "loss", .change(decimals: 1)),
+                        .init("maybe", nil), .init(nil, "note"), .init("steps", nil),
+                    ],
+                    rows: [
+                        [
+                            .text("<x|y>"), .number(0.5), .integer(1200), .none, .change(first: 2, last: 1.25),
+                            .absent, .text("n"),
+                            .table(Report.Table("steps", [.init("step", nil)], rows: [[.integer(1)], [.integer(2)]])),
+                        ],
+                        [
+                            .text("z\n"), .number(.nan), .integer(3), .number(1), .none, .flag(true), .none,
+                            .table(Report.Table("steps", [.init("step", nil)], rows: [[.integer(7)]])),
+                        ],
+                    ],
+                    footer: [
+                        .text("mean"), .number(0.75), .none, .none, .text(""), .none, .text(""), .none,
+                    ])),
+            .facts([.init("mean.base", .number(.infinity)), .init("mean.list", .numbers([1, 2.5]))]),
+            .matrix(
+                Report.Matrix(
+                    "matrix", title: "on \\ from", kind: .decimals(2), rows: ["p"], columns: ["q", "r"],
+                    values: [[0.125, 2]])),
+            .text(["done\u{1B}"]), .warnings,
+        ], warnings: ["careful"])
+
+    @Test func peopleSeeWhatHasATitle() {
+        // 0.125 is between 0.12 and 0.13, and C rounds it to even.
+        #expect(
+            report.text == """
+                task      base   merged        loss  note
+                <x|y>   50.0 %        -  2.0 -> 1.2  n
+                z\\u{A}     nan  100.0 %           -  -
+                mean    75.0 %        -
+
+                on \\ from     q     r
+                p          0.12  2.00
+
+                done\\u{1B}
+
+                """)
+    }
+
+    @Test func documentsHaveWhatHasAKey() {
+        #expect(
+            report.json.rendered(.compact)
+                == #"{"base":"b,\"c\"","tasks":[{"name":"<x|y>","accuracy":{"base":0.5,"merged":null},"samples":1200,"#
+                + #""loss":{"first":2.0,"last":1.25},"steps":[{"step":1},{"step":2}]},"#
+                + #"{"name":"z\n","accuracy":{"base":"nan","merged":1.0},"samples":3,"loss":null,"maybe":true,"#
+                + #""steps":[{"step":7}]}],"mean":{"base":"inf","list":[1.0,2.5]},"#
+                + #""matrix":{"rows":["p"],"columns":["q","r"],"values":[[0.125,2.0]]},"warnings":["careful"]}"#)
+    }
+
+    /// Quoted by RFC 4180, and nested tables say to which row they belong.
+    @Test func tablesOfCSVAreNamed() {
+        #expect(
+            report.csv == """
+                facts
+                key,value
+                base,"b,""c""\"
+                mean.base,inf
+                mean.list,1.0;2.5
+
+                tasks
+                name,accuracy.base,samples,accuracy.merged,loss.first,loss.last,maybe
+                <x|y>,0.5,1200,,2.0,1.25,
+                "z
+                ",nan,3,1.0,,,true
+
+                tasks.steps
+                tasks.name,step
+                <x|y>,1
+                <x|y>,2
+                "z
+                ",7
+
+                matrix
+                ,q,r
+                p,0.125,2.0
+
+                warnings
+                message
+                careful
+
+                """)
+    }
+
+    @Test func oneTableOfCSVStandsAlone() {
+        let series = Report.Series(
+            "trace", name: .init("expert", "expert"), axis: .init("step", "step"),
+            figures: [.init("loss", "loss <")],
+            rows: [
+                [.text("a"), .integer(1), .number(4)], [.text("a"), .integer(3), .number(2)],
+                [.text("b"), .integer(2), .number(.nan)], [.text("b"), .integer(3), .number(3)],
+            ])
+        let report = Report(title: "t", sections: [.series(series)])
+        #expect(report.csv == "expert,step,loss\na,1,4.0\na,3,2.0\nb,2,nan\nb,3,3.0\n")
+        #expect(report.text == "")
+        // Steps 1 to 3 over 640 units, losses 2 to 4 over 160, upwards; what is not finite is left out.
+        #expect(report.html.contains("points=\"0.0,0.0 640.0,160.0\"><title>a</title>"))
+        #expect(report.html.contains("points=\"640.0,80.0\"><title>b</title>"))
+        #expect(report.html.contains("<figcaption>loss &lt;, 2 to 4</figcaption>"))
+    }
+
+    @Test func pagesTakeNothingAsMarkup() {
+        let page = report.html
+        #expect(page.contains("<title>a &lt; b</title>"))
+        #expect(page.contains("<tr><th>task</th><th class=\"right\">base</th>"))
+        #expect(page.contains("<tr><td>&lt;x|y&gt;</td><td class=\"right\">50.0 %</td>"))
+        #expect(!page.contains("<x"))
+        #expect(!page.contains("<pre>"))
+        var marked = report
+        marked.mark = "tasks"
+        #expect(marked.html.contains("<pre>{\n  &quot;base&quot;: &quot;b,"))
+        #expect(marked.markdown.contains("```json\n{\n  \"base\""))
+        #expect(
+            report.markdown == """
+                # a \\< b
+
+                | task | base | merged | loss | note |
+                | --- | --: | --: | --: | --- |
+                | \\<x\\|y\\> | 50.0 % | - | 2.0 -\\> 1.2 | n |
+                | z\\\\u\\{A\\} | nan | 100.0 % | - | - |
+                | mean | 75.0 % | - |  |  |
+
+                | on \\\\ from | q | r |
+                | --- | --: | --: |
+                | p | 0.12 | 2.00 |
+
+                """)
+    }
+}
