@@ -92,7 +92,7 @@ extension [AdaptedExpert] {
             [
                 // Documents have the output in front, and 0 seconds where an earlier run did the work.
                 .init("name", "expert"), .init("output", nil), .init("steps", nil, .count),
-                .init(nil, "steps"),
+                .init(nil, "steps", .count),
                 .init("seconds", nil, .seconds), .init(nil, "time", .seconds),
                 .init("loss", "loss", .change(decimals: 4)),
                 .init("preservation", "preservation", .change(decimals: 4)),
