@@ -23,19 +23,18 @@ public struct ExpertReference: Sendable {
         accuracy = data.accuracy(of: logits)
     }
 
-    /// The mean distance from this expert of a model with the given logits on the same inputs.
-    fileprivate func distance(_ distance: Distance, to student: [Float]) -> Double {
+    /// How a model with the given logits on the same inputs does.
+    fileprivate func outcomes(_ distance: Distance, of student: [Float]) -> SampleOutcomes {
         let K = data.task.head.classCount
-        var sum = 0.0
-        logits.withUnsafeBufferPointer { teacher in
-            student.withUnsafeBufferPointer { student in
-                guard let teacher = teacher.baseAddress, let student = student.baseAddress else { return }
-                for n in 0..<data.inputs.count {
-                    sum += distance.value(teacher: teacher + n * K, student: student + n * K, K: K)
+        let distances = logits.withUnsafeBufferPointer { teacher in
+            student.withUnsafeBufferPointer { student -> [Double] in
+                guard let teacher = teacher.baseAddress, let student = student.baseAddress else { return [] }
+                return (0..<data.inputs.count).map { n in
+                    distance.value(teacher: teacher + n * K, student: student + n * K, K: K)
                 }
             }
         }
-        return sum / Double(data.inputs.count)
+        return SampleOutcomes(distances: distances, hits: data.hits(of: student))
     }
 }
 
@@ -57,6 +56,8 @@ public struct TaskInterference: Sendable, Hashable {
 /// - Source: Ramesh, Stoica, Iyer, Choshen, Hoffman 2026, arXiv:2603.13467.
 public struct CrossTaskInterference: Sendable, Hashable {
     public let tasks: [TaskInterference]
+    /// For every task how the merged model did on each input.
+    public let outcomes: [SampleOutcomes]
     public let distance: Distance
     /// The sum over tasks.
     public var total: Double { tasks.reduce(0) { $0 + $1.interference } }
@@ -68,16 +69,19 @@ public struct CrossTaskInterference: Sendable, Hashable {
         _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distance: Distance = .kl,
         budget: ComputeBudget
     ) throws(NetworkError) {
-        var tasks: [TaskInterference] = []
+        var (tasks, outcomes): ([TaskInterference], [SampleOutcomes]) = ([], [])
         for reference in references {
             let logits = try reference.data.logits(transformer, merged, budget)
+            let outcome = reference.outcomes(distance, of: logits)
+            outcomes.append(outcome)
             tasks.append(
                 TaskInterference(
-                    name: reference.data.task.name, interference: reference.distance(distance, to: logits),
+                    name: reference.data.task.name, interference: outcome.interference,
                     samples: reference.data.inputs.count, expertAccuracy: reference.accuracy,
                     mergedAccuracy: reference.data.accuracy(of: logits)))
         }
         self.tasks = tasks
+        self.outcomes = outcomes
         self.distance = distance
     }
 }
@@ -104,7 +108,7 @@ public func interferenceMatrix(
         for j in experts.indices where j != i {
             for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
             let logits = try references[i].data.logits(transformer, pair, budget)
-            matrix[i][j] = references[i].distance(distance, to: logits)
+            matrix[i][j] = references[i].outcomes(distance, of: logits).interference
         }
     }
     return matrix

@@ -40,17 +40,22 @@ public struct TaskData: Sendable {
             features: try transformer.features(parameters: parameters, images: inputs, budget: budget))
     }
 
-    /// The share of inputs whose largest logit is that of their label; nil without labels, NaN when a logit is NaN or infinite, as
+    /// Whether the largest logit of each input is that of its label; nil without labels, and when a logit is NaN or infinite, as
     /// when a layer overflows: the largest of such logits is a class, but not one that the model chose.
-    func accuracy(of logits: [Float]) -> Double? {
-        guard let labels else { return nil }
+    func hits(of logits: [Float]) -> [Bool]? {
+        guard let labels, logits.allSatisfy(\.isFinite) else { return nil }
         let K = task.head.classCount
-        guard logits.allSatisfy(\.isFinite) else { return .nan }
-        let hits = logits.withUnsafeBufferPointer { logits in
-            guard let logits = logits.baseAddress else { return 0 }
-            return labels.indices.count { indexOfLargest(logits + $0 * K, K) == labels[$0] }
+        return logits.withUnsafeBufferPointer { logits in
+            guard let logits = logits.baseAddress else { return [] }
+            return labels.indices.map { indexOfLargest(logits + $0 * K, K) == labels[$0] }
         }
-        return Double(hits) / Double(labels.count)
+    }
+
+    /// The share of hits; nil without labels, NaN when logits are not finite.
+    func accuracy(of logits: [Float]) -> Double? {
+        guard labels != nil else { return nil }
+        guard let hits = hits(of: logits) else { return .nan }
+        return Double(hits.count { $0 }) / Double(hits.count)
     }
 }
 

@@ -44,7 +44,7 @@ public enum ParameterSetting: Sendable, Hashable {
     }
 
     /// The value, if it is the same for every tensor.
-    var constant: ParameterValue? {
+    package var constant: ParameterValue? {
         switch self {
         case .value(let value): value
         case .gradient(let values): values.count == 1 ? values[0] : nil

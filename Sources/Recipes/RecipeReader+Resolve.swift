@@ -9,6 +9,7 @@ extension RecipeReader {
     /// The section of Resolving Interference.
     func resolve(from root: YAMLSection) throws(RecipeError) -> Recipe.Resolve? {
         guard root.node("resolve") != nil else { return nil }
+        try Self.requireOne("resolve", of: root, file: path)
         guard let section = try root.section("resolve") else {
             throw RecipeError(
                 .missingKey, "resolve is empty", file: path, at: root.position(of: "resolve"),

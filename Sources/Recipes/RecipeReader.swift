@@ -78,7 +78,16 @@ struct RecipeReader {
     /// Methods of mergekit 0.1.5 that are not among ours.
     private static let notOffered = ["arcee_fusion", "ram", "ramplus_tl"]
 
+    /// Makes sure that the recipe is one, not a list of several to be compared.
+    static func requireOne(_ key: String, of root: YAMLSection, file: FilePath) throws(RecipeError) {
+        guard case .sequence = root.node(key)?.content else { return }
+        throw RecipeError(
+            .unsupported, "\(key) has a list, which stands for several recipes", file: file, at: root.position(of: key),
+            hint: "untangle compare carries out all of them; to merge, choose one")
+    }
+
     private func method(of root: YAMLSection) throws(RecipeError) -> MethodInfo {
+        try Self.requireOne("merge_method", of: root, file: path)
         guard let name = try root.text("merge_method") else {
             if root.has("gate_mode") || root.has("experts") {
                 throw RecipeError(

@@ -15,8 +15,7 @@ struct Untangle: ParsableCommand {
         version: ToolVersion.current,
         subcommands: [
             Inspect.self, Convert.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self, Resolve.self,
-            Merge.self,
-            Evaluate.self, Run.self,
+            Merge.self, Evaluate.self, Run.self, Compare.self,
         ])
 }
 

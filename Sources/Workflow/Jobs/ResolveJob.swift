@@ -289,7 +289,7 @@ public struct ResolveJob: Job, Sendable {
 
 extension AuxiliarySource {
     /// What noise is made of; nil for a file.
-    fileprivate var noiseText: String? {
+    var noiseText: String? {
         if case .noise(let count, let seed) = self { "noise, \(count) from seed \(seed)" } else { nil }
     }
 }

@@ -2,6 +2,7 @@ import Checkpoints
 import Experts
 import Interference
 import Kernels
+import Networks
 import Reporting
 import TensorCore
 import Work
@@ -27,9 +28,10 @@ public struct TaskMeasurement: Sendable {
 
     /// Measures the experts on the tasks that have data.
     ///
+    /// - Parameter measuresBase: whether the accuracy of the base is wanted.
     /// - Throws: `input.missing_data` when no task has data; `network.*`.
-    public init(_ set: ExpertSet, budget: ComputeBudget) throws {
-        let base = try set.backbone.parameters(of: set.base)
+    public init(_ set: ExpertSet, measuresBase: Bool = true, budget: ComputeBudget) throws {
+        let base = measuresBase ? try set.backbone.parameters(of: set.base) : []
         var tasks: [MeasuredTask] = []
         var references: [ExpertReference] = []
         for expert in set.experts {
@@ -37,7 +39,7 @@ public struct TaskMeasurement: Sendable {
             let reference = try ExpertReference(
                 set.backbone.network, expert: try set.backbone.parameters(of: expert.store), data: data, budget: budget)
             let baseAccuracy =
-                data.labels == nil
+                data.labels == nil || !measuresBase
                 ? nil
                 : try evaluate(set.backbone.network, parameters: base, tasks: [data], budget: budget)[0].accuracy
             references.append(reference)
@@ -54,6 +56,23 @@ public struct TaskMeasurement: Sendable {
         self.tasks = tasks
         self.references = references
         self.backbone = set.backbone
+        self.budget = budget
+    }
+
+    /// Measures the experts, each under the head of its own task, on inputs of no task.
+    ///
+    /// - Throws: `input.missing_head` when an expert has none; `network.*`.
+    public init(_ set: ExpertSet, on images: ImageSet, budget: ComputeBudget) throws {
+        let tasks = try set.tasks()
+        references = try zip(set.experts, tasks).map { expert, task in
+            try ExpertReference(
+                set.backbone.network, expert: try set.backbone.parameters(of: expert.store),
+                data: try TaskData(task: task, inputs: images), budget: budget)
+        }
+        self.tasks = tasks.map {
+            MeasuredTask(name: $0.name, samples: images.count, baseAccuracy: nil, expertAccuracy: nil)
+        }
+        backbone = set.backbone
         self.budget = budget
     }
 

@@ -1,0 +1,114 @@
+import Checkpoints
+import Interference
+import Recipes
+import Reporting
+import SystemPackage
+import TensorCore
+import Work
+
+/// One of several merges that are compared: what it is and how it does.
+public struct ComparedMerge: Sendable {
+    /// What sets it apart from the others, in a few words.
+    public let name: String
+    public let method: String
+    /// Those of the whole merge, by name.
+    public let parameters: [(name: String, value: String)]
+    /// Whether adapted experts were merged.
+    public let isResolved: Bool
+    public let figures: Figures
+
+    /// What was measured, and what it took.
+    public struct Figures: Sendable {
+        public let tasks: [Task]
+        /// The interference on auxiliary inputs, which needs no data of the tasks; nil without auxiliary inputs.
+        public let auxiliaryInterference: Double?
+        /// Merging and measuring.
+        public let seconds: Double
+        /// The most memory of the process while it merged and measured; nil where the system does not tell.
+        public let peakByteCount: Int?
+    }
+
+    /// How the merge does on one task.
+    public struct Task: Sendable {
+        public let name: String
+        public let outcomes: SampleOutcomes
+
+        /// The share of hits; nil without labels.
+        public var accuracy: Double? {
+            outcomes.hits.map { hits in Double(hits.count { $0 }) / Double(hits.count) }
+        }
+    }
+
+    /// The mean over the tasks; nil where one has no labels.
+    public var meanAccuracy: Double? {
+        let accuracies = figures.tasks.compactMap(\.accuracy)
+        guard !accuracies.isEmpty, accuracies.count == figures.tasks.count else { return nil }
+        return accuracies.reduce(0, +) / Double(accuracies.count)
+    }
+
+    /// The sum over the tasks.
+    public var interference: Double { figures.tasks.reduce(0) { $0 + $1.outcomes.interference } }
+
+    /// For every task the values of its inputs whose means a figure is made of.
+    func values(for order: CompareOrder) -> [[Double]] {
+        figures.tasks.map { task in
+            switch order {
+            case .accuracy: (task.outcomes.hits ?? []).map { $0 ? 1 : 0 }
+            case .interference: task.outcomes.distances
+            }
+        }
+    }
+}
+
+/// What compared merges are sorted by.
+public enum CompareOrder: String, Sendable, CaseIterable {
+    /// The highest mean accuracy first.
+    case accuracy
+    /// The lowest total interference first.
+    case interference
+}
+
+/// The figures of a finished merge in a file, so that they need not be made again.
+enum FinishedFigures {
+    static func write(_ figures: ComparedMerge.Figures, to path: FilePath, sync: Bool) throws {
+        let document: JSONOutput = [
+            "tasks": .array(
+                figures.tasks.map { task in
+                    let hits = task.outcomes.hits.map { hits in
+                        JSONOutput.string(String(decoding: hits.map { $0 ? UInt8(ascii: "1") : UInt8(ascii: "0") }, as: UTF8.self))
+                    }
+                    return [
+                        "name": .string(task.name), "hits": hits ?? .null,
+                        "distances": .array(task.outcomes.distances.map(JSONOutput.number)),
+                    ]
+                }),
+            "auxiliary_interference": figures.auxiliaryInterference.map(JSONOutput.number) ?? .null,
+            "seconds": .number(figures.seconds),
+            "peak_bytes": figures.peakByteCount.map(JSONOutput.integer) ?? .null,
+        ]
+        let output = try AtomicOutput(creating: path, byteCount: nil, options: WriteOptions(force: true, sync: sync))
+        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
+        try output.commit()
+    }
+
+    /// Nil when there is no file, or none that can be read.
+    static func read(_ path: FilePath) -> ComparedMerge.Figures? {
+        guard let file = try? MappedFile(path),
+            let document = try? file.withUnsafeBytes({ try JSONDocument.parse(Array($0), file: path) }),
+            let tasks = document["tasks"]?.array, let seconds = document["seconds"]?.double
+        else { return nil }
+        var read: [ComparedMerge.Task] = []
+        for task in tasks {
+            guard let name = task["name"]?.string, let distances = task["distances"]?.array?.map(number) else { return nil }
+            let hits = task["hits"]?.string.map { $0.utf8.map { $0 == UInt8(ascii: "1") } }
+            read.append(
+                ComparedMerge.Task(name: name, outcomes: SampleOutcomes(distances: Array(distances), hits: hits)))
+        }
+        return ComparedMerge.Figures(
+            tasks: read, auxiliaryInterference: document["auxiliary_interference"].flatMap { $0.isNull ? nil : number($0) },
+            seconds: seconds, peakByteCount: document["peak_bytes"]?.int)
+    }
+
+    /// Numbers that are none have names in JSON.
+    private static func number(_ value: JSONValue) -> Double { value.double ?? value.string.flatMap(Double.init) ?? .nan }
+}

@@ -1,0 +1,71 @@
+import Interference
+
+/// Merges side by side: sorted, with intervals, and with what choosing a coefficient without labels would have cost.
+public struct Comparison: Sendable {
+    /// The best first.
+    public let rows: [Row]
+    public let order: CompareOrder
+
+    /// One merge among the others.
+    public struct Row: Sendable {
+        public let merge: ComparedMerge
+        /// 95 %, of the figure that rows are sorted by; nil when it is not finite.
+        public let interval: ClosedRange<Double>?
+        /// Whether the difference from the best lies within the noise of the inputs: the interval of the difference, input by input,
+        /// holds zero.
+        public let isTied: Bool
+        /// Whether the interference on auxiliary inputs would choose this merge among those that differ only in coefficients; nil
+        /// where there is nothing to choose, or nothing to choose by.
+        public let isChosen: Bool?
+        /// Of the chosen merge, how much worse its figure is than the best of those it was chosen from.
+        public let cost: Double?
+    }
+
+    /// Sorts merges.
+    ///
+    /// - Parameters:
+    ///   - merges: with the recipe variants that they come from.
+    ///   - order: nil sorts by accuracy where all tasks have labels, by interference otherwise.
+    public init(
+        _ merges: [ComparedMerge], groups: [[Int]], order: CompareOrder? = nil, bootstrap: Bootstrap = Bootstrap()
+    ) {
+        let order = order ?? (merges.allSatisfy { $0.meanAccuracy != nil } ? .accuracy : .interference)
+        self.order = order
+        let sorted = merges.indices.sorted { a, b in
+            let (x, y) = (Self.loss(merges[a], order), Self.loss(merges[b], order))
+            // What is not finite comes last.
+            return x.isNaN ? false : y.isNaN ? true : (x, a) < (y, b)
+        }
+        var chosen: [Int: (isChosen: Bool, cost: Double?)] = [:]
+        for group in groups where group.count > 1 {
+            let known = group.filter { merges[$0].figures.auxiliaryInterference?.isFinite ?? false }
+            guard known.count == group.count,
+                let choice = known.min(by: {
+                    (merges[$0].figures.auxiliaryInterference ?? 0) < (merges[$1].figures.auxiliaryInterference ?? 0)
+                }), let least = group.map({ Self.loss(merges[$0], order) }).min()
+            else { continue }
+            for place in group { chosen[place] = (false, nil) }
+            chosen[choice] = (true, Self.loss(merges[choice], order) - least)
+        }
+        let isMean = order == .accuracy
+        let best = sorted.first.map { merges[$0].values(for: order) } ?? []
+        rows = sorted.enumerated().map { rank, place in
+            let merge = merges[place]
+            let values = merge.values(for: order)
+            let differences = zip(values, best).map { zip($0, $1).map { $0 - $1 } }
+            let difference = bootstrap.interval(of: differences, isMean: isMean)
+            return Row(
+                merge: merge, interval: bootstrap.interval(of: values, isMean: isMean),
+                isTied: rank == 0 || difference?.contains(0) ?? false, isChosen: chosen[place]?.isChosen,
+                cost: chosen[place]?.cost)
+        }
+    }
+
+    /// The smaller the better.
+    private static func loss(_ merge: ComparedMerge, _ order: CompareOrder) -> Double {
+        switch order {
+        case .accuracy: -(merge.meanAccuracy ?? .nan)
+        case .interference: merge.interference
+        }
+    }
+}

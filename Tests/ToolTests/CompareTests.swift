@@ -1,0 +1,111 @@
+import Foundation
+import Testing
+
+@Suite struct CompareTests {
+    private let tool: Tool
+
+    init() throws { tool = try Tool() }
+
+    private func write(_ name: String, _ more: String, tasks: [String] = ["digits", "latin_lower"]) throws {
+        let models = tasks.map { task in
+            """
+              - model: \(TinySuite.expert(task))
+                name: \(task)
+                head: \(TinySuite.folder)/heads_\(task).safetensors
+                data: \(TinySuite.folder)/test_\(task).npz
+
+            """
+        }.joined()
+        let text = "base_model: \(TinySuite.base)\nmodels:\n\(models)\(more)\n"
+        _ = try tool.folder.write(Array(text.utf8), to: name)
+    }
+
+    private var resolve: String { "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 2, batch_size: 16 }" }
+
+    /// What `run` measures, one recipe after the other, is what every row has.
+    @Test func hasTheFiguresOfSeparateRuns() throws {
+        try write(
+            "c.yaml",
+            "merge_method: [ties, task_arithmetic]\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let rows = try outcome.json()["rows"].items
+        #expect(rows.count == 8)
+        for row in rows {
+            let method = try #require(row["method"].string)
+            let lambda = try #require(row["parameters"]["lambda"].string)
+            try write(
+                "r.yaml", "merge_method: \(method)\nparameters: { lambda: \(lambda) }\n"
+                    + (row["resolved"].bool == true ? "resolve: \(resolve)" : ""))
+            let run = try tool.run("run", "r.yaml", "--quiet", "--json").json()
+            let key = row["resolved"].bool == true ? "merged_resolved" : "merged"
+            #expect(row["mean_accuracy"].double == run["mean_accuracy"][key].double, "\(method) \(lambda)")
+            #expect(row["interference"].double == run["total_interference"][key].double, "\(method) \(lambda)")
+            let (low, high) = (row["interval"][0].double ?? 1, row["interval"][1].double ?? 0)
+            #expect(low <= row["mean_accuracy"].double ?? -1 && row["mean_accuracy"].double ?? 2 <= high)
+        }
+        let accuracies = rows.compactMap { $0["mean_accuracy"].double }
+        #expect(accuracies == accuracies.sorted(by: >))
+        #expect(try outcome.json()["best"].string == rows[0]["name"].string)
+        // One coefficient is chosen for each method with and without resolving.
+        #expect(rows.count { $0["chosen"].bool == true } == 4)
+        #expect(rows.allSatisfy { ($0["cost"].double ?? 0) >= 0 })
+    }
+
+    @Test func keepsWhatIsFinished() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
+        let first = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(first.status == 0, "\(first.errors)")
+        let folder = tool.folder.file("c.compare")
+        let names = try tool.names(in: "c.compare")
+        #expect(names.count == 2 && names.contains("figures"))
+        #expect(try tool.names(in: "c.compare/figures").count == 4)
+        let experts = try #require(names.first { $0.hasPrefix("experts-") })
+        #expect(try tool.names(in: "c.compare/\(experts)").count == 4)
+        // Seconds are those of the run that did the work.
+        #expect(try tool.run("compare", "c.yaml", "--quiet", "--json").output == first.output)
+        // One row is missing, and comes again; what was measured does not change.
+        let figures = try tool.names(in: "c.compare/figures")
+        try FileManager.default.removeItem(atPath: folder.string + "/figures/" + figures[0])
+        let again = try tool.run("compare", "c.yaml", "--quiet", "--json").json()
+        func accuracies(_ document: JSONValue) -> [Double?] { document["rows"].items.map { $0["mean_accuracy"].double } }
+        #expect(accuracies(again) == accuracies(try first.json()))
+        // Other settings are other merges.
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.7] }\nresolve: [none, \(resolve)]")
+        #expect(try tool.run("compare", "c.yaml", "--quiet").status == 0)
+        #expect(try tool.names(in: "c.compare/figures").count == 6)
+        #expect(try tool.names(in: "c.compare").count == 2)
+    }
+
+    /// A merge is no worse than itself: both rows are the best.
+    @Test func saysWhatLiesInTheNoise() throws {
+        try write("c.yaml", "merge_method: task_arithmetic\nparameters: { lambda: [0.5, 0.500001, 0.0001] }")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let lines = outcome.output.split(separator: "\n")
+        #expect(lines.count == 4)
+        #expect(lines[1].contains("  best"))
+        #expect(lines[2].contains("  ~ best"))
+        #expect(lines[3].hasPrefix("lambda 0.0001") && !lines[3].contains("best"))
+    }
+
+    @Test func takesSeveralRecipes() throws {
+        try write("a.yaml", "merge_method: ties")
+        try write("b.yaml", "merge_method: task_arithmetic")
+        let rows = try tool.run("compare", "a.yaml", "b.yaml", "--quiet", "--json", "--sort", "interference").json()["rows"]
+            .items
+        #expect(Set(rows.compactMap { $0["name"].string }) == ["a", "b"])
+        let values = rows.compactMap { $0["interference"].double }
+        #expect(values == values.sorted())
+    }
+
+    @Test func saysWhatIsMissing() throws {
+        _ = try tool.folder.write(
+            Array("merge_method: ties\nbase_model: \(TinySuite.base)\nmodels: [{ model: \(TinySuite.expert("digits")) }]".utf8),
+            to: "c.yaml")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "recipe.missing_key")
+        #expect(try tool.names(in: ".").contains("c.compare") == false)
+    }
+}
