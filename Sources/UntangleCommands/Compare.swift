@@ -48,11 +48,13 @@ struct Compare: ToolCommand {
     var strict = false
 
     @OptionGroup var models: ModelOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
         let modelsFolder = try models.folder()
+        let reports = try reporting.targets(options: writing.writeOptions())
         var variants: [RecipeVariant] = []
         for path in recipes { variants += try RecipeVariants.load(path, strict: strict) }
         var told: Set<String> = []
@@ -62,15 +64,12 @@ struct Compare: ToolCommand {
         }
         variants = try variants.map { try $0.located(modelsFolder: modelsFolder) }
         let job = CompareJob(
-            variants, folder: keep ?? Self.folder(of: variants[0].recipe), auxiliary: auxiliary.map { AuxiliarySource($0) },
+            variants, folder: keep ?? Self.folder(of: variants[0].recipe),
+            auxiliary: auxiliary.map { AuxiliarySource($0) },
             write: writing.writeOptions())
         let comparison = Comparison(try job.run(in: session.context), groups: job.groups, order: sort)
         session.progress.end()
-        if session.json {
-            try session.print(comparison.json)
-        } else {
-            try session.print(comparison.text)
-        }
+        try session.print(comparison.report, to: reports)
         return .done
     }
 

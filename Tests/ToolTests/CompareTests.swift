@@ -35,7 +35,8 @@ import Testing
             let method = try #require(row["method"].string)
             let lambda = try #require(row["parameters"]["lambda"].string)
             try write(
-                "r.yaml", "merge_method: \(method)\nparameters: { lambda: \(lambda) }\n"
+                "r.yaml",
+                "merge_method: \(method)\nparameters: { lambda: \(lambda) }\n"
                     + (row["resolved"].bool == true ? "resolve: \(resolve)" : ""))
             let run = try tool.run("run", "r.yaml", "--quiet", "--json").json()
             let key = row["resolved"].bool == true ? "merged_resolved" : "merged"
@@ -68,7 +69,9 @@ import Testing
         let figures = try tool.names(in: "c.compare/figures")
         try FileManager.default.removeItem(atPath: folder.string + "/figures/" + figures[0])
         let again = try tool.run("compare", "c.yaml", "--quiet", "--json").json()
-        func accuracies(_ document: JSONValue) -> [Double?] { document["rows"].items.map { $0["mean_accuracy"].double } }
+        func accuracies(_ document: JSONValue) -> [Double?] {
+            document["rows"].items.map { $0["mean_accuracy"].double }
+        }
         #expect(accuracies(again) == accuracies(try first.json()))
         // Other settings are other merges.
         try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.7] }\nresolve: [none, \(resolve)]")
@@ -92,8 +95,10 @@ import Testing
     @Test func takesSeveralRecipes() throws {
         try write("a.yaml", "merge_method: ties")
         try write("b.yaml", "merge_method: task_arithmetic")
-        let rows = try tool.run("compare", "a.yaml", "b.yaml", "--quiet", "--json", "--sort", "interference").json()["rows"]
-            .items
+        let rows = try tool.run("compare", "a.yaml", "b.yaml", "--quiet", "--json", "--sort", "interference").json()[
+            "rows"
+        ]
+        .items
         #expect(Set(rows.compactMap { $0["name"].string }) == ["a", "b"])
         let values = rows.compactMap { $0["interference"].double }
         #expect(values == values.sorted())
@@ -101,7 +106,9 @@ import Testing
 
     @Test func saysWhatIsMissing() throws {
         _ = try tool.folder.write(
-            Array("merge_method: ties\nbase_model: \(TinySuite.base)\nmodels: [{ model: \(TinySuite.expert("digits")) }]".utf8),
+            Array(
+                "merge_method: ties\nbase_model: \(TinySuite.base)\nmodels: [{ model: \(TinySuite.expert("digits")) }]"
+                    .utf8),
             to: "c.yaml")
         let outcome = try tool.run("compare", "c.yaml", "--quiet", "--json")
         #expect(outcome.status == 3)

@@ -55,9 +55,10 @@ import Testing
 
     @Test func aGradientIsAnElementOfAList() throws {
         let recipes = try variants("merge_method: ties\nparameters: { density: [0.2, [0.1, 0.9]] }").map(\.recipe)
-        #expect(recipes.map { $0.parameters["density"] } == [
-            .value(.number(0.2)), .gradient([.number(0.1), .number(0.9)]),
-        ])
+        #expect(
+            recipes.map { $0.parameters["density"] } == [
+                .value(.number(0.2)), .gradient([.number(0.1), .number(0.9)]),
+            ])
         // Carried out, the same list is a gradient itself.
         let recipe = try RecipeFile.parse(
             "merge_method: ties\nbase_model: b\nmodels: [{ model: x }]\nparameters: { density: [0.2, 0.4] }", path: "r")

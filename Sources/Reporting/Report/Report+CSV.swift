@@ -114,6 +114,8 @@ extension Report.Value {
         case .number(let number): [number.description]
         case .change(let first, let last): [first.description, last.description]
         case .list(let values): [values.flatMap(\.fields).joined(separator: ";")]
+        case .facts(let facts):
+            [facts.map { "\($0.key)=" + $0.value.fields.joined(separator: ";") }.joined(separator: ";")]
         }
     }
 

@@ -52,6 +52,7 @@ extension Report.Value {
         case .change(let first, let last): ["first": .number(first), "last": .number(last)]
         case .list(let values): .array(values.map(\.json))
         case .table(let table): table.json
+        case .facts(let facts): .object(facts.map { .init($0.key, $0.value.json) })
         }
     }
 }

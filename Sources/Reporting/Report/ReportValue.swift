@@ -14,6 +14,8 @@ extension Report {
         case list([Value])
         /// For documents only.
         indirect case table(Table)
+        /// For documents only: values by their names.
+        case facts([Fact])
 
         public init(_ text: String?) { self = text.map(Value.text) ?? .none }
         public init(_ integer: Int?) { self = integer.map(Value.integer) ?? .none }
@@ -49,7 +51,7 @@ extension Report {
             case .number(let number): text(number)
             case .change(let first, let last): "\(text(first)) -> \(text(last))"
             case .list(let values): values.map(text).joined(separator: ", ")
-            case .table: ""
+            case .table, .facts: ""
             }
         }
 

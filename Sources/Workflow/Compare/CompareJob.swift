@@ -69,7 +69,8 @@ public struct CompareJob: Job {
         var groups: [[RecipeVariant.Choice]: [Int]] = [:]
         for (place, variant) in variants.enumerated() {
             let file = RecipeVariant.Choice(key: "", value: variant.recipe.path.string, number: nil)
-            let key = [file] + variant.choices.filter { $0.number == nil } 
+            let key =
+                [file] + variant.choices.filter { $0.number == nil }
                 + variant.choices.filter { $0.number != nil }.map { .init(key: $0.key, value: "", number: nil) }
             groups[key, default: []].append(place)
         }

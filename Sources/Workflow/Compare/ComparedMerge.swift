@@ -75,7 +75,8 @@ enum FinishedFigures {
             "tasks": .array(
                 figures.tasks.map { task in
                     let hits = task.outcomes.hits.map { hits in
-                        JSONOutput.string(String(decoding: hits.map { $0 ? UInt8(ascii: "1") : UInt8(ascii: "0") }, as: UTF8.self))
+                        JSONOutput.string(
+                            String(decoding: hits.map { $0 ? UInt8(ascii: "1") : UInt8(ascii: "0") }, as: UTF8.self))
                     }
                     return [
                         "name": .string(task.name), "hits": hits ?? .null,
@@ -99,16 +100,21 @@ enum FinishedFigures {
         else { return nil }
         var read: [ComparedMerge.Task] = []
         for task in tasks {
-            guard let name = task["name"]?.string, let distances = task["distances"]?.array?.map(number) else { return nil }
+            guard let name = task["name"]?.string, let distances = task["distances"]?.array?.map(number) else {
+                return nil
+            }
             let hits = task["hits"]?.string.map { $0.utf8.map { $0 == UInt8(ascii: "1") } }
             read.append(
                 ComparedMerge.Task(name: name, outcomes: SampleOutcomes(distances: Array(distances), hits: hits)))
         }
         return ComparedMerge.Figures(
-            tasks: read, auxiliaryInterference: document["auxiliary_interference"].flatMap { $0.isNull ? nil : number($0) },
+            tasks: read,
+            auxiliaryInterference: document["auxiliary_interference"].flatMap { $0.isNull ? nil : number($0) },
             seconds: seconds, peakByteCount: document["peak_bytes"]?.int)
     }
 
     /// Numbers that are none have names in JSON.
-    private static func number(_ value: JSONValue) -> Double { value.double ?? value.string.flatMap(Double.init) ?? .nan }
+    private static func number(_ value: JSONValue) -> Double {
+        value.double ?? value.string.flatMap(Double.init) ?? .nan
+    }
 }

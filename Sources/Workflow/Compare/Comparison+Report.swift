@@ -1,0 +1,83 @@
+import Reporting
+import TensorCore
+
+extension Comparison {
+    /// The rows, and for documents the name of the best and the figures of every task.
+    public var report: Report {
+        Report(
+            title: "Merges by \(order.rawValue)",
+            provenance: [.init("sorted_by", .text(order.rawValue))],
+            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])])
+    }
+
+    private var table: Report.Table {
+        let isByAccuracy = order == .accuracy
+        let hasAccuracy = rows.contains { $0.merge.meanAccuracy != nil }
+        let hasChoice = rows.contains { $0.merge.figures.auxiliaryInterference != nil }
+        let interference = Report.Column("interference", "interference", .decimals(3))
+        let interval = Report.Column(nil, "95 %", .count)
+        return Report.Table(
+            "rows",
+            [
+                .init("name", "merge"), .init("method", nil), .init("parameters", nil), .init("resolved", nil),
+                .init("mean_accuracy", hasAccuracy ? "accuracy" : nil, .share),
+            ]
+                + (isByAccuracy ? [interval, interference] : [interference, interval])
+                + [
+                    .init(nil, ""), .init("interval", nil), .init("tied_with_best", nil),
+                    .init("auxiliary_interference", hasChoice ? "on auxiliary" : nil, .decimals(3)),
+                    .init(nil, hasChoice ? "without labels" : nil), .init("chosen", nil), .init("cost", nil, .number),
+                    .init("seconds", "time", .seconds), .init("peak_bytes", "memory", .bytes), .init("tasks", nil),
+                ],
+            rows: rows.enumerated().map { rank, row in
+                let merge = row.merge
+                let total = Report.Value.number(merge.interference)
+                let ends = Report.Value.text(row.interval.map(text) ?? "-")
+                return [
+                    .text(merge.name), .text(merge.method),
+                    .facts(merge.parameters.map { .init($0.name, .text($0.value)) }),
+                    .flag(merge.isResolved),
+                    merge.meanAccuracy.map(Report.Value.number) ?? .absent,
+                ]
+                    + (isByAccuracy ? [ends, total] : [total, ends])
+                    + [
+                        .text(rank == 0 ? "best" : row.isTied ? "~ best" : ""),
+                        row.interval.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .absent, .flag(row.isTied),
+                        merge.figures.auxiliaryInterference.map(Report.Value.number) ?? .absent, .text(choice(row)),
+                        row.isChosen.map(Report.Value.flag) ?? .absent, row.cost.map(Report.Value.number) ?? .absent,
+                        .number(merge.figures.seconds), .init(merge.figures.peakByteCount), .table(tasks(of: merge)),
+                    ]
+            })
+    }
+
+    private func tasks(of merge: ComparedMerge) -> Report.Table {
+        Report.Table(
+            nil,
+            [
+                .init("name", nil), .init("samples", nil, .count), .init("interference", nil, .number),
+                .init("accuracy", nil, .share),
+            ],
+            rows: merge.figures.tasks.map { task in
+                [
+                    .text(task.name), .integer(task.outcomes.distances.count), .number(task.outcomes.interference),
+                    task.accuracy.map(Report.Value.number) ?? .absent,
+                ]
+            })
+    }
+
+    private func text(_ interval: ClosedRange<Double>) -> String {
+        switch order {
+        case .accuracy: "\(interval.lowerBound.percent) .. \(interval.upperBound.percent)"
+        case .interference: "\(interval.lowerBound.decimals(3)) .. \(interval.upperBound.decimals(3))"
+        }
+    }
+
+    private func choice(_ row: Row) -> String {
+        guard row.isChosen == true, let cost = row.cost else { return "" }
+        guard cost > 0 else { return "chosen, the best" }
+        return switch order {
+        case .accuracy: "chosen, costs \((100 * cost).decimals(1)) points"
+        case .interference: "chosen, costs \(cost.decimals(3))"
+        }
+    }
+}
