@@ -91,9 +91,6 @@ public struct Conversion: Job, Sendable {
             })
     }
 
-    /// The memory that a thread takes for tensors that are not mapped.
-    public var workingByteCount: Int { sweep.workingByteCount }
-
     /// Copies or casts a chunk of a tensor into the output.
     ///
     /// - Returns: how many finite values became infinite.

@@ -1,7 +1,6 @@
 import Checkpoints
 import Kernels
 import TensorCore
-import Transcoding
 
 /// How tensors that must be decoded are read within the memory: so many at once, each in windows of a size.
 struct ReadingPlan {
