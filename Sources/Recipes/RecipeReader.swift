@@ -82,7 +82,8 @@ struct RecipeReader {
     static func requireOne(_ key: String, of root: YAMLSection, file: FilePath) throws(RecipeError) {
         guard case .sequence = root.node(key)?.content else { return }
         throw RecipeError(
-            .unsupported, "\(key) has a list, which stands for several recipes", file: file, at: root.position(of: key),
+            .badValue, "\(key) must be one, and its list stands for several recipes", file: file,
+            at: root.node(key)?.position,
             hint: "untangle compare carries out all of them; to merge, choose one")
     }
 

@@ -78,7 +78,7 @@ import Testing
     func whatIsCarriedOutIsOneRecipe(text: String) {
         let text = "base_model: b\nmodels: [{ model: x }]\n" + text
         let error = #expect(throws: RecipeError.self) { try RecipeFile.parse(text, path: "r.yaml") }
-        #expect(error?.code == "recipe.unsupported")
+        #expect(error?.code == "recipe.bad_value")
         #expect(error?.hint?.contains("untangle compare") == true)
         #expect((error?.line ?? 0) >= 3)
     }
