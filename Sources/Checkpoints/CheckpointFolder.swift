@@ -15,7 +15,7 @@ enum CheckpointFolder {
     /// - Returns: also what to warn of when there are others.
     /// - Throws: `FormatError` `unknown_format` when there is no checkpoint or no telling which, `missing_shard` when there are
     ///   shards and no index; `IOError` when the folder cannot be read.
-    static func checkpoint(in folder: FilePath) throws -> (file: FilePath, warning: String?) {
+    static func checkpoint(in folder: FilePath) throws -> (file: FilePath, warning: Warning?) {
         let names = try entries(of: folder)
         let sets = WeightSet.all(among: names)
         if let taken = WeightSet.standard(among: sets) {

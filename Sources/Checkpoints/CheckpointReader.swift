@@ -17,7 +17,7 @@ public protocol CheckpointReader: Sendable {
     var descriptors: [TensorDescriptor] { get }
     var metadata: Metadata { get }
     /// Deviations that are tolerated but worth a line.
-    var warnings: [String] { get }
+    var warnings: [Warning] { get }
     /// What the checkpoint holds besides and why it is no tensor, or none that can be read.
     var unreadable: [UnreadableMember] { get }
 
@@ -151,6 +151,9 @@ public struct Damage: Sendable, Hashable {
         self.byteCount = byteCount
         self.reason = reason
     }
+
+    /// Of damage that costs no tensor.
+    public var warning: Warning { Warning(FormatWarning.harmlessDamage, "\(reason), at byte \(offset)") }
 }
 
 /// What the user says about an input that its bytes do not.
@@ -174,7 +177,7 @@ public struct ReadOptions: Sendable {
     /// The bytes that a tensor may take which is decoded whole; nil sets no bound.
     public var memoryByteCount: Int?
     /// What was noticed on the way to the file; goes before the warnings of its reader.
-    var notes: [String] = []
+    var notes: [Warning] = []
 
     /// 1 GiB.
     public static let defaultExpansionAllowance = 1 << 30

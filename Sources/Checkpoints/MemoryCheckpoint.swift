@@ -12,7 +12,7 @@ public final class MemoryCheckpoint: CheckpointReader {
     public var format: FormatID { .safetensors }
     public var path: FilePath { "(memory)" }
     public var files: [FilePath] { [] }
-    public var warnings: [String] { [] }
+    public var warnings: [Warning] { [] }
 
     /// Wraps tensors whose buffers nobody changes any more.
     ///

@@ -28,7 +28,7 @@ public final class TensorStore: Sendable {
     public var descriptors: [TensorDescriptor] { reader.descriptors }
     public var metadata: Metadata { reader.metadata }
     /// What is odd about the checkpoint, with its path, where several are opened.
-    public var warnings: [String] { reader.warnings.map { "\(openedPath.string): \($0)" } }
+    public var warnings: [Warning] { reader.warnings.map { $0.about(openedPath.string) } }
 
     public func index(of name: TensorName) -> Int? { indices[name] }
 

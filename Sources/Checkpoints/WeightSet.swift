@@ -1,4 +1,5 @@
 import SystemPackage
+import TensorCore
 
 /// One checkpoint of a folder: a file by itself, or an index with its parts.
 struct WeightSet: Hashable {
@@ -46,14 +47,15 @@ struct WeightSet: Hashable {
     }
 
     /// What is warned of when one is taken and there are others.
-    static func warning(taking taken: WeightSet, among sets: [WeightSet], in folder: FilePath) -> String? {
+    static func warning(taking taken: WeightSet, among sets: [WeightSet], in folder: FilePath) -> Warning? {
         let others = sets.filter { $0 != taken && $0.isSafetensors }.map(\.name)
         guard !others.isEmpty else { return nil }
         let shown = 5
         let list = others.prefix(shown).joined(separator: ", ") + (others.count > shown ? ", ..." : "")
-        return
+        return Warning(
+            FormatWarning.otherWeights,
             "the folder \(folder.string) holds \(taken.name) and \(list); \(taken.name) is taken, as in transformers: name "
-            + "another file to work on it"
+                + "another file to work on it")
     }
 
     /// The cells of a table: name, format, files, bytes.

@@ -93,7 +93,7 @@ extension Backbone {
     /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
     ///   has no class for; what `ImageFile` throws.
     public func taskData(
-        _ path: FilePath, task: TaskHead?, name: String, warn: (String) -> Void = { _ in }
+        _ path: FilePath, task: TaskHead?, name: String, warn: (Warning) -> Void = { _ in }
     ) throws -> TaskData {
         guard let task else { throw InputError.missingHead(of: name) }
         let file = try ImageFile(path, for: network.config, normalization: normalization, options: reading)

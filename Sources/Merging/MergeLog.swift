@@ -81,16 +81,18 @@ extension MergeReport {
     var withWarnings: MergeReport {
         var report = self
         report.warnings += notFinite.warnings
-        func warn(_ count: Int, one: String, many: String) {
-            if count > 0 { report.warnings.append(count == 1 ? "1 number \(one)" : "\(count) numbers \(many)") }
+        func warn(_ code: MergeWarning, _ count: Int, one: String, many: String) {
+            guard count > 0 else { return }
+            report.warnings.append(Warning(code, count == 1 ? "1 number \(one)" : "\(count) numbers \(many)"))
         }
         let overflow = "too large for the output type and became infinite"
-        warn(overflowCount, one: "was \(overflow)", many: "were \(overflow)")
-        warn(nanCount, one: "of the result is NaN", many: "of the result are NaN")
-        warn(infinityCount, one: "of the result is infinite", many: "of the result are infinite")
+        warn(.overflow, overflowCount, one: "was \(overflow)", many: "were \(overflow)")
+        warn(.nan, nanCount, one: "of the result is NaN", many: "of the result are NaN")
+        warn(.infinity, infinityCount, one: "of the result is infinite", many: "of the result are infinite")
         for kind in MergeRemark.Kind.allCases {
             let tensors = notes.filter { $0.remark.kind == kind }.map(\.tensor)
-            if let first = tensors.first { report.warnings.append(kind.summary(count: tensors.count, first: first)) }
+            guard let first = tensors.first else { continue }
+            report.warnings.append(kind.summary(count: tensors.count, first: first))
         }
         return report
     }

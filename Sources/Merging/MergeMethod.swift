@@ -79,11 +79,11 @@ public struct MergeAssignment: Sendable {
     /// Makes what merges the tensors whose rule is `grouped`.
     let grouped: (@Sendable () -> any GroupedMerge)?
     /// What people should know before the merge.
-    let warnings: [String]
+    let warnings: [Warning]
 
     package init(
         rules: [MergeRule], survey: (@Sendable () -> any MergeSurvey)? = nil,
-        grouped: (@Sendable () -> any GroupedMerge)? = nil, warnings: [String] = []
+        grouped: (@Sendable () -> any GroupedMerge)? = nil, warnings: [Warning] = []
     ) {
         self.rules = rules
         self.survey = survey

@@ -15,17 +15,28 @@ package struct MergeRemark: Sendable, Hashable {
         case underdetermined
 
         /// One line about all tensors of this kind.
-        func summary(count: Int, first: TensorName) -> String {
+        func summary(count: Int, first: TensorName) -> Warning {
             let tensors = count == 1 ? "tensor \"\(first)\"" : "\(count) tensors, such as \"\(first)\","
             let verb = count == 1 ? "has" : "have"
-            return switch self {
-            case .rank:
-                "\(tensors) \(verb) task vectors of less than full rank; directions beyond the rank were left out"
-            case .crowded:
-                "\(tensors) \(verb) fewer rows or columns than there are experts; nothing of the task vectors was kept"
-            case .underdetermined:
-                "\(tensors) \(verb) statistics that do not determine the layer; a little was added to their diagonal"
-            }
+            let (code, text): (MergeWarning, String) =
+                switch self {
+                case .rank:
+                    (
+                        .rank,
+                        "\(tensors) \(verb) task vectors of less than full rank; directions beyond the rank were left out"
+                    )
+                case .crowded:
+                    (
+                        .crowded,
+                        "\(tensors) \(verb) fewer rows or columns than there are experts; nothing of the task vectors was kept"
+                    )
+                case .underdetermined:
+                    (
+                        .underdetermined,
+                        "\(tensors) \(verb) statistics that do not determine the layer; a little was added to their diagonal"
+                    )
+                }
+            return Warning(code, text)
         }
     }
 }

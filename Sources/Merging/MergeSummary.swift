@@ -22,10 +22,10 @@ public struct MergeSummary: Sendable, Hashable {
     /// What `progress` counts up to.
     public let progressByteCount: Int
     public let threads: Int
-    public let warnings: [String]
+    public let warnings: [Warning]
 
     init(
-        tensors: [PlannedTensor], survey: (any MergeSurvey)?, threads: Int, memory: WorkingMemory, warnings: [String]
+        tensors: [PlannedTensor], survey: (any MergeSurvey)?, threads: Int, memory: WorkingMemory, warnings: [Warning]
     ) {
         var (elementwise, matrix, copied, parameters) = (0, 0, 0, 0)
         var (passes, progress) = (0, 0)
@@ -70,7 +70,7 @@ public struct MergeSummary: Sendable, Hashable {
 /// What a merge found and did.
 public struct MergeReport: Sendable, Hashable {
     /// Of the plan and of the merge itself.
-    public var warnings: [String]
+    public var warnings: [Warning]
     /// What is worth knowing about single tensors, such as that directions below the numerical rank were left out.
     public var notes: [TensorNote]
     /// Tensors whose result holds NaN, infinities or numbers too large for their type.

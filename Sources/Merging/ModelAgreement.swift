@@ -18,7 +18,7 @@ struct AgreedTensor {
 /// What the models have in common; making one fails when they do not fit together, with every difference at once.
 struct ModelAgreement {
     private(set) var tensors: [AgreedTensor] = []
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [Warning] = []
     /// The tensors that are parts of quantised ones. They are the same in all models.
     private(set) var quantizedParts: [TensorDescriptor] = []
     /// How the first model is quantised; nil when nothing of it takes part.
@@ -200,29 +200,35 @@ struct ModelAgreement {
     }
 
     /// A line for each kind of tensor that people should know about.
-    private func warnings(of findings: Findings) -> [String] {
+    private func warnings(of findings: Findings) -> [Warning] {
         func count(_ names: [TensorName]) -> String { names.count == 1 ? "1 tensor" : "\(names.count) tensors" }
         let first = models[0].name
-        var lines: [String] = []
+        var lines: [Warning] = []
         if let name = findings.mixed.first {
             lines.append(
-                "\(count(findings.mixed)) \(findings.mixed.count == 1 ? "has" : "have") different floating-point types in "
-                    + "different models, such as \"\(name)\"")
+                Warning(
+                    MergeWarning.mixedTypes,
+                    "\(count(findings.mixed)) \(findings.mixed.count == 1 ? "has" : "have") different floating-point types in "
+                        + "different models, such as \"\(name)\""))
         }
         if let quantization, models.count > 1 {
             lines.append(
-                "parts of quantised weights (\(quantization.scheme.name)) are the same in all models and kept as they are: "
-                    + count(quantizedParts.map(\.name)))
+                Warning(
+                    MergeWarning.quantizedParts,
+                    "parts of quantised weights (\(quantization.scheme.name)) are the same in all models and kept as they are: "
+                        + count(quantizedParts.map(\.name))))
         }
-        func note(_ names: [TensorName], _ fate: String) {
+        func note(_ code: MergeWarning, _ names: [TensorName], _ fate: String) {
             guard let example = names.first else { return }
             let (kind, verb) = names.count == 1 ? ("is no weight", "is") : ("are no weights", "are")
             lines.append(
-                "\(count(names)) that \(kind), such as \"\(example)\", \(names.count == 1 ? "differs" : "differ") between the "
-                    + "models and \(verb) \(fate)")
+                Warning(
+                    code,
+                    "\(count(names)) that \(kind), such as \"\(example)\", \(names.count == 1 ? "differs" : "differ") between the "
+                        + "models and \(verb) \(fate)"))
         }
-        note(findings.buffers, "kept from \(first)")
-        note(findings.leftOut, "left out, as in \(first)")
+        note(.kept, findings.buffers, "kept from \(first)")
+        note(.leftOut, findings.leftOut, "left out, as in \(first)")
         return lines
     }
 }

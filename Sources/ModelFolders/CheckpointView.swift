@@ -29,7 +29,7 @@ struct CheckpointView: CheckpointReader {
     var path: FilePath { reader.path }
     var files: [FilePath] { reader.files }
     var metadata: Metadata { reader.metadata }
-    package var warnings: [String] { reader.warnings }
+    package var warnings: [Warning] { reader.warnings }
 
     func bytes(of index: Int) throws -> TensorBytes { try reader.bytes(of: places[index]) }
     func isMapped(_ index: Int) -> Bool { reader.isMapped(places[index]) }

@@ -53,7 +53,7 @@ struct ConfigDifferences {
     /// One line for models whose tensors fit all the same; nil when nothing differs that the result inherits.
     ///
     /// - Parameter isTied: what the result says of its output head, whatever the models say; nil when it inherits that, too.
-    func warning(isTied: Bool?) -> String? {
+    func warning(isTied: Bool?) -> Warning? {
         // The number of layers is counted in the result.
         let decided = ModelConfig.layerCountKeys + (isTied == nil ? [] : [ModelConfig.tieKey])
         let differences = differences.filter { !decided.contains($0.key) }
@@ -61,7 +61,9 @@ struct ConfigDifferences {
         let shown = 6
         let list = differences.prefix(shown).map { "\($0.key) (\($0.models))" }.joined(separator: ", ")
         let rest = differences.count > shown ? " and \(differences.count - shown) more keys" : ""
-        return "config.json differs between the models in \(list)\(rest); the result has the one of \(donor)"
+        return Warning(
+            FolderWarning.configDiffers,
+            "config.json differs between the models in \(list)\(rest); the result has the one of \(donor)")
     }
 
     /// The error of models that do not fit together, with the keys among its details: they often say why.

@@ -20,7 +20,7 @@ package struct MergeInputs: Sendable {
     private let donorPlace: Int
     /// What `tie_word_embeddings` has to say of the result; nil when that has not changed.
     package let isTied: Bool?
-    package let warnings: [String]
+    package let warnings: [Warning]
     private let configs: ConfigDifferences
 
     /// Looks at the folders of the models and makes one set of tensors of them.
@@ -57,7 +57,7 @@ package struct MergeInputs: Sendable {
     }
 
     /// A remark about tensors that transformers will look for in the result and not find; nil when there are none.
-    func warning(ofTensorsLackingIn outputs: [TensorDescriptor]) -> String? {
+    func warning(ofTensorsLackingIn outputs: [TensorDescriptor]) -> Warning? {
         guard donor.folder?.config?.isForTransformers ?? false else { return nil }
         let names = Set(outputs.map(\.name))
         let counts = Dictionary(uniqueKeysWithValues: LayerStack.all(in: outputs).map { ($0.prefix, $0.count) })
@@ -71,8 +71,11 @@ package struct MergeInputs: Sendable {
         let patterns = LayerPatterns.ofModules(lacking, besides: donor.store.descriptors.map(\.name))
         let shown = patterns.prefix(6).map { "--keep-base '\($0)'" }.joined(separator: " ")
         let rest = patterns.count > 6 ? " and \(patterns.count - 6) more patterns" : ""
-        return "the result lacks \(lacking.count) \(lacking.count == 1 ? "tensor" : "tensors") that \(donor.name) has, "
-            + "such as \"\(first)\": transformers will fill in random numbers, unless \(shown)\(rest) takes them along"
+        return Warning(
+            FolderWarning.missingTensors,
+            "the result lacks \(lacking.count) \(lacking.count == 1 ? "tensor" : "tensors") that \(donor.name) has, "
+                + "such as \"\(first)\": transformers will fill in random numbers, unless \(shown)\(rest) takes them along"
+        )
     }
 
     /// Makes a plan; when the models do not fit together, the error tells where their configurations differ, too.

@@ -31,7 +31,7 @@ package final class MergedFolder {
     private let written: [(name: String, contents: [UInt8])]
     /// The names of an older checkpoint in the folder, and of its tokenizer.
     private let older: OlderModel
-    private var remarks: [String] = []
+    private var remarks: [Warning] = []
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
@@ -58,7 +58,8 @@ package final class MergedFolder {
                 written = try ChatTemplate.files(with: text, replacing: companions)
             } else {
                 written = []
-                remarks.append("no model has a chat template, so the result has none")
+                remarks.append(
+                    Warning(FolderWarning.noChatTemplate, "no model has a chat template, so the result has none"))
             }
         } else {
             written = []
@@ -107,7 +108,7 @@ package final class MergedFolder {
 
     /// Completes the folder and gives it its place.
     package func finish(_ report: MergeReport) throws -> (
-        written: WrittenCheckpoint, report: FolderReport, warnings: [String]
+        written: WrittenCheckpoint, report: FolderReport, warnings: [Warning]
     ) {
         // The disk takes its time to flush the weights, and the processors have nothing else to do.
         let writer = writer

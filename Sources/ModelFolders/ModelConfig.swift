@@ -79,7 +79,10 @@ struct ModelConfig: Sendable {
             try editor.set(section + [key], to: "\(new)")
             if value(at: section + ["layer_types"])?.array?.count == count {
                 editor.warnings.append(
-                    "config.json lists \(count) layer_types and the result has \(new) layers; adapt the list by hand")
+                    Warning(
+                        FolderWarning.layerTypes,
+                        "config.json lists \(count) layer_types and the result has \(new) layers; adapt the list by hand"
+                    ))
             }
         }
     }
@@ -114,7 +117,7 @@ struct RewrittenConfig {
     fileprivate(set) var editor: JSONEditor
     /// `num_hidden_layers = 24`, and so on.
     fileprivate(set) var changes: [String] = []
-    fileprivate(set) var warnings: [String] = []
+    fileprivate(set) var warnings: [Warning] = []
 
     var text: [UInt8] { editor.text }
 

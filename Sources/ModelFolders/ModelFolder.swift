@@ -9,7 +9,7 @@ package struct ModelFolder: Sendable {
     /// Nil when there is no `config.json`, or none that can be read.
     let config: ModelConfig?
     /// What should be known about the folder.
-    package let warnings: [String]
+    package let warnings: [Warning]
 
     /// Looks around a checkpoint; nil when it is not a file.
     init?(of store: TensorStore) {
@@ -29,8 +29,10 @@ package struct ModelFolder: Sendable {
         } catch {
             config = nil
             warnings = [
-                "\(configPath.string) cannot be read and is left as it is: "
-                    + ((error as? any Diagnostic)?.message ?? "\(error)")
+                Warning(
+                    FolderWarning.config,
+                    "\(configPath.string) cannot be read and is left as it is: "
+                        + ((error as? any Diagnostic)?.message ?? "\(error)"))
             ]
         }
     }

@@ -10,7 +10,7 @@ import TensorCore
 /// head of its own.
 struct TiedEmbeddings {
     private(set) var stores: [TensorStore]
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [Warning] = []
     /// What `tie_word_embeddings` has to say of the result; nil when nothing was changed.
     private(set) var isTied: Bool?
 
@@ -56,8 +56,10 @@ struct TiedEmbeddings {
                 models[model].config?.tiesWordEmbeddings == false
                 ? ", though its config.json says they are not tied" : ""
             warnings.append(
-                "\(models[model].name) has no \"\(head)\" and takes \"\(embedding)\" for it\(claim); "
-                    + "the result has a head of its own")
+                Warning(
+                    FolderWarning.headMade,
+                    "\(models[model].name) has no \"\(head)\" and takes \"\(embedding)\" for it\(claim); "
+                        + "the result has a head of its own"))
         }
     }
 
@@ -67,8 +69,10 @@ struct TiedEmbeddings {
     ) throws {
         for model in models where try !Self.isShared(head, in: model.store) {
             warnings.append(
-                "config.json says that \"\(head)\" is the embedding matrix, but in \(model.name) it differs; "
-                    + "transformers will ignore the merged one")
+                Warning(
+                    FolderWarning.headIgnored,
+                    "config.json says that \"\(head)\" is the embedding matrix, but in \(model.name) it differs; "
+                        + "transformers will ignore the merged one"))
             return
         }
         stores = stores.map { TensorStore(CheckpointView($0.reader, without: head)) }

@@ -7,7 +7,7 @@ import TensorCore
 ///
 /// Embeddings of one shape do not show that a row stands for the same token in all models.
 struct VocabularyDifferences {
-    package let warnings: [String]
+    package let warnings: [Warning]
 
     /// Compares the vocabularies of models.
     ///
@@ -18,14 +18,16 @@ struct VocabularyDifferences {
             return
         }
         var seen: Set<FilePath> = [own]
-        warnings = models.enumerated().compactMap { place, model -> String? in
+        warnings = models.enumerated().compactMap { place, model -> Warning? in
             // A tokenizer that cannot be read says nothing; the merge does not depend on it.
             guard place != donor, let folder = model.folder, seen.insert(folder).inserted,
                 !Self.haveSameTokenizer(own, folder), let other = try? Vocabulary(ofModelIn: folder),
                 let difference = Self.difference(vocabulary, other)
             else { return nil }
-            return "the tokenizer of \(model.name) differs from that of \(models[donor].name), which the result has: "
-                + difference
+            return Warning(
+                FolderWarning.tokenizerDiffers,
+                "the tokenizer of \(model.name) differs from that of \(models[donor].name), which the result has: "
+                    + difference)
         }
     }
 

@@ -43,11 +43,10 @@ public struct Recipe: Sendable {
     public var resolve: Resolve?
     /// Where the merged checkpoint goes.
     public var output: OutputPlace?
-    /// Where the report goes; its extension chooses HTML or JSON.
+    /// Where the report goes; its extension chooses the format.
     public var report: FilePath?
     /// Keys that were ignored and other remarks.
-    public var locatedWarnings: [RecipeWarning]
-    public var warnings: [String] { locatedWarnings.map(\.message) }
+    public var warnings: [Warning]
 
     /// One expert.
     public struct Model: Sendable {

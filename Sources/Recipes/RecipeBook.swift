@@ -12,8 +12,7 @@ public struct RecipeBook: Sendable {
     public var final: Recipe
 
     /// What was ignored in any document.
-    public var locatedWarnings: [RecipeWarning] { intermediates.flatMap(\.locatedWarnings) + final.locatedWarnings }
-    public var warnings: [String] { locatedWarnings.map(\.message) }
+    public var warnings: [Warning] { intermediates.flatMap(\.warnings) + final.warnings }
 
     /// Reads all documents of a recipe file.
     ///

@@ -32,7 +32,7 @@ public enum RecipeFile {
     ) throws(RecipeError) -> Recipe {
         var reader = RecipeReader(path: path, text: text)
         let recipe = try reader.recipe(from: document)
-        if strict, let warning = recipe.locatedWarnings.first {
+        if strict, let warning = recipe.warnings.first {
             throw RecipeError(
                 .unknownKey, warning.problem, file: path, at: warning.position,
                 hint: "--strict turns warnings into errors")

@@ -9,7 +9,7 @@ import TensorCore
 struct RecipeParameters {
     let method: MethodInfo
     let file: FilePath
-    private(set) var warnings: [RecipeWarning] = []
+    private(set) var warnings: [Warning] = []
     /// Where a parameter was last spoken of, by its name.
     private(set) var positions: [String: TextPosition] = [:]
 
@@ -28,11 +28,14 @@ struct RecipeParameters {
         for (key, position) in section.keys {
             guard let spec = method.parameters.first(where: { $0.name == key }) else {
                 let hint = nearestName(to: key, among: names).map { " (did you mean \($0)?)" } ?? ""
-                warn("method \(method.name) has no parameter \"\(key)\", ignored\(hint)", at: position)
+                warn(
+                    .unknownParameter, "method \(method.name) has no parameter \"\(key)\", ignored\(hint)", at: position
+                )
                 continue
             }
             guard spec.isPerExpert || !ofOneModel else {
                 warn(
+                    .noEffect,
                     "\(key) holds for all models and has no effect under one of them, ignored (write it under the "
                         + "parameters of the slice or of the whole recipe)", at: position)
                 continue
@@ -49,8 +52,8 @@ struct RecipeParameters {
         return scope
     }
 
-    private mutating func warn(_ problem: String, at position: TextPosition) {
-        warnings.append(RecipeWarning(problem, file: file, at: position))
+    private mutating func warn(_ code: RecipeWarning, _ problem: String, at position: TextPosition) {
+        warnings.append(Warning(code, problem, file: file.string, at: position))
     }
 
     /// What is said about a parameter; nil for nothing.
@@ -107,7 +110,7 @@ struct RecipeParameters {
         }
         // As in mergekit, where an empty list says nothing.
         guard !values.isEmpty else {
-            warn("\(spec.name) is an empty list, which says nothing", at: node.position)
+            warn(.noEffect, "\(spec.name) is an empty list, which says nothing", at: node.position)
             return nil
         }
         return spec.kind == .patterns ? .value(try accept(.list(values), for: spec, at: node)) : .gradient(values)

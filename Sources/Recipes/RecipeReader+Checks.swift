@@ -12,13 +12,16 @@ extension RecipeReader {
             let key = unknown.key
             if key == "layer_range" {
                 warn(
+                    .noEffect,
                     "layer_range has no effect in \(section.title), ignored (write slices: instead of models:)",
                     at: unknown.position)
             } else if let method, MergeMethods.all.contains(where: { $0.info.hasParameter(key) }) {
                 let advice =
                     method.hasParameter(key)
                     ? "write it under parameters:" : "and method \(method.name) has no such parameter"
-                warn("\(key) has no effect in \(section.title) itself, ignored (\(advice))", at: unknown.position)
+                warn(
+                    .noEffect, "\(key) has no effect in \(section.title) itself, ignored (\(advice))",
+                    at: unknown.position)
             } else {
                 warnings.append(unknown.warning)
             }
@@ -72,10 +75,11 @@ extension RecipeReader {
         // In mergekit `linear` needs a weight for it, and `passthrough` cannot take a second model.
         let isMerged = method.name == "linear" ? common["weight"] != nil : method.name == "karcher"
         guard isMerged else {
-            warn("base_model has no effect under \(method.name)", at: base.position)
+            warn(.noEffect, "base_model has no effect under \(method.name)", at: base.position)
             return
         }
         warn(
+            .baseIsMerged,
             "method \(method.name) knows no base: base_model is merged like the models, as in mergekit (leave it out, or "
                 + "list it under models)", at: base.position)
         layout.slices[0].experts.append(Recipe.Source(reference: base, parameters: [:], position: base.position))
@@ -115,6 +119,7 @@ extension RecipeReader {
                 let lack =
                     chains[first].isEmpty ? "no \(spec.name) is given" : "\(spec.name) has no value without a filter"
                 warn(
+                    .missingValue,
                     "\(lack)\(owner), and \(spec.defaultValue) is taken where none applies; mergekit refuses this",
                     at: position)
                 break

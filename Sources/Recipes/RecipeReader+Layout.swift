@@ -91,7 +91,8 @@ extension RecipeReader {
             if let base = slice.base, base.reference.path == source.reference.path {
                 if let key = source.parameters.keys.min() {
                     warn(
-                        "\(key) has no effect under the base model, ignored", at: section.position(of: "parameters"))
+                        .noEffect, "\(key) has no effect under the base model, ignored",
+                        at: section.position(of: "parameters"))
                 }
                 continue
             }
@@ -135,7 +136,9 @@ extension RecipeReader {
         noteUnknownKeys(
             of: section, known: ["sources", "base_model", "parameters", "residual_weight"], method: method)
         if section.has("residual_weight") {
-            warn("residual_weight has no effect, in mergekit neither", at: section.position(of: "residual_weight"))
+            warn(
+                .noEffect, "residual_weight has no effect, in mergekit neither",
+                at: section.position(of: "residual_weight"))
         }
         guard let nodes = try section.list("sources"), !nodes.isEmpty else {
             throw RecipeError(

@@ -8,15 +8,15 @@ import Work
 struct RecipeReader {
     let path: FilePath
     let text: String
-    var warnings: [RecipeWarning] = []
+    var warnings: [Warning] = []
 
     init(path: FilePath, text: String) {
         self.path = path
         self.text = text
     }
 
-    mutating func warn(_ problem: String, at position: TextPosition?) {
-        warnings.append(RecipeWarning(problem, file: path, at: position))
+    mutating func warn(_ code: RecipeWarning, _ problem: String, at position: TextPosition?) {
+        warnings.append(Warning(code, problem, file: path.string, at: position))
     }
 
     static let mergekitKeys = [
@@ -62,7 +62,7 @@ struct RecipeReader {
             tokenizer: try tokenizer(of: root),
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, report: report,
-            locatedWarnings: warnings)
+            warnings: warnings)
     }
 
     // MARK: - The method

@@ -1,19 +1,19 @@
-import SystemPackage
 import TensorCore
 
-/// Something in a recipe that is ignored, or that may be meant otherwise.
-public struct RecipeWarning: Sendable, Hashable {
-    /// One sentence without the place.
-    let problem: String
-    public let file: FilePath
-    public let position: TextPosition?
+/// What in a recipe is ignored, or may be meant otherwise.
+public enum RecipeWarning: String, WarningCode {
+    public static let area = "recipe"
 
-    init(_ problem: String, file: FilePath, at position: TextPosition?) {
-        self.problem = problem
-        self.file = file
-        self.position = position
-    }
-
-    /// The sentence behind the line, as messages of errors begin, too.
-    public var message: String { position.map { "line \($0.line): \(problem)" } ?? problem }
+    case unknownKey = "unknown_key"
+    case unknownParameter = "unknown_parameter"
+    /// Something that has no effect where it stands.
+    case noEffect = "no_effect"
+    /// The base is merged like the models.
+    case baseIsMerged = "base_is_merged"
+    /// A default is taken that mergekit refuses.
+    case missingValue = "missing_value"
+    /// A filter is part of no tensor's name.
+    case unusedFilter = "unused_filter"
+    /// `merge` does not resolve.
+    case resolveLeftOut = "resolve_left_out"
 }

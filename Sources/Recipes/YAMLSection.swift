@@ -180,9 +180,11 @@ struct UnknownKey {
     }
 
     /// For sections that may have others.
-    var warning: RecipeWarning {
-        RecipeWarning(
-            "\(problem), ignored" + (nearest.map { " (did you mean \($0)?)" } ?? ""), file: section.file, at: position)
+    var warning: Warning {
+        Warning(
+            RecipeWarning.unknownKey, "\(problem), ignored" + (nearest.map { " (did you mean \($0)?)" } ?? ""),
+            file: section.file.string,
+            at: position)
     }
 }
 

@@ -39,7 +39,14 @@ public enum DiagnosticRenderer {
 
     /// `{"error":{"code","message","file","tensor","offset","hint"}}`; what is not known is null. An error in a text also has
     /// `line` and `column`, and one with details `details`, an array of objects with the titles of the columns as keys.
-    public static func json(_ diagnostic: any Diagnostic) -> JSONOutput {
+    public static func json(_ diagnostic: any Diagnostic) -> JSONOutput { ["error": members(diagnostic)] }
+
+    /// The same as an event among those of progress: `{"event":"error","code","message",...}`.
+    public static func event(_ diagnostic: any Diagnostic) -> JSONOutput {
+        (["event": "error"] as JSONOutput).adding(contentsOf: members(diagnostic))
+    }
+
+    private static func members(_ diagnostic: any Diagnostic) -> JSONOutput {
         let error: JSONOutput = [
             "code": .string(diagnostic.code),
             "message": .string(diagnostic.message),
@@ -53,9 +60,7 @@ public enum DiagnosticRenderer {
                 details.rows.map { row in .object(zip(details.columns, row).map { .init($0, .string($1)) }) })
         }
         let position = diagnostic.position
-        return [
-            "error": error.adding("line", position.map { .integer($0.line) })
-                .adding("column", position.map { .integer($0.column) }).adding("details", details)
-        ]
+        return error.adding("line", position.map { .integer($0.line) })
+            .adding("column", position.map { .integer($0.column) }).adding("details", details)
     }
 }

@@ -1,6 +1,6 @@
 import TensorCore
 
-/// The facts of one piece of work, and the two ways to print them.
+/// The facts of one piece of work, and the ways to print them.
 package struct ProgressState: Sendable {
     package let title: String
     package let total: Int?
@@ -38,6 +38,21 @@ package struct ProgressState: Sendable {
     /// One line of plain text for a log file.
     package func line(elapsed: Duration) -> String {
         ([title.escapingControlCharacters + ":"] + facts(elapsed: elapsed)).joined(separator: "  ")
+    }
+
+    /// `{"event":"progress","stage","done","total","unit","seconds"}`, with the remark if there is one.
+    package func event(elapsed: Duration) -> JSONOutput {
+        let unit =
+            switch unit {
+            case .bytes: "bytes"
+            case .items(let name): name
+            }
+        let event: JSONOutput = [
+            "event": "progress", "stage": .string(title), "done": .integer(done),
+            "total": total.map(JSONOutput.integer) ?? .null, "unit": .string(unit),
+            "seconds": .number(elapsed.seconds),
+        ]
+        return event.adding("remark", remark.isEmpty ? nil : .string(remark))
     }
 
     private func facts(elapsed: Duration) -> [String] {

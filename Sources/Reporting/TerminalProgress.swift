@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Shows progress on standard error: a bar that is redrawn at most ten times a second, or one plain line every ten seconds.
+/// Shows progress on standard error: a bar that is redrawn at most ten times a second, one plain line every ten seconds, or events
+/// for a program to read: one when a piece of work begins, one a second, and one when it ends.
 ///
 /// Other lines for the same stream go through `print(_:)`, so that they never land in the middle of a bar.
 public final class TerminalProgress: ProgressSink {
@@ -9,6 +10,8 @@ public final class TerminalProgress: ProgressSink {
         case bar(columns: Int)
         /// Plain lines, for logs.
         case lines
+        /// Objects of JSON, one a line.
+        case events
         /// Nothing but what `print(_:)` is given.
         case silent
 
@@ -16,6 +19,7 @@ public final class TerminalProgress: ProgressSink {
         fileprivate var interval: Duration {
             switch self {
             case .bar: .milliseconds(100)
+            case .events: .seconds(1)
             case .lines, .silent: .seconds(10)
             }
         }
@@ -28,7 +32,7 @@ public final class TerminalProgress: ProgressSink {
         var barIsVisible = false
     }
 
-    private let style: Style
+    public let style: Style
     private let write: @Sendable (String) -> Void
     private let now: @Sendable () -> Duration
     private let state = Mutex(State())
@@ -54,12 +58,13 @@ public final class TerminalProgress: ProgressSink {
     public func begin(_ title: String, total: Int?, unit: ProgressUnit) {
         guard style != .silent else { return }
         state.withLock { state in
-            clear(&state)
+            finish(&state)
             let time = now()
             state.work = ProgressState(title: title, total: total, unit: unit)
             state.started = time
             // The first bar waits for one interval: work that is over by then never flickers.
             state.lastShown = time
+            if style == .events { show(&state, at: time) }
         }
     }
 
@@ -82,7 +87,7 @@ public final class TerminalProgress: ProgressSink {
     public func end() {
         guard style != .silent else { return }
         state.withLock { state in
-            clear(&state)
+            finish(&state)
             state.work = nil
         }
     }
@@ -96,18 +101,30 @@ public final class TerminalProgress: ProgressSink {
     }
 
     private func showIfDue(_ state: inout State) {
-        guard let work = state.work else { return }
+        guard state.work != nil else { return }
         let time = now()
         guard time - state.lastShown >= style.interval else { return }
         state.lastShown = time
+        show(&state, at: time)
+    }
+
+    private func show(_ state: inout State, at time: Duration) {
+        guard let work = state.work else { return }
         let elapsed = time - state.started
         switch style {
         case .bar(let columns):
             write("\r\u{1B}[K" + work.bar(elapsed: elapsed, columns: columns))
             state.barIsVisible = true
         case .lines: write(work.line(elapsed: elapsed) + "\n")
+        case .events: write(work.event(elapsed: elapsed).rendered(.compact) + "\n")
         case .silent: break
         }
+    }
+
+    /// Takes the bar away, or tells how far the work has come.
+    private func finish(_ state: inout State) {
+        clear(&state)
+        if style == .events { show(&state, at: now()) }
     }
 
     private func clear(_ state: inout State) {

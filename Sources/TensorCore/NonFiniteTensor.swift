@@ -51,12 +51,17 @@ public struct NonFiniteTensor: Sendable, Hashable {
 
 extension Sequence<NonFiniteTensor> {
     /// A line about each of the first ten, and how many more there are.
-    public var warnings: [String] {
+    public var warnings: [Warning] {
         let all = Array(self)
         let rest = all.count - Self.shownCount
-        let lines = all.prefix(Self.shownCount).map(\.text)
+        let lines = all.prefix(Self.shownCount).map { Warning(NumberWarning.notFinite, $0.text) }
         return rest <= 0
-            ? lines : lines + ["\(rest) more \(rest == 1 ? "tensor holds" : "tensors hold") NaN or infinities"]
+            ? lines
+            : lines + [
+                Warning(
+                    NumberWarning.notFinite,
+                    "\(rest) more \(rest == 1 ? "tensor holds" : "tensors hold") NaN or infinities")
+            ]
     }
 
     private static var shownCount: Int { 10 }

@@ -85,7 +85,7 @@ struct Convert: ToolCommand {
         let chosen = selection.selection
         let lost = verification?.losses.filter { $0.tensor.map(chosen.contains) ?? false } ?? []
         // What showed on opening is warned of below.
-        let harmless = verification?.harmlessDamage.map { "\($0.reason), at byte \($0.offset)" } ?? []
+        let harmless = verification?.harmlessDamage.map(\.warning) ?? []
         harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
             for: format, input: store.reader, threads: budget.threads,
@@ -103,7 +103,7 @@ struct Convert: ToolCommand {
         let report = try Conversion(plan, of: store).run(in: context)
         Self.warnings(of: report).forEach(session.warn)
         let gain = report.written.baseGain
-        if let gain, !gain.isMost { session.warn(gain.text) }
+        if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }
 
         if session.json {
             try session.print(json(of: report, format: format, lost: lost))
@@ -123,17 +123,22 @@ struct Convert: ToolCommand {
     }
 
     /// One line for each tensor in which numbers were lost, but not a hundred lines.
-    private static func warnings(of report: ConversionReport) -> [String] {
+    private static func warnings(of report: ConversionReport) -> [Warning] {
         let shown = 10
         var lines = report.overflows.prefix(shown).map { overflow in
             let values = overflow.count == 1 ? "value" : "values"
-            return "\(overflow.count.grouped) finite \(values) of tensor \"\(overflow.tensor)\" became infinite as "
-                + overflow.dtype.rawValue
+            return Warning(
+                ConversionWarning.overflow,
+                "\(overflow.count.grouped) finite \(values) of tensor \"\(overflow.tensor)\" became infinite as "
+                    + overflow.dtype.rawValue)
         }
         let rest = report.overflows.dropFirst(shown)
         if !rest.isEmpty {
             let count = rest.reduce(0) { $0 + $1.count }
-            lines.append("\(count.grouped) finite values of \(rest.count.grouped) more tensors became infinite")
+            lines.append(
+                Warning(
+                    ConversionWarning.overflow,
+                    "\(count.grouped) finite values of \(rest.count.grouped) more tensors became infinite"))
         }
         return lines
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Merging
 import ModelFolders
+import Recipes
 import Reporting
 import SystemPackage
 import TensorCore
@@ -112,10 +113,13 @@ struct Merge: ToolCommand {
         if dryRun {
             job.warnings.forEach(session.warn)
             if !writing.force, let file = job.obstacle {
-                session.warn("\(file.string.escapingControlCharacters) exists already; --force replaces it")
+                session.warn(
+                    Warning(
+                        OutputWarning.exists,
+                        "\(file.string.escapingControlCharacters) exists already; --force replaces it"))
             }
             let space = job.diskSpace
-            if let shortage = space?.shortage { session.warn(shortage.message) }
+            if let shortage = space?.shortage { session.warn(Warning(OutputWarning.space, shortage.message)) }
             if session.json {
                 try session.print(job.plan.json(space, after: session.warnings))
             } else {
@@ -164,7 +168,10 @@ struct Merge: ToolCommand {
         let book = try recipes.book(FilePath(inputs[0]), output: target?.path, in: session)
         let recipe = book.final
         if recipe.resolve != nil {
-            session.warn("merge leaves out the resolve section of the recipe; untangle run carries it out")
+            session.warn(
+                Warning(
+                    RecipeWarning.resolveLeftOut,
+                    "merge leaves out the resolve section of the recipe; untangle run carries it out"))
         }
         let merges = try IntermediateMerges(
             of: book, write: writing.writeOptions(), in: session.context)
@@ -210,7 +217,7 @@ struct Merge: ToolCommand {
 
     private func json(
         of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
-        warnings: [String]
+        warnings: [Warning]
     ) -> JSONOutput {
         [
             "output": .string(target),
@@ -223,7 +230,7 @@ struct Merge: ToolCommand {
             "overflows": .integer(report.overflowCount),
             "nan": .integer(report.nanCount),
             "inf": .integer(report.infinityCount),
-            "warnings": .strings(warnings),
+            "warnings": .strings(warnings.map(\.text)),
             "memory_bytes": .integer(plan.summary.workingByteCount),
             "memory_limit_bytes": plan.summary.memoryLimit.map { .integer($0) } ?? .null,
             "seconds": .number(duration.seconds),

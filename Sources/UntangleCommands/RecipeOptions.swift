@@ -52,7 +52,7 @@ struct RecipeOptions: ParsableArguments {
     func book(_ path: FilePath, output: FilePath? = nil, in session: Session) throws -> RecipeBook {
         let modelsFolder = try models.folder()
         let book = try RecipeBook.load(path, strict: strict)
-        book.locatedWarnings.forEach(session.warn)
+        book.warnings.forEach(session.warn)
         let result = output ?? book.final.output?.path ?? path
         return try book.located(
             modelsFolder: modelsFolder,
@@ -69,11 +69,8 @@ extension IntermediateMerges {
         guard !unfinished.isEmpty else { return }
         try check(unfinished)
         for pipeline in unfinished {
-            var context = session.context
-            context.warn = { _ in }
-            let report = try pipeline.run(in: context)
+            _ = try pipeline.run(in: session.context)
             session.progress.end()
-            report.warnings.dropFirst(pipeline.recipe.warnings.count).forEach(session.warn)
         }
     }
 }

@@ -44,7 +44,6 @@ struct Run: ToolCommand {
         try merges.carryOut(in: session) { try run.check(after: merges, unfinished: $0, in: context) }
         let report = try run.run(in: context)
         session.progress.end()
-        report.warnings.dropFirst(recipe.warnings.count).forEach(session.warn)
         // A run that had nothing left to do knows less than the report of the run that did it.
         let targets = try run.reportTargets().filter { report.didWork || !fileExists($0.path) }
         try session.print(report.report, to: targets)

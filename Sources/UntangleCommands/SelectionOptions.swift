@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import TensorCore
 
 /// Which tensors a command works on.
 struct SelectionOptions: ParsableArguments {
@@ -18,8 +19,8 @@ struct SelectionOptions: ParsableArguments {
     var selection: TensorSelection { TensorSelection(only: only, exclude: exclude) }
 
     /// Explains an empty result that patterns have caused; nil when there was nothing to select from or something was left.
-    func warning(selected: Int, of total: Int) -> String? {
+    func warning(selected: Int, of total: Int) -> Warning? {
         guard selected == 0, total > 0, !(only.isEmpty && exclude.isEmpty) else { return nil }
-        return "no tensor of \(total) matches the patterns"
+        return Warning(WeightsWarning.nothingSelected, "no tensor of \(total) matches the patterns")
     }
 }

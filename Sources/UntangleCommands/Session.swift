@@ -1,6 +1,5 @@
 import Checkpoints
 import Kernels
-import Recipes
 import Reporting
 import SystemPackage
 import TensorCore
@@ -12,6 +11,7 @@ final class Session {
     let json: Bool
     /// Where long work reports; shows a bar, lines or nothing as the user and the terminal want it.
     let progress: TerminalProgress
+    private let log: WarningLog
     private let output: StandardOutput
     private let options: SharedOptions
 
@@ -20,8 +20,18 @@ final class Session {
         self.output = output
         json = options.json
         let style: TerminalProgress.Style =
-            options.quiet ? .silent : StandardError.isTerminal ? .bar(columns: StandardError.columns) : .lines
+            switch options.quiet ? .none : options.progress {
+            case .auto: StandardError.isTerminal ? .bar(columns: StandardError.columns) : .lines
+            case .plain: .lines
+            case .json: .events
+            case .none: .silent
+            }
         progress = TerminalProgress(style: style, write: { StandardError.write($0) })
+        log = WarningLog { [progress] in
+            progress.print(
+                progress.style == .events
+                    ? WarningRenderer.event($0).rendered(.compact) + "\n" : WarningRenderer.text($0))
+        }
     }
 
     /// The threads to compute with. Made on first use: commands that only read a header need not ask.
@@ -79,24 +89,12 @@ final class Session {
     /// Tells on standard error of an error after which the work goes on.
     func report(_ error: any Error) {
         progress.end()
-        StandardError.report(error.diagnostic, json: json)
+        StandardError.report(error.diagnostic, json: json, isEvent: progress.style == .events)
     }
 
     /// Tells on standard error, once, what the user should know although the work goes on.
-    func warn(_ message: String) {
-        guard !warnings.contains(message) else { return }
-        warnings.append(message)
-        progress.print("warning: \(message.escapingControlCharacters)\n")
-    }
-
-    /// Tells of something in a recipe, and where.
-    func warn(_ warning: RecipeWarning) {
-        warnings.append(warning.message)
-        let place = "in \(warning.file)" + (warning.position.map { ", \($0)" } ?? "")
-        progress.print(
-            "warning: \(warning.message.escapingControlCharacters)\n  \(place.escapingControlCharacters)\n")
-    }
+    func warn(_ warning: Warning) { log.warn(warning) }
 
     /// What was warned of so far, for results in JSON that tell it, too.
-    private(set) var warnings: [String] = []
+    var warnings: [Warning] { log.warnings }
 }

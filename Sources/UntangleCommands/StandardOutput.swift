@@ -63,11 +63,18 @@ enum StandardError {
         }
     }
 
-    /// Writes an error, as one line of JSON if results are JSON.
-    static func report(_ diagnostic: any Diagnostic, json: Bool) {
-        write(
-            json
-                ? DiagnosticRenderer.json(diagnostic).rendered(.compact) + "\n" : DiagnosticRenderer.text(diagnostic))
+    /// Writes an error: for people, as one line of JSON if results are JSON, as an event among those of progress, or as a
+    /// document with the key of an event where both are asked for.
+    static func report(_ diagnostic: any Diagnostic, json: Bool, isEvent: Bool) {
+        let document: JSONOutput? =
+            switch (json, isEvent) {
+            case (false, false): nil
+            case (true, false): DiagnosticRenderer.json(diagnostic)
+            case (false, true): DiagnosticRenderer.event(diagnostic)
+            case (true, true):
+                (["event": "error"] as JSONOutput).adding(contentsOf: DiagnosticRenderer.json(diagnostic))
+            }
+        write(document.map { $0.rendered(.compact) + "\n" } ?? DiagnosticRenderer.text(diagnostic))
     }
 
     static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }

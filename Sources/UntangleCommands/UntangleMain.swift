@@ -21,7 +21,8 @@ public enum UntangleMain {
             try output.flush()
             return status
         } catch {
-            StandardError.report(error.diagnostic, json: wantsJSON(arguments))
+            StandardError.report(
+                error.diagnostic, json: wantsJSON(arguments), isEvent: wantsEvents(arguments))
             return ExitStatus(error.diagnostic.severity)
         }
     }
@@ -75,5 +76,12 @@ public enum UntangleMain {
     /// Whether errors are to be JSON, also when the arguments could not be parsed.
     private static func wantsJSON(_ arguments: [String]) -> Bool {
         arguments.prefix { $0 != "--" }.contains("--json")
+    }
+
+    /// Whether errors are events among those of progress.
+    private static func wantsEvents(_ arguments: [String]) -> Bool {
+        let options = arguments.prefix { $0 != "--" }
+        return options.contains("--progress=json")
+            || zip(options, options.dropFirst()).contains { $0 == "--progress" && $1 == "json" }
     }
 }

@@ -50,7 +50,7 @@ struct Verify: ToolCommand {
     }
 
     private func verify(
-        _ path: FilePath, in session: Session, warn: (String) -> Void
+        _ path: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Verification {
         do {
             let reader = try CheckpointFormat.open(
@@ -124,7 +124,7 @@ extension Verify {
         for path in tree.checkpoints {
             let finding = Finding(
                 path: path.string,
-                result: Result { try verify(path, in: session) { session.warn("\(path): \($0)") } })
+                result: Result { try verify(path, in: session) { session.warn($0.about("\(path)")) } })
             findings.append(finding)
             guard !session.json else { continue }
             // As it comes: a tree may take an hour.

@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import Reporting
 import SystemPackage
+import TensorCore
 
 /// What work is done with: its share of the machine, and whom it tells of progress and of what should be known.
 public struct Context {
@@ -10,11 +11,11 @@ public struct Context {
     public var memory: Int?
     public var progress: any ProgressSink
     /// Told, as soon as it is known, what the user should know although the work goes on.
-    public var warn: (String) -> Void
+    public var warn: (Warning) -> Void
 
     public init(
         budget: ComputeBudget = ComputeBudget(), memory: Int? = nil, progress: any ProgressSink = SilentProgress(),
-        warn: @escaping (String) -> Void = { _ in }
+        warn: @escaping (Warning) -> Void = { _ in }
     ) {
         self.budget = budget
         self.memory = memory

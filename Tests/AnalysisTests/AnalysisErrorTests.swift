@@ -13,7 +13,7 @@ import Testing
         var format: FormatID { .safetensors }
         var path: FilePath { "announcement" }
         var files: [FilePath] { [] }
-        var warnings: [String] { [] }
+        var warnings: [Warning] { [] }
         func isMapped(_ index: Int) -> Bool { true }
         func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: 0..<0) }
         func bytes(of index: Int) throws -> TensorBytes { throw AnnouncementError() }

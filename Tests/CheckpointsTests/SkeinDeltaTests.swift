@@ -225,7 +225,7 @@ import Testing
         var path: FilePath { "ranges" }
         var files: [FilePath] { [] }
         var metadata: Metadata { Metadata() }
-        var warnings: [String] { [] }
+        var warnings: [Warning] { [] }
         func isMapped(_ index: Int) -> Bool { false }
         func canReadRanges(of index: Int) -> Bool { true }
         func location(of index: Int) -> StoredLocation { StoredLocation(file: path, range: 0..<0) }

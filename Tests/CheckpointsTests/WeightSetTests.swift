@@ -22,7 +22,7 @@ import Testing
 
     private func taken() throws -> (name: String?, warnings: [String]) {
         let reader = try CheckpointFormat.open(folder.path)
-        return (reader.path.lastComponent?.string, reader.warnings)
+        return (reader.path.lastComponent?.string, reader.warnings.map(\.text))
     }
 
     @Test(arguments: [

@@ -147,7 +147,7 @@ final class DecodingReader: CheckpointReader {
     var files: [FilePath] { reader.files }
     var descriptors: [TensorDescriptor] { reader.descriptors }
     var metadata: Metadata { reader.metadata }
-    var warnings: [String] { [] }
+    var warnings: [Warning] { [] }
     func isMapped(_ index: Int) -> Bool { false }
     func location(of index: Int) -> StoredLocation { reader.location(of: index) }
     func verify(deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void) throws -> Verification {

@@ -268,7 +268,7 @@ import Testing
         let merged = try merge("tsv_m", base: model([0, 0, 0, 0], shape: [2, 2]), experts)
         #expect(try merged.store.values("a") == [0, 0, 0, 0])
         #expect(merged.report.notes.map(\.text) == ["int(2 / 3) is 0 singular directions for each of 3 experts"])
-        #expect(merged.report.warnings.count == 1 && merged.report.warnings[0].contains("fewer rows or columns"))
+        #expect(merged.report.warnings.count == 1 && merged.report.warnings[0].text.contains("fewer rows or columns"))
     }
 
     @Test("numbers that count are whole")
@@ -332,6 +332,6 @@ import Testing
             MergeParameters(["statistics": .list([try file("a", [1, 0, 0, 0], shape: [2, 2])])]))
         for (a, b) in zip(try singular.store.values("a"), [1.0, 5, 2, 5]) { #expect(abs(a - b) < 1e-5) }
         #expect(singular.report.notes.count == 1)
-        #expect(singular.report.warnings.count == 1 && singular.report.warnings[0].contains("do not determine"))
+        #expect(singular.report.warnings.count == 1 && singular.report.warnings[0].text.contains("do not determine"))
     }
 }

@@ -34,7 +34,9 @@ import Testing
                 name, base: base, experts, parameters, outputDType: dtype, threads: threads
             ).report
             #expect(text(report.notFinite) == expected)
-            let warnings = report.warnings.filter { $0.contains("of expert 1 ((memory)) holds 2 NaN and 1 infinity") }
+            let warnings = report.warnings.filter {
+                $0.text.contains("of expert 1 ((memory)) holds 2 NaN and 1 infinity")
+            }
             #expect(warnings.count == 1)
         }
         let clean = try (0..<count).map { try model(UInt64(2 + $0)) }

@@ -74,7 +74,7 @@ import Testing
         let merged = try merge("average", base: nil, [brain, half])
         #expect(merged.plan.outputs[0].dtype == .bf16)
         #expect(try merged.store.values("w") == [1.5])
-        #expect(merged.report.warnings.contains { $0.contains("different floating-point types") })
+        #expect(merged.report.warnings.contains { $0.text.contains("different floating-point types") })
         let integer = try makeModel([TestTensor("w", [2], dtype: .i64)])
         let error = try failure { try merge("average", base: nil, [brain, integer]) }
         #expect(error.message.contains("type BF16 in expert 1, I64 in expert 2"))

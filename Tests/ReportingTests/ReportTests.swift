@@ -1,4 +1,5 @@
 import Reporting
+import TensorCore
 import Testing
 
 /// Every renderer on one report, whose texts are written here by hand.
@@ -34,7 +35,7 @@ import Testing
                     "matrix", title: "on \\ from", kind: .decimals(2), rows: ["p"], columns: ["q", "r"],
                     values: [[0.125, 2]])),
             .text(["done\u{1B}"]), .warnings,
-        ], warnings: ["careful"])
+        ], warnings: [Warning(NumberWarning.notFinite, "careful")])
 
     @Test func peopleSeeWhatHasATitle() {
         // 0.125 is between 0.12 and 0.13, and C rounds it to even.
@@ -91,8 +92,8 @@ import Testing
                 p,0.125,2.0
 
                 warnings
-                message
-                careful
+                code,message
+                input.not_finite,careful
 
                 """)
     }

@@ -53,6 +53,29 @@ private final class Stage: Sendable {
             ])
     }
 
+    @Test func tellsProgramsAtBeginningEverySecondAndAtTheEnd() {
+        let stage = Stage()
+        let progress = stage.progress(.events)
+        progress.begin("a \"b\"", total: 4, unit: .items("steps"))
+        for _ in 1...3 {
+            stage.advance(milliseconds: 500)
+            progress.advance(by: 1)
+        }
+        progress.remark("loss 1")
+        progress.begin("c", total: nil, unit: .bytes)
+        progress.end()
+        progress.end()
+        let first = #"{"event":"progress","stage":"a \"b\"","done":"#
+        #expect(
+            stage.written == [
+                first + #"0,"total":4,"unit":"steps","seconds":0.0}"# + "\n",
+                first + #"2,"total":4,"unit":"steps","seconds":1.0}"# + "\n",
+                first + #"3,"total":4,"unit":"steps","seconds":1.5,"remark":"loss 1"}"# + "\n",
+                #"{"event":"progress","stage":"c","done":0,"total":null,"unit":"bytes","seconds":0.0}"# + "\n",
+                #"{"event":"progress","stage":"c","done":0,"total":null,"unit":"bytes","seconds":0.0}"# + "\n",
+            ])
+    }
+
     @Test func staysSilentWhenAskedToButPrintsOtherLines() {
         let stage = Stage()
         let progress = stage.progress(.silent)

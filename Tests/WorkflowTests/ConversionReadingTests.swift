@@ -28,7 +28,7 @@ import Transcoding
         var files: [FilePath] { reader.files }
         var descriptors: [TensorDescriptor] { reader.descriptors }
         var metadata: Metadata { reader.metadata }
-        var warnings: [String] { [] }
+        var warnings: [Warning] { [] }
         func isMapped(_ index: Int) -> Bool { false }
         func canReadRanges(of index: Int) -> Bool { true }
         func decodedTogetherByteCount(of index: Int) -> Int { pieceByteCount }

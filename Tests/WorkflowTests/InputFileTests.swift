@@ -194,7 +194,7 @@ import Transcoding
         let bytes: [UInt8] =
             dtype == .f64
             ? values.map(Double.init).withUnsafeBytes(Array.init) : values.withUnsafeBytes(Array.init)
-        return try images([TestTensor("images", dtype, [1, 2, 2, 3], bytes)]).warnings
+        return try images([TestTensor("images", dtype, [1, 2, 2, 3], bytes)]).warnings.map(\.text)
     }
 
     @Test(arguments: [DType.f32, .f64]) func warnsOfPixelsStoredAsFloats(dtype: DType) throws {

@@ -100,7 +100,7 @@ import Workflow
         #expect(recipe.output?.isFolder == false)
         #expect(recipe.report == "some/folder/out/report.html")
         #expect(
-            recipe.warnings == [
+            recipe.warnings.map(\.text) == [
                 "line 10: no weight is given for experts/letters, and 1 is taken where none applies; mergekit refuses this"
             ])
     }
@@ -186,7 +186,7 @@ import Workflow
 
     @Test func keepsTheBaseOfAMethodThatNeedsNone() throws {
         let plain = try parse(Self.recipe("linear"))
-        #expect(plain.warnings == ["line 2: base_model has no effect under linear"])
+        #expect(plain.warnings.map(\.text) == ["line 2: base_model has no effect under linear"])
         let resolved = try parse(Self.recipe("average", "resolve: { auxiliary: noise }"))
         #expect(resolved.baseModel?.path == "some/folder/base.safetensors")
         #expect(resolved.warnings == [])
@@ -204,7 +204,7 @@ import Workflow
                   lambda: 0.5
                 """))
         #expect(
-            recipe.warnings == [
+            recipe.warnings.map(\.text) == [
                 "line 6: unknown key \"base_modl\" in the recipe, ignored (did you mean base_model?)",
                 "line 8: method task_arithmetic has no parameter \"int8_mask\", ignored",
                 "line 9: method task_arithmetic has no parameter \"lamda\", ignored (did you mean lambda?)",

@@ -207,7 +207,7 @@ import TestSupport
     ]
 
     @Test(arguments: warnings) func warns(mistake: Mistake) throws {
-        let warnings = try RecipeFile.parse(mistake.text, path: "r.yaml").warnings
+        let warnings = try RecipeFile.parse(mistake.text, path: "r.yaml").warnings.map(\.text)
         let found = warnings.filter { warning in mistake.says.allSatisfy(warning.contains) }
         #expect(found.count == 1, "\(warnings)")
         if let line = mistake.line { #expect(found.first?.hasPrefix("line \(line): ") == true, "\(warnings)") }

@@ -108,15 +108,14 @@ import TestSupport
 
     @Test(arguments: warnings) func tellsWhereWarningsAre(fault: Fault) throws {
         let recipe = try RecipeFile.parse(fault.text, path: "r.yaml")
-        let warning = try #require(recipe.locatedWarnings.first { $0.message.contains(fault.says[0]) })
+        let warning = try #require(recipe.warnings.first { $0.text.contains(fault.says[0]) })
         #expect(warning.position == fault.position)
         #expect(warning.file == "r.yaml")
-        #expect(recipe.warnings == recipe.locatedWarnings.map(\.message))
         // As an error it stands in the same place.
         let error = try #require(throws: RecipeError.self) {
             _ = try RecipeFile.parse(fault.text, path: "r.yaml", strict: true)
         }
-        #expect(error.code == "recipe.unknown_key" && error.position == recipe.locatedWarnings.first?.position)
+        #expect(error.code == "recipe.unknown_key" && error.position == recipe.warnings.first?.position)
     }
 
     /// Bytes are counted from 0, a byte order mark among them; lines and columns without it.

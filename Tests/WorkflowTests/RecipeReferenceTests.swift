@@ -88,7 +88,7 @@ import Workflow
         var warned: [String: [String]] = [:]
         for test in Self.cases {
             let book = try RecipeBook.load(test.path)
-            if !book.warnings.isEmpty { warned[test.name] = book.warnings }
+            if !book.warnings.isEmpty { warned[test.name] = book.warnings.map(\.text) }
         }
         #expect(
             warned.mapValues(\.count) == [

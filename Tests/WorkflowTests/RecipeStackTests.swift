@@ -151,9 +151,9 @@ import Workflow
         ).merged().report
         #expect(report.notFinite.map(\.tensor) == ["model.layers.1.w"])
         #expect(report.notFinite[0].file == path.string && report.notFinite[0].count.nan == 1)
-        let named = report.warnings.filter { $0.contains("model.layers.1.w") && $0.hasSuffix("holds 1 NaN") }
+        let named = report.warnings.filter { $0.text.contains("model.layers.1.w") && $0.text.hasSuffix("holds 1 NaN") }
         #expect(named.count == 1)
-        #expect(report.warnings.contains("2 numbers of the result are NaN"))
+        #expect(report.warnings.map(\.text).contains("2 numbers of the result are NaN"))
     }
 
     /// A threshold for the whole model is one for each slice.
@@ -164,7 +164,7 @@ import Workflow
             }
             return try stage(
                 "merge_method: \(method)\nbase_model: a.safetensors\nparameters: \(parameters)\nslices:\n\(slices.joined())"
-            ).plan.summary.warnings
+            ).plan.summary.warnings.map(\.text)
         }
         let model = "{ density: 0.5, trim_scope: model }"
         let found = try warnings("ties", model, slices: ["[0, 2]", "[2, 4]"])

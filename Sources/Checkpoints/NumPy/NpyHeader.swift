@@ -192,8 +192,10 @@ extension NpyHeader {
     }
 
     /// A line about data whose byte order the file does not state.
-    func warning(about name: TensorName) -> String? {
+    func warning(about name: TensorName) -> Warning? {
         element.hasAssumedOrder
-            ? "array \"\(name)\" does not say its byte order; it is read as little-endian" : nil
+            ? Warning(
+                FormatWarning.byteOrder,
+                "array \"\(name)\" does not say its byte order; it is read as little-endian") : nil
     }
 }

@@ -9,7 +9,7 @@ public final class NpyReader: CheckpointReader {
     public static let tensorName: TensorName = "arr"
 
     public let descriptors: [TensorDescriptor]
-    public let warnings: [String]
+    public let warnings: [Warning]
     private let file: MappedFile
     private let header: NpyHeader
     private let memoryByteCount: Int?

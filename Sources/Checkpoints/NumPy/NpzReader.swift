@@ -11,7 +11,7 @@ public import TensorCore
 /// Members that no tensor can hold (texts, objects, records, files that are no arrays) are passed over with a warning.
 public final class NpzReader: CheckpointReader {
     public let descriptors: [TensorDescriptor]
-    public let warnings: [String]
+    public let warnings: [Warning]
     public let unreadable: [UnreadableMember]
     let file: MappedFile
     let members: [Member]
@@ -184,13 +184,15 @@ extension NpzReader {
     }
 
     /// What is passed over, in one line.
-    private static func warning(about members: [UnreadableMember]) -> String {
+    private static func warning(about members: [UnreadableMember]) -> Warning {
         let shown = 5
         let list = members.prefix(shown).map { "\"\($0.name)\" (\($0.error.foreignKind))" }.joined(separator: ", ")
         let rest = members.count > shown ? ", and \(members.count - shown) more" : ""
-        return members.count == 1
-            ? "1 member of the archive is no tensor and is passed over: \(list)"
-            : "\(members.count) members of the archive are no tensors and are passed over: \(list)\(rest)"
+        return Warning(
+            FormatWarning.passedOver,
+            members.count == 1
+                ? "1 member of the archive is no tensor and is passed over: \(list)"
+                : "\(members.count) members of the archive are no tensors and are passed over: \(list)\(rest)")
     }
 }
 

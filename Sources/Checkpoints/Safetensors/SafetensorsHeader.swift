@@ -25,7 +25,7 @@ struct SafetensorsHeader {
     /// The tensors in the order of their data.
     let entries: [Entry]
     let metadata: Metadata
-    let warnings: [String]
+    let warnings: [Warning]
     /// What is wrong with the data of a file that is salvaged: tensors that it ends before, bytes behind the last one.
     let damage: [Damage]
 
@@ -61,8 +61,10 @@ struct SafetensorsHeader {
                 .invalidJSON, "the header is \(root.kind.phrase), not an object", file: file,
                 byteOffset: root.byteOffset)
         }
-        var warnings: [String] = []
-        if root.byteOffset > 8 { warnings.append("the header begins with white space") }
+        var warnings: [Warning] = []
+        if root.byteOffset > 8 {
+            warnings.append(Warning(FormatWarning.leadingSpace, "the header begins with white space"))
+        }
         // Metadata is rule 7 and tensors rules 8 to 14, wherever the metadata stands in the header.
         metadata = try Self.metadata(of: members, file: file, warnings: &warnings)
         var tensors: [SafetensorsEntry] = []
@@ -72,7 +74,10 @@ struct SafetensorsHeader {
         let unusual = tensors.lazy.filter { $0.unknownField != nil }
         if let first = unusual.first, let field = first.unknownField {
             warnings.append(
-                "\(unusual.count) tensor(s) have unknown fields, such as \"\(field)\" of \"\(first.descriptor.name)\"")
+                Warning(
+                    FormatWarning.unknownField,
+                    "\(unusual.count) tensor(s) have unknown fields, such as \"\(field)\" of "
+                        + "\"\(first.descriptor.name)\""))
         }
         let layout = try DataLayout(of: tensors, dataStart: 8 + headerByteCount, fileByteCount: bytes.count, file: file)
         if !salvaging { try layout.requireWhole() }
@@ -82,11 +87,11 @@ struct SafetensorsHeader {
     }
 
     private static func metadata(
-        of members: JSONMembers, file: FilePath, warnings: inout [String]
+        of members: JSONMembers, file: FilePath, warnings: inout [Warning]
     ) throws(FormatError) -> Metadata {
         guard let member = members.first(where: { $0.name.isString("__metadata__") }) else { return Metadata() }
         if member.value.kind == .null {
-            warnings.append("`__metadata__` is null; it is taken for none")
+            warnings.append(Warning(FormatWarning.nullMetadata, "`__metadata__` is null; it is taken for none"))
             return Metadata()
         }
         guard let texts = member.value.object else {

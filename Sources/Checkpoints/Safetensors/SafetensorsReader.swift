@@ -6,7 +6,7 @@ public final class SafetensorsReader: CheckpointReader {
     public let path: FilePath
     public let descriptors: [TensorDescriptor]
     public let metadata: Metadata
-    public let warnings: [String]
+    public let warnings: [Warning]
     private let file: MappedFile
     private let ranges: [Range<Int>]
     /// What is wrong with the data of a file that is salvaged.

@@ -7,7 +7,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     public let files: [FilePath]
     public let descriptors: [TensorDescriptor]
     public let metadata: Metadata
-    public let warnings: [String]
+    public let warnings: [Warning]
     private let shards: [SafetensorsReader]
     private let places: [(shard: Int, index: Int)]
 
@@ -49,10 +49,13 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         let byteCount = descriptors.reduce(0) { $0 + $1.byteCount }
         if let claimed = index.totalByteCount, claimed != Double(byteCount) {
             let number = Int(exactly: claimed).map(String.init) ?? "\(claimed)"
-            warnings.append("the index claims a total size of \(number) bytes but the tensors have \(byteCount)")
+            warnings.append(
+                Warning(
+                    FormatWarning.totalSize,
+                    "the index claims a total size of \(number) bytes but the tensors have \(byteCount)"))
         }
         for shard in shards {
-            warnings += shard.warnings.map { "\(shard.path.lastComponent?.string ?? ""): \($0)" }
+            warnings += shard.warnings.map { $0.about(shard.path.lastComponent?.string ?? "") }
         }
         self.warnings = warnings
     }
@@ -95,7 +98,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     }
 
     /// The metadata of all shards; where they disagree the first one counts.
-    private static func merge(_ shards: [SafetensorsReader], warnings: inout [String]) -> Metadata {
+    private static func merge(_ shards: [SafetensorsReader], warnings: inout [Warning]) -> Metadata {
         var values: [TensorName: String] = [:]
         var entries: [Metadata.Entry] = []
         for shard in shards {
@@ -103,8 +106,10 @@ public final class ShardedSafetensorsReader: CheckpointReader {
                 if let value = values[TensorName(entry.key)] {
                     if !value.utf8.elementsEqual(entry.value.utf8) {
                         warnings.append(
-                            "the shards disagree about the metadata \"\(entry.key.escapingControlCharacters)\"; "
-                                + "the first one counts")
+                            Warning(
+                                FormatWarning.shardMetadata,
+                                "the shards disagree about the metadata \"\(entry.key.escapingControlCharacters)\"; "
+                                    + "the first one counts"))
                     }
                 } else {
                     values[TensorName(entry.key)] = entry.value

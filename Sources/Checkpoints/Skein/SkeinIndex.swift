@@ -104,15 +104,16 @@ struct SkeinIndex {
     }
 
     /// Lines about tensors that decode to far more than they take: zeros do so honestly, attacks too.
-    var expansionWarnings: [String] {
+    var expansionWarnings: [Warning] {
         tensors.compactMap { tensor in
             let stored = chunks[tensor.chunks].reduce(0) { $0 + $1.storedByteCount }
             guard tensor.descriptor.byteCount > 64 << 20, tensor.descriptor.byteCount / 1000 > stored else {
                 return nil
             }
-            return
+            return Warning(
+                FormatWarning.expansion,
                 "tensor \"\(tensor.descriptor.name)\" decodes \(stored) bytes to \(tensor.descriptor.byteCount), over a "
-                + "thousand times as many"
+                    + "thousand times as many")
         }
     }
 

@@ -8,7 +8,7 @@ import TensorCore
 /// touches nothing else of the file. Tensors that are stored as they are get mapped. A file that was written against a base
 /// opens without it; tensors that need it look for it when they are first read.
 public final class SkeinReader: CheckpointReader {
-    public let warnings: [String]
+    public let warnings: [Warning]
     let file: SkeinFile
     let index: SkeinIndex
     let options: ReadOptions
@@ -31,7 +31,7 @@ public final class SkeinReader: CheckpointReader {
         index = frame.index
         range = frame.extent.chunks
         warnings =
-            options.notes + frame.damage.map { "\($0.reason), at byte \($0.offset)" } + frame.index.expansionWarnings
+            options.notes + frame.damage.map(\.warning) + frame.index.expansionWarnings
         self.options = options
         map = try MappedFile(path)
         let tensors = index.tensors

@@ -32,9 +32,11 @@ public struct Quantization: Sendable {
     public var phrase: String { "quantised (\(scheme.name))" }
 
     /// A line for figures that were taken of the stored numbers.
-    public var remarkOnStoredNumbers: String {
+    public var remarkOnStoredNumbers: Warning {
         let tensors = parts.count == 1 ? "1 tensor is a part" : "\(parts.count) tensors are parts"
-        return "\(tensors) of quantised weights (\(scheme.name)): figures are of the stored numbers, not of the weights"
+        return Warning(
+            WeightsWarning.storedNumbers,
+            "\(tensors) of quantised weights (\(scheme.name)): figures are of the stored numbers, not of the weights")
     }
 }
 

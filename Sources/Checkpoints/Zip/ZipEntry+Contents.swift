@@ -15,9 +15,11 @@ extension ZipEntry {
     }
 
     /// A line about a member that unpacks to far more than it takes: zeros do so honestly, attacks too.
-    var expansionWarning: String? {
+    var expansionWarning: Warning? {
         guard byteCount > 1 << 20, byteCount / 1000 > data.count else { return nil }
-        return "member \(label) unpacks \(data.count) bytes to \(byteCount), over a thousand times as many"
+        return Warning(
+            FormatWarning.expansion,
+            "member \(label) unpacks \(data.count) bytes to \(byteCount), over a thousand times as many")
     }
 
     func unsupportedMethod(named tensor: TensorName, in file: MappedFile) -> FormatError {

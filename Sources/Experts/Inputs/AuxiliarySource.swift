@@ -3,6 +3,7 @@ import Interference
 import Kernels
 import Networks
 import SystemPackage
+import TensorCore
 
 /// Where unlabelled auxiliary inputs come from.
 public enum AuxiliarySource: Sendable, Hashable {
@@ -34,7 +35,7 @@ public enum AuxiliarySource: Sendable, Hashable {
     ///
     /// - Parameter warn: told what should be known of a data file.
     /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
-    package func images(for backbone: Backbone, budget: ComputeBudget, warn: (String) -> Void) throws -> ImageSet {
+    package func images(for backbone: Backbone, budget: ComputeBudget, warn: (Warning) -> Void) throws -> ImageSet {
         switch self {
         case .file(let path):
             let file = try ImageFile(

@@ -13,7 +13,7 @@ public struct ImageFile: Sendable {
     /// One class per image.
     public let labels: [Int]?
     /// What should be known although the images can be used.
-    public let warnings: [String]
+    public let warnings: [Warning]
 
     /// Reads images and labels.
     ///
@@ -45,7 +45,10 @@ public struct ImageFile: Sendable {
         labels = try Self.labels(in: store, count: dims[0])
         warnings =
             images.dtype == .u8
-            ? [] : PixelRange(of: values).warning.map { ["\"images\" of \(path.string) \($0)"] } ?? []
+            ? []
+            : PixelRange(of: values).oddity.map {
+                [Warning(DataWarning.pixelRange, "\"images\" of \(path.string) \($0)")]
+            } ?? []
     }
 
     /// Opens a data file.

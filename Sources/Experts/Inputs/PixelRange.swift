@@ -26,7 +26,7 @@ struct PixelRange {
     }
 
     /// What is odd about the values, to follow the name of the file; nil when they may be normalised inputs.
-    var warning: String? {
+    var oddity: String? {
         let range = "has values from \(least.short) to \(largest.short), mean \(Float(mean).short)"
         if isWhole, least >= 0, largest <= 255, largest > 8 {
             return "\(range), all whole: these look like 8-bit values stored as floats; "

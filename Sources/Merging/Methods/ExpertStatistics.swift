@@ -10,7 +10,7 @@ struct ExpertStatistics: Sendable {
     /// For every tensor that has statistics those of all experts.
     private var found: [TensorName: [StatisticsTensor]] = [:]
     /// That some tensors have no statistics.
-    private(set) var warnings: [String] = []
+    private(set) var warnings: [Warning] = []
 
     static let parameter = ExpertParameterKey(
         "statistics", default: ParameterPath(), help: "Checkpoint with what was measured on the expert's data.")
@@ -58,8 +58,10 @@ struct ExpertStatistics: Sendable {
                 hint: "give them the names of the expert's tensors with untangle convert --rename")
         }
         warnings.append(
-            "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are averaged without"
-        )
+            Warning(
+                MergeWarning.noStatistics,
+                "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are averaged "
+                    + "without"))
     }
 
     /// Nil for a tensor without statistics.

@@ -54,14 +54,17 @@ struct MatrixSelection {
     ///   - many: what becomes of several.
     func warnings(
         ofStacksAmong tensors: [TensorDescriptor], ranks: ClosedRange<Int> = 3...Int.max, one: String, many: String
-    ) -> [String] {
+    ) -> [Warning] {
         let stacks = tensors.filter { ranks.contains($0.shape.rank) && $0.shape.isStack && !isExcluded($0) }
         func count(_ tensors: [TensorDescriptor]) -> Double { tensors.reduce(0) { $0 + Double($1.elementCount) } }
         let share = 100 * count(stacks) / max(1, count(tensors))
         guard let first = stacks.first, share >= 5 || stacks.contains(where: { $0.shape.rank == 3 }) else { return [] }
         let (subject, fate) = stacks.count == 1 ? ("1 tensor", one) : ("\(stacks.count) tensors", many)
         return [
-            "\(subject) (\(Self.percent(share)) % of the weights) \(fate), such as \"\(first.name)\" \(first.shape)"
+            Warning(
+                MergeWarning.stacks,
+                "\(subject) (\(Self.percent(share)) % of the weights) \(fate), such as \"\(first.name)\" \(first.shape)"
+            )
         ]
     }
 

@@ -50,7 +50,7 @@ public struct LayerSlice: CheckpointReader {
     public var path: FilePath { source.path }
     public var files: [FilePath] { source.files }
     public var metadata: Metadata { source.metadata }
-    public var warnings: [String] { source.warnings }
+    public var warnings: [Warning] { source.warnings }
 
     public func bytes(of index: Int) throws -> TensorBytes { try source.bytes(of: places[index]) }
     public func isMapped(_ index: Int) -> Bool { source.isMapped(places[index]) }

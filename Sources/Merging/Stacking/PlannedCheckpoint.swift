@@ -19,7 +19,7 @@ public struct PlannedCheckpoint: CheckpointReader {
     public var format: FormatID { .safetensors }
     public var files: [FilePath] { [path] }
     public var metadata: Metadata { Metadata() }
-    public var warnings: [String] { [] }
+    public var warnings: [Warning] { [] }
     public func isMapped(_ index: Int) -> Bool { true }
 
     /// The bytes of a tensor that the merge copies; there are no others yet.

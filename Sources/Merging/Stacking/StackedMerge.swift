@@ -95,12 +95,14 @@ extension MergeSummary {
         progressByteCount = parts.reduce(0) { $0 + $1.progressByteCount }
         memoryLimit = parts.first?.memoryLimit
         threads = parts.map(\.threads).max() ?? 1
-        var seen: Set<String> = []
+        var seen: Set<Warning> = []
         var warnings = parts.flatMap(\.warnings).filter { seen.insert($0).inserted }
         if plans.contains(where: \.measuresModel) {
             warnings.append(
-                "\(plans[0].method.name) compares all tensors of a model with these parameters, and each of the "
-                    + "\(plans.count) slices is merged on its own: thresholds and norms hold for one slice")
+                Warning(
+                    MergeWarning.slices,
+                    "\(plans[0].method.name) compares all tensors of a model with these parameters, and each of the "
+                        + "\(plans.count) slices is merged on its own: thresholds and norms hold for one slice"))
         }
         self.warnings = warnings
     }

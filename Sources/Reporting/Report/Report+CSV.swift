@@ -19,7 +19,8 @@ extension Report {
                         rows: zip(matrix.rows, matrix.values).map { [$0] + $1.map(\.description) }))
             case .text: break
             case .warnings:
-                tables.append(Sheet(name: "warnings", titles: ["message"], rows: warnings.map { [$0] }))
+                tables.append(
+                    Sheet(name: "warnings", titles: ["code", "message"], rows: warnings.map { [$0.code, $0.text] }))
             }
         }
         if !facts.isEmpty {

@@ -10,7 +10,7 @@ extension Report {
             case .matrix(let matrix): members.append((matrix.key, matrix.json))
             case .series(let series): members += series.table.key.map { [($0, series.table.json)] } ?? []
             case .text: break
-            case .warnings: members.append(("warnings", .strings(warnings)))
+            case .warnings: members.append(("warnings", .strings(warnings.map(\.text))))
             }
         }
         return JSONOutput(nesting: members.map { ($0.split(separator: "."), $1) })

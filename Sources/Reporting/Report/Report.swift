@@ -1,3 +1,5 @@
+public import TensorCore
+
 /// What came out of a piece of work, as a value that renderers put into words, documents and pages.
 ///
 /// It has two kinds of readers. Documents (JSON, CSV) have what has a key, people (terminal, HTML, Markdown) what has a title; most
@@ -7,13 +9,13 @@ public struct Report: Sendable, Hashable {
     /// What the work was given; documents begin with it.
     public var provenance: [Fact]
     public var sections: [Section]
-    public var warnings: [String]
+    public var warnings: [Warning]
     /// A key that every document of this kind has. A report with such a mark tells of the latest run, and replaces an older one of
     /// its kind; pages then hold the document as well.
     public var mark: String?
 
     public init(
-        title: String, provenance: [Fact] = [], sections: [Section] = [], warnings: [String] = [], mark: String? = nil
+        title: String, provenance: [Fact] = [], sections: [Section] = [], warnings: [Warning] = [], mark: String? = nil
     ) {
         self.title = title
         self.provenance = provenance

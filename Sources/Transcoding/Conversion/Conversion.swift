@@ -18,7 +18,7 @@ public struct ConversionReport: Sendable {
     /// The bytes of tensor data that were written.
     public let dataByteCount: Int
     public let overflows: [Overflow]
-    public let warnings: [String]
+    public let warnings: [Warning]
 }
 
 /// Carries out a plan: copies or casts every tensor, in chunks and in parallel.

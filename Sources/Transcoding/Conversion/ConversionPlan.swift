@@ -47,7 +47,7 @@ public struct ConversionPlan: Sendable {
     public let metadata: Metadata
     public let target: OutputTarget
     public let options: ConversionOptions
-    public let warnings: [String]
+    public let warnings: [Warning]
 
     /// The bytes to be read; progress counts up to this.
     public let sourceByteCount: Int
@@ -97,7 +97,10 @@ public struct ConversionPlan: Sendable {
         var metadata = store.metadata
         for entry in options.metadata { metadata[entry.key] = entry.value }
         if format == .npz || format == .npy, !metadata.isEmpty {
-            warnings.append("NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped")
+            warnings.append(
+                Warning(
+                    ConversionWarning.metadataDropped,
+                    "NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped"))
         }
         try Self.checkParts(of: store, items)
         self.items = items
@@ -122,12 +125,14 @@ public struct ConversionPlan: Sendable {
     }
 
     private static func targetType(
-        of source: TensorDescriptor, format: FormatID, options: ConversionOptions, warnings: inout [String]
+        of source: TensorDescriptor, format: FormatID, options: ConversionOptions, warnings: inout [Warning]
     ) -> DType {
         if let dtype = options.dtype, source.dtype.isFloatingPoint, source.dtype != dtype {
             if canCast(from: source.dtype, to: dtype) { return widened(dtype, format: format, options: options) }
             warnings.append(
-                "tensor \"\(source.name)\" of dtype \(source.dtype.rawValue) cannot be cast and keeps its type")
+                Warning(
+                    ConversionWarning.keptType,
+                    "tensor \"\(source.name)\" of dtype \(source.dtype.rawValue) cannot be cast and keeps its type"))
         }
         return widened(source.dtype, format: format, options: options)
     }

@@ -54,7 +54,7 @@ struct Inspect: ToolCommand {
         var statuses: [ExitStatus] = []
         for path in checkpoints {
             do {
-                let inspection = try inspect(path, in: session) { session.warn("\(path): \($0)") }
+                let inspection = try inspect(path, in: session) { session.warn($0.about("\(path)")) }
                 if session.json {
                     documents.append(inspection.json)
                 } else {
@@ -71,7 +71,7 @@ struct Inspect: ToolCommand {
     }
 
     private func inspect(
-        _ checkpoint: FilePath, in session: Session, warn: (String) -> Void
+        _ checkpoint: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Inspection {
         let chosen = selection.selection
         let reader = try CheckpointFormat.open(

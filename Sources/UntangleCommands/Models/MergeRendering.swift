@@ -26,7 +26,7 @@ extension StackedMerge {
         }
         table.append(["working memory at most", summary.memoryText])
         table.append(["threads", summary.threads.grouped])
-        return table.rendered() + summary.warnings.map { "warning: \($0.escapingControlCharacters)\n" }.joined()
+        return table.rendered() + summary.warnings.map(WarningRenderer.text).joined()
     }
 
     /// What `--dry-run --json` prints.
@@ -34,7 +34,7 @@ extension StackedMerge {
     /// - Parameters:
     ///   - space: of the output, if there is one.
     ///   - warnings: what was warned of before the plan was made.
-    func json(_ space: DiskSpace?, after warnings: [String]) -> JSONOutput {
+    func json(_ space: DiskSpace?, after warnings: [Warning]) -> JSONOutput {
         let document: JSONOutput = [
             "method": .string(method.name),
             "units": .integer(outputs.count),
@@ -50,7 +50,7 @@ extension StackedMerge {
             "memory_bytes": .integer(summary.workingByteCount),
             "memory_limit_bytes": summary.memoryLimit.map { .integer($0) } ?? .null,
             "threads": .integer(summary.threads),
-            "warnings": .strings(warnings + summary.warnings),
+            "warnings": .strings((warnings + summary.warnings).map(\.text)),
         ]
         return document.adding(
             "disk",

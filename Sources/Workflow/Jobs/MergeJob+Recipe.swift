@@ -181,13 +181,15 @@ extension Recipe {
     }
 
     /// Warns of filters that are part of no tensor's name, as after a slip of the pen.
-    fileprivate func warningsOfFilters(among names: [TensorName]) -> [String] {
-        var seen: Set<String> = []
+    fileprivate func warningsOfFilters(among names: [TensorName]) -> [Warning] {
+        var seen: Set<Warning> = []
         return scopes.flatMap { scope in
             scope.sorted { $0.key < $1.key }.flatMap { name, setting in
                 setting.unmatchedFilters(among: names).map { filter in
-                    (parameterPositions[name].map { "line \($0.line): " } ?? "")
-                        + "the filter \"\(filter.escapingControlCharacters)\" of \(name) is part of no tensor's name"
+                    Warning(
+                        RecipeWarning.unusedFilter,
+                        "the filter \"\(filter.escapingControlCharacters)\" of \(name) is part of no tensor's name",
+                        at: parameterPositions[name])
                 }
             }
         }.filter { seen.insert($0).inserted }

@@ -19,7 +19,7 @@ public struct MergeJob: Job, Sendable {
     /// What an output folder holds beside the weights.
     public var folder: FolderOptions
     /// What should be known about the models although they can be merged.
-    public let warnings: [String]
+    public let warnings: [Warning]
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     private let models: MergeInputs
     private let statistics: [FilePath]
@@ -91,14 +91,18 @@ public struct MergeJob: Job, Sendable {
 
     init(
         plan: StackedMerge, settings: MergeSettings, target: OutputTarget?, folder: FolderOptions, models: MergeInputs,
-        statistics: [FilePath], origins: TensorOrigins, budget: ComputeBudget, warnings: [String] = []
+        statistics: [FilePath], origins: TensorOrigins, budget: ComputeBudget, warnings: [Warning] = []
     ) {
         let unused = plan.plans[0].unusedPatterns.filter { pattern in
             plan.plans.allSatisfy { $0.unusedPatterns.contains(pattern) }
         }
         self.warnings =
             warnings + models.warnings
-            + unused.map { "no tensor matches the pattern \($0.escapingControlCharacters) of --keep-base or keep_base" }
+            + unused.map {
+                Warning(
+                    MergeWarning.unusedPattern,
+                    "no tensor matches the pattern \($0.escapingControlCharacters) of --keep-base or keep_base")
+            }
         self.plan = plan
         self.settings = settings
         self.target = target

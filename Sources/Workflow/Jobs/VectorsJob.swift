@@ -89,23 +89,26 @@ public struct VectorsJob: Job, Sendable {
 
 extension TaskVectorStatistics {
     /// A line about each expert with task vectors that F32 cannot hold.
-    fileprivate var overflowWarnings: [String] {
+    fileprivate var overflowWarnings: [Warning] {
         experts.compactMap { expert in
             let overflows = beyondF32.filter { $0.expert == expert }
             guard let first = overflows.first else { return nil }
             let count = overflows.reduce(0) { $0 + $1.count }
-            return
+            return Warning(
+                AnalysisWarning.beyondF32,
                 "\(count) \(count == 1 ? "entry" : "entries") of the task vector of \(expert.escapingControlCharacters), "
-                + "such as in tensor \"\(first.tensor)\", exceed F32: there is no spectrum of them, as largest entries they "
-                + "are all alike, and --save writes infinity"
+                    + "such as in tensor \"\(first.tensor)\", exceed F32: there is no spectrum of them, as largest entries they "
+                    + "are all alike, and --save writes infinity")
         }
     }
 }
 
 extension UnmeasuredTensors {
     /// One line about them.
-    fileprivate var warning: String {
+    fileprivate var warning: Warning {
         let (count, verb) = names.count == 1 ? ("1 tensor", "was") : ("\(names.count.grouped) tensors", "were")
-        return "\(count) (\((share * 100).short(3)) % of the bytes) \(verb) not measured: \(reason)"
+        return Warning(
+            AnalysisWarning.notMeasured,
+            "\(count) (\((share * 100).short(3)) % of the bytes) \(verb) not measured: \(reason)")
     }
 }

@@ -69,51 +69,51 @@ public struct RunJob: Job, Sendable {
     public func run(in context: Context) throws -> RunReport {
         let started = ContinuousClock.now
         try checkPurpose()
-        guard isMeasuring else { return try mergeOnly(started, context) }
-        var report = RunReport(recipe: recipe)
-        var told = Set(report.warnings)
-        var noted: [String] = []
+        // Those of the recipe were told when it was read.
+        let log = WarningLog(recipe.warnings, tell: context.warn)
         var inner = context
-        inner.warn = { remark in
-            guard told.insert(remark).inserted else { return }
-            noted.append(remark)
-            context.warn(remark)
-        }
+        inner.warn = log.warn
+        var report = try isMeasuring ? measured(in: inner) : mergeOnly(in: inner)
+        report.warnings = log.warnings
+        report.duration = ContinuousClock.now - started
+        return report
+    }
+
+    private func measured(in context: Context) throws -> RunReport {
+        var report = RunReport(recipe: recipe)
         _ = try recipe.resolve?.auxiliary.open()
         let set = try ExpertSet(
-            base: try basePath(), experts: recipe.models.map(\.files), in: inner)
+            base: try basePath(), experts: recipe.models.map(\.files), in: context)
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
-        let plain = try mergeJob(originals, in: inner)
+        let plain = try mergeJob(originals, in: context)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
-        let adapted = try resolve(set, inner)
-        report.warnings += noted + originals.warnings
+        let adapted = try resolve(set, context)
+        originals.warnings.forEach(context.warn)
         report.adapted = adapted
 
         let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
-        let final = try merge(try mergeJob(sources, target: try target(), in: inner), &report, inner)
-        guard set.experts.contains(where: { $0.data != nil }) else {
-            report.duration = ContinuousClock.now - started
-            return report
-        }
-        inner.progress.begin("measuring", total: nil, unit: .items("tasks"))
-        let measurement = try TaskMeasurement(set, budget: inner.budget)
+        let final = try merge(try mergeJob(sources, target: try target(), in: context), &report, context)
+        guard set.experts.contains(where: { $0.data != nil }) else { return report }
+        context.progress.begin("measuring", total: nil, unit: .items("tasks"))
+        let measurement = try TaskMeasurement(set, budget: context.budget)
         report.tasks = measurement.tasks
         let merged = try measurement.measure(final)
         if adapted.isEmpty {
             report.merged = merged
         } else {
             report.mergedResolved = merged
-            report.merged = try measurement.measure(try plain.run(in: inner).open())
+            report.merged = try measurement.measure(try plain.run(in: context).open())
         }
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
-            report.warnings.append(
-                "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
-                    + "auxiliary inputs")
+            context.warn(
+                Warning(
+                    RunWarning.moreInterference,
+                    "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
+                        + "auxiliary inputs"))
         }
-        inner.progress.end()
-        report.duration = ContinuousClock.now - started
+        context.progress.end()
         return report
     }
 
@@ -142,13 +142,12 @@ public struct RunJob: Job, Sendable {
         return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
     }
 
-    private func mergeOnly(_ started: ContinuousClock.Instant, _ context: Context) throws -> RunReport {
+    private func mergeOnly(in context: Context) throws -> RunReport {
         let stores = try stores(in: context)
         var report = RunReport(recipe: recipe)
-        report.warnings += stores.warnings
+        stores.warnings.forEach(context.warn)
         try checkOutputs()
         _ = try merge(try mergeJob(stores, target: try target(), in: context), &report, context)
-        report.duration = ContinuousClock.now - started
         return report
     }
 
@@ -220,7 +219,7 @@ public struct RunJob: Job, Sendable {
     private func merge(_ job: MergeJob, _ report: inout RunReport, _ context: Context) throws -> TensorStore {
         guard let target = job.target else {
             let outcome = try job.run(in: context)
-            report.warnings += outcome.report.warnings
+            outcome.report.warnings.forEach(context.warn)
             return try outcome.open()
         }
         let fingerprint = try job.fingerprint()
@@ -228,7 +227,7 @@ public struct RunJob: Job, Sendable {
             report.mergeWasDone = true
         } else {
             let outcome = try job.run(in: context)
-            report.warnings += outcome.report.warnings
+            outcome.report.warnings.forEach(context.warn)
             report.written = outcome.written
             if let written = outcome.written { try WorkRecord.write(fingerprint, of: written, options: write) }
         }
@@ -238,7 +237,7 @@ public struct RunJob: Job, Sendable {
 
 extension [FilePath: TensorStore] {
     /// In the order of the paths.
-    fileprivate var warnings: [String] { sorted { $0.key.string < $1.key.string }.flatMap(\.value.warnings) }
+    fileprivate var warnings: [Warning] { sorted { $0.key.string < $1.key.string }.flatMap(\.value.warnings) }
 }
 
 extension Recipe.Model {

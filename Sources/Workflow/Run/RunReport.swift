@@ -3,11 +3,12 @@ import Interference
 import Recipes
 import Reporting
 import SystemPackage
+import TensorCore
 
 /// What a run did and measured.
 public struct RunReport: Sendable {
     public let recipe: Recipe
-    public var warnings: [String]
+    public var warnings: [Warning] = []
     /// The adapted experts; empty when the recipe asks for no resolving.
     public var adapted: [AdaptedExpert] = []
     /// The tasks that have data.
@@ -21,10 +22,7 @@ public struct RunReport: Sendable {
     public var mergeWasDone = false
     public var duration: Duration = .zero
 
-    init(recipe: Recipe) {
-        self.recipe = recipe
-        warnings = recipe.warnings
-    }
+    init(recipe: Recipe) { self.recipe = recipe }
 
     /// One row of the table: a task, or the mean and total of all.
     struct Row {

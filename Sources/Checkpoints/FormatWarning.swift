@@ -1,0 +1,35 @@
+import TensorCore
+
+/// Deviations of checkpoints that readers tolerate.
+public enum FormatWarning: String, WarningCode {
+    public static let area = "format"
+
+    /// White space before a safetensors header.
+    case leadingSpace = "leading_space"
+    case nullMetadata = "null_metadata"
+    case unknownField = "unknown_field"
+    /// The index of shards states another size than its tensors have.
+    case totalSize = "total_size"
+    /// Shards have different values for one key.
+    case shardMetadata = "shard_metadata"
+    /// A folder holds other sets of weights than the one that is taken.
+    case otherWeights = "other_weights"
+    /// NumPy data without a byte order.
+    case byteOrder = "byte_order"
+    /// Members of an archive that no tensor can hold.
+    case passedOver = "passed_over"
+    /// Stored data decodes to far more than it takes.
+    case expansion
+    /// Damage that costs no tensor.
+    case harmlessDamage = "harmless_damage"
+}
+
+/// What is odd about the selection of tensors, or their weights.
+public enum WeightsWarning: String, WarningCode {
+    public static let area = "input"
+
+    /// Figures are of quantised numbers as they are stored.
+    case storedNumbers = "stored_numbers"
+    /// Patterns leave no tensor.
+    case nothingSelected = "nothing_selected"
+}
