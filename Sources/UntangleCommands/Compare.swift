@@ -57,11 +57,7 @@ struct Compare: ToolCommand {
         let reports = try reporting.targets(options: writing.writeOptions())
         var variants: [RecipeVariant] = []
         for path in recipes { variants += try RecipeVariants.load(path, strict: strict) }
-        var told: Set<String> = []
-        for warning in variants.flatMap(\.recipe.locatedWarnings)
-        where told.insert("\(warning.file) \(warning.message)").inserted {
-            session.warn(warning)
-        }
+        variants.flatMap(\.recipe.warnings).forEach(session.warn)
         variants = try variants.map { try $0.located(modelsFolder: modelsFolder) }
         let job = CompareJob(
             variants, folder: keep ?? Self.folder(of: variants[0].recipe),

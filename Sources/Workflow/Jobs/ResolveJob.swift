@@ -67,7 +67,10 @@ public struct ResolveJob: Job, Sendable {
         guard !remaining.isEmpty else { return adapted }
         try willWork()
         if let output, resumption.resumes, adapted.isEmpty, remaining.allSatisfy({ $0.found == nil }) {
-            context.warn("\(output.string) has nothing to resume from; work begins at the first step")
+            context.warn(
+                Warning(
+                    RunWarning.nothingToResume,
+                    "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
         progress.begin("teachers", total: nil, unit: .items("images"))

@@ -6,4 +6,6 @@ public enum RunWarning: String, WarningCode {
 
     /// Resolving made the interference worse.
     case moreInterference = "more_interference"
+    /// There is no state that resolving could go on from.
+    case nothingToResume = "nothing_to_resume"
 }
