@@ -61,7 +61,7 @@ public enum CheckpointFormat {
         case .safetensors:
             ShardName.removeStale(of: file)
             if let limit = options.shardByteCount,
-                try ShardedSafetensorsWriter.split(descriptors, limit: limit, file: file).count > 1
+                try ShardLayout(descriptors, limit: limit, file: file).isSplit
             {
                 return try ShardedSafetensorsWriter(
                     creating: file, declaring: descriptors, metadata: metadata, limit: limit, options: options)

@@ -39,21 +39,22 @@ extension MergeExecution {
             if case .grouped(let group, _) = tensor.work { groups[group, default: []].append(tensor) }
         }
         let all = groups.sorted { $0.key < $1.key }.map(\.value)
-        try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
+        let merged = all.filter { $0.contains(where: isInPart) }
+        try forEachGroup(grouped.comparesGroups ? all : merged, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
                 for member in members { look(at: member.tensor) }
                 try grouped.study(members.map(\.inputs), group: group)
             }
         }
         grouped.finish()
-        try forEachGroup(all, besides: grouped.heldByteCount) { tensors, group in
+        try forEachGroup(merged, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
                 let results = try members.map {
                     try Matrix<Float>(rows: $0.inputs.rows, columns: $0.inputs.columns)
                 }
                 let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
                 if let remark { log.note(remark, on: tensors[0].number) }
-                for (member, result) in zip(members, results) {
+                for (member, result) in zip(members, results) where isInPart(member.tensor.planned) {
                     try write(member.inputs.base, plus: result, to: member.tensor.planned)
                 }
             }
@@ -82,7 +83,7 @@ extension MergeExecution {
                 let tensor = tensors.first { !log.notFinite(in: $0.number).isEmpty } ?? tensors[0]
                 throw MergeError(error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number))
             }
-            for tensor in tensors { log.advance(tensor.output.byteCount) }
+            for tensor in tensors where isInPart(tensor) { log.advance(tensor.output.byteCount) }
         }
     }
 

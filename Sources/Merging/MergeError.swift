@@ -17,7 +17,7 @@ public struct MergeError: Diagnostic, Hashable {
         switch reason {
         case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts: .usage
         case .incompatible, .differentBuffers, .nothingSelected, .unsupportedDtype, .statistics, .notFinite,
-            .notConverged:
+            .notConverged, .missingPart, .differentPart:
             .badInput
         case .memory: .resources
         }
@@ -45,10 +45,14 @@ public struct MergeError: Diagnostic, Hashable {
         /// A matrix that is to be decomposed holds NaN or infinity.
         case notFinite = "not_finite"
         case notConverged = "not_converged"
+        /// Parts of a merge that are to be joined are not all there, or not of one merge.
+        case missingPart = "missing_part"
+        case differentPart = "different_part"
     }
 
-    init(_ reason: Reason, _ message: String, tensor: TensorName? = nil, parameter: String? = nil, hint: String? = nil)
-    {
+    package init(
+        _ reason: Reason, _ message: String, tensor: TensorName? = nil, parameter: String? = nil, hint: String? = nil
+    ) {
         self.reason = reason
         self.message = message
         self.tensor = tensor?.description

@@ -5,7 +5,7 @@ extension MergeExecution {
     /// Merges matrices side by side, as many at a time as the memory allows, those that take longest first.
     func mergeMatrices() throws {
         let matrices = plan.tensors.compactMap { tensor -> (tensor: PlannedTensor, rule: any MatrixRule, bytes: Int)? in
-            guard case .matrix(let rule, let bytes) = tensor.work else { return nil }
+            guard case .matrix(let rule, let bytes) = tensor.work, isInPart(tensor) else { return nil }
             return (tensor, rule, bytes + tensor.decodedByteCount)
         }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
         let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)

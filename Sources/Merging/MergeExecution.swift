@@ -7,24 +7,34 @@ extension MergePlan {
     ///
     /// - Parameters:
     ///   - writer: made for `outputs`; the caller finishes it.
-    ///   - progress: told, from any thread but one at a time, how many of `summary.progressByteCount` are done.
+    ///   - part: the places among `outputs` of the tensors to merge, nil for all; the others may have to be looked at, and none of
+    ///     them is written.
+    ///   - progress: told, from any thread but one at a time, how many of `progressByteCount(of: part)` are done.
     /// - Throws: `MergeError`, and what readers and the writer throw.
     public func execute(
-        into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
+        into writer: any CheckpointWriter, part: Set<Int>? = nil,
+        progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        try execute(into: writer, ledger: nil, progress: progress)
+        try execute(into: writer, part: part, ledger: nil, progress: progress)
     }
 
     /// Carries the merge out, and tells a ledger of all that is read and written.
     ///
     /// - Throws: `MergeError`, and what readers and the writer throw.
     package func execute(
-        into writer: any CheckpointWriter, ledger: MergeLedger?, progress: @escaping @Sendable (Int) -> Void
+        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger?,
+        progress: @escaping @Sendable (Int) -> Void
     ) throws -> MergeReport {
         let execution = MergeExecution(
-            plan: self, writer: writer, log: MergeLog(plan: self, progress: progress), ledger: ledger)
+            plan: self, part: part, writer: writer, log: MergeLog(plan: self, progress: progress), ledger: ledger)
         try execution.run()
         return execution.log.report()
+    }
+
+    /// What `execute` counts up to for a part of the tensors: of the others only what is surveyed counts.
+    func progressByteCount(of part: Set<Int>?) -> Int {
+        guard let part else { return summary.progressByteCount }
+        return tensors.reduce(summary.progressByteCount) { $0 - (part.contains($1.number) ? 0 : $1.progressByteCount) }
     }
 }
 
@@ -34,15 +44,20 @@ struct MergeExecution: Sendable {
     static let pieceCapacity = 1 << 16
 
     let plan: MergePlan
+    /// The numbers of the tensors that are merged; nil for all.
+    let part: Set<Int>?
     let writer: any CheckpointWriter
     let log: MergeLog
     let ledger: MergeLedger?
 
+    func isInPart(_ tensor: PlannedTensor) -> Bool { part?.contains(tensor.number) ?? true }
+
     func run() throws {
         try copyTensors()
-        let groups = TensorGroup.split(plan.tensors.filter(\.isElementwise), limit: plan.memory.groupByteCount)
+        let elementwise = plan.tensors.filter(\.isElementwise)
         let survey = plan.assignment.survey?()
         if let survey {
+            let groups = TensorGroup.split(elementwise, limit: plan.memory.groupByteCount)
             for pass in 0..<survey.passCount {
                 let isNeeded = survey.needs(pass: pass)
                 for group in groups {
@@ -55,7 +70,9 @@ struct MergeExecution: Sendable {
                 if isNeeded { survey.finish(pass: pass) }
             }
         }
-        for group in groups { try merge(group, after: survey) }
+        for group in TensorGroup.split(elementwise.filter(isInPart), limit: plan.memory.groupByteCount) {
+            try merge(group, after: survey)
+        }
         try mergeMatrices()
         try mergeGroups()
     }
@@ -191,7 +208,7 @@ struct MergeExecution: Sendable {
     }
 
     private func copyTensors() throws {
-        let tensors = plan.tensors.filter(\.isCopy)
+        let tensors = plan.tensors.filter { $0.isCopy && isInPart($0) }
         let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
         try parallel(count: tensors.count, threads: plan.budget.threads) { place in
             let tensor = tensors[place]

@@ -126,6 +126,33 @@ package final class MergeLedger: Sendable {
     }
 }
 
+extension StackedMerge {
+    /// Tells a ledger of merges that other processes have carried out: reads their inputs and their result.
+    ///
+    /// - Throws: what the readers throw.
+    package func tell(_ ledger: MergeLedger, of result: TensorStore, threads: Int) throws {
+        for plan in plans {
+            try parallel(count: plan.tensors.count, threads: threads) { place in
+                let planned = plan.tensors[place]
+                let tensor = try LoadedTensor(planned, of: plan.models, hasBase: plan.hasBase)
+                guard !planned.isCopy else { return ledger.copied(tensor) }
+                for model in tensor.owners.indices { _ = ledger.read(tensor, model: model) }
+                guard let bytes = try result.bytes(of: planned.output.name) else { return }
+                let dtype = planned.output.dtype
+                let width = dtype.bitWidth / 8
+                bytes.withUnsafeBytes { bytes in
+                    for chunk in tensor.chunks {
+                        var sums = NormSums()
+                        let range = chunk.lowerBound * width..<chunk.upperBound * width
+                        _ = sums.add(UnsafeRawBufferPointer(rebasing: bytes[range]), dtype)
+                        ledger.wrote(sums, from: chunk.lowerBound, of: planned)
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A range of one of the tensors that are merged into one.
 struct InputPiece: Sendable {
     /// The name of the result.

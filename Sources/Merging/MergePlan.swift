@@ -200,6 +200,16 @@ struct PlannedTensor: Sendable {
         return max(merging, surveying.map { 2 * row + $0 } ?? 0)
     }
 
+    /// What merging the tensor counts as, the surveys of the model left out: once, and once for every pass of its own before.
+    var progressByteCount: Int {
+        switch work {
+        case .copy, .matrix: output.byteCount
+        case .elementwise(let rule): (1 + (rule.survey?.passCount ?? 0)) * output.byteCount
+        // Studied, then merged.
+        case .grouped: 2 * output.byteCount
+        }
+    }
+
     /// Whether the tensor is merged in F64.
     var needsDouble: Bool { output.dtype == .f64 || dtypes.contains(.f64) }
 }

@@ -31,24 +31,19 @@ public struct MergeSummary: Sendable, Hashable {
         var (passes, progress) = (0, 0)
         let (modelPasses, modelReadings) = (survey?.passCount ?? 0, survey?.readingCount ?? 0)
         for tensor in tensors {
+            progress += tensor.progressByteCount
             switch tensor.work {
             case .copy:
                 copied += 1
-                progress += tensor.output.byteCount
                 continue
             case .elementwise(let rule):
                 elementwise += 1
-                let own = modelPasses + (rule.survey?.passCount ?? 0)
                 passes = max(passes, modelReadings + (rule.survey?.readingCount ?? 0))
-                progress += (1 + own) * tensor.output.byteCount
-            case .matrix, .grouped:
+                progress += modelPasses * tensor.output.byteCount
+            case .matrix: matrix += 1
+            case .grouped:
                 matrix += 1
-                if case .grouped = tensor.work {
-                    // Studied, then merged.
-                    passes = max(passes, 1)
-                    progress += tensor.output.byteCount
-                }
-                progress += tensor.output.byteCount
+                passes = max(passes, 1)
             }
             parameters += tensor.output.elementCount
         }
@@ -99,5 +94,10 @@ public struct TensorFinding: Sendable, Hashable {
     /// Infinities before the conversion to the output type.
     public var infinityCount = 0
 
-    init(tensor: TensorName) { self.tensor = tensor }
+    package init(tensor: TensorName, overflowCount: Int = 0, nanCount: Int = 0, infinityCount: Int = 0) {
+        self.tensor = tensor
+        self.overflowCount = overflowCount
+        self.nanCount = nanCount
+        self.infinityCount = infinityCount
+    }
 }

@@ -31,16 +31,24 @@ package final class MergedFolder {
     private let written: [(name: String, contents: [UInt8])]
     /// The names of an older checkpoint in the folder, and of its tokenizer.
     private let older: OlderModel
+    /// Whether the weights are there already, as parts.
+    private let isJoining: Bool
+    /// Names in the folder that are no longer needed once it is complete.
+    private let temporary: [String]
     private var remarks: [Warning] = []
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
+    /// - Parameter joining: the shards that are in the folder already, and the names that go once they have theirs; `writer` then
+    ///   takes no tensors.
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     package init(
         at target: OutputTarget, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs, origins: TensorOrigins,
-        options: FolderOptions, budget: ComputeBudget
+        options: FolderOptions, budget: ComputeBudget, joining: (layout: ShardLayout, temporary: [String])? = nil
     ) throws {
         self.target = target
+        isJoining = joining != nil
+        temporary = joining?.temporary ?? []
         let (path, write) = (target.path, target.options)
         self.plan = plan
         self.inputs = inputs
@@ -81,14 +89,21 @@ package final class MergedFolder {
         }
         try makeFolder(path.removingLastComponent())
         folder = try AtomicFolder(creating: path, options: write)
+        let staging = folder.staging
+        writer = try Self.naming(path, insteadOf: staging) {
+            if let joining { return ShardJoiner(joining.layout, from: path, into: staging, options: write) }
+            return try target.open(
+                declaring: plan.outputs, metadata: Self.metadata(metadata), staging: staging)
+        }
+        ledger = try MergeLedger(of: plan, files: inputs.models.flatMap(Self.weights))
+    }
+
+    /// What the files with weights say of themselves in a folder.
+    package static func metadata(_ metadata: Metadata) -> Metadata {
         var metadata = metadata
         // What transformers looks for before it takes a file for weights of PyTorch.
         if metadata["format"] == nil { metadata["format"] = "pt" }
-        let (staging, described) = (folder.staging, metadata)
-        writer = try Self.naming(path, insteadOf: staging) {
-            try target.open(declaring: plan.outputs, metadata: described, staging: staging)
-        }
-        ledger = try MergeLedger(of: plan, files: inputs.models.flatMap(Self.weights))
+        return metadata
     }
 
     /// Does work on the folder; when the disk refuses, the error names the folder that the user knows, not the hidden one.
@@ -110,11 +125,7 @@ package final class MergedFolder {
     package func finish(_ report: MergeReport) throws -> (
         written: WrittenCheckpoint, report: FolderReport, warnings: [Warning]
     ) {
-        // The disk takes its time to flush the weights, and the processors have nothing else to do.
-        let writer = writer
-        let flushing = BackgroundWork { try writer.finish() }
-        let figures = ledger.finish(threads: budget.threads)
-        let weights = try flushing.value()
+        let (weights, figures) = try isJoining ? joined() : flushed()
         let sanity = MergeSanity(
             figures, inputs: inputs.models.map(\.name), tensors: plan.outputs.map(\.name), origins: origins,
             overflowCount: report.overflowCount)
@@ -130,7 +141,7 @@ package final class MergedFolder {
         guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
         try folder.commit(
             last: last, withdrawing: older.misleading(last: last),
-            removing: older.obsolete(besides: others.union(names)))
+            removing: older.obsolete(besides: others.union(names)) + temporary)
         let files = (names + others.sorted()).map { target.path.appending($0) }
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),
@@ -138,6 +149,23 @@ package final class MergedFolder {
                 donor: inputs.donor.name, copied: companions.copied.map(\.name), leftOut: companions.leftOut,
                 configChanges: config?.changes, sanity: sanity), remarks
         )
+    }
+
+    /// Completes weights that the merge has written.
+    private func flushed() throws -> (WrittenCheckpoint, MergeFigures) {
+        // The disk takes its time, and the processors have nothing else to do.
+        let writer = writer
+        let flushing = BackgroundWork { try writer.finish() }
+        let figures = ledger.finish(threads: budget.threads)
+        return (try flushing.value(), figures)
+    }
+
+    /// Takes weights that other processes have written, and reads them and the inputs for the card.
+    private func joined() throws -> (WrittenCheckpoint, MergeFigures) {
+        let weights = try writer.finish()
+        let result = try TensorStore(opening: folder.staging, options: ReadOptions(threads: budget.threads))
+        try plan.tell(ledger, of: result, threads: budget.threads)
+        return (weights, ledger.finish(threads: budget.threads))
     }
 
     // MARK: - Files

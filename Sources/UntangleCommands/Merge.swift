@@ -16,6 +16,7 @@ struct Merge: ToolCommand {
         usage: """
             untangle merge RECIPE OUTPUT [--set KEY=VALUE ...]
             untangle merge --method METHOD [--base BASE] EXPERT... --output OUTPUT [--set KEY=VALUE ...]
+            untangle merge ... --output FOLDER/ --shard-size SIZE --part I/N, and then --join
             untangle merge --list-methods
             """,
         discussion: """
@@ -25,6 +26,9 @@ struct Merge: ToolCommand {
 
             An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
             card and recipe. Folders that are not there are made.
+
+            Such a merge can be cut: --part 1/8 to --part 8/8, on as many machines with a shared disk and in any order, write the \
+            shards, and --join, with the same arguments, makes them the folder that one machine would have written.
 
             Example:
               untangle merge --method ties --set density=0.2 \\
@@ -64,6 +68,13 @@ struct Merge: ToolCommand {
         help: ArgumentHelp("Split safetensors into files of at most this much data, such as 5GB.", valueName: "size"))
     var shardSize: ByteSize?
 
+    @Option(
+        help: ArgumentHelp("Merge only the shards of this part into the folder, such as 3/8.", valueName: "i/n"))
+    var part: MergePart?
+
+    @Flag(help: "Complete the folder when all of its parts are there.")
+    var join = false
+
     @Flag(help: "Print what would be done and what it needs, and stop.")
     var dryRun = false
 
@@ -79,6 +90,7 @@ struct Merge: ToolCommand {
 
     func validate() throws {
         guard !listMethods else { return }
+        guard part == nil || !join else { throw ValidationError("--join comes after the parts, not with --part") }
         if method != nil {
             guard !inputs.isEmpty else { throw ValidationError("--method needs experts to merge") }
             guard base != "", !inputs.contains("") else { throw ValidationError("a checkpoint has no name") }
@@ -110,6 +122,7 @@ struct Merge: ToolCommand {
         let output = inputs.count == 2 && method == nil ? inputs[1] : output
         let target = try output.map(target)
         var job = method == nil ? try fromRecipe(session, target: target) : try fromArguments(session, target: target)
+        if let part { try job.check(part) }
         if dryRun {
             job.warnings.forEach(session.warn)
             if !writing.force, let file = job.obstacle {
@@ -130,7 +143,8 @@ struct Merge: ToolCommand {
         guard let output else { throw UsageError("there is no output") }
         job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
         job.folder.author = "Untangle \(ToolVersion.current)"
-        let outcome = try job.run(in: session.context)
+        if let part { return try run(part, of: job, output, session, started) }
+        let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
         let (report, folder) = (outcome.report, outcome.folder)
         report.warnings.forEach(session.warn)
@@ -147,6 +161,28 @@ struct Merge: ToolCommand {
                     + "\(summary.parameterCount.grouped) parameters merged with \(job.plan.method.name), "
                     + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)\n"
                     + (folder?.text ?? ""))
+        }
+        return .done
+    }
+
+    private func run(
+        _ part: MergePart, of job: MergeJob, _ output: String, _ session: Session, _ started: ContinuousClock.Instant
+    ) throws -> ExitStatus {
+        let outcome = try job.run(part, in: session.context)
+        outcome.report.warnings.forEach(session.warn)
+        let duration = ContinuousClock.now - started
+        if session.json {
+            try session.print(
+                json(
+                    of: job.plan, outcome.report, outcome.written, target: output, duration: duration,
+                    warnings: session.warnings
+                ).adding("part", .string(part.description)))
+        } else {
+            let shards = outcome.shardCount == 1 ? "shard" : "shards"
+            try session.print(
+                "\(output.escapingControlCharacters): part \(part), \(outcome.shards.count) of \(outcome.shardCount) "
+                    + "\(shards), \(ByteSize(outcome.written.byteCount)) "
+                    + (outcome.wasDone ? "(done before)\n" : "in \(duration.readable)\n"))
         }
         return .done
     }
@@ -172,6 +208,11 @@ struct Merge: ToolCommand {
                 Warning(
                     RecipeWarning.resolveLeftOut,
                     "merge leaves out the resolve section of the recipe; untangle run carries it out"))
+        }
+        guard book.intermediates.isEmpty || (part == nil && !join) else {
+            throw UsageError(
+                "a merge that builds upon other documents of its recipe cannot be cut into parts",
+                hint: "merge those documents first, as recipes of their own")
         }
         let merges = try IntermediateMerges(
             of: book, write: writing.writeOptions(), in: session.context)
@@ -236,4 +277,8 @@ struct Merge: ToolCommand {
             "seconds": .number(duration.seconds),
         ]
     }
+}
+
+extension MergePart: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }

@@ -23,8 +23,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         creating path: FilePath, declaring descriptors: [TensorDescriptor], metadata: Metadata = Metadata(),
         limit: Int, options: WriteOptions = WriteOptions()
     ) throws {
-        let groups = try Self.split(descriptors, limit: limit, file: path)
-        let stem = path.stem ?? "model"
+        let layout = try ShardLayout(descriptors, limit: limit, file: path)
         let folder = path.removingLastComponent()
         replacesSingleFile = fileExists(path)
         if replacesSingleFile, !options.force {
@@ -33,54 +32,16 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
                 message: "\(path.string) exists already and would be taken for the checkpoint instead of its shards",
                 file: path.string, hint: "use --force to replace it")
         }
-        var places = [(shard: Int, tensor: Int)](repeating: (0, 0), count: descriptors.count)
-        var shards: [SafetensorsWriter] = []
-        var names: [(tensor: TensorName, shard: String)] = []
-        for (shard, group) in groups.enumerated() {
-            let name = ShardName(stem: stem, number: shard + 1, count: groups.count).text
-            for (position, tensor) in group.enumerated() {
-                places[tensor] = (shard, position)
-                names.append((descriptors[tensor].name, name))
-            }
-            shards.append(
-                try SafetensorsWriter(
-                    creating: folder.appending(name), declaring: group.map { descriptors[$0] }, metadata: metadata,
-                    options: options))
+        places = layout.places
+        shards = try layout.shards.map { shard in
+            try SafetensorsWriter(
+                creating: folder.appending(shard.name), declaring: shard.tensors.map { descriptors[$0] },
+                metadata: metadata, options: options)
         }
-        indexText = ShardIndex.text(
-            totalByteCount: descriptors.reduce(0) { $0 + $1.byteCount }, places: names)
+        indexText = layout.indexText
         index = try AtomicOutput(
-            creating: folder.appending("\(stem).safetensors.index.json"), byteCount: indexText.count, options: options)
+            creating: folder.appending(layout.indexName), byteCount: indexText.count, options: options)
         self.path = path
-        self.shards = shards
-        self.places = places
-    }
-
-    /// The tensors of each shard, by position in the declared list.
-    ///
-    /// - Throws: `FormatError` when the format cannot hold the tensors.
-    static func split(
-        _ descriptors: [TensorDescriptor], limit: Int, file: FilePath
-    ) throws(FormatError) -> [[Int]] {
-        var total = 0
-        for descriptor in descriptors {
-            let (sum, overflow) = total.addingReportingOverflow(descriptor.byteCount)
-            guard !overflow else {
-                throw FormatError(.overflow, "the tensors are larger than 63 bits can count", file: file)
-            }
-            total = sum
-        }
-        var groups: [[Int]] = [[]]
-        var byteCount = 0
-        for tensor in try SafetensorsLayout.order(of: descriptors, file: file) {
-            if !groups[groups.count - 1].isEmpty, descriptors[tensor].byteCount > limit - byteCount {
-                groups.append([])
-                byteCount = 0
-            }
-            groups[groups.count - 1].append(tensor)
-            byteCount += descriptors[tensor].byteCount
-        }
-        return groups
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {

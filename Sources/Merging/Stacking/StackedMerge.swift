@@ -31,20 +31,25 @@ public struct StackedMerge: Sendable {
 
     /// Carries the merges out, one after the other; see `MergePlan.execute`.
     ///
+    /// - Parameter part: the places among `outputs` of the tensors to merge; nil for all.
     /// - Throws: as `MergePlan.execute`.
     public func execute(
-        into writer: any CheckpointWriter, progress: @escaping @Sendable (Int) -> Void = { _ in }
+        into writer: any CheckpointWriter, part: Set<Int>? = nil,
+        progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        try execute(into: writer, ledger: nil, progress: progress)
+        try execute(into: writer, part: part, ledger: nil, progress: progress)
     }
 
     /// Carries the merges out, and tells a ledger of all that they read and write.
     ///
     /// - Throws: as `MergePlan.execute`.
     package func execute(
-        into writer: any CheckpointWriter, ledger: MergeLedger?, progress: @escaping @Sendable (Int) -> Void
+        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger?,
+        progress: @escaping @Sendable (Int) -> Void
     ) throws -> MergeReport {
-        if plans.count == 1 { return try plans[0].execute(into: writer, ledger: ledger, progress: progress) }
+        if plans.count == 1 {
+            return try plans[0].execute(into: writer, part: part, ledger: ledger, progress: progress)
+        }
         var report = MergeReport(warnings: summary.warnings, notes: [], findings: [], notFinite: [])
         // A layer may be in the result several times.
         var seen: Set<NonFiniteTensor> = []
@@ -52,14 +57,39 @@ public struct StackedMerge: Sendable {
         for plan in plans {
             let before = doneByteCount
             let section = WriterSection(of: writer, from: firstTensor)
-            let part = try plan.execute(into: section, ledger: ledger) { progress(before + $0) }
-            report.notes += part.notes
-            report.findings += part.findings
-            report.notFinite += part.notFinite.filter { seen.insert($0).inserted }
+            let own = plan.part(part, from: firstTensor)
+            let found = try plan.execute(into: section, part: own, ledger: ledger) { progress(before + $0) }
+            report.notes += found.notes
+            report.findings += found.findings
+            report.notFinite += found.notFinite.filter { seen.insert($0).inserted }
             firstTensor += plan.outputs.count
-            doneByteCount += plan.summary.progressByteCount
+            doneByteCount += plan.progressByteCount(of: own)
         }
         return report.withWarnings
+    }
+
+    /// What `execute` counts up to.
+    public func progressByteCount(of part: Set<Int>? = nil) -> Int {
+        var (firstTensor, byteCount) = (0, 0)
+        for plan in plans {
+            byteCount += plan.progressByteCount(of: plan.part(part, from: firstTensor))
+            firstTensor += plan.outputs.count
+        }
+        return byteCount
+    }
+
+    /// The report of a merge that several processes have carried out, a part each.
+    ///
+    /// - Parameter findings: those of all parts, in the order of `outputs`.
+    package func report(of findings: [TensorFinding]) -> MergeReport {
+        MergeReport(warnings: summary.warnings, notes: [], findings: findings, notFinite: []).withWarnings
+    }
+}
+
+extension MergePlan {
+    /// What of a part of a stack is the plan's own, in its numbers.
+    fileprivate func part(_ part: Set<Int>?, from firstTensor: Int) -> Set<Int>? {
+        part.map { part in Set(outputs.indices.filter { part.contains(firstTensor + $0) }) }
     }
 }
 

@@ -21,9 +21,9 @@ public struct MergeJob: Job, Sendable {
     /// What should be known about the models although they can be merged.
     public let warnings: [Warning]
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
-    private let models: MergeInputs
+    let models: MergeInputs
     private let statistics: [FilePath]
-    private let origins: TensorOrigins
+    let origins: TensorOrigins
     private let budget: ComputeBudget
 
     /// What a merge has made.
@@ -33,9 +33,9 @@ public struct MergeJob: Job, Sendable {
         public let written: WrittenCheckpoint?
         /// What went into a folder.
         public let folder: FolderReport?
-        fileprivate let place: Place
+        let place: Place
 
-        fileprivate enum Place: Sendable {
+        enum Place: Sendable {
             case memory(TensorStore)
             case file(FilePath)
         }
@@ -132,7 +132,7 @@ public struct MergeJob: Job, Sendable {
     public func requireRoom() throws { try target?.check(folderNames, byteCount: plan.summary.outputByteCount) }
 
     /// What a folder of the result has that would be taken for a part of another model.
-    private var folderNames: [String] {
+    var folderNames: [String] {
         let donor = models.donor
         return OlderModel.replaceable + (donor.folder?.companions(of: donor.original.path).copied.map(\.name) ?? [])
     }
@@ -147,16 +147,22 @@ public struct MergeJob: Job, Sendable {
         return outcome
     }
 
-    private func merge(_ progress: any ProgressSink) throws -> Outcome {
+    /// What the result says of itself, besides what the donor does.
+    var metadata: Metadata {
         var metadata = models.donor.store.metadata
+        metadata["untangle.merge_method"] = plan.method.name
+        return metadata
+    }
+
+    private func merge(_ progress: any ProgressSink) throws -> Outcome {
         guard let target else {
-            let writer = try MemoryCheckpointWriter(declaring: plan.outputs, metadata: metadata)
+            let writer = try MemoryCheckpointWriter(
+                declaring: plan.outputs, metadata: models.donor.store.metadata)
             let report = try execute(into: writer, progress)
             _ = try writer.finish()
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return Outcome(report: report, written: nil, folder: nil, place: .memory(TensorStore(checkpoint)))
         }
-        metadata["untangle.merge_method"] = plan.method.name
         try diskSpace?.require()
         guard target.isFolder else {
             let writer = try target.open(declaring: plan.outputs, metadata: metadata)
@@ -175,12 +181,16 @@ public struct MergeJob: Job, Sendable {
         }
     }
 
-    private func execute(
-        into writer: any CheckpointWriter, ledger: MergeLedger? = nil, _ progress: any ProgressSink
+    /// - Parameter part: the places of the tensors to merge; nil for all.
+    func execute(
+        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger? = nil,
+        _ progress: any ProgressSink
     ) throws -> MergeReport {
-        progress.begin("merging", total: plan.summary.progressByteCount, unit: .bytes)
+        progress.begin("merging", total: plan.progressByteCount(of: part), unit: .bytes)
         defer { progress.end() }
         let done = DoneBytes()
-        return try plan.execute(into: writer, ledger: ledger) { progress.advance(by: done.advance(to: $0)) }
+        return try plan.execute(into: writer, part: part, ledger: ledger) {
+            progress.advance(by: done.advance(to: $0))
+        }
     }
 }

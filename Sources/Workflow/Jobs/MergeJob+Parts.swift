@@ -1,0 +1,196 @@
+import Checkpoints
+import Glibc
+import Merging
+import ModelFolders
+import Reporting
+import SystemPackage
+import TensorCore
+import Work
+
+extension MergeJob {
+    /// What the merge of one part has made.
+    public struct PartOutcome: Sendable {
+        public let report: MergeReport
+        /// The part's shards, of all that the result has.
+        public let shards: Range<Int>
+        public let shardCount: Int
+        public let written: WrittenCheckpoint
+        /// Whether an earlier process had left the part.
+        public let wasDone: Bool
+    }
+
+    /// How the result is cut into files.
+    ///
+    /// - Throws: `usage.parts` when it goes into no folder; `FormatError` when the format cannot hold the tensors.
+    private func shardLayout() throws -> (layout: ShardLayout, target: OutputTarget) {
+        guard let target, target.isFolder, target.format == .safetensors else {
+            throw OutputError(
+                .parts, "only a merge into a folder of safetensors is cut into parts",
+                hint: "end the output in a slash, as in --output merged/")
+        }
+        let file = target.path.appending("model.safetensors")
+        return (try ShardLayout(plan.outputs, limit: target.options.shardByteCount, file: file), target)
+    }
+
+    /// Makes sure that a part can be merged, before any work.
+    ///
+    /// - Throws: `usage.parts` when there are more parts than shards.
+    public func check(_ part: MergePart) throws {
+        let (layout, target) = try shardLayout()
+        let count = layout.shards.count
+        guard count < part.count else { return }
+        let size = target.options.shardByteCount.map { " of at most \(ByteSize($0))" } ?? ""
+        throw OutputError(
+            .parts,
+            "the result has \(count) \(count == 1 ? "shard" : "shards")\(size), which do not make \(part.count) parts",
+            hint: try shardSize(for: part.count, at: target).map { "--shard-size \($0) makes enough" }
+                ?? "there are only \(plan.outputs.count) tensors; make fewer parts")
+    }
+
+    /// A size of shards that makes enough of them; nil when none does.
+    private func shardSize(for count: Int, at target: OutputTarget) throws -> String? {
+        var size = plan.summary.outputByteCount / count
+        while size > 0 {
+            if try ShardLayout(plan.outputs, limit: size, file: target.path).shards.count >= count { return "\(size)B" }
+            size /= 2
+        }
+        return nil
+    }
+
+    /// Merges the tensors of a part's shards, after surveying all that the method has to know, and leaves the shards in the folder
+    /// under names that no reader takes for a model. Parts may be merged in any order, also at once.
+    ///
+    /// - Throws: as `check(_:)`, and as `run`.
+    public func run(_ part: MergePart, in context: Context) throws -> PartOutcome {
+        try check(part)
+        let (layout, target) = try shardLayout()
+        let (folder, count) = (target.path, layout.shards.count)
+        let shards = part.shards(of: count)
+        let fingerprint = try partFingerprint(count: part.count)
+        if !target.options.force, let record = MergePartRecord(of: part, in: folder),
+            record.fingerprint == fingerprint, record.damagedFile(in: folder) == nil
+        {
+            let files = shards.map { layout.path(ofPart: $0, in: folder) }
+            return PartOutcome(
+                report: plan.report(of: record.findings), shards: shards, shardCount: count,
+                written: WrittenCheckpoint(files: files, byteCount: files.reduce(0) { $0 + fileByteCount($1) }),
+                wasDone: true)
+        }
+        let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
+        try target.check(folderNames, byteCount: tensors.reduce(0) { $0 + plan.outputs[$1].byteCount })
+        try makeFolder(folder)
+        try withdrawRecords(of: shards, layout, in: folder)
+        let writer = try ShardPartWriter(
+            shards, of: layout, in: folder, metadata: MergedFolder.metadata(metadata), sync: target.options.sync)
+        var report = try execute(into: writer, part: tensors, context.progress)
+        let written = try writer.finish()
+        try MergePartRecord(fingerprint, of: written, findings: report.findings)
+            .write(of: part, in: folder, sync: target.options.sync)
+        report.warnings = warnings + report.warnings
+        return PartOutcome(report: report, shards: shards, shardCount: count, written: written, wasDone: false)
+    }
+
+    /// Removes what parts of an earlier merge, which may have been cut in another way, say of shards that are about to change.
+    private func withdrawRecords(of shards: Range<Int>, _ layout: ShardLayout, in folder: FilePath) throws {
+        let names = Set(shards.compactMap { layout.path(ofPart: $0, in: folder).lastComponent?.string })
+        for part in try Self.parts(in: folder) {
+            guard let record = MergePartRecord(of: part, in: folder), names.isDisjoint(with: record.files.keys) else {
+                unlink(folder.appending(part.recordName).string)
+                continue
+            }
+        }
+    }
+
+    /// Makes the folder complete once all parts are there: what one process would have written, byte for byte.
+    ///
+    /// - Throws: `merge.missing_part`, `merge.different_part`; as `run`.
+    public func join(in context: Context) throws -> Outcome {
+        let (layout, target) = try shardLayout()
+        let parts = try Self.parts(in: target.path)
+        let findings = try joinable(parts, layout, in: target.path)
+        try target.check(folderNames)
+        let files = layout.shards.indices.compactMap { layout.path(ofPart: $0, in: target.path).lastComponent?.string }
+        let output = try MergedFolder(
+            at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
+            budget: context.budget, joining: (layout, files + parts.map(\.recordName)))
+        return try output.named {
+            var report = plan.report(of: findings)
+            let (written, contents, remarks) = try output.finish(report)
+            report.warnings = warnings + report.warnings + remarks
+            return Outcome(report: report, written: written, folder: contents, place: .file(target.path))
+        }
+    }
+
+    /// Makes sure that all parts are there and belong to this merge.
+    ///
+    /// - Returns: what they found, in the order of the tensors.
+    private func joinable(_ parts: [MergePart], _ layout: ShardLayout, in folder: FilePath) throws -> [TensorFinding] {
+        guard let count = parts.first?.count else {
+            throw MergeError(
+                .missingPart, "there are no parts in \(folder.string)",
+                hint: "merge them first, with --part 1/N to --part N/N and the same arguments")
+        }
+        if let other = parts.first(where: { $0.count != count }) {
+            throw MergeError(
+                .differentPart, "\(folder.string) has parts of \(count) and parts of \(other.count)",
+                hint: "merge the missing parts of one, or remove the files part-I-of-N.json of the other")
+        }
+        let fingerprint = try partFingerprint(count: count)
+        var found: [TensorName: TensorFinding] = [:]
+        for number in 1...count {
+            guard let part = MergePart(number: number, count: count), parts.contains(part),
+                let record = MergePartRecord(of: part, in: folder)
+            else { throw missing("\(number)/\(count)", "is not there") }
+            guard record.fingerprint == fingerprint else {
+                let differences = fingerprint.differences(since: record.fingerprint).map(\.description)
+                let rest = differences.count > 3 ? ", and \(differences.count - 3) more" : ""
+                throw MergeError(
+                    .differentPart,
+                    "part \(part) was merged otherwise: \(differences.prefix(3).joined(separator: ", "))\(rest)",
+                    hint: "join with the arguments of the parts, or merge the part again")
+            }
+            let names = part.shards(of: layout.shards.count).compactMap {
+                layout.path(ofPart: $0, in: folder).lastComponent?.string
+            }
+            if let file = record.damagedFile(in: folder) ?? names.first(where: { record.files[$0] == nil }) {
+                throw missing("\(part)", "has lost its file \(file), or part of it")
+            }
+            for finding in record.findings { found[finding.tensor] = finding }
+        }
+        return plan.outputs.compactMap { found[$0.name] }
+    }
+
+    private func missing(_ part: String, _ what: String) -> MergeError {
+        MergeError(
+            .missingPart, "part \(part) \(what)", hint: "merge it with --part \(part) and the arguments of the others")
+    }
+
+    /// Everything that parts of one merge have in common.
+    ///
+    /// Inputs are known by size and time of change: their contents are not read, because every part would read them all.
+    private func partFingerprint(count: Int) throws -> Fingerprint {
+        let settings = try Fingerprint(Self.kind, settings: settings, inputs: [])
+        var parts = settings.parts
+        parts.append(Fingerprint.Part("parts", "\(count)"))
+        if let size = target?.options.shardByteCount { parts.append(Fingerprint.Part("shard_size", "\(size)")) }
+        parts.append(Fingerprint.Part("program", folder.author))
+        if !folder.overrides.isEmpty {
+            parts.append(Fingerprint.Part("options", folder.overrides.joined(separator: " ")))
+        }
+        for input in inputs where !input.files.isEmpty {
+            let stamps = input.files.map { file in
+                guard let status = FileStatus(of: file) else { return "nothing" }
+                return "\(status.byteCount) bytes changed at \(status.modified.tv_sec).\(status.modified.tv_nsec)"
+            }
+            parts.append(Fingerprint.Part("the file of \(input.role)", stamps.joined(separator: ", ")))
+        }
+        return Fingerprint(kind: Self.kind, parts: parts)
+    }
+
+    /// The parts that have left a record.
+    private static func parts(in folder: FilePath) throws -> [MergePart] {
+        guard folderExists(folder) else { return [] }
+        return try entries(of: folder).compactMap(MergePart.init(recordName:))
+            .sorted { ($0.count, $0.number) < ($1.count, $1.number) }
+    }
+}

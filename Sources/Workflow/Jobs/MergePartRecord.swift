@@ -1,0 +1,66 @@
+import Checkpoints
+import Merging
+import Reporting
+import SystemPackage
+import TensorCore
+import Work
+
+/// What a finished part of a merge tells of itself, so that parts of different merges are never joined: `part-3-of-8.json` beside
+/// its shards.
+struct MergePartRecord {
+    let fingerprint: Fingerprint
+    /// The size of each file by its name.
+    let files: [String: Int]
+    let findings: [TensorFinding]
+
+    init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, findings: [TensorFinding]) {
+        self.fingerprint = fingerprint
+        let sizes = written.files.map { ($0.lastComponent?.string ?? "", fileByteCount($0)) }
+        files = Dictionary(sizes, uniquingKeysWith: { $1 })
+        self.findings = findings
+    }
+
+    /// Reads the record of a part; nil when there is none, or one that cannot be read.
+    init?(of part: MergePart, in folder: FilePath) {
+        let path = folder.appending(part.recordName)
+        guard let file = try? MappedFile(path),
+            let document = try? file.withUnsafeBytes({ try JSONDocument.parse(Array($0), file: path) }),
+            let kind = document["kind"]?.string, let parts = document["parts"]?.object,
+            let files = document["files"]?.object, let findings = document["findings"]?.array
+        else { return nil }
+        fingerprint = Fingerprint(kind: kind, parts: parts.map { Fingerprint.Part($0.key, $0.value.string ?? "") })
+        self.files = Dictionary(files.map { ($0.key, $0.value.int ?? -1) }, uniquingKeysWith: { $1 })
+        self.findings = findings.map {
+            TensorFinding(
+                tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? 0,
+                nanCount: $0["nan"]?.int ?? 0, infinityCount: $0["inf"]?.int ?? 0)
+        }
+    }
+
+    func write(of part: MergePart, in folder: FilePath, sync: Bool) throws {
+        let document: JSONOutput = [
+            "kind": .string(fingerprint.kind),
+            "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
+            "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value)) }),
+            "findings": .array(
+                findings.map {
+                    [
+                        "tensor": .string($0.tensor.text), "overflows": .integer($0.overflowCount),
+                        "nan": .integer($0.nanCount), "inf": .integer($0.infinityCount),
+                    ]
+                }),
+        ]
+        let output = try AtomicOutput(
+            creating: folder.appending(part.recordName), byteCount: nil,
+            options: WriteOptions(force: true, sync: sync))
+        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
+        try output.commit()
+    }
+
+    /// A file of the part that is not as the part left it.
+    func damagedFile(in folder: FilePath) -> String? {
+        files.sorted { $0.key < $1.key }.first { name, size in
+            FileStatus(of: folder.appending(name)).map { $0.byteCount != size } ?? true
+        }?.key
+    }
+}

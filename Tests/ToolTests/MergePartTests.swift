@@ -1,0 +1,161 @@
+import Foundation
+import SystemPackage
+import Testing
+
+/// Merges that are cut into parts, by the built tool.
+@Suite struct MergePartTests {
+    private let tool: Tool
+    /// A merge whose shards make five parts, without its output.
+    private let arguments = [
+        "merge", "--method", "ties", "--set", "density=0.2", "--base", TinySuite.base, TinySuite.expert("digits"),
+        TinySuite.expert("latin_lower"), "--shard-size", "30KB", "--no-sync",
+    ]
+
+    init() throws { tool = try Tool() }
+
+    private func replacing(_ settings: [String]) -> [String] {
+        Array(arguments[..<1]) + settings + Array(arguments[5...])
+    }
+
+    /// Runs that have to succeed.
+    private func run(_ arguments: [String]) throws -> Tool.Outcome {
+        let outcome = try tool.run(arguments)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return outcome
+    }
+
+    private func error(_ arguments: [String], status: Int32) throws -> JSONValue {
+        let outcome = try tool.run(arguments + ["--json"])
+        #expect(outcome.status == status, "\(outcome.errors)")
+        return try outcome.error()
+    }
+
+    private func expectSame(_ a: String, _ b: String) throws {
+        let names = try tool.names(in: a)
+        #expect(try tool.names(in: b) == names)
+        for name in names { #expect(try tool.data("\(a)/\(name)") == tool.data("\(b)/\(name)"), "\(name)") }
+    }
+
+    /// Surveys of the whole model, groups that are compared, matrices, copies and casts that overflow.
+    @Test(arguments: [
+        ["--method", "linear"], ["--method", "ties", "--set", "trim_scope=model"],
+        ["--method", "knots_ties", "--set", "density=0.5"], ["--method", "tsv_m", "--keep-base", "*norm*"],
+        ["--method", "task_arithmetic", "--set", "lambda=1e7", "--dtype", "F16"],
+    ])
+    func joinedPartsAreTheFolderOfOneProcess(settings: [String]) throws {
+        let merge = replacing(settings)
+        _ = try run(merge + ["--output", "one/m/"])
+        #expect(try tool.names(in: "one/m").filter { $0.hasSuffix(".safetensors") }.count > 5)
+        for part in ["3/3", "1/3", "2/3"] {
+            _ = try run(merge + ["--output", "cut/m/", "--part", part, "--threads", "2"])
+            // Nothing that looks like a model.
+            #expect(try tool.names(in: "cut/m").allSatisfy { $0.hasSuffix(".part") || $0.hasPrefix("part-") })
+            #expect(try tool.run("inspect", "cut/m").status == 3)
+        }
+        let joined = try run(merge + ["--output", "cut/m/", "--join", "--json"]).json()
+        #expect(joined["files"].items.first?.string?.hasPrefix("cut/m/model-00001-of-000") ?? false)
+        try expectSame("one/m", "cut/m")
+    }
+
+    @Test func partsRunAtTheSameTime() throws {
+        _ = try run(arguments + ["--output", "one/m/"])
+        let command = (["untangle"] + arguments).joined(separator: " ") + " --output cut/m/"
+        let line = "for i in 1 2 3 4; do \(command) --part $i/4 & all+=($!); done; for p in ${all[@]}; do wait $p; done"
+        #expect(try tool.shell("set -e; \(line); \(command) --join").status == 0)
+        try expectSame("one/m", "cut/m")
+    }
+
+    @Test func aRecipeIsCutAsWell() throws {
+        let recipe =
+            "merge_method: linear\nmodels:\n"
+            + ["digits", "latin_lower"].map {
+                "  - model: \(TinySuite.expert($0))\n    parameters: { weight: 0.5 }\n"
+            }.joined()
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yml")
+        let options = ["--shard-size", "30KB", "--no-sync"]
+        _ = try run(["merge", "r.yml", "one/m/"] + options)
+        for step in [["--part", "2/2"], ["--part", "1/2"], ["--join"]] {
+            _ = try run(["merge", "r.yml", "cut/m/"] + options + step)
+        }
+        try expectSame("one/m", "cut/m")
+    }
+
+    @Test func aMissingPartIsNamed() throws {
+        let merge = arguments + ["--output", "m/"]
+        let none = try error(merge + ["--join"], status: 3)
+        #expect(none["code"].string == "merge.missing_part")
+        for part in ["1/3", "3/3"] { _ = try run(merge + ["--part", part]) }
+        let missing = try error(merge + ["--join"], status: 3)
+        #expect(missing["code"].string == "merge.missing_part")
+        #expect(missing["message"].string == "part 2/3 is not there")
+        #expect(missing["hint"].string?.contains("--part 2/3") ?? false)
+
+        _ = try run(merge + ["--part", "2/3"])
+        // What is there is not merged again; what was damaged is.
+        #expect(try run(merge + ["--part", "2/3"]).output.hasSuffix("(done before)\n"))
+        let file = try #require(try tool.names(in: "m").first { $0.hasSuffix(".part") })
+        #expect(try tool.shell("truncate -s -1 m/\(file)").status == 0)
+        let damaged = try error(merge + ["--join"], status: 3)
+        #expect(damaged["message"].string == "part 1/3 has lost its file \(file), or part of it")
+        #expect(try !run(merge + ["--part", "1/3"]).output.hasSuffix("(done before)\n"))
+        _ = try run(merge + ["--join"])
+    }
+
+    @Test func partsOfDifferentMergesAreNotJoined() throws {
+        let merge = replacing(["--method", "ties", "--set", "density=0.2"]) + ["--output", "m/"]
+        let other = replacing(["--method", "ties", "--set", "density=0.3"]) + ["--output", "m/"]
+        _ = try run(merge + ["--part", "1/2"])
+        _ = try run(other + ["--part", "2/2"])
+        let different = try error(merge + ["--join"], status: 3)
+        #expect(different["code"].string == "merge.different_part")
+        #expect(
+            different["message"].string == "part 2/2 was merged otherwise: parameters.density was 0.3 and is 0.2")
+        // Cut in another way, the older parts that it has overwritten count no more.
+        for part in ["1/3", "2/3"] { _ = try run(merge + ["--part", part]) }
+        #expect(try tool.names(in: "m").filter { $0.hasPrefix("part-") }.count == 2)
+        _ = try run(merge + ["--part", "3/3"])
+        _ = try run(merge + ["--join"])
+    }
+
+    @Test func anInputThatChangedMeanwhileIsNamed() throws {
+        let expert = TinySuite.expert("digits")
+        let merge = arguments.map { $0 == expert ? "e.safetensors" : $0 } + ["--output", "m/"]
+        #expect(try tool.shell("cp '\(expert)' e.safetensors").status == 0)
+        _ = try run(merge + ["--part", "1/2"])
+        #expect(try tool.shell("touch -d 2020-01-01 e.safetensors").status == 0)
+        _ = try run(merge + ["--part", "2/2"])
+        let different = try error(merge + ["--join"], status: 3)
+        #expect(
+            different["message"].string?.hasPrefix("part 1/2 was merged otherwise: the file of model 2 was ") ?? false)
+    }
+
+    @Test func whatCannotBeCutIsRefusedBeforeAnyWork() throws {
+        let output = ["--output", "m/"]
+        for part in ["4/3", "0/3", "1", "1/0", "a/b", "-1/3", "1/3/3"] {
+            #expect(try tool.run(arguments + output + ["--part", part]).status == 2)
+        }
+        #expect(try tool.run(arguments + output + ["--part", "1/2", "--join"]).status == 2)
+        let file = try error(arguments + ["--output", "m.safetensors", "--part", "1/2"], status: 2)
+        #expect(file["code"].string == "usage.parts")
+        let few = try error(
+            arguments.map { $0 == "30KB" ? "1GB" : $0 } + output + ["--part", "1/4", "--dry-run"], status: 2)
+        #expect(few["code"].string == "usage.parts")
+        let words = few["hint"].string?.split(separator: " ").map(String.init) ?? []
+        #expect(words.first == "--shard-size")
+        // The hint is right.
+        let enough = arguments.map { $0 == "30KB" ? words[1] : $0 } + output + ["--part", "4/4"]
+        #expect(try tool.names(in: ".").filter { !$0.hasPrefix(".") } == ["Fixtures"])
+        _ = try run(enough)
+    }
+
+    @Test func aModelThatIsThereGivesWayToForceOnly() throws {
+        let merge = arguments + ["--output", "m/"]
+        _ = try run(merge)
+        #expect(try error(merge + ["--part", "1/1"], status: 4)["code"].string == "io.exists")
+        _ = try run(merge + ["--part", "1/1", "--force"])
+        #expect(try error(merge + ["--join"], status: 4)["code"].string == "io.exists")
+        _ = try run(merge + ["--join", "--force"])
+        _ = try run(arguments + ["--output", "one/m/"])
+        try expectSame("one/m", "m")
+    }
+}
