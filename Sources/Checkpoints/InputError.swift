@@ -32,5 +32,7 @@ public struct InputError: Diagnostic, Hashable {
         case badDtype = "bad_dtype"
         case badValue = "bad_value"
         case badName = "bad_name"
+        /// What another process is to make is not there yet.
+        case notReady = "not_ready"
     }
 }

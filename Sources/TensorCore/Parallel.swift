@@ -47,11 +47,16 @@ package func parallelMap<Result: Sendable, Failure: Error>(
     return results.withLock { $0.compactMap { $0 } }
 }
 
-/// How many cores the process may run on.
+/// How many cores the process may run on, and was given by Slurm where it is one of its tasks.
 public let availableCoreCount: Int = {
     var cores = [UInt64](repeating: 0, count: 1024)
-    guard sched_getaffinity(0, UInt(8 * cores.count), &cores) == 0 else {
-        return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    }
-    return max(1, cores.reduce(0) { $0 + $1.nonzeroBitCount })
+    let allowed =
+        sched_getaffinity(0, UInt(8 * cores.count), &cores) == 0
+        ? cores.reduce(0) { $0 + $1.nonzeroBitCount } : sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    return coreCount(allowed: allowed, given: getenv("SLURM_CPUS_PER_TASK").map { String(cString: $0) })
 }()
+
+/// The lower of two counts, as far as there are two; at least 1.
+package func coreCount(allowed: Int, given: String?) -> Int {
+    max(1, min(allowed, given.flatMap { Int($0) } ?? allowed))
+}

@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Reporting
 import SystemPackage
+import Work
 import Workflow
 
 /// Carries out a whole recipe.
@@ -13,6 +14,9 @@ struct Run: ToolCommand {
             Interference, and the interference before and after. Resolving and merging are skipped where an earlier run \
             has done them with the same inputs and settings; --force does them again.
 
+            --engine slurm does the same on a cluster with a shared disk: each expert, the merge and the measuring are tasks \
+            of their own, which --job names. --engine print prints the script that submits them.
+
             Example:
               untangle run Fixtures/demo.yaml
             """)
@@ -20,33 +24,155 @@ struct Run: ToolCommand {
     @Argument(help: "A recipe in YAML.")
     var recipe: FilePath
 
+    @Option(
+        help: ArgumentHelp(
+            "Carry out one entry and nothing else: expert/NAME, merge, measure, or documents for those that the recipe builds "
+                + "upon.", valueName: "entry"))
+    var job: RunEntry?
+
+    @OptionGroup var cluster: ClusterOptions
     @OptionGroup var reading: RecipeOptions
     @OptionGroup var resuming: ResumeOptions
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
+    func validate() throws {
+        guard cluster.engine == .local || job == nil else {
+            throw ValidationError(
+                "--job carries out an entry here; --engine \(cluster.engine.rawValue) hands all to Slurm")
+        }
+    }
+
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
-        let recipe = book.final
-        if let resolve = recipe.resolve, recipe.resolvedFolder == nil,
+        if let resolve = book.final.resolve, book.final.resolvedFolder == nil,
             resuming.resumption.keepsState || resolve.saveEvery != nil
         {
             throw UsageError(
                 "there is no folder to keep states in, because the recipe writes no adapted experts",
                 hint: "add output: FILE to the recipe, or output: FOLDER to its resolve")
         }
-        var run = RunJob(recipe, write: writing.writeOptions())
+        var run = RunJob(book.final, write: writing.writeOptions())
         run.resumption = resuming.resumption
         run.reports = reporting.report
         let context = session.context
-        let merges = try IntermediateMerges(of: book, write: run.write, in: context)
-        try merges.carryOut(in: session) { try run.check(after: merges, unfinished: $0, in: context) }
-        let report = try run.run(in: context)
+        var documents = run.write
+        // What is made before it, an entry does not make again.
+        if job != nil, job != .documents { documents.force = false }
+        let merges = try IntermediateMerges(of: book, write: documents, in: context)
+        let all = (book.intermediates.isEmpty ? [] : [RunEntry.documents]) + run.entries
+        if cluster.engine != .local { return try submit(run, all, after: merges, session) }
+        if let job {
+            guard all.contains(job) else {
+                throw UsageError(
+                    "the recipe has no entry \(job)",
+                    hint: "the entries are \(all.map(\.description).joined(separator: ", "))")
+            }
+            guard try job == .documents || merges.unfinished(in: context).isEmpty else {
+                throw RunJob.notReady("the result of a document that the recipe builds upon", madeBy: .documents)
+            }
+        }
+        try merges.carryOut(in: session) { [run] in try run.check(after: merges, unfinished: $0, in: context) }
+        if job == .documents { return .done }
+        let report = try run.run(job, in: context)
         session.progress.end()
-        // A run that had nothing left to do knows less than the report of the run that did it.
-        let targets = try run.reportTargets().filter { report.didWork || !fileExists($0.path) }
-        try session.print(report.report, to: targets)
+        switch job {
+        case .expert, .merge: try print(report, of: job, session)
+        case .documents, .measure, nil:
+            // A run that had nothing left to do knows less than the report of the run that did it.
+            let targets = try run.reportTargets().filter {
+                report.didWork || job == .measure || !fileExists($0.path)
+            }
+            try session.print(report.report, to: targets)
+        }
         return .done
     }
+
+    /// Tells what came of an entry that measures nothing.
+    private func print(_ report: RunReport, of entry: RunEntry?, _ session: Session) throws {
+        let (expert, output) = (report.adapted.first, report.recipe.output?.path)
+        if case .expert = entry, let expert {
+            if session.json {
+                return try session.print(Report(title: "", sections: [.table([expert].table("experts"))]).json)
+            }
+            let path = expert.path?.string.escapingControlCharacters ?? ""
+            let training = expert.training.map { "\($0.trace.count.grouped) steps in \($0.duration.readable)" }
+            try session.print("\(path): \(training ?? "done before")\n")
+        } else if let output {
+            if session.json {
+                return try session.print(
+                    ["output": .string(output.string), "skipped": .bool(report.mergeWasDone)] as JSONOutput)
+            }
+            let note = report.mergeWasDone ? "done before" : "merged in \(report.duration.readable)"
+            try session.print("\(output.string.escapingControlCharacters): \(note)\n")
+        }
+    }
+
+    // MARK: - Clusters
+
+    private func submit(
+        _ run: RunJob, _ all: [RunEntry], after merges: IntermediateMerges, _ session: Session
+    ) throws -> ExitStatus {
+        let context = session.context
+        let documents = try merges.unfinished(in: context)
+        if !documents.isEmpty { try run.check(after: merges, unfinished: documents, in: context) }
+        let entries = try documents.isEmpty ? run.unfinishedEntries(in: context) : all
+        let script = SlurmScript(
+            entries, of: all, workingFolder: ThisProcess.workingFolder, folder: run.clusterFolder,
+            options: cluster.sbatch
+        ) {
+            [ThisProcess.executable.string, "run", recipe.string, "--job", $0.description] + options(for: $0, of: all)
+        }
+        if cluster.engine == .print {
+            try session.print(script.text)
+            return .done
+        }
+        guard !entries.isEmpty else {
+            try session.print(session.json ? "{}\n" : "nothing is left to do\n")
+            return .done
+        }
+        let slurm = try SlurmRun(script)
+        if slurm.wasSubmitted {
+            session.warn(
+                Warning(
+                    RunWarning.submittedBefore, "the tasks of an earlier submission have not ended yet, and none was added"))
+        }
+        guard !cluster.noWait else {
+            if session.json {
+                let jobs = slurm.submitted.map { ["stage": .string($0.stage), "job": .string($0.job)] as JSONOutput }
+                try session.print(["jobs": .array(jobs)] as JSONOutput)
+            } else {
+                for job in slurm.submitted { try session.print("\(job.stage) \(job.job)\n") }
+            }
+            return .done
+        }
+        let result = try slurm.wait(in: context)
+        session.progress.end()
+        try session.print(result)
+        return .done
+    }
+
+    /// What was asked of the whole, as far as it concerns one entry.
+    private func options(for entry: RunEntry, of all: [RunEntry]) -> [String] {
+        var options: [String] = []
+        if reading.strict { options.append("--strict") }
+        if let folder = reading.models.modelsDir { options += ["--models-dir", folder.string] }
+        if let folder = reading.intermediateDir { options += ["--intermediate-dir", folder.string] }
+        if writing.force { options.append("--force") }
+        if writing.noSync { options.append("--no-sync") }
+        if let threads = shared.threads { options += ["--threads", "\(threads.count)"] }
+        if let memory = shared.memory { options += ["--memory", "\(memory.byteCount)B"] }
+        if let count = resuming.saveEvery { options += ["--save-every", "\(count)"] }
+        if resuming.resume { options.append("--resume") }
+        if shared.quiet { options.append("--quiet") }
+        if entry == all.last { options += reporting.report.flatMap { ["--report", $0.string] } }
+        // What the last one prints is the result.
+        if shared.json, entry == all.last { options.append("--json") }
+        return options
+    }
+}
+
+extension RunEntry: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }

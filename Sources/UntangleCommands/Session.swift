@@ -38,7 +38,7 @@ final class Session {
     private(set) lazy var budget = ComputeBudget(threads: options.threads?.count)
 
     /// How many bytes of working memory the command may use.
-    private(set) lazy var memoryByteCount = options.memory?.byteCount ?? AvailableMemory.byteCount / 2
+    private(set) lazy var memoryByteCount = options.memory?.byteCount ?? AvailableMemory().byteCount / 2
 
     /// What work is done with.
     var context: Context {

@@ -7,6 +7,7 @@ import Recipes
 import TensorCore
 import Testing
 import Work
+import Workflow
 import TestSupport
 import Workflow
 
@@ -26,6 +27,7 @@ import Workflow
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
         + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }
+        + ClusterError.Kind.allCases.map { "cluster.\($0.rawValue)" }
         + ["usage", "usage.dtype", "usage.rename"]
 
     /// The other way round: whatever the page says is there.

@@ -105,6 +105,16 @@ public struct ResolveJob: Job, Sendable {
         return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
     }
 
+    /// The experts to adapt whose outputs no earlier run has left as this one would.
+    ///
+    /// - Throws: `input.bad_name` when an expert to adapt is none; `IOError` when an input cannot be read.
+    func unfinished() throws -> [String] {
+        try chosenExperts().map { set.experts[$0] }.filter { expert in
+            guard let path = path(of: expert) else { return true }
+            return !WorkRecord.isFinished(try fingerprint(of: expert), at: path)
+        }.map(\.name)
+    }
+
     public var settings: Settings { settings(of: only ?? set.experts.map(\.name)) }
 
     public var inputs: [JobInput] {

@@ -66,36 +66,41 @@ public struct RunJob: Job, Sendable {
     /// Carries out everything.
     ///
     /// - Throws: the diagnostics of all work. What was finished before stays.
-    public func run(in context: Context) throws -> RunReport {
+    public func run(in context: Context) throws -> RunReport { try run(nil, in: context) }
+
+    /// Carries out one entry of the list and nothing else; nil carries out all.
+    ///
+    /// - Throws: `input.not_ready` when what the entry builds upon is not there; as `run(in:)`.
+    public func run(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         let started = ContinuousClock.now
         try checkPurpose()
         // Those of the recipe were told when it was read.
         let log = WarningLog(recipe.warnings, tell: context.warn)
         var inner = context
         inner.warn = log.warn
-        var report = try isMeasuring ? measured(in: inner) : mergeOnly(in: inner)
+        var report = try isMeasuring ? measured(entry, in: inner) : mergeOnly(entry, in: inner)
         report.warnings = log.warnings
         report.duration = ContinuousClock.now - started
         return report
     }
 
-    private func measured(in context: Context) throws -> RunReport {
+    private func measured(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         var report = RunReport(recipe: recipe)
         _ = try recipe.resolve?.auxiliary.open()
-        let set = try ExpertSet(
-            base: try basePath(), experts: recipe.models.map(\.files), in: context)
+        let set = try expertSet(in: context)
         let originals = stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         let plain = try mergeJob(originals, in: context)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
-        let adapted = try resolve(set, context)
+        let adapted = try resolve(set, entry, context)
         originals.warnings.forEach(context.warn)
         report.adapted = adapted
+        if case .expert = entry { return report }
 
         let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
-        let final = try merge(try mergeJob(sources, target: try target(), in: context), &report, context)
-        guard set.experts.contains(where: { $0.data != nil }) else { return report }
+        let final = try merge(try mergeJob(sources, target: try target(), in: context), entry, &report, context)
+        guard entry != .merge, set.experts.contains(where: { $0.data != nil }) else { return report }
         context.progress.begin("measuring", total: nil, unit: .items("tasks"))
         let measurement = try TaskMeasurement(set, budget: context.budget)
         report.tasks = measurement.tasks
@@ -142,12 +147,12 @@ public struct RunJob: Job, Sendable {
         return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
     }
 
-    private func mergeOnly(in context: Context) throws -> RunReport {
+    private func mergeOnly(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         let stores = try stores(in: context)
         var report = RunReport(recipe: recipe)
         stores.warnings.forEach(context.warn)
         try checkOutputs()
-        _ = try merge(try mergeJob(stores, target: try target(), in: context), &report, context)
+        _ = try merge(try mergeJob(stores, target: try target(), in: context), entry, &report, context)
         return report
     }
 
@@ -183,26 +188,49 @@ public struct RunJob: Job, Sendable {
         return base.path
     }
 
-    private func resolve(_ set: ExpertSet, _ context: Context) throws -> [AdaptedExpert] {
-        guard let resolve = recipe.resolve else { return [] }
+    func expertSet(in context: Context) throws -> ExpertSet {
+        try ExpertSet(base: try basePath(), experts: recipe.models.map(\.files), in: context)
+    }
+
+    /// How experts are adapted; nil when they are merged as they are.
+    func resolveJob(_ set: ExpertSet) throws -> ResolveJob? {
+        guard let resolve = recipe.resolve else { return nil }
         var job = ResolveJob(
             set, auxiliary: resolve.auxiliary, options: resolve.options,
             output: recipe.resolvedFolder, write: write)
         job.keepsRecords = true
         job.resumption = resumption
         if resumption.saveEvery == nil { job.resumption.saveEvery = resolve.saveEvery }
-        return try job.run(in: context) {
-            // Experts that change make another merge: one that cannot be written is refused before they are trained.
-            if let output = recipe.output, !output.isFolder, fileExists(output.path), !write.force {
-                throw IOError(
-                    kind: .exists, message: "\(output.path.string) was made with other settings or inputs",
-                    file: output.path.string, hint: "use --force to make it again")
+        return job
+    }
+
+    private func resolve(_ set: ExpertSet, _ entry: RunEntry?, _ context: Context) throws -> [AdaptedExpert] {
+        guard var job = try resolveJob(set) else { return [] }
+        switch entry {
+        case .expert(let name): job.only = [name]
+        case .documents, .merge, .measure:
+            // Of what was made before it, an entry replaces nothing.
+            job.write.force = false
+            if let name = try job.unfinished().first {
+                throw Self.notReady("the adapted expert \"\(name)\"", madeBy: .expert(name))
             }
+        case nil: break
+        }
+        return try job.run(in: context) {
+            try requireReplaceable()
         }
     }
 
+    /// Experts that change make another merge: one that cannot be written is refused before they are trained.
+    func requireReplaceable() throws(IOError) {
+        guard let output = recipe.output, !output.isFolder, fileExists(output.path), !write.force else { return }
+        throw IOError(
+            kind: .exists, message: "\(output.path.string) was made with other settings or inputs",
+            file: output.path.string, hint: "use --force to make it again")
+    }
+
     /// The opened models of the recipe by their paths.
-    private func stores(of set: ExpertSet) -> [FilePath: TensorStore] {
+    func stores(of set: ExpertSet) -> [FilePath: TensorStore] {
         var stores: [FilePath: TensorStore] = [:]
         for (model, expert) in zip(recipe.models, set.experts) { stores[model.path] = expert.store }
         if let base = recipe.baseModel { stores[base.path] = set.base }
@@ -216,15 +244,19 @@ public struct RunJob: Job, Sendable {
     }
 
     /// Merges, or takes over what an earlier run has written.
-    private func merge(_ job: MergeJob, _ report: inout RunReport, _ context: Context) throws -> TensorStore {
+    private func merge(
+        _ job: MergeJob, _ entry: RunEntry?, _ report: inout RunReport, _ context: Context
+    ) throws -> TensorStore {
         guard let target = job.target else {
             let outcome = try job.run(in: context)
             outcome.report.warnings.forEach(context.warn)
             return try outcome.open()
         }
         let fingerprint = try job.fingerprint()
-        if !write.force, WorkRecord.isFinished(fingerprint, at: target.path) {
+        if !write.force || entry == .measure, WorkRecord.isFinished(fingerprint, at: target.path) {
             report.mergeWasDone = true
+        } else if entry == .measure {
+            throw Self.notReady("the merged checkpoint \(target.path)", madeBy: .merge)
         } else {
             let outcome = try job.run(in: context)
             outcome.report.warnings.forEach(context.warn)
@@ -253,7 +285,7 @@ extension Recipe {
 
 extension FilePath {
     /// The path with its extension replaced by a suffix: `out/merged.safetensors` becomes `out/merged.resolved`.
-    fileprivate func withSuffix(_ suffix: String) -> FilePath {
+    func withSuffix(_ suffix: String) -> FilePath {
         removingLastComponent().appending((stem ?? "merged") + suffix)
     }
 }

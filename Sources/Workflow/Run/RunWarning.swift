@@ -8,4 +8,6 @@ public enum RunWarning: String, WarningCode {
     case moreInterference = "more_interference"
     /// There is no state that resolving could go on from.
     case nothingToResume = "nothing_to_resume"
+    /// The tasks of an earlier submission are still at work.
+    case submittedBefore = "submitted_before"
 }

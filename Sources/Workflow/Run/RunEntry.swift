@@ -1,0 +1,39 @@
+/// One entry of the list of work that a recipe stands for, which a process can carry out alone: `expert/digits`, `merge`.
+public enum RunEntry: Sendable, Hashable, CustomStringConvertible {
+    /// The merges of the documents that the recipe builds upon.
+    case documents
+    /// Adapts one expert.
+    case expert(String)
+    case merge
+    /// Measures, and writes the report.
+    case measure
+
+    /// Reads a name; nil when it is none.
+    public init?(_ name: String) {
+        switch name {
+        case "documents": self = .documents
+        case "merge": self = .merge
+        case "measure": self = .measure
+        default:
+            guard name.hasPrefix("expert/") else { return nil }
+            self = .expert(String(name.dropFirst("expert/".count)))
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .documents, .merge, .measure: stage
+        case .expert(let name): "\(stage)/\(name)"
+        }
+    }
+
+    /// What entries have in common that can be carried out at the same time.
+    public var stage: String {
+        switch self {
+        case .documents: "documents"
+        case .expert: "expert"
+        case .merge: "merge"
+        case .measure: "measure"
+        }
+    }
+}

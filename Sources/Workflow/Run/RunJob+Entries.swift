@@ -1,0 +1,57 @@
+import Checkpoints
+import Experts
+import Recipes
+import SystemPackage
+import TensorCore
+import Work
+
+extension RunJob {
+    /// What `run` does, in its order. An entry can be carried out once those before it are.
+    public var entries: [RunEntry] {
+        let experts = recipe.resolve == nil ? [] : recipe.models.map { RunEntry.expert($0.name) }
+        let isTold = recipe.report != nil || recipe.models.contains { $0.data != nil }
+        return experts + (recipe.output == nil ? [] : [.merge]) + (isTold ? [.measure] : [])
+    }
+
+    /// The entries that are still to be carried out: those whose outputs no earlier run has left from the same inputs and settings.
+    /// Measuring leaves nothing of that kind and is always among them.
+    ///
+    /// - Throws: `recipe.*`, what opening the recipe's files throws.
+    public func unfinishedEntries(in context: Context) throws -> [RunEntry] {
+        try checkPurpose()
+        try checkOutputs()
+        guard !write.force else { return entries }
+        let stores: [FilePath: TensorStore]
+        if recipe.resolve != nil {
+            let set = try expertSet(in: context)
+            let job = try resolveJob(set)
+            let names = Set(try job?.unfinished() ?? [])
+            guard names.isEmpty else {
+                try requireReplaceable()
+                return entries.filter { if case .expert(let name) = $0 { names.contains(name) } else { true } }
+            }
+            stores = self.stores(of: set).merging(
+                zip(recipe.models.map(\.path), try job?.run(in: context).map(\.store) ?? [])
+            ) { $1 }
+        } else {
+            stores = try self.stores(in: context)
+        }
+        let merge = try mergeJob(stores, target: try target(), in: context)
+        let isMerged = try merge.target.map { WorkRecord.isFinished(try merge.fingerprint(), at: $0.path) } ?? true
+        return entries.filter { $0 == .measure || $0 == .merge && !isMerged }
+    }
+
+    /// Where a cluster's notes about the entries go: `out/merged.slurm` beside `out/merged.safetensors`, or beside the recipe.
+    public var clusterFolder: FilePath { (recipe.output?.path ?? recipe.path).withSuffix(".slurm") }
+
+    /// That an entry cannot be carried out yet.
+    ///
+    /// - Parameters:
+    ///   - missing: what is not there.
+    ///   - entry: what makes it.
+    public static func notReady(_ missing: String, madeBy entry: RunEntry) -> InputError {
+        InputError(
+            .notReady, "\(missing) is not there yet, or was made with other settings or inputs",
+            hint: "--job '\(entry)' makes it")
+    }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Testing
+
+/// Entries of a recipe that processes of their own carry out, and the script that hands them to Slurm.
+@Suite struct RunEntryTests {
+    private let tool: Tool
+
+    init() throws { tool = try Tool() }
+
+    /// A recipe of two experts, whose names need quotes in a shell.
+    private func write(
+        _ name: String = "r.yaml", output: String = "m.safetensors", second: String = "a b"
+    ) throws {
+        let models = [("digits", "it's"), ("latin_lower", second)].map { task, name in
+            """
+              - model: \(TinySuite.expert(task))
+                name: "\(name)"
+                head: \(TinySuite.folder)/heads_\(task).safetensors
+                data: \(TinySuite.folder)/test_\(task).npz
+
+            """
+        }.joined()
+        let text = """
+            merge_method: task_arithmetic
+            base_model: \(TinySuite.base)
+            models:
+            \(models)
+            resolve: { auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 3, batch_size: 16 }
+            output: \(output)
+            report: \(output).json
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: name)
+    }
+
+    private func run(_ job: String, _ more: String...) throws -> Tool.Outcome {
+        try tool.run(["run", "r.yaml", "--quiet", "--no-sync", "--job", job] + more)
+    }
+
+    private func expectNotReady(_ job: String, _ message: String, hint: String) throws {
+        let outcome = try run(job, "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "input.not_ready")
+        #expect(try outcome.error()["message"].string?.hasPrefix(message) ?? false, "\(outcome.errors)")
+        #expect(try outcome.error()["hint"].string == hint)
+    }
+
+    @Test func entriesMakeWhatOneProcessMakes() throws {
+        try write("local.yaml", output: "local.safetensors")
+        let local = try tool.run("run", "local.yaml", "--quiet", "--no-sync", "--json")
+        #expect(local.status == 0, "\(local.errors)")
+        try write()
+        try expectNotReady(
+            "merge", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it's' makes it")
+        let first = try run("expert/a b")
+        #expect(first.output.hasPrefix("m.resolved/a b.safetensors: 3 steps in "), "\(first.errors)")
+        #expect(try tool.names(in: "m.resolved") == ["a b.safetensors", "a b.safetensors.signature"])
+        try expectNotReady(
+            "measure", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it's' makes it")
+        #expect(try run("expert/it's", "--json").json()["steps"].int == 3)
+        #expect(try run("expert/it's").output == "m.resolved/it's.safetensors: done before\n")
+        try expectNotReady(
+            "measure", "the merged checkpoint m.safetensors is not there yet", hint: "--job 'merge' makes it")
+        #expect(!tool.exists("m.safetensors"))
+        #expect(try run("merge", "--json").json()["skipped"].bool == false)
+        #expect(try run("merge").output == "m.safetensors: done before\n")
+        #expect(!tool.exists("m.safetensors.json"))
+        // By force the entry alone is done again.
+        #expect(try run("merge", "--force", "--json").json()["skipped"].bool == false)
+        let measured = try run("measure", "--force", "--json")
+        #expect(measured.status == 0, "\(measured.errors)")
+        for key in ["mean_accuracy", "total_interference"] {
+            let figures = try [measured, local].map { try $0.json()[key]["merged_resolved"].double }
+            #expect(figures[0] != nil && figures[0] == figures[1])
+        }
+        #expect(tool.exists("m.safetensors.json"))
+        for name in ["safetensors", "resolved/it's.safetensors", "resolved/a b.safetensors"] {
+            #expect(try tool.data("m.\(name)") == tool.data("local.\(name)"), "\(name)")
+        }
+        #expect(try tool.names(in: "m.resolved").count == 4)
+    }
+
+    @Test func unknownEntriesAreNamed() throws {
+        try write()
+        let unknown = try run("expert/c")
+        #expect(unknown.status == 2)
+        #expect(unknown.errors.contains("hint: the entries are expert/it's, expert/a b, merge, measure"))
+        #expect(try run("everything").status == 2)
+        #expect(try run("merge", "--engine", "print").status == 2)
+        #expect(try tool.run("run", "r.yaml", "--sbatch", "--mem=1G").status == 2)
+    }
+
+    @Test func documentsAreAnEntry() throws {
+        let text = """
+            name: half
+            merge_method: linear
+            models: [{ model: \(TinySuite.base), parameters: { weight: 1 } }]
+            ---
+            merge_method: linear
+            models: [{ model: half, parameters: { weight: 1 } }]
+            output: m.safetensors
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: "r.yaml")
+        try expectNotReady(
+            "merge", "the result of a document that the recipe builds upon is not there yet",
+            hint: "--job 'documents' makes it")
+        #expect(try run("documents").status == 0)
+        #expect(!tool.exists("m.safetensors"))
+        #expect(try run("merge").status == 0)
+        #expect(tool.exists("m.safetensors"))
+    }
+
+    /// With an `sbatch` that runs the tasks at once, one after the other.
+    @Test func theScriptRunsAsItStands() throws {
+        try write("it's a recipe.yaml", output: "o u%t/m.safetensors", second: #"a\t$b"#)
+        try write("local.yaml", output: "local.safetensors")
+        #expect(try tool.run("run", "local.yaml", "--quiet", "--no-sync").status == 0)
+        let sbatch = """
+            #!/usr/bin/env bash
+            set -e
+            printf '%s|' "$@" >> calls; echo >> calls
+            for word in "$@"; do case $word in --array=*) numbers=${word#--array=} ;; esac; done
+            for number in ${numbers//,/ }; do SLURM_ARRAY_TASK_ID=$number bash "${@: -1}" 2>> log; done
+            echo "$(wc -l < calls);cluster"
+            """
+        _ = try tool.folder.write(Array(sbatch.utf8), to: "sbatch")
+        let print =
+            "untangle run \"it's a recipe.yaml\" --engine print --threads 1 --no-sync --quiet --sbatch '--mem=1G --comment=\"x y\"'"
+        let outcome = try tool.shell("chmod +x sbatch && \(print) > submit && PATH=$PWD:$PATH bash submit")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output == "expert 1\nmerge 2\nmeasure 3\n")
+        let calls = String(decoding: try tool.data("calls"), as: UTF8.self).split(separator: "\n")
+        #expect(
+            calls.first?.hasSuffix(
+                "--array=1,2|--output=o u%%t/m.slurm/expert-%a.log|--mem=1G|--comment=x y|o u%t/m.slurm/expert.sh|")
+                ?? false,
+            "\(calls)")
+        #expect(calls.last?.contains("|--dependency=afterok:2|--kill-on-invalid-dep=yes|") ?? false)
+        #expect(try tool.data("o u%t/m.safetensors") == tool.data("local.safetensors"))
+        #expect(
+            try tool.names(in: "o u%t/m.slurm").filter { $0.hasSuffix(".status") } == [
+                "expert-1.status", "expert-2.status", "measure-1.status", "merge-1.status",
+            ])
+        let table = String(decoding: try tool.data("o u%t/m.slurm/measure-1.out"), as: UTF8.self)
+        #expect(table.hasPrefix("task "))
+        // What is finished is not submitted again, and keeps its number.
+        #expect(try tool.shell("rm -r 'o u%t/m.safetensors' 'o u%t/m.resolved/a'*").status == 0)
+        let second = try tool.shell("\(print) | grep -- --array").output
+        #expect(second.components(separatedBy: "--array=2 ").count == 2)
+        #expect(second.components(separatedBy: "--array=1 ").count == 3)
+    }
+
+    @Test func withoutSlurmThereIsAnError() throws {
+        try write()
+        let missing = try tool.shell(
+            "tool=$(command -v untangle); PATH=/nowhere $tool run r.yaml --engine slurm --json")
+        #expect(missing.status == 4)
+        #expect(try missing.error()["code"].string == "cluster.unavailable")
+        #expect(!tool.exists("m.slurm"))
+    }
+}
