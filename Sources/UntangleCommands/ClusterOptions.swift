@@ -9,7 +9,9 @@ struct ClusterOptions: ParsableArguments {
     @Option(help: "Where to work: here, on a cluster with Slurm, or nowhere: print the script that submits the tasks.")
     var engine = Engine.local
 
+    // Options begin with dashes.
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Options for sbatch, as in --sbatch '--partition=long --mem=16G --cpus-per-task=8'.", valueName: "options"))
     var sbatch = ""
