@@ -181,6 +181,8 @@ public struct MergeJob: Job, Sendable {
         }
     }
 
+    /// Merges into a writer, with progress.
+    ///
     /// - Parameter part: the places of the tensors to merge; nil for all.
     func execute(
         into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger? = nil,
