@@ -70,6 +70,8 @@ extension ResolverOptions: Encodable {
     }
 
     /// Encodes every option that has an effect, under its name and as its text.
+    ///
+    /// - Throws: what the encoder throws.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         for option in ResolverOption.all where option.name != ResolverOption.seed.name || shuffle {

@@ -51,6 +51,8 @@ extension Resolver {
         /// What an interval may be.
         public static let intervals = 1...Int(Int32.max)
 
+        /// Says how often a state is kept, and where.
+        ///
         /// - Parameter save: called between two steps, and after the last one.
         public init(every interval: Int?, save: @escaping (borrowing ResolverState) throws -> Void) {
             self.interval = interval

@@ -169,6 +169,9 @@ func brief(_ number: Double) -> String {
 }
 
 extension ParameterValue: Encodable {
+    /// Encodes a value as what it is.
+    ///
+    /// - Throws: what the encoder throws.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {

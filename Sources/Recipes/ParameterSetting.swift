@@ -85,6 +85,9 @@ extension ParameterSetting: Encodable {
         case gradient, cases
     }
 
+    /// Encodes a value as what it is.
+    ///
+    /// - Throws: what the encoder throws.
     public func encode(to encoder: any Encoder) throws {
         switch self {
         case .value(let value): try value.encode(to: encoder)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Reporting
 import SystemPackage
+import TensorCore
 import Work
 import Workflow
 
@@ -136,7 +137,8 @@ struct Run: ToolCommand {
         if slurm.wasSubmitted {
             session.warn(
                 Warning(
-                    RunWarning.submittedBefore, "the tasks of an earlier submission have not ended yet, and none was added"))
+                    RunWarning.submittedBefore,
+                    "the tasks of an earlier submission have not ended yet, and none was added"))
         }
         guard !cluster.noWait else {
             if session.json {

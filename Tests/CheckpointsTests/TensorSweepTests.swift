@@ -26,7 +26,7 @@ import Testing
         var path: FilePath { "w" }
         var files: [FilePath] { [path] }
         var metadata: Metadata { Metadata() }
-        var warnings: [String] { [] }
+        var warnings: [Warning] { [] }
         func isMapped(_ index: Int) -> Bool { false }
         func canReadRanges(of index: Int) -> Bool { together != nil }
         func decodedTogetherByteCount(of index: Int) -> Int { together ?? contents.count }

@@ -59,6 +59,8 @@ public struct EvaluateJob: Job, Sendable {
     public var targets: [OutputTarget] { [] }
 
     /// The accuracies in the order of the tasks.
+    ///
+    /// - Throws: `network.*`, what reading the checkpoint throws.
     public func run(in context: Context) throws -> [TaskAccuracy] {
         try evaluate(
             backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: context.budget)

@@ -39,6 +39,9 @@ public struct ResolveJob: Job, Sendable {
         self.write = write
     }
 
+    /// Adapts the experts one after the other.
+    ///
+    /// - Throws: as `run(in:willWork:)`.
     public func run(in context: Context) throws -> [AdaptedExpert] { try run(in: context) {} }
 
     /// Adapts the experts one after the other.
@@ -287,6 +290,9 @@ public struct ResolveJob: Job, Sendable {
             case experts, auxiliary, network, normalization, heads
         }
 
+        /// Encodes options under the names of the command line, then what belongs to the models.
+        ///
+        /// - Throws: what the encoder throws.
         public func encode(to encoder: any Encoder) throws {
             // Options have the names of the command line.
             try options.encode(to: encoder)

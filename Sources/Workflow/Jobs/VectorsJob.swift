@@ -61,6 +61,9 @@ public struct VectorsJob: Job, Sendable {
             + zip(set.names, set.experts).map { JobInput("expert \($0)", $1.reader.files) }
     }
 
+    /// Measures, and writes task vectors where they are asked for.
+    ///
+    /// - Throws: `analysis.*`; what readers and writers throw.
     public func run(in context: Context) throws -> Outcome {
         let progress = context.progress
         set.notMeasured.map(\.warning).forEach(context.warn)

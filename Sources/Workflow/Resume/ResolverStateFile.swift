@@ -30,6 +30,8 @@ struct ResolverStateFile {
     private static let version = "resolver state 1"
     private static let names: [TensorName] = ["parameters", "first_moment", "second_moment", "trace"]
 
+    /// Chooses the file of an expert.
+    ///
     /// - Parameters:
     ///   - fingerprint: of the expert that will be written.
     ///   - steps: as many as the adaptation takes.
