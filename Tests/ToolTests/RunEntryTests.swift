@@ -56,7 +56,7 @@ import Testing
         #expect(try tool.names(in: "m.resolved") == ["a b.safetensors", "a b.safetensors.signature"])
         try expectNotReady(
             "measure", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it's' makes it")
-        #expect(try run("expert/it's", "--json").json()["steps"].int == 3)
+        #expect(try run("expert/it's", "--json").json()["experts"][0]["steps"].int == 3)
         #expect(try run("expert/it's").output == "m.resolved/it's.safetensors: done before\n")
         try expectNotReady(
             "measure", "the merged checkpoint m.safetensors is not there yet", hint: "--job 'merge' makes it")
