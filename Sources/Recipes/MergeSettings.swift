@@ -70,8 +70,7 @@ public struct MergeSettings: Encodable, Sendable {
         _ recipe: Recipe, set: [String: ParameterValue] = [:], selection: TensorSelection = TensorSelection(),
         keepBase: [String] = [], dtype: DType? = nil
     ) {
-        let numbers = Dictionary(
-            recipe.sourcePaths.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        let numbers = Dictionary(uniqueKeysWithValues: recipe.sourcePlaces.enumerated().map { ($1, $0) })
         mergeMethod = recipe.mergeMethod
         self.dtype = (dtype ?? recipe.outputDType)?.rawValue
         self.keepBase = recipe.keepBase + keepBase
@@ -80,9 +79,9 @@ public struct MergeSettings: Encodable, Sendable {
         slices = recipe.slices.map { slice in
             Slice(
                 hasBase: slice.base != nil,
-                sources: ((slice.base.map { [$0] } ?? []) + slice.experts).map { source in
+                sources: slice.sources.map { source in
                     Source(
-                        model: numbers[source.reference.path] ?? -1,
+                        model: numbers[source.model] ?? -1,
                         layers: source.layers.map { [$0.lowerBound, $0.upperBound] },
                         parameters: Scope(settings: source.parameters))
                 }, parameters: Scope(settings: slice.parameters),

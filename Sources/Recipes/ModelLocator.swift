@@ -34,21 +34,12 @@ public struct ModelLocator: Sendable {
 
     private func locate(_ recipe: Recipe, _ missing: inout [MissingModel]) throws(RecipeError) -> Recipe {
         var recipe = recipe
-        if let base = recipe.baseModel { recipe.baseModel = try located(base, recipe.path, &missing) }
-        for index in recipe.models.indices {
-            recipe.models[index].reference = try located(recipe.models[index].reference, recipe.path, &missing)
-        }
-        for index in recipe.slices.indices {
-            if let base = recipe.slices[index].base {
-                recipe.slices[index].base?.reference = try located(base.reference, recipe.path, &missing)
+        for place in recipe.models.indices {
+            // A model that is nowhere stays where it is and is noted.
+            switch try path(of: recipe.models[place].reference, in: recipe.path) {
+            case .found(let path): recipe.models[place].reference.path = path
+            case .missing(let model): missing.append(model)
             }
-            for source in recipe.slices[index].experts.indices {
-                recipe.slices[index].experts[source].reference = try located(
-                    recipe.slices[index].experts[source].reference, recipe.path, &missing)
-            }
-        }
-        if let reference = recipe.tokenizerModel {
-            recipe.tokenizer = .model(try located(reference, recipe.path, &missing))
         }
         return recipe
     }
@@ -66,18 +57,6 @@ public struct ModelLocator: Sendable {
                 notFound: "\(text) \(model.problem)".escapingControlCharacters, file: path, at: nil,
                 hint: "nothing is downloaded; paths count from the current folder")
         }
-    }
-
-    /// A model that is nowhere stays where it is and is noted.
-    private func located(
-        _ reference: ModelReference, _ recipe: FilePath, _ missing: inout [MissingModel]
-    ) throws(RecipeError) -> ModelReference {
-        var located = reference
-        switch try path(of: reference, in: recipe) {
-        case .found(let path): located.path = path
-        case .missing(let model): missing.append(model)
-        }
-        return located
     }
 
     private func path(of reference: ModelReference, in recipe: FilePath) throws(RecipeError) -> Place {

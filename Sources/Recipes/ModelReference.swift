@@ -21,6 +21,14 @@ public struct ModelReference: Sendable, Hashable {
         self.position = position
     }
 
+    /// What tells models apart before they have been looked for, however they are written.
+    struct Identity: Hashable {
+        let path: FilePath
+        let revision: String?
+    }
+
+    var identity: Identity { Identity(path: path, revision: revision) }
+
     /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
     var defaultName: String { FilePath(id).checkpointName ?? text }
 }

@@ -4,20 +4,20 @@ import SystemPackage
 import TensorCore
 
 extension Recipe {
-    /// The models that are merged, each once, in the order of the recipe.
-    package var sourcePaths: [FilePath] {
-        var seen: Set<FilePath> = []
-        return slices.flatMap { ($0.base.map { [$0] } ?? []) + $0.experts }.map(\.reference.path).filter {
-            seen.insert($0).inserted
-        }
-    }
+    /// The places of the models that are merged, each once, in the order of the recipe.
+    package var sourcePlaces: [Int] { slices.flatMap(\.sources).distinctPlaces }
 
-    /// Opens the models that are merged, each once.
+    /// The places of the experts, each once, in the order in which the recipe first merges them.
+    package var expertPlaces: [Int] { slices.expertPlaces }
+    public var experts: [Model] { expertPlaces.map { models[$0] } }
+
+    /// Opens the models that are merged.
     ///
+    /// - Returns: a store for each of `models`, nil for those that are not merged.
     /// - Throws: what `open` throws.
-    public func stores(opening open: (FilePath) throws -> TensorStore) throws -> [FilePath: TensorStore] {
-        var stores: [FilePath: TensorStore] = [:]
-        for path in sourcePaths { stores[path] = try open(path) }
+    public func stores(opening open: (FilePath) throws -> TensorStore) throws -> [TensorStore?] {
+        var stores = [TensorStore?](repeating: nil, count: models.count)
+        for place in sourcePlaces { stores[place] = try open(models[place].path) }
         return stores
     }
 
@@ -35,5 +35,23 @@ extension Recipe {
     /// Everything that is said about parameters, place by place.
     package var scopes: [ParameterScope] {
         [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
+    }
+}
+
+extension Recipe.Slice {
+    /// The base, if there is one, and the experts.
+    var sources: [Recipe.Source] { (base.map { [$0] } ?? []) + experts }
+}
+
+extension [Recipe.Slice] {
+    /// The places of the experts, each once.
+    var expertPlaces: [Int] { flatMap(\.experts).distinctPlaces }
+}
+
+extension [Recipe.Source] {
+    /// The places of the models, each where it comes first.
+    fileprivate var distinctPlaces: [Int] {
+        var seen: Set<Int> = []
+        return map(\.model).filter { seen.insert($0).inserted }
     }
 }

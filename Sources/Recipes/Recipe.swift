@@ -20,9 +20,10 @@ public struct Recipe: Sendable {
     /// What other documents call the result; without meaning in a file of one document.
     public var name: String?
     public var mergeMethod: String
-    public var baseModel: ModelReference?
-    /// The experts, each once, in the order in which they are first named.
+    /// The models that the recipe names, each once, the base first; what else speaks of them does so by their places here.
     public var models: [Model]
+    /// The place of the base.
+    public var basePlace: Int?
     /// What is merged, in the order of the result. A list of models is one slice with all layers.
     public var slices: [Slice]
     /// Parameters of the whole merge.
@@ -48,9 +49,10 @@ public struct Recipe: Sendable {
     /// Keys that were ignored and other remarks.
     public var warnings: [Warning]
 
-    /// One expert.
+    /// One model, and for an expert what belongs to it.
     public struct Model: Sendable {
         public var reference: ModelReference
+        /// What it is called in reports and errors, distinct among experts.
         public var name: String
         public var head: FilePath?
         public var data: FilePath?
@@ -71,7 +73,8 @@ public struct Recipe: Sendable {
 
     /// What a slice takes from one model.
     public struct Source: Sendable {
-        public var reference: ModelReference
+        /// The place of the model.
+        public var model: Int
         /// Nil takes all layers.
         public var layers: Range<Int>?
         public var parameters: ParameterScope
@@ -82,7 +85,8 @@ public struct Recipe: Sendable {
     public enum TokenizerChoice: Sendable, Hashable {
         /// The one of the base, or of the first model without one.
         case base
-        case model(ModelReference)
+        /// The one of the model at a place.
+        case model(Int)
         /// All tokens of all models.
         case union
     }
@@ -98,10 +102,12 @@ public struct Recipe: Sendable {
     }
 
     /// The model whose tokenizer goes along with a folder instead of that of `donor`.
-    public var tokenizerModel: ModelReference? {
-        if case .model(let reference) = tokenizer { reference } else { nil }
+    public var tokenizerModel: Model? {
+        if case .model(let place) = tokenizer { models[place] } else { nil }
     }
 
-    /// The model whose metadata, and in a folder configuration and tokenizer, the result inherits.
-    public var donor: ModelReference? { baseModel ?? slices.first?.experts.first?.reference }
+    public var baseModel: Model? { basePlace.map { models[$0] } }
+
+    /// The place of the model whose metadata, and in a folder configuration and tokenizer, the result inherits.
+    public var donorPlace: Int? { basePlace ?? slices.first?.experts.first?.model }
 }

@@ -46,7 +46,7 @@ public struct RecipeBook: Sendable {
         init(recipe: Recipe, position: TextPosition) {
             self.recipe = recipe
             self.position = position
-            models = Set(recipe.references.map(\.id))
+            models = Set(recipe.models.map(\.reference.id))
         }
 
         func uses(_ name: String?) -> Bool { name.map(models.contains) ?? false }
@@ -154,14 +154,5 @@ public struct RecipeBook: Sendable {
     /// Where intermediate results go when nothing else is said: `out/merged.intermediate` beside `out/merged.safetensors`.
     public static func intermediateFolder(beside output: FilePath) -> FilePath {
         output.removingLastComponent().appending((output.stem ?? "merged") + ".intermediate")
-    }
-}
-
-extension Recipe {
-    /// Every model that is named anywhere.
-    var references: [ModelReference] {
-        let sources = slices.flatMap { ($0.base.map { [$0] } ?? []) + $0.experts }
-        let all = sources.map(\.reference) + (baseModel.map { [$0] } ?? [])
-        return all + (tokenizerModel.map { [$0] } ?? [])
     }
 }

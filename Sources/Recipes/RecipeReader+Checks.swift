@@ -45,18 +45,18 @@ extension RecipeReader {
     ///
     /// - Returns: whether it does.
     func takeBaseForLayerScaling(
-        _ base: ModelReference?, under method: MethodInfo, common: ParameterScope, in layout: inout RecipeLayout
+        under method: MethodInfo, common: ParameterScope, in layout: inout RecipeLayout
     ) -> Bool {
-        guard let base, !method.usesBase else { return false }
+        guard let base = layout.base, !method.usesBase else { return false }
         let names = MergeMethods.commonParameters.map(\.name)
         var isScaled = false
         for place in layout.slices.indices {
             let slice = layout.slices[place]
             let scopes = [slice.parameters, slice.moduleParameters, common]
             guard names.contains(where: { name in scopes.contains { $0[name] != nil } }) else { continue }
-            let likeBase = slice.experts.first { $0.reference.path == base.path } ?? slice.experts.first
-            layout.slices[place].base = Recipe.Source(
-                reference: base, layers: likeBase?.layers, parameters: [:], position: base.position)
+            let likeBase = slice.experts.first { $0.model == base } ?? slice.experts.first
+            layout.slices[place].base = layout.whole(base)
+            layout.slices[place].base?.layers = likeBase?.layers
             isScaled = true
         }
         return isScaled
@@ -66,32 +66,31 @@ extension RecipeReader {
     ///
     /// - Parameter isMeasured: whether the recipe needs the base for something else.
     mutating func decideOnUnusedBase(
-        _ base: ModelReference, under method: MethodInfo, common: ParameterScope, isMeasured: Bool,
-        in layout: inout RecipeLayout
-    ) throws(RecipeError) {
-        guard !layout.isStacked, !layout.models.contains(where: { $0.path == base.path }), !isMeasured,
+        under method: MethodInfo, common: ParameterScope, isMeasured: Bool, in layout: inout RecipeLayout
+    ) {
+        guard let base = layout.base, !layout.isStacked, !layout.slices.expertPlaces.contains(base), !isMeasured,
             !layout.models.contains(where: { $0.data != nil || $0.head != nil })
         else { return }
         // In mergekit `linear` needs a weight for it, and `passthrough` cannot take a second model.
         let isMerged = method.name == "linear" ? common["weight"] != nil : method.name == "karcher"
         guard isMerged else {
-            warn(.noEffect, "base_model has no effect under \(method.name)", at: base.position)
+            warn(
+                .noEffect, "base_model has no effect under \(method.name)", at: layout.models[base].reference.position)
             return
         }
         warn(
             .baseIsMerged,
             "method \(method.name) knows no base: base_model is merged like the models, as in mergekit (leave it out, or "
-                + "list it under models)", at: base.position)
-        layout.slices[0].experts.append(Recipe.Source(reference: base, parameters: [:], position: base.position))
-        layout.models.append(Recipe.Model(reference: base, name: base.defaultName))
+                + "list it under models)", at: layout.models[base].reference.position)
+        layout.slices[0].experts.append(layout.whole(base))
     }
 
-    /// Makes the names distinct that were made up, and requires it of those that were written.
+    /// Makes the names of experts distinct that were made up, and requires it of those that were written.
     ///
     /// - Parameter namesAreFiles: whether names become file names, which are not made up from paths.
     func nameModels(of layout: inout RecipeLayout, namesAreFiles: Bool) throws(RecipeError) {
         var places: [String: [Int]] = [:]
-        for (place, model) in layout.models.enumerated() { places[model.name, default: []].append(place) }
+        for place in layout.slices.expertPlaces { places[layout.models[place].name, default: []].append(place) }
         for same in places.values.filter({ $0.count > 1 }).sorted(by: { $0[1] < $1[1] }) {
             guard !namesAreFiles, !same.contains(where: layout.named.contains) else {
                 let model = layout.models[same[1]]
@@ -115,7 +114,7 @@ extension RecipeReader {
                 // With no weight at all, every model has the same, which needs no words.
                 if spec.isPerExpert, chains.allSatisfy(\.isEmpty) { continue }
                 let position = spec.isPerExpert ? slice.experts[first].position : slice.position
-                let owner = spec.isPerExpert ? " for \(slice.experts[first].reference.text)" : ""
+                let owner = spec.isPerExpert ? " for \(layout.text(of: slice.experts[first]))" : ""
                 let lack =
                     chains[first].isEmpty ? "no \(spec.name) is given" : "\(spec.name) has no value without a filter"
                 warn(
@@ -133,7 +132,7 @@ extension RecipeReader {
     ) throws(RecipeError) {
         for slice in layout.slices {
             if method.needsBase, slice.base == nil {
-                let models = slice.experts.map(\.reference.text)
+                let models = slice.experts.map(layout.text)
                 let isPath = method.expertCounts.upperBound == 1
                 let advice = isPath && models.count == 2 ? models[0] : "PATH"
                 let task = isPath ? "goes from base_model to the other model" : "needs base_model"

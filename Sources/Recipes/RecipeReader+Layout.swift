@@ -3,13 +3,36 @@ import TensorCore
 
 /// What is merged with what, as it was read.
 struct RecipeLayout {
+    /// The models that were named, each once.
     var models: [Recipe.Model] = []
+    private var places: [ModelReference.Identity: Int] = [:]
+    /// The place of the recipe's base.
+    private(set) var base: Int?
     /// The models whose name was written and not made up, by their place.
     var named: Set<Int> = []
     var slices: [Recipe.Slice] = []
     var isStacked = false
     /// Where the models or slices stand.
     var position: TextPosition?
+
+    init(base: ModelReference?) {
+        if let base { self.base = place(of: base) }
+    }
+
+    /// The place of a model, at the end when it was not named before.
+    mutating func place(of reference: ModelReference) -> Int {
+        if let place = places[reference.identity] { return place }
+        places[reference.identity] = models.count
+        models.append(Recipe.Model(reference: reference, name: reference.defaultName))
+        return models.count - 1
+    }
+
+    /// All of a model about which nothing more is said.
+    func whole(_ model: Int) -> Recipe.Source {
+        Recipe.Source(model: model, parameters: [:], position: models[model].reference.position)
+    }
+
+    func text(of source: Recipe.Source) -> String { models[source.model].reference.text }
 }
 
 extension RecipeReader {
@@ -60,13 +83,14 @@ extension RecipeReader {
                 key, "\(key) is missing or empty", of: section, at: section.position(of: key),
                 hint: "list what to merge under models, or layers of models under slices")
         }
-        var layout = RecipeLayout(isStacked: key == "slices", position: section.position(of: key))
+        var layout = RecipeLayout(base: base)
+        (layout.isStacked, layout.position) = (key == "slices", section.position(of: key))
         if layout.isStacked {
             for node in nodes {
-                try addSlice(from: node, method: method, base: base, to: &layout, &parameters)
+                try addSlice(from: node, method: method, to: &layout, &parameters)
             }
         } else {
-            try addModels(from: nodes, method: method, base: base, to: &layout, &parameters)
+            try addModels(from: nodes, method: method, to: &layout, &parameters)
         }
         for index in layout.slices.indices { layout.slices[index].moduleParameters = moduleParameters }
         return layout
@@ -75,20 +99,18 @@ extension RecipeReader {
     // MARK: - Whole models
 
     private mutating func addModels(
-        from nodes: [YAMLNode], method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
-        _ parameters: inout RecipeParameters
+        from nodes: [YAMLNode], method: MethodInfo, to layout: inout RecipeLayout, _ parameters: inout RecipeParameters
     ) throws(RecipeError) {
         var slice = Recipe.Slice(experts: [], parameters: [:], moduleParameters: [:], position: layout.position)
-        if method.usesBase, let base {
-            slice.base = Recipe.Source(reference: base, parameters: [:], position: base.position)
-        }
+        if method.usesBase { slice.base = layout.base.map(layout.whole) }
+        var listed: [Int: TextPosition] = [:]
         for node in nodes {
             let section = try YAMLSection(node, title: "an entry of models", file: path, hint: "- model: PATH")
             noteUnknownKeys(
                 of: section, known: ["model", "name", "head", "data", "parameters"], method: method)
-            let source = try source(from: section, of: "models", &parameters)
+            let source = try source(from: section, of: "models", in: &layout, &parameters)
             // mergekit's recipes often list the base among the models; there it is the base and no expert.
-            if let base = slice.base, base.reference.path == source.reference.path {
+            if source.model == slice.base?.model {
                 if let key = source.parameters.keys.min() {
                     warn(
                         .noEffect, "\(key) has no effect under the base model, ignored",
@@ -96,24 +118,25 @@ extension RecipeReader {
                 }
                 continue
             }
-            if let other = slice.experts.first(where: { $0.reference.path == source.reference.path }) {
+            if let other = listed.updateValue(section.position, forKey: source.model) {
                 throw RecipeError(
-                    .duplicateName, "the model \(source.reference.text) is listed twice", file: path,
-                    at: source.position, hint: other.position.map { "the first time on \($0)" })
+                    .duplicateName, "the model \(layout.text(of: source)) is listed twice", file: path,
+                    at: source.position, hint: "the first time on \(other)")
             }
             slice.experts.append(source)
-            let name = try section.text("name")
-            if name != nil { layout.named.insert(layout.models.count) }
-            layout.models.append(
-                Recipe.Model(
-                    reference: source.reference, name: name ?? source.reference.defaultName,
-                    head: try section.path("head"), data: try section.path("data")))
+            if let name = try section.text("name") {
+                layout.named.insert(source.model)
+                layout.models[source.model].name = name
+            }
+            layout.models[source.model].head = try section.path("head")
+            layout.models[source.model].data = try section.path("data")
         }
         layout.slices = [slice]
     }
 
     private func source(
-        from section: YAMLSection, of list: String, _ parameters: inout RecipeParameters
+        from section: YAMLSection, of list: String, in layout: inout RecipeLayout,
+        _ parameters: inout RecipeParameters
     ) throws(RecipeError) -> Recipe.Source {
         guard let reference = try section.model("model") else {
             throw RecipeError(
@@ -121,7 +144,7 @@ extension RecipeReader {
                 hint: "- model: PATH")
         }
         return Recipe.Source(
-            reference: reference,
+            model: layout.place(of: reference),
             parameters: try parameters.scope(in: section.section("parameters"), ofOneModel: true),
             position: section.position)
     }
@@ -129,8 +152,7 @@ extension RecipeReader {
     // MARK: - Slices
 
     private mutating func addSlice(
-        from node: YAMLNode, method: MethodInfo, base: ModelReference?, to layout: inout RecipeLayout,
-        _ parameters: inout RecipeParameters
+        from node: YAMLNode, method: MethodInfo, to layout: inout RecipeLayout, _ parameters: inout RecipeParameters
     ) throws(RecipeError) {
         let section = try YAMLSection(node, title: "an entry of slices", file: path)
         noteUnknownKeys(
@@ -148,30 +170,28 @@ extension RecipeReader {
         var slice = Recipe.Slice(
             experts: [], parameters: try parameters.scope(in: section.section("parameters")), moduleParameters: [:],
             position: section.position)
-        let sliceBase = try section.model("base_model") ?? base
+        let ownBase = try section.model("base_model")
+        let base = method.usesBase ? ownBase.map { layout.place(of: $0) } ?? layout.base : nil
         for node in nodes {
             let section = try YAMLSection(
                 node, title: "an entry of sources", file: path, hint: "- { model: PATH, layer_range: [0, 8] }")
             noteUnknownKeys(of: section, known: ["model", "layer_range", "parameters"], method: method)
-            var source = try source(from: section, of: "sources", &parameters)
+            var source = try source(from: section, of: "sources", in: &layout, &parameters)
             source.layers = try layerRange(of: section)
-            try requireSameLength(source, as: slice.base ?? slice.experts.first)
-            if method.usesBase, slice.base == nil, source.reference.path == sliceBase?.path {
+            try requireSameLength(source, as: slice.base ?? slice.experts.first, in: layout)
+            if slice.base == nil, source.model == base {
                 slice.base = source
             } else {
                 slice.experts.append(source)
-                if !layout.models.contains(where: { $0.path == source.reference.path }) {
-                    layout.models.append(
-                        Recipe.Model(reference: source.reference, name: source.reference.defaultName))
-                }
             }
         }
-        if method.usesBase, slice.base == nil, let sliceBase {
+        if slice.base == nil, let base {
+            let text = layout.models[base].reference.text
             throw RecipeError(
-                .missingKey, "base_model \(sliceBase.text) is not among the sources of the slice", file: path,
+                .missingKey, "base_model \(text) is not among the sources of the slice", file: path,
                 at: slice.position,
                 hint: "add it with the layers that the others are compared with: "
-                    + "- { model: \(sliceBase.text), layer_range: [...] }")
+                    + "- { model: \(text), layer_range: [...] }")
         }
         layout.slices.append(slice)
     }
@@ -190,12 +210,14 @@ extension RecipeReader {
         return bounds[0]..<bounds[1]
     }
 
-    private func requireSameLength(_ source: Recipe.Source, as first: Recipe.Source?) throws(RecipeError) {
+    private func requireSameLength(
+        _ source: Recipe.Source, as first: Recipe.Source?, in layout: RecipeLayout
+    ) throws(RecipeError) {
         guard let layers = source.layers, let first, let firstLayers = first.layers, layers.count != firstLayers.count
         else { return }
         throw RecipeError(
             .badValue,
-            "layer_range of \(source.reference.text) has \(layers.count) layers, that of \(first.reference.text) "
+            "layer_range of \(layout.text(of: source)) has \(layers.count) layers, that of \(layout.text(of: first)) "
                 + "\(firstLayers.count): the sources of a slice must have equally many",
             file: path, at: source.position)
     }

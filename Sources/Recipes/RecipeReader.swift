@@ -35,9 +35,9 @@ struct RecipeReader {
         let common = try parameters.scope(in: root.section("parameters"))
         var layout = try layout(of: root, method: method, base: base, &parameters)
         warnings += parameters.warnings
-        let isScaled = takeBaseForLayerScaling(base, under: method, common: common, in: &layout)
-        if !method.usesBase, !isScaled, let base {
-            try decideOnUnusedBase(base, under: method, common: common, isMeasured: resolve != nil, in: &layout)
+        let isScaled = takeBaseForLayerScaling(under: method, common: common, in: &layout)
+        if !method.usesBase, !isScaled {
+            decideOnUnusedBase(under: method, common: common, isMeasured: resolve != nil, in: &layout)
         }
         try nameModels(of: &layout, namesAreFiles: resolve != nil)
         noteMissingValues(of: layout, method: method, common: common)
@@ -53,13 +53,14 @@ struct RecipeReader {
                 at: root.position(of: "resolve"),
                 hint: "resolve with a recipe of its own, and stack the adapted experts")
         }
+        let outputDType = try outputDType(of: root)
+        let keepBase = try root.texts("keep_base")
+        let tokenizer = try tokenizer(of: root, in: &layout)
         return Recipe(
             path: path, text: text, position: root.position, name: try root.text("name"), mergeMethod: method.name,
-            baseModel: base,
-            models: layout.models, slices: layout.slices, parameters: common, parameterPositions: parameters.positions,
-            isStacked: layout.isStacked,
-            outputDType: try outputDType(of: root), keepBase: try root.texts("keep_base"),
-            tokenizer: try tokenizer(of: root),
+            models: layout.models, basePlace: layout.base, slices: layout.slices, parameters: common,
+            parameterPositions: parameters.positions, isStacked: layout.isStacked, outputDType: outputDType,
+            keepBase: keepBase, tokenizer: tokenizer,
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, report: report,
             warnings: warnings)
@@ -138,8 +139,10 @@ struct RecipeReader {
         return chosen
     }
 
-    private mutating func tokenizer(of root: YAMLSection) throws(RecipeError) -> Recipe.TokenizerChoice? {
-        let short = try tokenizerSource("tokenizer_source", of: root)
+    private mutating func tokenizer(
+        of root: YAMLSection, in layout: inout RecipeLayout
+    ) throws(RecipeError) -> Recipe.TokenizerChoice? {
+        let short = try tokenizerSource("tokenizer_source", of: root, in: &layout)
         if let text = root.node("tokenizer")?.scalar, root.node("tokenizer")?.isNull == false {
             throw RecipeError(
                 .badValue, "tokenizer must be a mapping of keys to values", file: path,
@@ -158,16 +161,17 @@ struct RecipeReader {
                 file: path, at: section.position(of: key), hint: "leave it out, and change the vocabulary of the result"
             )
         }
-        return try tokenizerSource("source", of: section) ?? .union
+        return try tokenizerSource("source", of: section, in: &layout) ?? .union
     }
 
-    private func tokenizerSource(_ key: String, of section: YAMLSection) throws(RecipeError) -> Recipe.TokenizerChoice?
-    {
+    private func tokenizerSource(
+        _ key: String, of section: YAMLSection, in layout: inout RecipeLayout
+    ) throws(RecipeError) -> Recipe.TokenizerChoice? {
         guard let reference = try section.model(key) else { return nil }
         switch reference.text {
         case "base": return .base
         case "union": return .union
-        default: return .model(reference)
+        default: return .model(layout.place(of: reference))
         }
     }
 

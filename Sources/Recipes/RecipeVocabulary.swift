@@ -12,10 +12,10 @@ extension Recipe {
     /// - Throws: `recipe.unsupported` that names two models whose vocabularies differ, or under `union` a model without one.
     package func checkVocabularies() throws {
         guard let tokenizer else { return }
-        var paths = sourcePaths
-        if case .model(let reference) = tokenizer, !paths.contains(reference.path) { paths.append(reference.path) }
+        var places = sourcePlaces
+        if case .model(let place) = tokenizer, !places.contains(place) { places.append(place) }
         var first: (folder: FilePath, vocabulary: Vocabulary)?
-        for path in paths where fileExists(path) {
+        for path in places.map({ models[$0].path }) where fileExists(path) {
             let folder = folderExists(path) ? path : path.removingLastComponent()
             guard let vocabulary = try Vocabulary(ofModelIn: folder) else {
                 if tokenizer == .union { throw unsupported("\(path) has no tokenizer that could be compared") }

@@ -1,5 +1,6 @@
 import Checkpoints
 import SystemPackage
+import TensorCore
 import TestSupport
 import Testing
 

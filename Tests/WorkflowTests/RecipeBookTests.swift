@@ -71,8 +71,7 @@ import TestSupport
     private func locate(_ model: String, models: String? = "hub") throws -> String {
         let recipe = try RecipeFile.parse(Self.document(nil, model), path: folder.file("r.yaml"))
         let located = try ModelLocator(modelsFolder: models.map(folder.file)).locate(recipe)
-        let path = try #require(located.models.first?.path)
-        #expect(located.slices[0].experts[0].reference.path == path)
+        let path = try #require(located.experts.first?.path)
         var relative = path
         let isInside = relative.removePrefix(folder.path)
         #expect(isInside)
@@ -145,6 +144,6 @@ import TestSupport
         let book = try RecipeBook.parse(text, path: folder.file("r.yaml"))
         let located = try book.located(modelsFolder: nil, intermediateFolder: "parts")
         #expect(located.intermediates.map(\.output?.path) == ["parts/a"])
-        #expect(located.final.models.map(\.path) == ["parts/a", folder.file("x")])
+        #expect(located.final.experts.map(\.path) == ["parts/a", folder.file("x")])
     }
 }

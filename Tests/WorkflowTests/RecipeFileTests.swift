@@ -72,11 +72,12 @@ import Workflow
             """)
         #expect(recipe.mergeMethod == "ties")
         #expect(recipe.baseModel?.path == "/abs/base.safetensors")
-        #expect(recipe.models.map(\.path) == ["some/folder/experts/digits.safetensors", "some/folder/experts/letters"])
-        #expect(recipe.models.map(\.name) == ["d", "letters"])
-        #expect(recipe.models[0].head == "some/folder/heads/d.safetensors")
-        #expect(recipe.models[0].data == "some/test/d.npz")
-        #expect(recipe.models[1].head == nil)
+        #expect(
+            recipe.experts.map(\.path) == ["some/folder/experts/digits.safetensors", "some/folder/experts/letters"])
+        #expect(recipe.experts.map(\.name) == ["d", "letters"])
+        #expect(recipe.experts[0].head == "some/folder/heads/d.safetensors")
+        #expect(recipe.experts[0].data == "some/test/d.npz")
+        #expect(recipe.experts[1].head == nil)
         #expect(
             recipe.parameters
                 == [
@@ -156,7 +157,7 @@ import Workflow
                 ["weight": .value(.number(1)), "density": .value(.number(0.5))],
                 ["weight": .value(.number(0.75)), "density": .value(.number(0.125))], [:],
             ])
-        #expect(recipe.models.map(\.name) == ["a", "b", "c"])
+        #expect(recipe.experts.map(\.name) == ["a", "b", "c"])
     }
 
     @Test func takesAliasesOfTextsAsKeys() throws {
@@ -172,15 +173,41 @@ import Workflow
                   *key : 2
             """)
         #expect(recipe.slices[0].experts.map { $0.parameters["weight"] } == [.value(.number(0.5)), .value(.number(2))])
-        #expect(recipe.models[0].name == "*key")
+        #expect(recipe.experts[0].name == "*key")
+    }
+
+    /// However a model is written, it is one; of two revisions each is a model of its own.
+    @Test func namesEachModelOnce() throws {
+        let recipe = try parse(
+            """
+            merge_method: task_arithmetic
+            base_model: org/base
+            slices:
+              - sources:
+                  - { model: ./org/a, layer_range: [0, 2] }
+                  - { model: org/base, layer_range: [0, 2] }
+              - sources:
+                  - { model: { model: { path: org/a, revision: new } }, layer_range: [0, 2] }
+                  - { model: org/a, layer_range: [0, 2] }
+                  - { model: ./org/base, layer_range: [0, 2] }
+            tokenizer_source: org/tokens
+            """)
+        #expect(recipe.models.map(\.reference.text) == ["org/base", "./org/a", "org/a", "org/tokens"])
+        #expect(recipe.models.map(\.reference.revision) == [nil, nil, "new", nil])
+        #expect(recipe.basePlace == 0)
+        #expect(recipe.tokenizer == .model(3))
+        #expect(recipe.slices.map { $0.base?.model } == [0, 0])
+        #expect(recipe.slices.map { $0.experts.map(\.model) } == [[1], [2, 1]])
+        #expect(recipe.expertPlaces == [1, 2])
+        #expect(recipe.sourcePlaces == [0, 1, 2])
     }
 
     /// mergekit's recipes list the base among the models, where it is no expert.
     @Test func takesTheBaseOutOfTheModels() throws {
         let models = "  - model: ./base.safetensors\n"
-        #expect(try parse(Self.recipe(models: models)).models.map(\.name) == ["a", "b"])
+        #expect(try parse(Self.recipe(models: models)).experts.map(\.name) == ["a", "b"])
         let linear = try parse(Self.recipe("linear", models: models))
-        #expect(linear.models.map(\.name) == ["a", "b", "base"])
+        #expect(linear.experts.map(\.name) == ["a", "b", "base"])
         #expect(linear.warnings == [])
     }
 
@@ -300,7 +327,7 @@ import Workflow
             "modules: { default: { slices: \(sources), models: null } }",
         ] {
             let recipe = try parse("merge_method: passthrough\nbase_model: null\n\(form)\n")
-            #expect(recipe.models.map(\.name) == ["a"], "\(form)")
+            #expect(recipe.experts.map(\.name) == ["a"], "\(form)")
             #expect(recipe.isStacked == form.contains("sources"), "\(form)")
             #expect(recipe.warnings.isEmpty, "\(recipe.warnings)")
         }
@@ -310,7 +337,7 @@ import Workflow
         let folder = TemporaryFolder()
         let text = Array(Self.recipe().utf8)
         let marked = try folder.write([0xEF, 0xBB, 0xBF] + text, to: "marked.yaml")
-        #expect(try RecipeFile.load(marked).models.count == 2)
+        #expect(try RecipeFile.load(marked).experts.count == 2)
         let latin = try folder.write(text + [0x0A, 0x23, 0xE9], to: "latin.yaml")
         #expect(code { _ = try RecipeFile.load(latin) } == "recipe.syntax")
         #expect(code { _ = try RecipeFile.load(folder.file("none.yaml")) } == "io.not_found")
@@ -321,8 +348,8 @@ import Workflow
         let text = String(decoding: try contents(page), as: UTF8.self)
         let block = try #require(text.split(separator: "```yaml\n").dropFirst().first?.split(separator: "```").first)
         let recipe = try RecipeFile.parse(String(block), path: Fixtures.path("example.yaml"), strict: true)
-        #expect(recipe.models.map(\.name) == ["digits", "greek"])
-        let named = recipe.models.flatMap { [$0.path, $0.head, $0.data] } + [recipe.baseModel?.path]
+        #expect(recipe.experts.map(\.name) == ["digits", "greek"])
+        let named = recipe.experts.flatMap { [$0.path, $0.head, $0.data] } + [recipe.baseModel?.path]
         for path in named { #expect(fileExists(try #require(path))) }
         #expect(recipe.resolve?.options == ResolverOptions())
     }

@@ -229,14 +229,15 @@ import TestSupport
             chat_template: "{{ messages }}"
             """, path: "r.yaml", strict: true)
         #expect(recipe.warnings.isEmpty)
-        #expect(recipe.models.map(\.name) == ["org/One-v0.1", "other/One-v0.1"])
+        #expect(recipe.experts.map(\.name) == ["org/One-v0.1", "other/One-v0.1"])
         #expect(recipe.outputDType == .bf16)
-        #expect(recipe.tokenizerModel?.text == "org/One-v0.1")
+        #expect(recipe.tokenizerModel?.reference.text == "org/One-v0.1")
+        #expect(recipe.tokenizer == .model(0))
         #expect(recipe.chatTemplate == .text("{{ messages }}"))
         #expect(recipe.slices[0].experts[0].parameters == ["weight": .gradient([.number(0), .number(0.1)])])
         let plain = try RecipeFile.parse(
             "merge_method: average\nmodels: [{ model: mistralai/Mistral-7B-v0.1 }, { model: x/b.safetensors }]\n",
             path: "r.yaml", strict: true)
-        #expect(plain.models.map(\.name) == ["Mistral-7B-v0.1", "b"])
+        #expect(plain.experts.map(\.name) == ["Mistral-7B-v0.1", "b"])
     }
 }

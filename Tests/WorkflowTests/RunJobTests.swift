@@ -68,8 +68,8 @@ import Workflow
         let labelled = try tensors(of: suite.path("test_digits.npz"))
         let path = try folder.checkpoint("unlabelled.npz", labelled.filter { $0.name == "images" })
         var recipe = try recipe()
-        recipe.models[1].data = path
-        recipe.models[2].data = nil
+        recipe.models[2].data = path
+        recipe.models[3].data = nil
         let report = try run(recipe)
         #expect(report.tasks.map(\.name) == [suite.tasks[0], suite.tasks[1], suite.tasks[3]])
         #expect(report.tasks[1].baseAccuracy == nil)
@@ -240,10 +240,10 @@ import Workflow
         for index in nothing.models.indices { (nothing.models[index].head, nothing.models[index].data) = (nil, nil) }
         #expect(code { _ = try run(nothing) } == "recipe.missing_key")
         var baseless = try recipe("average")
-        baseless.baseModel = nil
+        baseless.basePlace = nil
         #expect(code { _ = try run(baseless) } == "recipe.missing_key")
         var headless = try recipe()
-        headless.models[0].head = nil
+        headless.models[1].head = nil
         #expect(code { _ = try run(headless) } == "input.missing_head")
         let lost = try recipe(elsewhere: [suite.tasks[0]: folder.file("none.safetensors")])
         #expect(code { _ = try run(lost) } == "io.not_found")

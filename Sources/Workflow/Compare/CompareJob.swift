@@ -127,7 +127,7 @@ private struct ComparedSuite: Hashable {
 
     init(_ recipe: Recipe) {
         base = recipe.baseModel?.path
-        models = recipe.models.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
+        models = recipe.experts.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
     }
 }
 
@@ -142,7 +142,7 @@ private struct Bench {
         context.progress.begin("measuring the experts", total: nil, unit: .items("tasks"))
         defer { context.progress.end() }
         guard let base = recipe.baseModel?.path else { preconditionFailure("recipes were checked") }
-        let set = try ExpertSet(base: base, experts: recipe.models.map(\.files), in: context)
+        let set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), in: context)
         self.set = set
         measurement = try TaskMeasurement(set, measuresBase: false, budget: context.budget)
         self.auxiliary = try auxiliary.flatMap { source in
@@ -155,15 +155,13 @@ private struct Bench {
     func figures(
         of recipe: Recipe, named number: String, adaptedIn folder: FilePath, write: WriteOptions, in context: Context
     ) throws -> ComparedMerge.Figures {
-        var stores: [FilePath: TensorStore] = [:]
-        for (model, expert) in zip(recipe.models, set.experts) { stores[model.path] = expert.store }
-        if let base = recipe.baseModel { stores[base.path] = set.base }
+        var stores = recipe.stores(of: set)
         if let resolve = recipe.resolve {
             var job = ResolveJob(
                 set, auxiliary: resolve.auxiliary, options: resolve.options, output: nil, write: write)
             job.keepsRecords = true
             job.output = folder.appending("experts-\(try job.fingerprint().digest.prefix(12))")
-            for (model, adapted) in zip(recipe.models, try job.run(in: context)) { stores[model.path] = adapted.store }
+            for (place, adapted) in zip(recipe.expertPlaces, try job.run(in: context)) { stores[place] = adapted.store }
         }
         PeakMemory.reset()
         let started = ContinuousClock.now

@@ -11,31 +11,30 @@ extension MergeJob {
     /// Plans what a recipe says, slice by slice.
     ///
     /// - Parameters:
-    ///   - stores: the models of the recipe by their paths; see `Recipe.stores(opening:)`.
+    ///   - stores: the models of the recipe, as `Recipe.stores(opening:)` gives them.
     ///   - settings: parameters that go before everything the recipe says.
     ///   - keepBase: patterns beside those of the recipe.
     ///   - outputDType: goes before that of the recipe.
     /// - Throws: `RecipeError` with the place at fault; what `MergePlan` throws.
     public init(
-        _ recipe: Recipe, stores: [FilePath: TensorStore], settings: [String: ParameterValue] = [:],
+        _ recipe: Recipe, stores: [TensorStore?], settings: [String: ParameterValue] = [:],
         selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
         target: OutputTarget? = nil, in context: Context
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
         try recipe.checkLayerScaling(settings)
-        let (models, stores, places) = try recipe.inputs(from: stores)
-        let names = recipe.modelNames
+        let (models, places) = try recipe.inputs(from: stores)
         var plans: [MergePlan] = []
         var origins = TensorOrigins()
         var firstLayer = 0
         for (place, slice) in recipe.slices.enumerated() {
             let cut = SliceCut(
-                recipe: recipe, slice: slice, stores: stores, firstLayer: firstLayer, isFirst: place == 0,
-                isLast: place == recipe.slices.count - 1)
+                recipe: recipe, slice: slice, inputs: models, places: places, firstLayer: firstLayer,
+                isFirst: place == 0, isLast: place == recipe.slices.count - 1)
             let base = try slice.base.map(cut.store)
             let experts = try slice.experts.map { source in
-                (name: names[source.reference.path] ?? source.reference.text, store: try cut.store(of: source))
+                (name: recipe.models[source.model].name, store: try cut.store(of: source))
             }
             let parameters = SliceParameters(
                 method: method.info, slice: slice, common: recipe.parameters, layers: try cut.layers()
@@ -49,7 +48,7 @@ extension MergeJob {
                         memory: context.memory)
                 }
                 plans.append(plan)
-                let sources = cut.sources(places)
+                let sources = cut.sources
                 for output in plan.outputs {
                     origins.add(output.name, from: plan.keeps(output.name) ? Array(sources.prefix(1)) : sources)
                 }
@@ -82,7 +81,9 @@ extension MergeJob {
 private struct SliceCut {
     let recipe: Recipe
     let slice: Recipe.Slice
-    let stores: [FilePath: TensorStore]
+    let inputs: MergeInputs
+    /// Where the models of the recipe are among the inputs.
+    let places: [Int?]
     /// The number of the slice's first layer in the result.
     let firstLayer: Int
     let isFirst: Bool
@@ -92,7 +93,7 @@ private struct SliceCut {
     var layerCount: Int { (slice.base ?? slice.experts.first)?.layers?.count ?? 0 }
 
     func store(of source: Recipe.Source) throws -> TensorStore {
-        guard let whole = stores[source.reference.path] else {
+        guard let whole = whole(source) else {
             preconditionFailure("the models of a recipe are opened before it is planned")
         }
         guard let layers = source.layers else { return whole }
@@ -101,7 +102,7 @@ private struct SliceCut {
             throw RecipeError(
                 .badValue,
                 "layer_range [\(layers.lowerBound), \(layers.upperBound)] goes beyond the \(stack.count) layers of "
-                    + source.reference.text, file: recipe.path, at: source.position)
+                    + recipe.models[source.model].reference.text, file: recipe.path, at: source.position)
         }
         if layers == 0..<stack.count, isFirst, isLast { return whole }
         return TensorStore(
@@ -110,12 +111,14 @@ private struct SliceCut {
                 includesTensorsBehind: isLast))
     }
 
+    private func whole(_ source: Recipe.Source) -> TensorStore? {
+        places[source.model].map { inputs.models[$0].store }
+    }
+
     /// Where the tensors of the slice come from.
-    ///
-    /// - Parameter places: those of the models among the inputs, by their paths.
-    func sources(_ places: [FilePath: Int]) -> [TensorOrigins.Source] {
+    var sources: [TensorOrigins.Source] {
         ((slice.base.map { [($0, true)] } ?? []) + slice.experts.map { ($0, false) }).compactMap { source, isBase in
-            places[source.reference.path].map { TensorOrigins.Source(model: $0, isBase: isBase) }
+            places[source.model].map { TensorOrigins.Source(model: $0, isBase: isBase) }
         }
     }
 
@@ -127,14 +130,15 @@ private struct SliceCut {
                 ? "no layers: no tensor name has a number between dots"
                 : "\(stacks.count) stacks of layers (\(stacks.prefix(3).map(\.prefix).joined(separator: ", ")))"
             throw RecipeError(
-                .unsupported, "slices need a model with one stack of layers, and \(source.reference.text) has \(found)",
-                file: recipe.path, at: source.position, hint: "list whole checkpoints under models")
+                .unsupported,
+                "slices need a model with one stack of layers, and \(recipe.models[source.model].reference.text) has "
+                    + found, file: recipe.path, at: source.position, hint: "list whole checkpoints under models")
         }
         return stack
     }
 
     func layers() throws -> SliceLayers {
-        guard let first = slice.base ?? slice.experts.first, let store = stores[first.reference.path] else {
+        guard let first = slice.base ?? slice.experts.first, let store = whole(first) else {
             return .whole(counts: [:])
         }
         guard first.layers != nil else {
@@ -154,30 +158,20 @@ extension Recipe {
         guard let baseModel, slices.contains(where: { $0.base == nil }) else { return }
         throw RecipeError(
             .unsupported, "\(name) on the command line does not bring the base into a merge with \(mergeMethod)",
-            file: path, at: baseModel.position, hint: "write it under parameters: of the recipe")
+            file: path, at: baseModel.reference.position, hint: "write it under parameters: of the recipe")
     }
 
-    /// What models are called, by their paths.
-    fileprivate var modelNames: [FilePath: String] {
-        Dictionary(models.map { ($0.path, $0.name) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    /// The models as they take part: together with their folders, and by their paths, with their places.
-    fileprivate func inputs(
-        from stores: [FilePath: TensorStore]
-    ) throws -> (MergeInputs, [FilePath: TensorStore], places: [FilePath: Int]) {
-        let base = slices.lazy.compactMap(\.base).first?.reference.path
-        let names = modelNames
-        let experts = sourcePaths.filter { $0 != base }
+    /// The models as they take part, together with their folders, and the places of the recipe's models among them.
+    fileprivate func inputs(from stores: [TensorStore?]) throws -> (MergeInputs, places: [Int?]) {
+        let base = slices.lazy.compactMap(\.base).first?.model
+        let experts = sourcePlaces.filter { $0 != base }
         let inputs = try MergeInputs(
             base: base.flatMap { stores[$0] },
-            experts: experts.compactMap { path in stores[path].map { (name: names[path] ?? path.string, store: $0) } },
-            donor: experts.firstIndex { $0 == donor?.path } ?? 0)
-        let paths = (base.map { [$0] } ?? []) + experts
-        return (
-            inputs, Dictionary(uniqueKeysWithValues: zip(paths, inputs.models.map(\.store))),
-            Dictionary(uniqueKeysWithValues: paths.enumerated().map { ($1, $0) })
-        )
+            experts: experts.compactMap { place in stores[place].map { (name: models[place].name, store: $0) } },
+            donor: experts.firstIndex { $0 == donorPlace } ?? 0)
+        var places = [Int?](repeating: nil, count: models.count)
+        for (place, model) in ((base.map { [$0] } ?? []) + experts).enumerated() { places[model] = place }
+        return (inputs, places)
     }
 
     /// Warns of filters that are part of no tensor's name, as after a slip of the pen.

@@ -66,7 +66,7 @@ extension RunJob {
     fileprivate func isFinished(after unfinished: [RunJob], in context: Context) throws -> Bool {
         let changing = Set(unfinished.compactMap(\.recipe.output?.path))
         guard !write.force, recipe.resolve == nil, let output = recipe.output?.path, fileExists(output),
-            recipe.sourcePaths.allSatisfy({ !changing.contains($0) })
+            recipe.sourcePlaces.allSatisfy({ !changing.contains(recipe.models[$0].path) })
         else { return false }
         let merge = try mergeJob(try stores(in: context), target: try target(), in: context)
         return WorkRecord.isFinished(try merge.fingerprint(), at: output)

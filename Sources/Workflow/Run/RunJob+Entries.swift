@@ -8,7 +8,7 @@ import Work
 extension RunJob {
     /// What `run` does, in its order. An entry can be carried out once those before it are.
     public var entries: [RunEntry] {
-        let experts = recipe.resolve == nil ? [] : recipe.models.map { RunEntry.expert($0.name) }
+        let experts = recipe.resolve == nil ? [] : recipe.experts.map { RunEntry.expert($0.name) }
         let isTold = recipe.report != nil || recipe.models.contains { $0.data != nil }
         return experts + (recipe.output == nil ? [] : [.merge]) + (isTold ? [.measure] : [])
     }
@@ -21,7 +21,7 @@ extension RunJob {
         try checkPurpose()
         try checkOutputs()
         guard !write.force else { return entries }
-        let stores: [FilePath: TensorStore]
+        var stores: [TensorStore?]
         if recipe.resolve != nil {
             let set = try expertSet(in: context)
             let job = try resolveJob(set)
@@ -30,9 +30,10 @@ extension RunJob {
                 try requireReplaceable()
                 return entries.filter { if case .expert(let name) = $0 { names.contains(name) } else { true } }
             }
-            stores = self.stores(of: set).merging(
-                zip(recipe.models.map(\.path), try job?.run(in: context).map(\.store) ?? [])
-            ) { $1 }
+            stores = recipe.stores(of: set)
+            for (place, expert) in zip(recipe.expertPlaces, try job?.run(in: context) ?? []) {
+                stores[place] = expert.store
+            }
         } else {
             stores = try self.stores(in: context)
         }

@@ -37,8 +37,10 @@ public struct RunJob: Job, Sendable {
     public var settings: Settings { Settings(merge: MergeSettings(recipe), resolve: recipe.resolve?.options) }
 
     public var inputs: [JobInput] {
-        var inputs = recipe.sourcePaths.enumerated().map { JobInput("model \($0 + 1)", Self.files(of: $1)) }
-        for model in recipe.models {
+        var inputs = recipe.sourcePlaces.enumerated().map { number, place in
+            JobInput("model \(number + 1)", Self.files(of: recipe.models[place].path))
+        }
+        for model in recipe.experts {
             inputs.append(JobInput("head of \(model.name)", model.head.map(Self.files) ?? []))
             inputs.append(JobInput("data of \(model.name)", model.data.map(Self.files) ?? []))
         }
@@ -88,17 +90,18 @@ public struct RunJob: Job, Sendable {
         var report = RunReport(recipe: recipe)
         _ = try recipe.resolve?.auxiliary.open()
         let set = try expertSet(in: context)
-        let originals = stores(of: set)
+        let originals = recipe.stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         let plain = try mergeJob(originals, in: context)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
         let adapted = try resolve(set, entry, context)
-        originals.warnings.forEach(context.warn)
+        originals.compactMap { $0 }.flatMap(\.warnings).forEach(context.warn)
         report.adapted = adapted
         if case .expert = entry { return report }
 
-        let sources = originals.merging(zip(recipe.models.map(\.path), adapted.map(\.store))) { $1 }
+        var sources = originals
+        for (place, expert) in zip(recipe.expertPlaces, adapted) { sources[place] = expert.store }
         let final = try merge(try mergeJob(sources, target: try target(), in: context), entry, &report, context)
         guard entry != .merge, set.experts.contains(where: { $0.data != nil }) else { return report }
         context.progress.begin("measuring", total: nil, unit: .items("tasks"))
@@ -142,7 +145,7 @@ public struct RunJob: Job, Sendable {
     /// The models, opened.
     ///
     /// - Parameter planned: models that other merges are to make, by their paths.
-    func stores(planned: [FilePath: TensorStore] = [:], in context: Context) throws -> [FilePath: TensorStore] {
+    func stores(planned: [FilePath: TensorStore] = [:], in context: Context) throws -> [TensorStore?] {
         let options = context.reading(sharedBase: recipe.baseModel?.path)
         return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
     }
@@ -150,7 +153,7 @@ public struct RunJob: Job, Sendable {
     private func mergeOnly(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         let stores = try stores(in: context)
         var report = RunReport(recipe: recipe)
-        stores.warnings.forEach(context.warn)
+        stores.compactMap { $0 }.flatMap(\.warnings).forEach(context.warn)
         try checkOutputs()
         _ = try merge(try mergeJob(stores, target: try target(), in: context), entry, &report, context)
         return report
@@ -189,7 +192,7 @@ public struct RunJob: Job, Sendable {
     }
 
     func expertSet(in context: Context) throws -> ExpertSet {
-        try ExpertSet(base: try basePath(), experts: recipe.models.map(\.files), in: context)
+        try ExpertSet(base: try basePath(), experts: recipe.experts.map(\.files), in: context)
     }
 
     /// How experts are adapted; nil when they are merged as they are.
@@ -229,16 +232,8 @@ public struct RunJob: Job, Sendable {
             file: output.path.string, hint: "use --force to make it again")
     }
 
-    /// The opened models of the recipe by their paths.
-    func stores(of set: ExpertSet) -> [FilePath: TensorStore] {
-        var stores: [FilePath: TensorStore] = [:]
-        for (model, expert) in zip(recipe.models, set.experts) { stores[model.path] = expert.store }
-        if let base = recipe.baseModel { stores[base.path] = set.base }
-        return stores
-    }
-
     func mergeJob(
-        _ stores: [FilePath: TensorStore], target: OutputTarget? = nil, in context: Context
+        _ stores: [TensorStore?], target: OutputTarget? = nil, in context: Context
     ) throws -> MergeJob {
         try MergeJob(recipe, stores: stores, target: target, in: context)
     }
@@ -267,9 +262,14 @@ public struct RunJob: Job, Sendable {
     }
 }
 
-extension [FilePath: TensorStore] {
-    /// In the order of the paths.
-    fileprivate var warnings: [Warning] { sorted { $0.key.string < $1.key.string }.flatMap(\.value.warnings) }
+extension Recipe {
+    /// The opened models by their places.
+    func stores(of set: ExpertSet) -> [TensorStore?] {
+        var stores = [TensorStore?](repeating: nil, count: models.count)
+        for (place, expert) in zip(expertPlaces, set.experts) { stores[place] = expert.store }
+        if let basePlace { stores[basePlace] = set.base }
+        return stores
+    }
 }
 
 extension Recipe.Model {

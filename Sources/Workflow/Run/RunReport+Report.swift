@@ -26,7 +26,7 @@ extension RunReport {
             return key.hasPrefix("interference.") ? .init("total_\(key)", value) : nil
         }
         return Report(
-            title: "\(recipe.mergeMethod) of \(recipe.models.count) experts",
+            title: "\(recipe.mergeMethod) of \(recipe.expertPlaces.count) experts",
             provenance: [
                 .init("recipe", .text(recipe.path.string)), .init("merge_method", .text(recipe.mergeMethod)),
             ],
@@ -47,7 +47,7 @@ extension RunReport {
     /// What was done, and where it is.
     private var lines: [String] {
         let resolved = recipe.resolve.map { " after \($0.options.steps.grouped) steps of RI per expert" } ?? ""
-        var lines = ["\(recipe.mergeMethod) of \(recipe.models.count) experts\(resolved), \(duration.readable)"]
+        var lines = ["\(recipe.mergeMethod) of \(recipe.expertPlaces.count) experts\(resolved), \(duration.readable)"]
         if let folder = adapted.first?.path?.removingLastComponent() {
             let done = adapted.count { $0.training == nil }
             let note = done == 0 ? "" : done == adapted.count ? " (done before)" : " (\(done) of them done before)"
