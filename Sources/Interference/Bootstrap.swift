@@ -28,14 +28,24 @@ public struct Bootstrap: Sendable {
         for (place, values) in tasks.enumerated() {
             let generator = CounterGenerator(seed: seed, stream: UInt64(place))
             let share = 1 / Double(values.count) / (isMean ? Double(tasks.count) : 1)
-            var counter: UInt64 = 0
-            for resample in figures.indices {
-                var sum = 0.0
-                for _ in values.indices {
-                    sum += values[generator.below(values.count, counter)]
-                    counter &+= 1
+            // Two draws of each random number: the high half of 32 bits times the count (bias below count / 2^32).
+            let (count, pairCount) = (UInt64(values.count), UInt64(values.count / 2))
+            values.withUnsafeBufferPointer { values in
+                var counter: UInt64 = 0
+                for resample in figures.indices {
+                    var sum = 0.0
+                    for _ in 0..<pairCount {
+                        let bits = generator.bits(counter)
+                        sum += values[Int(((bits & 0xFFFF_FFFF) &* count) >> 32)]
+                        sum += values[Int(((bits >> 32) &* count) >> 32)]
+                        counter &+= 1
+                    }
+                    if count % 2 == 1 {
+                        sum += values[generator.below(values.count, counter)]
+                        counter &+= 1
+                    }
+                    figures[resample] += sum * share
                 }
-                figures[resample] += sum * share
             }
         }
         figures.sort()

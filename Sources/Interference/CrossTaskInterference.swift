@@ -64,14 +64,20 @@ public struct CrossTaskInterference: Sendable, Hashable {
 
     /// Measures a merged model against its experts.
     ///
+    /// - Parameter shared: the inputs of all tasks, where these have the same, so that features are computed once.
     /// - Throws: `NetworkError` when sizes do not fit or memory is short.
     public init(
         _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distance: Distance = .kl,
-        budget: ComputeBudget
+        on shared: ImageSet? = nil, budget: ComputeBudget
     ) throws(NetworkError) {
+        var features: [Float] = []
+        if let shared { features = try transformer.features(parameters: merged, images: shared, budget: budget) }
         var (tasks, outcomes): ([TaskInterference], [SampleOutcomes]) = ([], [])
         for reference in references {
-            let logits = try reference.data.logits(transformer, merged, budget)
+            let logits =
+                shared == nil
+                ? try reference.data.logits(transformer, merged, budget)
+                : HeadBank([reference.data.task.head]).logits(features: features)
             let outcome = reference.outcomes(distance, of: logits)
             outcomes.append(outcome)
             tasks.append(

@@ -15,6 +15,8 @@ public struct TaskMeasurement: Sendable {
     public let tasks: [MeasuredTask]
     private let backbone: Backbone
     private let references: [ExpertReference]
+    /// Those of all tasks; nil where each task has its own.
+    private let sharedInputs: ImageSet?
     private let budget: ComputeBudget
 
     /// One task: what is measured on it, and how base and expert do.
@@ -55,6 +57,7 @@ public struct TaskMeasurement: Sendable {
         }
         self.tasks = tasks
         self.references = references
+        sharedInputs = nil
         self.backbone = set.backbone
         self.budget = budget
     }
@@ -72,6 +75,7 @@ public struct TaskMeasurement: Sendable {
         self.tasks = tasks.map {
             MeasuredTask(name: $0.name, samples: images.count, baseAccuracy: nil, expertAccuracy: nil)
         }
+        sharedInputs = images
         backbone = set.backbone
         self.budget = budget
     }
@@ -82,7 +86,7 @@ public struct TaskMeasurement: Sendable {
     public func measure(_ merged: TensorStore, distance: Distance = .kl) throws -> CrossTaskInterference {
         try CrossTaskInterference(
             backbone.network, merged: try backbone.parameters(of: merged), references: references, distance: distance,
-            budget: budget)
+            on: sharedInputs, budget: budget)
     }
 
     /// The drift that each single expert causes on each other task; see `interferenceMatrix`.
