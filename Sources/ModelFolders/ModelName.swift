@@ -52,7 +52,7 @@ public enum ModelNames {
 }
 
 extension UInt8 {
-    var isLetterOrDigit: Bool {
+    fileprivate var isLetterOrDigit: Bool {
         (0x30...0x39).contains(self) || (0x41...0x5A).contains(self & 0xDF)
     }
 }

@@ -1,6 +1,7 @@
 import Checkpoints
 import Merging
 import TensorCore
+import Work
 
 /// What the command line says over a recipe, for the record that a folder keeps of its making.
 package enum RecipeOverrides {
@@ -23,29 +24,5 @@ package enum RecipeOverrides {
             ["# Carried out by untangle merge with these options, which go before what the recipe says:"]
             + options.map { "#   \($0)" }
         return comment.joined(separator: "\n") + "\n\n" + recipe
-    }
-}
-
-extension String {
-    /// The text as one word of bash, on one line: a pattern must not end the comment that it stands in.
-    fileprivate var quotedForShell: String {
-        let plain = "-_./=,:+@%".utf8
-        if !isEmpty, utf8.allSatisfy({ ($0 < 0x80 && $0.isLetterOrDigit) || plain.contains($0) }) { return self }
-        // Among them every line break that YAML knows.
-        func isEscaped(_ scalar: Unicode.Scalar) -> Bool {
-            scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || (0x2028...0x2029).contains(scalar.value)
-        }
-        guard unicodeScalars.contains(where: isEscaped) else { return "'" + replacing("'", with: #"'\''"#) + "'" }
-        var quoted = ""
-        for scalar in unicodeScalars {
-            if isEscaped(scalar) {
-                for byte in String(scalar).utf8 { quoted += #"\x"# + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
-            } else if scalar == "'" || scalar == "\\" {
-                quoted += "\\\(scalar)"
-            } else {
-                quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return "$'" + quoted + "'"
     }
 }

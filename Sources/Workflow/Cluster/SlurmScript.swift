@@ -1,4 +1,5 @@
 import SystemPackage
+import Work
 
 /// A shell script that hands the entries of a recipe to Slurm: those of a stage as one array of tasks, each stage after the one before.
 ///
@@ -114,24 +115,4 @@ public struct SlurmScript: Sendable {
     private func logPattern(of stage: Stage) -> String {
         folder.string.replacing("%", with: "%%") + "/\(stage.name)-%a.log"
     }
-}
-
-extension String {
-    /// The text as one word of a shell's language.
-    var quotedForShell: String {
-        if !isEmpty, utf8.allSatisfy(Self.plain.contains) { return self }
-        guard utf8.contains(where: { $0 < 0x20 }) else { return "'" + replacing("'", with: "'\\''") + "'" }
-        // Line by line, a script can then be copied and searched.
-        let escaped = unicodeScalars.map { scalar in
-            switch scalar {
-            case "\\", "'": "\\\(scalar)"
-            case "\0"..<" ":
-                "\\" + String(repeating: "0", count: scalar.value < 8 ? 2 : 1) + String(scalar.value, radix: 8)
-            default: "\(scalar)"
-            }
-        }
-        return "$'" + escaped.joined() + "'"
-    }
-
-    private static let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,@%+".utf8)
 }
