@@ -100,7 +100,11 @@ public struct MergeSettings: Encodable, Sendable {
         self.selection = Selection(selection)
         self.parameters = Scope(settings: parameters.values.mapValues(ParameterSetting.value))
         let none = Scope(settings: [:])
-        let sources = (0..<modelCount).map { Source(model: $0, layers: nil, parameters: none) }
+        let sources = (0..<modelCount).map { model in
+            let expert = model - (hasBase ? 1 : 0)
+            let own = parameters.experts.indices.contains(expert) ? parameters.experts[expert] : [:]
+            return Source(model: model, layers: nil, parameters: Scope(settings: own.mapValues(ParameterSetting.value)))
+        }
         slices = [Slice(hasBase: hasBase, sources: sources, parameters: none, moduleParameters: none)]
     }
 }

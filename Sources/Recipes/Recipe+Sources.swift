@@ -25,16 +25,28 @@ extension Recipe {
     /// refuses.
     package func parameterFiles() -> [FilePath] {
         guard let method = try? MergeMethods.named(mergeMethod).info else { return [] }
-        let names = method.parameters.filter { $0.kind == .path }.map(\.name)
-        return scopes.flatMap { scope in names.compactMap { scope[$0]?.constant } }.flatMap { value -> [FilePath] in
-            guard case .text(let path) = value, !path.isEmpty else { return [] }
-            return (try? TensorStore(opening: FilePath(path)).reader.files) ?? []
-        }
+        return scopes.flatMap { method.files(named: $0.compactMapValues(\.constant)) }
     }
 
     /// Everything that is said about parameters, place by place.
     package var scopes: [ParameterScope] {
         [parameters] + slices.flatMap { [$0.moduleParameters, $0.parameters] + $0.experts.map(\.parameters) }
+    }
+}
+
+extension MethodInfo {
+    /// The files of the checkpoints that values of parameters name.
+    package func files(named values: [String: ParameterValue]) -> [FilePath] {
+        func paths(_ value: ParameterValue) -> [String] {
+            switch value {
+            case .text(let path): path.isEmpty ? [] : [path]
+            case .list(let values): values.flatMap(paths)
+            case .number, .flag: []
+            }
+        }
+        return parameters.filter { $0.kind == .path }.compactMap { values[$0.name] }.flatMap(paths).flatMap {
+            (try? TensorStore(opening: FilePath($0)).reader.files) ?? []
+        }
     }
 }
 

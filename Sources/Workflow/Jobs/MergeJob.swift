@@ -86,7 +86,9 @@ public struct MergeJob: Job, Sendable {
             target: target,
             // The recipe has the rest.
             folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
-            models: models, statistics: [], origins: origins, budget: context.budget)
+            models: models,
+            statistics: ([parameters.values] + parameters.experts).flatMap(method.info.files), origins: origins,
+            budget: context.budget)
     }
 
     init(
