@@ -110,7 +110,7 @@ public final class AtomicFolder: Sendable {
         guard rename(staging.string, path.string) == 0 else {
             let failure = Errno(rawValue: errno)
             if failure == .directoryNotEmpty || failure == .fileExists || failure == .notDirectory {
-                throw Self.alreadyExists(path)
+                throw .exists(path)
             }
             throw IOError(failure, action: "rename the finished folder to \(path.string)", path: path)
         }
@@ -129,12 +129,6 @@ public final class AtomicFolder: Sendable {
         }
         for name in obsolete { unlink(path.appending(name).string) }
         rmdir(staging.string)
-    }
-
-    private static func alreadyExists(_ path: FilePath) -> IOError {
-        IOError(
-            kind: .exists, message: "\(path.string) exists already", file: path.string,
-            hint: "use --force to replace it")
     }
 
     /// Removes the hidden folder unless its files have been given their places.

@@ -67,7 +67,7 @@ public final class AtomicOutput: Sendable {
         case S_IFREG, S_IFLNK:
             // `/dev/stdout` is one of the links into /proc, whatever the stream has been redirected to.
             if leadsIntoProc(path) { throw notAFile(path, "an open stream") }
-            if !options.force { throw alreadyExists(path) }
+            if !options.force { throw .exists(path) }
         case S_IFCHR, S_IFBLK: throw notAFile(path, "a device")
         case S_IFIFO: throw notAFile(path, "a pipe")
         case S_IFSOCK: throw notAFile(path, "a socket")
@@ -91,12 +91,6 @@ public final class AtomicOutput: Sendable {
         IOError(
             kind: .notAFile, message: "cannot write \(path.string): it is \(what)", file: path.string,
             hint: "a checkpoint is written into a file; give the output a name of its own")
-    }
-
-    private static func alreadyExists(_ path: FilePath) -> IOError {
-        IOError(
-            kind: .exists, message: "\(path.string) exists already", file: path.string,
-            hint: "use --force to replace it")
     }
 
     private static func makeSibling(of path: FilePath) throws(IOError) -> (FilePath, FileDescriptor) {
@@ -160,6 +154,15 @@ public final class AtomicOutput: Sendable {
 
     /// Writes all bytes of an array at a position.
     ///
+    /// Writes a whole file.
+    ///
+    /// - Throws: as `init(creating:byteCount:options:)`, `write` and `commit`.
+    public static func write(_ contents: [UInt8], to path: FilePath, options: WriteOptions) throws(IOError) {
+        let output = try AtomicOutput(creating: path, byteCount: contents.count, options: options)
+        try output.write(contents, at: 0)
+        try output.commit()
+    }
+
     /// - Throws: `IOError`, `io.disk_full` among them.
     public func write(_ bytes: [UInt8], at offset: Int) throws(IOError) {
         try bytes.withUnsafeBufferPointer { (buffer) throws(IOError) in
@@ -198,7 +201,7 @@ public final class AtomicOutput: Sendable {
                 unlink(temporary.string)
                 return
             }
-            if errno == EEXIST { throw Self.alreadyExists(path) }
+            if errno == EEXIST { throw .exists(path) }
         }
         guard rename(temporary.string, path.string) == 0 else {
             throw IOError(Errno(rawValue: errno), action: "rename the finished file to \(path.string)", path: path)

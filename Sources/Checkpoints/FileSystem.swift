@@ -94,6 +94,11 @@ package func removeFile(_ path: FilePath) throws(IOError) {
 }
 
 extension IOError {
+    /// That a file stands where an output is to go.
+    package static func exists(_ path: FilePath, hint: String = "use --force to replace it") -> IOError {
+        IOError(kind: .exists, message: "\(path.string) exists already", file: path.string, hint: hint)
+    }
+
     /// That a path where a folder is needed is taken by something else.
     static func fileInsteadOfFolder(_ path: FilePath) -> IOError {
         IOError(kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)

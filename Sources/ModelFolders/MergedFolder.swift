@@ -80,9 +80,7 @@ package final class MergedFolder {
 
         older = OlderModel(in: path)
         if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
-            throw IOError(
-                kind: .exists, message: "\(path.appending(name).string) exists already", file: path.string,
-                hint: "use --force to replace the model in the folder")
+            throw IOError.exists(path.appending(name), hint: "use --force to replace the model in the folder")
         }
         for name in OlderModel.replaceable + ["model.\(target.format.rawValue)"] + companions.copied.map(\.name) {
             try AtomicOutput.checkPlace(path.appending(name), options: write)
@@ -187,10 +185,7 @@ package final class MergedFolder {
     }
 
     private func put(_ name: String, _ contents: [UInt8]) throws {
-        let output = try AtomicOutput(
-            creating: folder.staging.appending(name), byteCount: contents.count, options: target.options)
-        try output.write(contents, at: 0)
-        try output.commit()
+        try AtomicOutput.write(contents, to: folder.staging.appending(name), options: target.options)
     }
 
     // MARK: - Figures

@@ -56,7 +56,7 @@ public struct OutputTarget: Sendable {
     ///   - byteCount: the room that it takes.
     /// - Throws: `io.exists`, `io.is_directory`, `io.not_a_file`; `io.space`; what making a file there throws.
     public func check(_ names: [String] = [], byteCount: Int = 0) throws {
-        if !options.force, let file = obstacle(names) { throw Self.exists(file) }
+        if !options.force, let file = obstacle(names) { throw IOError.exists(file) }
         try DiskSpace(needed: byteCount, at: path).require()
         guard !isFolder else { return }
         try AtomicOutput.checkPlace(path, options: options)
@@ -82,11 +82,5 @@ public struct OutputTarget: Sendable {
                 error.category, error.message, file: path,
                 hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
         }
-    }
-
-    package static func exists(_ file: FilePath) -> IOError {
-        IOError(
-            kind: .exists, message: "\(file.string) exists already", file: file.string,
-            hint: "use --force to replace it")
     }
 }

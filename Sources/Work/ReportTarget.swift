@@ -52,11 +52,8 @@ public struct ReportTarget: Sendable {
     fileprivate func write(_ text: String) throws {
         try check()
         try makeFolder(path.removingLastComponent())
-        let output = try AtomicOutput(
-            creating: path, byteCount: nil,
-            options: WriteOptions(force: options.force || mark != nil, sync: options.sync))
-        try output.write(Array(text.utf8), at: 0)
-        try output.commit()
+        try AtomicOutput.write(
+            Array(text.utf8), to: path, options: WriteOptions(force: options.force || mark != nil, sync: options.sync))
     }
 }
 

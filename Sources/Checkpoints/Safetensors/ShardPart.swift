@@ -67,7 +67,7 @@ package final class ShardJoiner: CheckpointWriter {
         }
         if layout.isSplit {
             let index = target.appending(layout.indexName)
-            try put(layout.indexText, at: index)
+            try AtomicOutput.write(layout.indexText, to: index, options: options)
             files.append(index)
         }
         return WrittenCheckpoint(files: files, byteCount: files.reduce(0) { $0 + fileByteCount($1) })
@@ -79,12 +79,6 @@ package final class ShardJoiner: CheckpointWriter {
         let contents = try MappedFile(part)
         let output = try AtomicOutput(creating: file, byteCount: contents.byteCount, options: options)
         try contents.withUnsafeBytes { try output.write($0, at: 0) }
-        try output.commit()
-    }
-
-    private func put(_ contents: [UInt8], at file: FilePath) throws {
-        let output = try AtomicOutput(creating: file, byteCount: contents.count, options: options)
-        try output.write(contents, at: 0)
         try output.commit()
     }
 }

@@ -35,9 +35,7 @@ public struct SlurmRun {
         }
         try makeFolder(script.folder)
         let file = script.folder.appending("submit.sh")
-        let output = try AtomicOutput(creating: file, byteCount: nil, options: WriteOptions(force: true, sync: false))
-        try output.write(Array(script.text.utf8), at: 0)
-        try output.commit()
+        try AtomicOutput.write(Array(script.text.utf8), to: file, options: WriteOptions(force: true, sync: false))
         let outcome = ShellCommand.run(["bash", file.string])
         guard let outcome, outcome.status == 0 else {
             throw ClusterError(

@@ -87,9 +87,8 @@ enum FinishedFigures {
             "seconds": .number(figures.seconds),
             "peak_bytes": figures.peakByteCount.map(JSONOutput.integer) ?? .null,
         ]
-        let output = try AtomicOutput(creating: path, byteCount: nil, options: WriteOptions(force: true, sync: sync))
-        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
-        try output.commit()
+        try AtomicOutput.write(
+            Array((document.rendered() + "\n").utf8), to: path, options: WriteOptions(force: true, sync: sync))
     }
 
     /// Nil when there is no file, or none that can be read.
