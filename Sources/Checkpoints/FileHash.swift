@@ -1,4 +1,5 @@
 internal import CXXHash
+import SystemPackage
 import TensorCore
 
 extension ContentHash {
@@ -28,5 +29,16 @@ extension ContentHash {
             let hash = XXH3_128bits_digest(state)
             return ContentHash(high: hash.high64, low: hash.low64)
         }
+    }
+}
+
+extension ContentHash {
+    /// The hash of a file's contents, as `xxhsum -H128 FILE` prints it.
+    ///
+    /// - Throws: `IOError` when it cannot be read.
+    package init(ofFile path: FilePath) throws(IOError) {
+        let hash = Accumulator()
+        try MappedFile(path).withUnsafeBytes { hash.update($0) }
+        self = hash.finish()
     }
 }

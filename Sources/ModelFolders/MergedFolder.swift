@@ -33,22 +33,18 @@ package final class MergedFolder {
     private let older: OlderModel
     /// Whether the weights are there already, as parts.
     private let isJoining: Bool
-    /// Names in the folder that are no longer needed once it is complete.
-    private let temporary: [String]
     private var remarks: [Warning] = []
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
-    /// - Parameter joining: the shards that are in the folder already, and the names that go once they have theirs; `writer` then
-    ///   takes no tensors.
+    /// - Parameter joining: the shards, where they are in the folder already as parts; `writer` then takes no tensors.
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     package init(
         at target: OutputTarget, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs, origins: TensorOrigins,
-        options: FolderOptions, budget: ComputeBudget, joining: (layout: ShardLayout, temporary: [String])? = nil
+        options: FolderOptions, budget: ComputeBudget, joining: ShardLayout? = nil
     ) throws {
         self.target = target
         isJoining = joining != nil
-        temporary = joining?.temporary ?? []
         let (path, write) = (target.path, target.options)
         self.plan = plan
         self.inputs = inputs
@@ -89,7 +85,7 @@ package final class MergedFolder {
         folder = try AtomicFolder(creating: path, options: write)
         let staging = folder.staging
         writer = try Self.naming(path, insteadOf: staging) {
-            if let joining { return ShardJoiner(joining.layout, from: path, into: staging, options: write) }
+            if let joining { return ShardJoiner(joining, from: path, into: staging, options: write) }
             return try target.open(
                 declaring: plan.outputs, metadata: Self.metadata(metadata), staging: staging)
         }
@@ -139,7 +135,7 @@ package final class MergedFolder {
         guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
         try folder.commit(
             last: last, withdrawing: older.misleading(last: last),
-            removing: older.obsolete(besides: others.union(names)) + temporary)
+            removing: older.obsolete(besides: others.union(names)))
         let files = (names + others.sorted()).map { target.path.appending($0) }
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),

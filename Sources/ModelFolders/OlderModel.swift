@@ -25,11 +25,19 @@ package struct OlderModel {
     /// Files that would vouch for a mixture of old and new while the new ones take their places.
     func misleading(last: String) -> [String] { last == Self.index && names.contains(last) ? [last] : [] }
 
-    /// Weights of another split, and files of another tokenizer, that the new model does not have.
+    /// Weights of another split, parts of a merge, and files of another tokenizer, that the new model does not have.
     func obsolete(besides new: Set<String>) -> [String] {
         names.subtracting(new).filter { name in
             name == Self.single || name == Self.index || ShardName(name)?.stem == "model"
-                || CompanionFiles.isTokenizerFile(name)
+                || CompanionFiles.isTokenizerFile(name) || Self.isPart(name)
         }.sorted()
+    }
+
+    /// Whether a file is a shard of a part, or a part's record.
+    private static func isPart(_ name: String) -> Bool {
+        if MergePart(recordName: name) != nil { return true }
+        guard name.hasSuffix(".part") else { return false }
+        let shard = String(name.dropLast(".part".count))
+        return shard == single || ShardName(shard)?.stem == "model"
     }
 }

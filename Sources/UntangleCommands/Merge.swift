@@ -69,7 +69,13 @@ struct Merge: ToolCommand {
     var shardSize: ByteSize?
 
     @Option(
-        help: ArgumentHelp("Merge only the shards of this part into the folder, such as 3/8.", valueName: "i/n"))
+        help: ArgumentHelp("Merge only the shards of this part into the folder, such as 3/8.", valueName: "i/n"),
+        transform: {
+            guard let part = MergePart($0) else {
+                throw ValidationError("give a number from 1 to N, a slash and N, such as 3/8")
+            }
+            return part
+        })
     var part: MergePart?
 
     @Flag(help: "Complete the folder when all of its parts are there.")
@@ -277,8 +283,4 @@ struct Merge: ToolCommand {
             "seconds": .number(duration.seconds),
         ]
     }
-}
-
-extension MergePart: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
 }

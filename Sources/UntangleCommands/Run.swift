@@ -28,7 +28,13 @@ struct Run: ToolCommand {
     @Option(
         help: ArgumentHelp(
             "Carry out one entry and nothing else: expert/NAME, merge, measure, or documents for those that the recipe builds "
-                + "upon.", valueName: "entry"))
+                + "upon.", valueName: "entry"),
+        transform: {
+            guard let entry = RunEntry($0) else {
+                throw ValidationError("give expert/NAME, merge, measure or documents")
+            }
+            return entry
+        })
     var job: RunEntry?
 
     @OptionGroup var cluster: ClusterOptions
@@ -173,8 +179,4 @@ struct Run: ToolCommand {
         if shared.json, entry == all.last { options.append("--json") }
         return options
     }
-}
-
-extension RunEntry: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
 }

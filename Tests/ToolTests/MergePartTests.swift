@@ -96,9 +96,26 @@ import Testing
         let file = try #require(try tool.names(in: "m").first { $0.hasSuffix(".part") })
         #expect(try tool.shell("truncate -s -1 m/\(file)").status == 0)
         let damaged = try error(merge + ["--join"], status: 3)
-        #expect(damaged["message"].string == "part 1/3 has lost its file \(file), or part of it")
+        #expect(damaged["message"].string == "part 1/3 has lost its file \(file), or it was changed")
+        #expect(try !run(merge + ["--part", "1/3"]).output.hasSuffix("(done before)\n"))
+        // One byte of another value, at the same size.
+        #expect(try tool.shell("printf X | dd of=m/\(file) bs=1 seek=20000 conv=notrunc 2>/dev/null").status == 0)
+        #expect(try error(merge + ["--join"], status: 3)["code"].string == "merge.missing_part")
         #expect(try !run(merge + ["--part", "1/3"]).output.hasSuffix("(done before)\n"))
         _ = try run(merge + ["--join"])
+        let again = try error(merge + ["--join", "--force"], status: 3)
+        #expect(again["message"].string == "there are no parts in m, which is a whole model already")
+    }
+
+    @Test func aPartSaysWhatItWithdraws() throws {
+        let merge = arguments + ["--output", "m/"]
+        for part in ["1/3", "2/3", "3/3"] { _ = try run(merge + ["--part", part]) }
+        let other = try run(merge + ["--part", "1/2"])
+        #expect(other.errors.contains("warning: shards of part 1/3"), "\(other.errors)")
+        // A merge at once leaves nothing of the parts, and is that of a folder without any.
+        _ = try run(merge)
+        _ = try run(arguments + ["--output", "one/m/"])
+        try expectSame("one/m", "m")
     }
 
     @Test func partsOfDifferentMergesAreNotJoined() throws {
@@ -126,13 +143,16 @@ import Testing
         _ = try run(merge + ["--part", "2/2"])
         let different = try error(merge + ["--join"], status: 3)
         #expect(
-            different["message"].string?.hasPrefix("part 1/2 was merged otherwise: the file of model 2 was ") ?? false)
+            different["message"].string
+                == "part 1/2 was merged otherwise: the file of model 2 has another size or time of change")
     }
 
     @Test func whatCannotBeCutIsRefusedBeforeAnyWork() throws {
         let output = ["--output", "m/"]
         for part in ["4/3", "0/3", "1", "1/0", "a/b", "-1/3", "1/3/3"] {
-            #expect(try tool.run(arguments + output + ["--part", part]).status == 2)
+            let outcome = try tool.run(arguments + output + ["--part=\(part)"])
+            #expect(outcome.status == 2)
+            #expect(outcome.errors.contains("give a number from 1 to N, a slash and N"), "\(outcome.errors)")
         }
         #expect(try tool.run(arguments + output + ["--part", "1/2", "--join"]).status == 2)
         let file = try error(arguments + ["--output", "m.safetensors", "--part", "1/2"], status: 2)

@@ -79,7 +79,15 @@ extension MergeJob {
         let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
         try target.check(folderNames, byteCount: tensors.reduce(0) { $0 + plan.outputs[$1].byteCount })
         try makeFolder(folder)
-        try withdrawRecords(of: shards, layout, in: folder)
+        let withdrawn = try withdrawRecords(of: shards, layout, in: folder).filter { $0 != part }
+        if !withdrawn.isEmpty {
+            let names = withdrawn.map(\.description).joined(separator: ", ")
+            context.warn(
+                Warning(
+                    RunWarning.partWithdrawn,
+                    "shards of part \(names) of an earlier merge are made anew by part \(part); that merge cannot be joined"
+                ))
+        }
         let writer = try ShardPartWriter(
             shards, of: layout, in: folder, metadata: MergedFolder.metadata(metadata), sync: target.options.sync)
         var report = try execute(into: writer, part: tensors, context.progress)
@@ -91,14 +99,17 @@ extension MergeJob {
     }
 
     /// Removes what parts of an earlier merge, which may have been cut in another way, say of shards that are about to change.
-    private func withdrawRecords(of shards: Range<Int>, _ layout: ShardLayout, in folder: FilePath) throws {
+    ///
+    /// - Returns: the parts.
+    private func withdrawRecords(
+        of shards: Range<Int>, _ layout: ShardLayout, in folder: FilePath
+    ) throws -> [MergePart] {
         let names = Set(shards.compactMap { layout.path(ofPart: $0, in: folder).lastComponent?.string })
-        for part in try Self.parts(in: folder) {
-            guard let record = MergePartRecord(of: part, in: folder), names.isDisjoint(with: record.files.keys) else {
-                unlink(folder.appending(part.recordName).string)
-                continue
-            }
+        let withdrawn = try Self.parts(in: folder).filter { part in
+            MergePartRecord(of: part, in: folder).map { !names.isDisjoint(with: $0.files.keys) } ?? true
         }
+        for part in withdrawn { unlink(folder.appending(part.recordName).string) }
+        return withdrawn
     }
 
     /// Makes the folder complete once all parts are there: what one process would have written, byte for byte.
@@ -109,10 +120,9 @@ extension MergeJob {
         let parts = try Self.parts(in: target.path)
         let findings = try joinable(parts, layout, in: target.path)
         try target.check(folderNames)
-        let files = layout.shards.indices.compactMap { layout.path(ofPart: $0, in: target.path).lastComponent?.string }
         let output = try MergedFolder(
             at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
-            budget: context.budget, joining: (layout, files + parts.map(\.recordName)))
+            budget: context.budget, joining: layout)
         return try output.named {
             var report = plan.report(of: findings)
             let (written, contents, remarks) = try output.finish(report)
@@ -126,9 +136,13 @@ extension MergeJob {
     /// - Returns: what they found, in the order of the tensors.
     private func joinable(_ parts: [MergePart], _ layout: ShardLayout, in folder: FilePath) throws -> [TensorFinding] {
         guard let count = parts.first?.count else {
+            let isComplete = (try? TensorStore(opening: folder)) != nil
             throw MergeError(
-                .missingPart, "there are no parts in \(folder.string)",
-                hint: "merge them first, with --part 1/N to --part N/N and the same arguments")
+                .missingPart,
+                "there are no parts in \(folder.string)" + (isComplete ? ", which is a whole model already" : ""),
+                hint: isComplete
+                    ? "a join that was carried out leaves no parts; there is nothing left to do"
+                    : "merge them first, with --part 1/N to --part N/N and the same arguments")
         }
         if let other = parts.first(where: { $0.count != count }) {
             throw MergeError(
@@ -142,7 +156,10 @@ extension MergeJob {
                 let record = MergePartRecord(of: part, in: folder)
             else { throw missing("\(number)/\(count)", "is not there") }
             guard record.fingerprint == fingerprint else {
-                let differences = fingerprint.differences(since: record.fingerprint).map(\.description)
+                let differences = fingerprint.differences(since: record.fingerprint).map { difference in
+                    difference.name.hasPrefix(Self.stampPrefix)
+                        ? "\(difference.name) has another size or time of change" : difference.description
+                }
                 let rest = differences.count > 3 ? ", and \(differences.count - 3) more" : ""
                 throw MergeError(
                     .differentPart,
@@ -153,7 +170,7 @@ extension MergeJob {
                 layout.path(ofPart: $0, in: folder).lastComponent?.string
             }
             if let file = record.damagedFile(in: folder) ?? names.first(where: { record.files[$0] == nil }) {
-                throw missing("\(part)", "has lost its file \(file), or part of it")
+                throw missing("\(part)", "has lost its file \(file), or it was changed")
             }
             for finding in record.findings { found[finding.tensor] = finding }
         }
@@ -182,10 +199,12 @@ extension MergeJob {
                 guard let status = FileStatus(of: file) else { return "nothing" }
                 return "\(status.byteCount) bytes changed at \(status.modified.tv_sec).\(status.modified.tv_nsec)"
             }
-            parts.append(Fingerprint.Part("the file of \(input.role)", stamps.joined(separator: ", ")))
+            parts.append(Fingerprint.Part(Self.stampPrefix + input.role, stamps.joined(separator: ", ")))
         }
         return Fingerprint(kind: Self.kind, parts: parts)
     }
+
+    private static let stampPrefix = "the file of "
 
     /// The parts that have left a record.
     private static func parts(in folder: FilePath) throws -> [MergePart] {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Merging
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
@@ -9,14 +10,14 @@ import Work
 /// its shards.
 struct MergePartRecord {
     let fingerprint: Fingerprint
-    /// The size of each file by its name.
-    let files: [String: Int]
+    /// The hash of each file by its name.
+    let files: [String: String]
     let findings: [TensorFinding]
 
-    init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, findings: [TensorFinding]) {
+    init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, findings: [TensorFinding]) throws {
         self.fingerprint = fingerprint
-        let sizes = written.files.map { ($0.lastComponent?.string ?? "", fileByteCount($0)) }
-        files = Dictionary(sizes, uniquingKeysWith: { $1 })
+        let hashes = try written.files.map { ($0.lastComponent?.string ?? "", try ContentHash(ofFile: $0).description) }
+        files = Dictionary(hashes, uniquingKeysWith: { $1 })
         self.findings = findings
     }
 
@@ -29,7 +30,7 @@ struct MergePartRecord {
             let files = document["files"]?.object, let findings = document["findings"]?.array
         else { return nil }
         fingerprint = Fingerprint(kind: kind, parts: parts.map { Fingerprint.Part($0.key, $0.value.string ?? "") })
-        self.files = Dictionary(files.map { ($0.key, $0.value.int ?? -1) }, uniquingKeysWith: { $1 })
+        self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
         self.findings = findings.map {
             TensorFinding(
                 tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? 0,
@@ -41,7 +42,7 @@ struct MergePartRecord {
         let document: JSONOutput = [
             "kind": .string(fingerprint.kind),
             "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
-            "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .integer($0.value)) }),
+            "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) }),
             "findings": .array(
                 findings.map {
                     [
@@ -50,17 +51,15 @@ struct MergePartRecord {
                     ]
                 }),
         ]
-        let output = try AtomicOutput(
-            creating: folder.appending(part.recordName), byteCount: nil,
+        try AtomicOutput.write(
+            Array((document.rendered() + "\n").utf8), to: folder.appending(part.recordName),
             options: WriteOptions(force: true, sync: sync))
-        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
-        try output.commit()
     }
 
     /// A file of the part that is not as the part left it.
     func damagedFile(in folder: FilePath) -> String? {
-        files.sorted { $0.key < $1.key }.first { name, size in
-            FileStatus(of: folder.appending(name)).map { $0.byteCount != size } ?? true
+        files.sorted { $0.key < $1.key }.first { name, hash in
+            (try? ContentHash(ofFile: folder.appending(name)))?.description != hash
         }?.key
     }
 }

@@ -10,4 +10,6 @@ public enum RunWarning: String, WarningCode {
     case nothingToResume = "nothing_to_resume"
     /// The tasks of an earlier submission are still at work.
     case submittedBefore = "submitted_before"
+    /// Parts of an earlier merge have lost shards to another part.
+    case partWithdrawn = "part_withdrawn"
 }

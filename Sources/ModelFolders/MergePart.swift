@@ -16,22 +16,22 @@ public struct MergePart: Sendable, Hashable, CustomStringConvertible {
         self.init(number: number, count: count)
     }
 
-    init?(number: Int, count: Int) {
+    package init?(number: Int, count: Int) {
         guard (1...Self.limit).contains(count), (1...count).contains(number) else { return nil }
         self.number = number
         self.count = count
     }
 
     /// Its share of the shards, which follow one another; every part has some when there are enough.
-    func shards(of total: Int) -> Range<Int> { (number - 1) * total / count..<number * total / count }
+    package func shards(of total: Int) -> Range<Int> { (number - 1) * total / count..<number * total / count }
 
     public var description: String { "\(number)/\(count)" }
 
     /// The name of what a finished part tells of itself.
-    var recordName: String { "part-\(number)-of-\(count).json" }
+    package var recordName: String { "part-\(number)-of-\(count).json" }
 
     /// Reads the name of a record.
-    init?(recordName name: String) {
+    package init?(recordName name: String) {
         let words = name.split(separator: "-", omittingEmptySubsequences: false)
         guard words.count == 4, words[0] == "part", words[2] == "of", words[3].hasSuffix(".json"),
             let number = Int(words[1]), let count = Int(words[3].dropLast(5))
