@@ -83,7 +83,8 @@ public final class AtomicFolder: Sendable {
     ///
     /// - Parameters:
     ///   - last: the file that makes the others a checkpoint.
-    ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files.
+    ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files; also of
+    ///     files that take their places.
     ///   - obsolete: names that are removed once all files are in their places.
     /// - Throws: `IOError`; what `AtomicOutput.checkPlace` throws when something has come into being meanwhile.
     public func commit(
@@ -118,7 +119,9 @@ public final class AtomicFolder: Sendable {
 
     private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
         let names = try entries(of: staging, hidden: true).filter { $0 != last } + [last]
-        for name in names { try AtomicOutput.checkPlace(path.appending(name), options: options) }
+        for name in names where !withdrawn.contains(name) {
+            try AtomicOutput.checkPlace(path.appending(name), options: options)
+        }
         for name in withdrawn { unlink(path.appending(name).string) }
         for name in names {
             let target = path.appending(name)

@@ -16,6 +16,7 @@ public final class AtomicOutput: Sendable {
     private let descriptor: FileDescriptor
     private let sync: Bool
     private let force: Bool
+    private let willAppear: (@Sendable (FilePath, FilePath) throws(IOError) -> Void)?
     private let state = Mutex(State.open)
     private let writtenByteCount = Atomic<Int>(0)
     /// How much is written before the disk is set to work, so that little is left for the flush at the end.
@@ -31,6 +32,7 @@ public final class AtomicOutput: Sendable {
         self.path = path
         sync = options.sync
         force = options.force
+        willAppear = options.willAppear
         try Self.checkPlace(path, options: options)
         let (temporary, descriptor) = try Self.makeSibling(of: path)
         self.temporary = temporary
@@ -152,8 +154,6 @@ public final class AtomicOutput: Sendable {
         }
     }
 
-    /// Writes all bytes of an array at a position.
-    ///
     /// Writes a whole file.
     ///
     /// - Throws: as `init(creating:byteCount:options:)`, `write` and `commit`.
@@ -163,6 +163,8 @@ public final class AtomicOutput: Sendable {
         try output.commit()
     }
 
+    /// Writes all bytes of an array at a position.
+    ///
     /// - Throws: `IOError`, `io.disk_full` among them.
     public func write(_ bytes: [UInt8], at offset: Int) throws(IOError) {
         try bytes.withUnsafeBufferPointer { (buffer) throws(IOError) in
@@ -187,6 +189,7 @@ public final class AtomicOutput: Sendable {
     /// - Throws: `IOError`; `io.exists` when the path has come into being meanwhile and may not be replaced.
     public func commit() throws(IOError) {
         try flush()
+        try willAppear?(path, temporary)
         try moveIntoPlace()
         UnfinishedOutputs.remove(temporary)
         state.withLock { $0 = .committed }

@@ -47,6 +47,9 @@ public struct WriteOptions: Sendable {
     public var shardByteCount: Int?
     /// How a .skein file is written.
     public var skein: SkeinOptions
+    /// Told of each file that is complete, before it appears: its path, and where it is until then. What it throws keeps the file
+    /// from appearing.
+    package var willAppear: (@Sendable (_ path: FilePath, _ complete: FilePath) throws(IOError) -> Void)?
 
     public init(
         force: Bool = false, sync: Bool = true, shardByteCount: Int? = nil, skein: SkeinOptions = SkeinOptions()

@@ -25,6 +25,8 @@ public struct Expert: Sendable {
     public let name: String
     public let store: TensorStore
     public let task: TaskHead?
+    /// The files of the head.
+    public let headFiles: [FilePath]
     /// Needs a head, because a distance and an accuracy are taken under it.
     public let data: TaskData?
 }
@@ -57,6 +59,7 @@ public struct ExpertSet: Sendable {
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,
+                headFiles: try files.head.map { try HeadFile.open($0, options: options).reader.files } ?? [],
                 data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: context.warn) }
             )
         }

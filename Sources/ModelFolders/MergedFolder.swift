@@ -31,19 +31,24 @@ package final class MergedFolder {
     private let written: [(name: String, contents: [UInt8])]
     /// The names of an older checkpoint in the folder, and of its tokenizer.
     private let older: OlderModel
+    private let fingerprint: Fingerprint?
     /// Whether the weights are there already, as parts.
     private let isJoining: Bool
     private var remarks: [Warning] = []
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
-    /// - Parameter joining: the shards, where they are in the folder already as parts; `writer` then takes no tensors.
+    /// - Parameters:
+    ///   - fingerprint: of what the folder is made from, for a record in it; nil keeps none.
+    ///   - joining: the shards, where they are in the folder already as parts; `writer` then takes no tensors.
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     package init(
         at target: OutputTarget, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs, origins: TensorOrigins,
-        options: FolderOptions, budget: ComputeBudget, joining: ShardLayout? = nil
+        options: FolderOptions, budget: ComputeBudget, fingerprint: Fingerprint? = nil,
+        joining: ShardLayout? = nil
     ) throws {
         self.target = target
+        self.fingerprint = fingerprint
         isJoining = joining != nil
         let (path, write) = (target.path, target.options)
         self.plan = plan
@@ -133,8 +138,15 @@ package final class MergedFolder {
         let others = Set(ModelFolder.names(in: folder.staging)).subtracting(names)
         // The index of shards, or the one file.
         guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
+        // It appears with the files that it speaks of.
+        if let fingerprint {
+            let files = (names + others.sorted()).map(folder.staging.appending)
+            try WorkRecord.write(fingerprint, of: files, options: target.options)
+        }
+        // A record of an earlier result speaks of none of these files.
+        let record = names.first.map { [WorkRecord.path(for: FilePath($0)).string] } ?? []
         try folder.commit(
-            last: last, withdrawing: older.misleading(last: last),
+            last: last, withdrawing: older.misleading(last: last) + record,
             removing: older.obsolete(besides: others.union(names)))
         let files = (names + others.sorted()).map { target.path.appending($0) }
         return (

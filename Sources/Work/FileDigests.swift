@@ -16,7 +16,7 @@ public enum FileDigests {
     /// The digest of a file's contents.
     ///
     /// - Throws: `IOError` when it cannot be read.
-    public static func digest(of path: FilePath) throws -> TensorDigest {
+    public static func digest(of path: FilePath) throws(IOError) -> TensorDigest {
         let file = try MappedFile(path)
         let identity = identity(of: path)
         if let identity, let digest = known.withLock({ $0[identity] }) { return digest }

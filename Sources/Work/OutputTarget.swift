@@ -7,7 +7,7 @@ public struct OutputTarget: Sendable {
     public let place: OutputPlace
     public let format: FormatID
     /// Also whether what is there may be replaced.
-    public let options: WriteOptions
+    public private(set) var options: WriteOptions
 
     /// Decides the format and checks what can be checked of the options.
     ///
@@ -41,6 +41,13 @@ public struct OutputTarget: Sendable {
 
     public var path: FilePath { place.path }
     public var isFolder: Bool { place.isFolder }
+
+    /// The same, with a record of what the output was made from beside a file.
+    package func recorded(_ fingerprint: Fingerprint) -> OutputTarget {
+        var target = self
+        target.options = WorkRecord.sealing(options, with: fingerprint)
+        return target
+    }
 
     /// What has to give way to the output; nil when nothing is there.
     ///

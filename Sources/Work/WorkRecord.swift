@@ -44,27 +44,38 @@ public struct WorkRecord: Sendable, Hashable {
         }
     }
 
-    /// Remembers what a finished output was made from.
+    /// Options with which an output's record is there, complete, before the output is: a process that is killed in between leaves a
+    /// record of nothing, and never an output that nobody knows.
+    package static func sealing(_ options: WriteOptions, with fingerprint: Fingerprint) -> WriteOptions {
+        var sealed = options
+        sealed.willAppear = { (path, complete) throws(IOError) in
+            try write(fingerprint, of: [path], at: [complete], options: options)
+        }
+        return sealed
+    }
+
+    /// Remembers what the finished files of an output were made from, beside the first of them.
     ///
+    /// - Parameter places: where the files are until they have their names; nil when they have them.
     /// - Throws: `IOError` when a file cannot be read, or the note not be written.
-    public static func write(
-        _ fingerprint: Fingerprint, of written: WrittenCheckpoint, options: WriteOptions
-    ) throws {
-        guard let file = written.files.first else { return }
-        let files = try written.files.map { file in
-            JSONOutput.Member(
-                file.lastComponent?.string ?? "", .string(try FileDigests.digest(of: file).hexadecimal))
+    package static func write(
+        _ fingerprint: Fingerprint, of files: [FilePath], at places: [FilePath]? = nil, options: WriteOptions
+    ) throws(IOError) {
+        guard let first = files.first else { return }
+        var digests: [JSONOutput.Member] = []
+        for (file, place) in zip(files, places ?? files) {
+            digests.append(
+                .init(file.lastComponent?.string ?? "", .string(try FileDigests.digest(of: place).hexadecimal)))
         }
         let document: JSONOutput = [
             "fingerprint": .string(fingerprint.digest),
             "kind": .string(fingerprint.kind),
             "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
-            "files": .object(files),
+            "files": .object(digests),
         ]
-        let output = try AtomicOutput(
-            creating: path(for: file), byteCount: nil, options: WriteOptions(force: true, sync: options.sync))
-        try output.write(Array((document.rendered() + "\n").utf8), at: 0)
-        try output.commit()
+        try AtomicOutput.write(
+            Array((document.rendered() + "\n").utf8), to: path(for: first),
+            options: WriteOptions(force: true, sync: options.sync))
     }
 
     /// Removes what killed processes have left of an output's file and of the note beside it.
@@ -76,5 +87,6 @@ public struct WorkRecord: Sendable, Hashable {
         fileExists(path) ? (try? TensorStore(opening: path))?.reader.files.first : nil
     }
 
-    private static func path(for file: FilePath) -> FilePath { FilePath(file.string + ".signature") }
+    /// Where the record of an output is whose first file is given.
+    package static func path(for file: FilePath) -> FilePath { FilePath(file.string + ".signature") }
 }

@@ -16,6 +16,8 @@ public struct MergeJob: Job, Sendable {
     public let settings: MergeSettings
     /// Where the result goes; nil keeps it in memory.
     public var target: OutputTarget?
+    /// Whether a record of what the output was made from is kept beside it, for a later run to find.
+    public var keepsRecord = false
     /// What an output folder holds beside the weights.
     public var folder: FolderOptions
     /// What should be known about the models although they can be merged.
@@ -166,15 +168,17 @@ public struct MergeJob: Job, Sendable {
             return Outcome(report: report, written: nil, folder: nil, place: .memory(TensorStore(checkpoint)))
         }
         try diskSpace?.require()
+        let fingerprint = keepsRecord ? try fingerprint() : nil
         guard target.isFolder else {
-            let writer = try target.open(declaring: plan.outputs, metadata: metadata)
+            let writer = try (fingerprint.map(target.recorded) ?? target).open(
+                declaring: plan.outputs, metadata: metadata)
             let report = try execute(into: writer, progress)
             let written = try writer.finish()
             return Outcome(report: report, written: written, folder: nil, place: .file(target.path))
         }
         let output = try MergedFolder(
             at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
-            budget: budget)
+            budget: budget, fingerprint: fingerprint)
         return try output.named {
             var report = try execute(into: output.writer, ledger: output.ledger, progress)
             let (written, contents, warnings) = try output.finish(report)

@@ -26,7 +26,7 @@ public struct ResolveJob: Job, Sendable {
     /// How states are kept in the folder, with records, and gone on from.
     public var resumption = Resumption()
 
-    public static var kind: String { "resolve 2" }
+    public static var kind: String { "resolve 3" }
 
     public init(
         _ set: ExpertSet, auxiliary: AuxiliarySource, options: ResolverOptions, output: FilePath?,
@@ -123,6 +123,7 @@ public struct ResolveJob: Job, Sendable {
     public var inputs: [JobInput] {
         [JobInput("base", set.base.reader.files)]
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
+            + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
             + [JobInput("auxiliary", (try? auxiliary.open())?.reader.files ?? [])]
     }
 
@@ -202,17 +203,15 @@ public struct ResolveJob: Job, Sendable {
             return Piece(index: index, output: .memory(try MemoryCheckpointWriter(declaring: descriptors)))
         }
         let fingerprint = try keepsRecords || resumption.keepsState ? fingerprint(of: expert) : nil
-        var (stateFile, found, write): (ResolverStateFile?, ResolverStateFile.Found?, _) = (nil, nil, write)
+        var (stateFile, found): (ResolverStateFile?, ResolverStateFile.Found?)
         if resumption.keepsState, let fingerprint {
             stateFile = self.stateFile(of: expert, in: output, fingerprint)
             found = try resumption.resumes ? stateFile?.find() : nil
-            // With all steps taken, an output without a record is that of a run which was killed between the two.
-            if found?.step == options.steps { write.force = true }
             if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
         }
         let writer = try CheckpointFormat.makeWriter(
             format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: expert.store.metadata,
-            options: write)
+            options: fingerprint.map { WorkRecord.sealing(write, with: $0) } ?? write)
         return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
     }
 
@@ -246,8 +245,12 @@ public struct ResolveJob: Job, Sendable {
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return TensorStore(checkpoint)
         case .file(let writer, let path, let fingerprint):
-            let written = try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
-            if let fingerprint { try WorkRecord.write(fingerprint, of: written, options: write) }
+            do {
+                try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+            } catch let error as IOError where error.kind == .exists {
+                // Another process may have done the same work meanwhile.
+                guard let fingerprint, WorkRecord.isFinished(fingerprint, at: path) else { throw error }
+            }
             try ResolverStateFile.remove(of: expert.name, in: path.removingLastComponent())
             return try reopen(path)
         }
@@ -264,30 +267,21 @@ public struct ResolveJob: Job, Sendable {
 
     private func settings(of names: [String]) -> Settings {
         Settings(
-            experts: names, options: options, auxiliary: auxiliary.noiseText, network: set.backbone.network.config,
-            normalization: set.backbone.normalization,
-            heads: set.experts.compactMap { expert in
-                expert.task.map { Settings.Head(name: expert.name, digest: $0.head.digest) }
-            })
+            experts: names, options: options, auxiliary: auxiliary.noiseText ?? "a file",
+            network: set.backbone.network.config, normalization: set.backbone.normalization)
     }
 
     /// What is asked for, and what belongs to the models without being a file of its own.
     public struct Settings: Encodable {
         let experts: [String]
         let options: ResolverOptions
-        /// Nil for a file, whose contents count.
-        let auxiliary: String?
+        /// What noise is made of; of a file the contents count.
+        let auxiliary: String
         let network: VisionTransformerConfig
         let normalization: ImageNormalization
-        let heads: [Head]
-
-        struct Head: Encodable {
-            let name: String
-            let digest: String
-        }
 
         enum CodingKeys: CodingKey {
-            case experts, auxiliary, network, normalization, heads
+            case experts, auxiliary, network, normalization
         }
 
         /// Encodes options under the names of the command line, then what belongs to the models.
@@ -298,10 +292,9 @@ public struct ResolveJob: Job, Sendable {
             try options.encode(to: encoder)
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(experts, forKey: .experts)
-            try container.encodeIfPresent(auxiliary, forKey: .auxiliary)
+            try container.encode(auxiliary, forKey: .auxiliary)
             try container.encode(network, forKey: .network)
             try container.encode(normalization, forKey: .normalization)
-            try container.encode(heads, forKey: .heads)
         }
     }
 }
@@ -328,15 +321,5 @@ public struct AdaptedExpert: Sendable {
         /// The step at which it went on after an interruption; nil when there was none.
         public let resumedAt: Int?
         public let duration: Duration
-    }
-}
-
-extension ClassificationHead {
-    /// The SHA-256 of a head's numbers.
-    fileprivate var digest: String {
-        let digest = TensorDigest.Accumulator()
-        weight.withUnsafeBytes { digest.update($0) }
-        bias.withUnsafeBytes { digest.update($0) }
-        return "\(digest.finish().hexadecimal) \(logitScale) \(normalizesFeature)"
     }
 }

@@ -100,10 +100,13 @@ struct ResolverStateFile {
     ///
     /// - Returns: nil when there is none.
     /// - Throws: `resume.changed` when it is one of other work, which names what differs; `resume.damaged` when it is no state;
-    ///   what reading a safetensors file throws.
+    ///   `IOError`.
     func find() throws -> Found? {
         guard fileExists(path) else { return nil }
-        let reader = try SafetensorsReader(opening: path)
+        let reader: SafetensorsReader
+        do { reader = try SafetensorsReader(opening: path) } catch let error as FormatError {
+            throw damaged(error.message)
+        }
         guard reader.metadata["untangle"] == Self.version, let kind = reader.metadata["kind"] else {
             throw damaged("it is no \(Self.version)")
         }

@@ -10,6 +10,6 @@ public struct Resumption: Sendable, Hashable {
         self.resumes = resumes
     }
 
-    /// Whether anything is kept; the state after the last step is, so that an output whose record is missing can be told.
+    /// Whether states are kept: those on the way as often as is asked for, and the one after the last step.
     public var keepsState: Bool { saveEvery != nil || resumes }
 }

@@ -253,10 +253,11 @@ public struct RunJob: Job, Sendable {
         } else if entry == .measure {
             throw Self.notReady("the merged checkpoint \(target.path)", madeBy: .merge)
         } else {
+            var job = job
+            job.keepsRecord = true
             let outcome = try job.run(in: context)
             outcome.report.warnings.forEach(context.warn)
             report.written = outcome.written
-            if let written = outcome.written { try WorkRecord.write(fingerprint, of: written, options: write) }
         }
         return try TensorStore(opening: target.path, options: context.reading())
     }

@@ -1,0 +1,76 @@
+import Checkpoints
+import SystemPackage
+import TestSupport
+import Testing
+import Work
+
+@Suite struct FingerprintTests {
+    private let folder = TemporaryFolder()
+
+    private struct Settings: Encodable {
+        struct Inner: Encodable { let flag: Bool }
+        let steps: Int
+        let rate: Double
+        let seed: Int?
+        let method: String
+        let weights: [Double]
+        let inner: Inner
+    }
+
+    private func settings(steps: Int = 250, seed: Int? = nil) -> Settings {
+        Settings(steps: steps, rate: 1e-4, seed: seed, method: "ties", weights: [1, 0.5], inner: .init(flag: true))
+    }
+
+    @Test func takesSettingsApartByTheirKeys() throws {
+        let parts = try Fingerprint("thing 1", settings: settings(), inputs: []).parts
+        #expect(
+            parts.map { "\($0.name)=\($0.value)" } == [
+                "steps=250", "rate=0.0001", "method=ties", "weights.0=1.0", "weights.1=0.5", "inner.flag=true",
+            ])
+    }
+
+    /// hashlib.sha256 over the kind, names and values, each behind its length as eight bytes, lowest first.
+    @Test func hasADigestThatOthersCanCompute() throws {
+        #expect(
+            try Fingerprint("thing 1", settings: settings(), inputs: []).digest
+                == "b4f1c2654a3760158c86fe2ba8e80e5b26a98374e43c7d716a11235e9db10fd1")
+    }
+
+    @Test func namesWhatDiffers() throws {
+        let path = try folder.write("abc", to: "x")
+        func fingerprint(steps: Int, seed: Int?) throws -> Fingerprint {
+            try Fingerprint("thing 1", settings: settings(steps: steps, seed: seed), inputs: [JobInput("base", [path])])
+        }
+        let before = try fingerprint(steps: 250, seed: 7)
+        #expect(try fingerprint(steps: 250, seed: 7) == before)
+        _ = try folder.write("abd", to: "x")
+        let differences = try fingerprint(steps: 500, seed: nil).differences(since: before).map(\.description)
+        #expect(differences == ["steps was 250 and is 500", "base has other contents", "seed was 7 and is not given"])
+        let other = try Fingerprint("thing 2", settings: settings(), inputs: [])
+        #expect(other.differences(since: before).map(\.description) == ["kind was thing 1 and is thing 2"])
+    }
+
+    /// sha256sum of `abc` and of `abd`. The second has the size of the first and its place.
+    @Test func digestsFollowContents() throws {
+        let path = try folder.write("abc", to: "x")
+        let first = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        #expect(try FileDigests.digest(of: path).hexadecimal == first)
+        #expect(try FileDigests.digest(of: path).hexadecimal == first)
+        _ = try folder.write("abd", to: "x")
+        #expect(
+            try FileDigests.digest(of: path).hexadecimal
+                == "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9")
+    }
+
+    @Test func aRecordSpeaksOfUnharmedFilesOnly() throws {
+        let fingerprint = try Fingerprint("thing 1", settings: settings(), inputs: [])
+        let path = try folder.checkpoint("m.safetensors", [TestTensor("w", [1], [3])])
+        #expect(!WorkRecord.isFinished(fingerprint, at: path))
+        try WorkRecord.write(fingerprint, of: [path], options: WriteOptions(sync: false))
+        #expect(WorkRecord.isFinished(fingerprint, at: path))
+        #expect(WorkRecord(ofOutputAt: path)?.fingerprint == fingerprint)
+        #expect(!WorkRecord.isFinished(try Fingerprint("thing 2", settings: settings(), inputs: []), at: path))
+        try folder.checkpoint("m.safetensors", [TestTensor("w", [1], [4])])
+        #expect(!WorkRecord.isFinished(fingerprint, at: path))
+    }
+}
