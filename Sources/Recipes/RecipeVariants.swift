@@ -63,17 +63,16 @@ public enum RecipeVariants {
         var drafts = [RecipeDraft(node: documents[0])]
         for key in [["merge_method"], ["resolve"]] { drafts = try spread(drafts, over: key, path) }
         // Which parameters there are is up to the method, which every draft has chosen by now.
+        let known = Set(drafts.flatMap(\.parameterNames))
         var all: [RecipeDraft] = []
         for draft in drafts {
-            let names = draft.keys(of: "parameters")
-            let known = draft.method.map { $0.parameters.map(\.name) }
             var own = [draft]
-            for name in names {
-                if let known, !known.contains(name), draft.isList(["parameters", name]) {
-                    // Another method's, as which it is left out.
-                    own = own.map { $0.leavingOut(name, of: "parameters") }
-                } else {
+            // A list for what no method has stays as it is, and is warned of like any unknown key.
+            for name in draft.keys(of: "parameters") where known.contains(name) && draft.isList(["parameters", name]) {
+                if draft.parameterNames.contains(name) {
                     own = try spread(own, over: ["parameters", name], path)
+                } else {
+                    own = own.map { $0.leavingOut(name, of: "parameters") }
                 }
             }
             all += own
@@ -114,9 +113,10 @@ private struct RecipeDraft {
     var node: YAMLNode
     var choices: [RecipeVariant.Choice] = []
 
-    var method: MethodInfo? {
-        guard let name = value(["merge_method"])?.scalar?.text else { return nil }
-        return try? MergeMethods.named(name).info
+    /// Those of the method, as far as one is named that there is.
+    var parameterNames: [String] {
+        let method = value(["merge_method"])?.scalar.flatMap { try? MergeMethods.named($0.text).info }
+        return method?.parameters.map(\.name) ?? []
     }
 
     func keys(of section: String) -> [String] {
@@ -137,11 +137,16 @@ private struct RecipeDraft {
         return elements.map { element in
             var draft = self
             // `none` and its kin stand for doing without.
-            let isNone = path == ["resolve"] && (element.isNull || ["none", "false"].contains(element.scalar?.text))
+            let word = element.scalar?.text.lowercased()
+            let isNone = path == ["resolve"] && (element.isNull || word == "none" || word == "false")
             draft.node = node.replacing(path[...], by: isNone ? nil : element)
+            let number = element.scalar?.number
             let value = isNone ? "none" : path == ["resolve"] ? element.summary ?? "RI" : element.text
             draft.choices.append(
-                RecipeVariant.Choice(key: path.last ?? "", value: value, number: element.scalar?.number))
+                RecipeVariant.Choice(
+                    key: path.last ?? "",
+                    // `0.2` and `0.20` are one choice.
+                    value: number.map { ParameterValue.number($0).description } ?? value, number: number))
             return draft
         }
     }

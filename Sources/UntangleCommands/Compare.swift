@@ -56,13 +56,16 @@ struct Compare: ToolCommand {
         let modelsFolder = try models.folder()
         let reports = try reporting.targets(options: writing.writeOptions())
         var variants: [RecipeVariant] = []
-        for path in recipes { variants += try RecipeVariants.load(path, strict: strict) }
+        for (place, path) in recipes.enumerated() {
+            guard !recipes[..<place].contains(path) else { throw UsageError("the recipe \(path) is given twice") }
+            variants += try RecipeVariants.load(path, strict: strict)
+        }
         variants.flatMap(\.recipe.warnings).forEach(session.warn)
         variants = try variants.map { try $0.located(modelsFolder: modelsFolder) }
         let job = CompareJob(
             variants, folder: keep ?? Self.folder(of: variants[0].recipe),
             auxiliary: auxiliary.map { AuxiliarySource($0) },
-            write: writing.writeOptions())
+            order: sort, write: writing.writeOptions())
         let comparison = Comparison(try job.run(in: session.context), groups: job.groups, order: sort)
         session.progress.end()
         try session.print(comparison.report, to: reports)

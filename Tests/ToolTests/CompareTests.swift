@@ -92,6 +92,71 @@ import Testing
         #expect(lines[3].hasPrefix("lambda 0.0001") && !lines[3].contains("best"))
     }
 
+    /// Nobody's list is nobody's parameter.
+    @Test func aMisspeltParameterIsToldOf() throws {
+        try write("c.yaml", "merge_method: [ties, task_arithmetic]\nparameters: { lamda: [0.3, 0.6], density: [0.2] }")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(outcome.status == 0)
+        #expect(outcome.errors.contains("has no parameter \"lamda\""), "\(outcome.errors)")
+        #expect(try outcome.json()["rows"].items.count == 2)
+        let strict = try tool.run("compare", "c.yaml", "--quiet", "--strict", "--json")
+        #expect(strict.status == 3)
+        #expect(try strict.error()["code"].string == "recipe.unknown_key")
+    }
+
+    @Test func alikeMergesAreOneRow() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.2, 0.20, 2e-1] }")
+        #expect(try tool.run("compare", "c.yaml", "--quiet", "--json").json()["rows"].items.count == 1)
+        let twice = try tool.run("compare", "c.yaml", "c.yaml", "--quiet", "--json")
+        #expect(twice.status == 2 && twice.errors.contains("the recipe c.yaml is given twice"))
+        // Two files of one name are told apart.
+        try FileManager.default.createDirectory(
+            atPath: tool.folder.file("d").string, withIntermediateDirectories: true)
+        try write("a.yaml", "merge_method: ties")
+        let text = String(decoding: try tool.data("a.yaml"), as: UTF8.self).replacing("Fixtures/", with: "../Fixtures/")
+        _ = try tool.folder.write(Array(text.utf8), to: "d/a.yaml")
+        let rows = try tool.run("compare", "a.yaml", "d/a.yaml", "--quiet", "--json").json()["rows"].items
+        #expect(Set(rows.compactMap { $0["name"].string }) == ["a.yaml", "d/a.yaml"])
+    }
+
+    @Test func twoMayShareAFolder() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
+        let command = "untangle compare c.yaml --quiet --json --no-sync"
+        let outcome = try tool.shell("\(command) > a & p=$!; \(command) > b; s=$?; wait $p && exit $s")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        func accuracies(_ name: String) throws -> [Double?] {
+            try JSONValue(parsing: String(decoding: try tool.data(name), as: UTF8.self))["rows"].items.map {
+                $0["mean_accuracy"].double
+            }
+        }
+        #expect(try accuracies("a") == accuracies("b"))
+        #expect(try accuracies("a").count == 4)
+    }
+
+    /// A folder that something else fills is left alone.
+    @Test func keepsOutOfOtherFolders() throws {
+        try write("c.yaml", "merge_method: ties")
+        try FileManager.default.createDirectory(
+            atPath: tool.folder.file("other").string, withIntermediateDirectories: true)
+        _ = try tool.folder.write([1], to: "other/precious.txt")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet", "--keep", "other", "--json")
+        #expect(outcome.status == 4)
+        #expect(try outcome.error()["code"].string == "io.exists")
+        #expect(try tool.names(in: "other") == ["precious.txt"])
+    }
+
+    @Test func sortsByAccuracyOnlyWithLabels() throws {
+        try write("c.yaml", "merge_method: ties")
+        let text = String(decoding: try tool.data("c.yaml"), as: UTF8.self)
+            .replacing("\(TinySuite.folder)/test_digits.npz", with: "\(TinySuite.folder)/aux_mixed.npz")
+        _ = try tool.folder.write(Array(text.utf8), to: "c.yaml")
+        let outcome = try tool.run("compare", "c.yaml", "--quiet", "--sort", "accuracy", "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["message"].string?.contains("labels") == true, "\(outcome.errors)")
+        let other = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(try other.json()["sorted_by"].string == "interference")
+    }
+
     @Test func takesSeveralRecipes() throws {
         try write("a.yaml", "merge_method: ties")
         try write("b.yaml", "merge_method: task_arithmetic")

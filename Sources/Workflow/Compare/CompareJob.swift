@@ -16,6 +16,8 @@ public struct CompareJob: Job {
     public let folder: FilePath
     /// Inputs of no task, by which a coefficient can be chosen without labels; nil does not choose.
     public let auxiliary: AuxiliarySource?
+    /// What the merges will be sorted by; nil leaves that to what the data has.
+    public let order: CompareOrder?
     public let write: WriteOptions
 
     /// Prepares a comparison.
@@ -23,11 +25,12 @@ public struct CompareJob: Job {
     /// - Parameter auxiliary: nil takes those of the first recipe that resolves, if one does.
     public init(
         _ variants: [RecipeVariant], folder: FilePath, auxiliary: AuxiliarySource? = nil,
-        write: WriteOptions = WriteOptions()
+        order: CompareOrder? = nil, write: WriteOptions = WriteOptions()
     ) {
         self.variants = variants
         self.folder = folder
         self.auxiliary = auxiliary ?? variants.lazy.compactMap(\.recipe.resolve?.auxiliary).first
+        self.order = order
         self.write = write
     }
 
@@ -46,6 +49,7 @@ public struct CompareJob: Job {
     /// - Throws: the diagnostics of all work. What was finished before stays.
     public func run(in context: Context) throws -> [ComparedMerge] {
         for variant in variants { try check(variant.recipe) }
+        try checkFolder()
         try makeFolder(folder.appending("figures"))
         var benches: [ComparedSuite: Bench] = [:]
         return try variants.enumerated().map { number, variant in
@@ -89,6 +93,17 @@ public struct CompareJob: Job {
         let noise: String?
     }
 
+    /// Makes sure that the folder is one of a comparison, or a new one.
+    private func checkFolder() throws(IOError) {
+        guard folderExists(folder) else { return }
+        let names = try entries(of: folder)
+        guard names.isEmpty || names.contains("figures") else {
+            throw IOError(
+                kind: .exists, message: "\(folder.string) holds other files, and none of a comparison",
+                file: folder.string, hint: "choose a new folder with --keep")
+        }
+    }
+
     /// Makes sure that there is something to measure on.
     private func check(_ recipe: Recipe) throws {
         guard recipe.baseModel != nil else {
@@ -101,6 +116,10 @@ public struct CompareJob: Job {
                 .missingKey, "no model has data, and merges are compared by what they do on tasks", file: recipe.path,
                 at: recipe.position, hint: "head: FILE and data: FILE under a model")
         }
+        guard order == .accuracy else { return }
+        for data in recipe.models.compactMap(\.data) where try ImageFile.open(data).descriptor(named: "labels") == nil {
+            throw InputError.missingLabels(data)
+        }
     }
 
     private func merge(_ variant: RecipeVariant, _ figures: ComparedMerge.Figures) -> ComparedMerge {
@@ -110,13 +129,20 @@ public struct CompareJob: Job {
             choice.key == "merge_method"
                 ? choice.value : choice.key == "resolve" ? "RI: \(choice.value)" : "\(choice.key) \(choice.value)"
         }
-        let stem = recipe.path.stem ?? recipe.path.string
-        let words = (isOneFile && !choices.isEmpty ? [] : [stem]) + choices
+        let words = (isOneFile && !choices.isEmpty ? [] : [fileName(of: recipe)]) + choices
         return ComparedMerge(
             name: words.joined(separator: ", "), method: recipe.mergeMethod,
             parameters: recipe.parameters.sorted { $0.key < $1.key }.compactMap { name, setting in
                 setting.constant.map { (name: name, value: $0.description) }
             }, isResolved: recipe.resolve != nil, figures: figures)
+    }
+}
+
+extension CompareJob {
+    /// What sets a recipe apart from the others: its file's stem, or its path where two have one stem.
+    private func fileName(of recipe: Recipe) -> String {
+        let isShared = variants.contains { $0.recipe.path != recipe.path && $0.recipe.path.stem == recipe.path.stem }
+        return isShared ? recipe.path.string : recipe.path.stem ?? recipe.path.string
     }
 }
 
