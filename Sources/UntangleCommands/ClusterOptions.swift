@@ -1,6 +1,10 @@
 import ArgumentParser
+import Reporting
+import TensorCore
+import Work
+import Workflow
 
-/// Where the entries of a recipe are carried out.
+/// Where entries of work are carried out.
 struct ClusterOptions: ParsableArguments {
     enum Engine: String, CaseIterable, ExpressibleByArgument {
         case local, slurm, print
@@ -27,4 +31,80 @@ struct ClusterOptions: ParsableArguments {
             throw ValidationError("the options of --sbatch go on one line")
         }
     }
+
+    /// Makes sure that one entry is carried out here.
+    func check(_ job: (some WorkEntry)?) throws {
+        guard engine == .local || job == nil else {
+            throw ValidationError("--job carries out an entry here; --engine \(engine.rawValue) hands all to Slurm")
+        }
+    }
+
+    /// Prints the script or submits its tasks, waits for them if that is wanted, and prints what the last one printed.
+    ///
+    /// - Throws: `cluster.*`; `IOError`.
+    func carryOut(_ script: SlurmScript, in session: Session) throws -> ExitStatus {
+        if engine == .print {
+            if session.json {
+                try session.print(["script": .string(script.text)] as JSONOutput)
+            } else {
+                try session.print(script.text)
+            }
+            return .done
+        }
+        guard !script.tasks.isEmpty else {
+            try session.print(session.json ? "{}\n" : "nothing is left to do\n")
+            return .done
+        }
+        let slurm = try SlurmRun(script)
+        if slurm.wasSubmitted {
+            session.warn(
+                Warning(
+                    RunWarning.submittedBefore,
+                    "the tasks of an earlier submission have not ended yet, and none was added"))
+        }
+        guard !noWait else {
+            if session.json {
+                let jobs = slurm.submitted.map { ["stage": .string($0.stage), "job": .string($0.job)] as JSONOutput }
+                try session.print(["jobs": .array(jobs)] as JSONOutput)
+            } else {
+                for job in slurm.submitted { try session.print("\(job.stage) \(job.job)\n") }
+            }
+            return .done
+        }
+        let result = try slurm.wait(in: session.context)
+        session.progress.end()
+        try session.print(result)
+        return .done
+    }
+}
+
+// What was asked of the whole is asked of every task, in words that a person could type.
+
+extension SharedOptions {
+    var typed: [String] {
+        (threads.map { ["--threads", "\($0.count)"] } ?? []) + (memory.map { ["--memory", "\($0.byteCount)B"] } ?? [])
+            + (quiet ? ["--quiet"] : [])
+    }
+}
+
+extension OutputOptions {
+    var typed: [String] { (force ? ["--force"] : []) + (noSync ? ["--no-sync"] : []) }
+}
+
+extension ModelOptions {
+    var typed: [String] { modelsDir.map { ["--models-dir", $0.string] } ?? [] }
+}
+
+extension RecipeOptions {
+    var typed: [String] {
+        (strict ? ["--strict"] : []) + models.typed + (intermediateDir.map { ["--intermediate-dir", $0.string] } ?? [])
+    }
+}
+
+extension ResumeOptions {
+    var typed: [String] { (saveEvery.map { ["--save-every", "\($0)"] } ?? []) + (resume ? ["--resume"] : []) }
+}
+
+extension ReportOptions {
+    var typed: [String] { report.flatMap { ["--report", $0.string] } }
 }

@@ -44,12 +44,7 @@ struct Run: ToolCommand {
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
-    func validate() throws {
-        guard cluster.engine == .local || job == nil else {
-            throw ValidationError(
-                "--job carries out an entry here; --engine \(cluster.engine.rawValue) hands all to Slurm")
-        }
-    }
+    func validate() throws { try cluster.check(job) }
 
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
@@ -77,7 +72,8 @@ struct Run: ToolCommand {
                     hint: "the entries are \(all.map(\.description).joined(separator: ", "))")
             }
             guard try job == .documents || merges.unfinished(in: context).isEmpty else {
-                throw RunJob.notReady("the result of a document that the recipe builds upon", madeBy: .documents)
+                throw InputError.notReady(
+                    "the result of a document that the recipe builds upon", madeBy: RunEntry.documents)
             }
         }
         try merges.carryOut(in: session) { [run] in try run.check(after: merges, unfinished: $0, in: context) }
@@ -100,12 +96,7 @@ struct Run: ToolCommand {
     private func print(_ report: RunReport, of entry: RunEntry?, _ session: Session) throws {
         let (expert, output) = (report.adapted.first, report.recipe.output?.path)
         if case .expert = entry, let expert {
-            if session.json {
-                return try session.print(Report(title: "", sections: [.table([expert].table("experts"))]).json)
-            }
-            let path = expert.path?.string.escapingControlCharacters ?? ""
-            let training = expert.training.map { "\($0.trace.count.grouped) steps in \($0.duration.readable)" }
-            try session.print("\(path): \(training ?? "done before")\n")
+            try session.print(expert)
         } else if let output {
             if session.json {
                 return try session.print(
@@ -125,58 +116,21 @@ struct Run: ToolCommand {
         let documents = try merges.unfinished(in: context)
         if !documents.isEmpty { try run.check(after: merges, unfinished: documents, in: context) }
         let entries = try documents.isEmpty ? run.unfinishedEntries(in: context) : all
-        let script = SlurmScript(
-            entries, of: all, workingFolder: ThisProcess.workingFolder, folder: run.clusterFolder,
-            options: cluster.sbatch
-        ) {
-            [ThisProcess.executable.string, "run", recipe.string, "--job", $0.description] + options(for: $0, of: all)
-        }
-        if cluster.engine == .print {
-            try session.print(script.text)
-            return .done
-        }
-        guard !entries.isEmpty else {
-            try session.print(session.json ? "{}\n" : "nothing is left to do\n")
-            return .done
-        }
-        let slurm = try SlurmRun(script)
-        if slurm.wasSubmitted {
-            session.warn(
-                Warning(
-                    RunWarning.submittedBefore,
-                    "the tasks of an earlier submission have not ended yet, and none was added"))
-        }
-        guard !cluster.noWait else {
-            if session.json {
-                let jobs = slurm.submitted.map { ["stage": .string($0.stage), "job": .string($0.job)] as JSONOutput }
-                try session.print(["jobs": .array(jobs)] as JSONOutput)
-            } else {
-                for job in slurm.submitted { try session.print("\(job.stage) \(job.job)\n") }
-            }
-            return .done
-        }
-        let result = try slurm.wait(in: context)
-        session.progress.end()
-        try session.print(result)
-        return .done
+        return try cluster.carryOut(
+            SlurmScript(
+                entries, of: all, workingFolder: ThisProcess.workingFolder, folder: run.clusterFolder,
+                options: cluster.sbatch
+            ) {
+                [ThisProcess.executable.string, "run", recipe.string, "--job", $0.description]
+                    + options(for: $0, of: all)
+            }, in: session)
     }
 
     /// What was asked of the whole, as far as it concerns one entry.
     private func options(for entry: RunEntry, of all: [RunEntry]) -> [String] {
-        var options: [String] = []
-        if reading.strict { options.append("--strict") }
-        if let folder = reading.models.modelsDir { options += ["--models-dir", folder.string] }
-        if let folder = reading.intermediateDir { options += ["--intermediate-dir", folder.string] }
-        if writing.force { options.append("--force") }
-        if writing.noSync { options.append("--no-sync") }
-        if let threads = shared.threads { options += ["--threads", "\(threads.count)"] }
-        if let memory = shared.memory { options += ["--memory", "\(memory.byteCount)B"] }
-        if let count = resuming.saveEvery { options += ["--save-every", "\(count)"] }
-        if resuming.resume { options.append("--resume") }
-        if shared.quiet { options.append("--quiet") }
-        if entry == all.last { options += reporting.report.flatMap { ["--report", $0.string] } }
+        var options = reading.typed + writing.typed + shared.typed + resuming.typed
         // What the last one prints is the result.
-        if shared.json, entry == all.last { options.append("--json") }
+        if entry == all.last { options += reporting.typed + (shared.json ? ["--json"] : []) }
         return options
     }
 }

@@ -5,7 +5,7 @@ import SystemPackage
 import TensorCore
 import Work
 
-/// Entries of a recipe on their way through Slurm.
+/// Entries of work on their way through Slurm.
 public struct SlurmRun {
     /// An array of tasks that Slurm has taken.
     public struct Submitted: Sendable, Hashable {
@@ -93,7 +93,7 @@ public struct SlurmRun {
     private func known() throws -> [(id: TaskID, task: SlurmScript.Task)] {
         let jobs = Dictionary(submitted.map { ($0.stage, $0.job) }, uniquingKeysWith: { $1 })
         return script.tasks.compactMap { task in
-            jobs[task.entry.stage].map { (TaskID(job: $0, number: "\(task.number)"), task) }
+            jobs[task.stage].map { (TaskID(job: $0, number: "\(task.number)"), task) }
         }
     }
 

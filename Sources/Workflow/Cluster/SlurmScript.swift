@@ -1,7 +1,7 @@
 import SystemPackage
 import Work
 
-/// A shell script that hands the entries of a recipe to Slurm: those of a stage as one array of tasks, each stage after the one before.
+/// A shell script that hands entries of work to Slurm: those of a stage as one array of tasks, each stage after the one before.
 ///
 /// Beside the output it leaves, for every task, a log, what the task printed and how it ended (`running`, then its exit status).
 public struct SlurmScript: Sendable {
@@ -13,13 +13,15 @@ public struct SlurmScript: Sendable {
 
     /// One process: a command that a person could type.
     public struct Task: Sendable {
-        public let entry: RunEntry
-        /// Its number among all entries of the stage, finished ones too, from 1: the same whenever the recipe is submitted.
+        /// The entry that it carries out.
+        public let entry: String
+        public let stage: String
+        /// Its number among all entries of the stage, finished ones too, from 1: the same whenever the work is submitted.
         public let number: Int
         let command: [String]
 
         /// The name of its files, without extension.
-        public var name: String { "\(entry.stage)-\(number)" }
+        public var name: String { "\(stage)-\(number)" }
     }
 
     public let stages: [Stage]
@@ -33,17 +35,18 @@ public struct SlurmScript: Sendable {
     /// Arranges entries in stages.
     ///
     /// - Parameters:
-    ///   - entries: what is to be done, in the order of the recipe.
-    ///   - all: every entry of the recipe.
+    ///   - entries: what is to be done, in order.
+    ///   - all: every entry of the work.
     ///   - command: what carries an entry out.
-    public init(
-        _ entries: [RunEntry], of all: [RunEntry], workingFolder: FilePath, folder: FilePath, options: String,
-        command: (RunEntry) -> [String]
+    public init<Entry: WorkEntry>(
+        _ entries: [Entry], of all: [Entry], workingFolder: FilePath, folder: FilePath, options: String,
+        command: (Entry) -> [String]
     ) {
         var stages: [Stage] = []
         for entry in entries {
             let number = (all.filter { $0.stage == entry.stage }.firstIndex(of: entry) ?? 0) + 1
-            let task = Task(entry: entry, number: number, command: command(entry))
+            let task = Task(
+                entry: entry.description, stage: entry.stage, number: number, command: command(entry))
             if let last = stages.last, last.name == entry.stage {
                 stages[stages.count - 1] = Stage(name: last.name, tasks: last.tasks + [task])
             } else {

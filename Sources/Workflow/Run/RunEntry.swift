@@ -1,5 +1,5 @@
 /// One entry of the list of work that a recipe stands for, which a process can carry out alone: `expert/digits`, `merge`.
-public enum RunEntry: Sendable, Hashable, CustomStringConvertible {
+public enum RunEntry: WorkEntry {
     /// The merges of the documents that the recipe builds upon.
     case documents
     /// Adapts one expert.
@@ -27,7 +27,6 @@ public enum RunEntry: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// What entries have in common that can be carried out at the same time.
     public var stage: String {
         switch self {
         case .documents: "documents"

@@ -44,15 +44,4 @@ extension RunJob {
 
     /// Where a cluster's notes about the entries go: `out/merged.slurm` beside `out/merged.safetensors`, or beside the recipe.
     public var clusterFolder: FilePath { (recipe.output?.path ?? recipe.path).withSuffix(".slurm") }
-
-    /// That an entry cannot be carried out yet.
-    ///
-    /// - Parameters:
-    ///   - missing: what is not there.
-    ///   - entry: what makes it.
-    public static func notReady(_ missing: String, madeBy entry: RunEntry) -> InputError {
-        InputError(
-            .notReady, "\(missing) is not there yet, or was made with other settings or inputs",
-            hint: "--job '\(entry)' makes it")
-    }
 }

@@ -215,7 +215,7 @@ public struct RunJob: Job, Sendable {
             // Of what was made before it, an entry replaces nothing.
             job.write.force = false
             if let name = try job.unfinished().first {
-                throw Self.notReady("the adapted expert \"\(name)\"", madeBy: .expert(name))
+                throw InputError.notReady("the adapted expert \"\(name)\"", madeBy: RunEntry.expert(name))
             }
         case nil: break
         }
@@ -251,7 +251,7 @@ public struct RunJob: Job, Sendable {
         if !write.force || entry == .measure, WorkRecord.isFinished(fingerprint, at: target.path) {
             report.mergeWasDone = true
         } else if entry == .measure {
-            throw Self.notReady("the merged checkpoint \(target.path)", madeBy: .merge)
+            throw InputError.notReady("the merged checkpoint \(target.path)", madeBy: RunEntry.merge)
         } else {
             var job = job
             job.keepsRecord = true
