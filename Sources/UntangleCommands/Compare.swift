@@ -22,6 +22,9 @@ struct Compare: ToolCommand {
             difference from the best lies inside the noise. With auxiliary inputs, which need no labels and belong to no \
             task, a coefficient is chosen for each method, and the table says what that costs against the best one.
 
+            --engine slurm does the same on a cluster with a shared disk: each expert and each merge is a task of its own, \
+            which --job names. --engine print prints the script that submits them.
+
             Example:
               untangle compare Fixtures/compare.yaml
             """)
@@ -47,10 +50,25 @@ struct Compare: ToolCommand {
     @Flag(help: "Turn warnings about the recipes into errors.")
     var strict = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Carry out one entry and nothing else: expert/NUMBER/NAME, merge/NUMBER or table. Merges are numbered in the order "
+                + "of the recipes and their lists.", valueName: "entry"),
+        transform: {
+            guard let entry = CompareEntry($0) else {
+                throw ValidationError("give expert/NUMBER/NAME, merge/NUMBER or table")
+            }
+            return entry
+        })
+    var job: CompareEntry?
+
+    @OptionGroup var cluster: ClusterOptions
     @OptionGroup var models: ModelOptions
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
+
+    func validate() throws { try cluster.check(job) }
 
     func run(in session: Session) throws -> ExitStatus {
         let modelsFolder = try models.folder()
@@ -66,10 +84,62 @@ struct Compare: ToolCommand {
             variants, folder: keep ?? Self.folder(of: variants[0].recipe),
             auxiliary: auxiliary.map { AuxiliarySource($0) },
             order: sort, write: writing.writeOptions())
-        let comparison = Comparison(try job.run(in: session.context), groups: job.groups, order: sort)
+        if cluster.engine != .local {
+            let entries = try job.unfinishedEntries(in: session.context)
+            // Figures that are all there need no task.
+            if entries != [.table] || cluster.engine == .print { return try submit(entries, of: job, session) }
+        }
+        let merges: [ComparedMerge]
+        switch self.job {
+        case .expert(let name, let number):
+            guard let expert = try job.adapt(name, forMerge: number, in: session.context) else {
+                throw noSuchEntry(among: variants)
+            }
+            session.progress.end()
+            try session.print(expert)
+            return .done
+        case .merge(let number):
+            guard let merge = try job.measure(merge: number, in: session.context) else {
+                throw noSuchEntry(among: variants)
+            }
+            merges = [merge]
+        case .table: merges = try job.finished()
+        case nil: merges = try job.run(in: session.context)
+        }
         session.progress.end()
+        let isWhole = merges.count == variants.count
+        let comparison = Comparison(merges, groups: isWhole ? job.groups : [], order: sort)
         try session.print(comparison.report, to: reports)
         return .done
+    }
+
+    private func noSuchEntry(among variants: [RecipeVariant]) -> UsageError {
+        UsageError(
+            "the comparison has no entry \(job?.description ?? "")",
+            hint: "its merges are numbered from 1 to \(variants.count); --engine print lists all entries")
+    }
+
+    private func submit(_ entries: [CompareEntry], of job: CompareJob, _ session: Session) throws -> ExitStatus {
+        let all = try job.entries(in: session.context)
+        return try cluster.carryOut(
+            SlurmScript(
+                entries, of: all, workingFolder: ThisProcess.workingFolder, folder: job.clusterPath,
+                options: cluster.sbatch
+            ) {
+                [ThisProcess.executable.string, "compare"] + recipes.map(\.string) + ["--job", $0.description]
+                    + options(for: $0)
+            }, in: session)
+    }
+
+    /// What was asked of the whole, as far as it concerns one entry.
+    private func options(for entry: CompareEntry) -> [String] {
+        var options = (strict ? ["--strict"] : []) + models.typed + writing.typed + shared.typed
+        if let auxiliary { options += ["--auxiliary", auxiliary] }
+        if let keep { options += ["--keep", keep.string] }
+        guard entry == .table else { return options }
+        // What the last one prints is the result.
+        if let sort { options += ["--sort", sort.rawValue] }
+        return options + reporting.typed + (shared.json ? ["--json"] : [])
     }
 
     /// `merged.compare` beside `merged.safetensors`, the output, or `suite.compare` beside `suite.yaml` without one.

@@ -180,4 +180,99 @@ import Testing
         #expect(try outcome.error()["code"].string == "recipe.missing_key")
         #expect(try tool.names(in: ".").contains("c.compare") == false)
     }
+
+    // MARK: - Entries
+
+    private func rows(_ outcome: Tool.Outcome) throws -> [[String: String]] {
+        try outcome.json()["rows"].items.map { row in
+            [
+                "name": row["name"].string ?? "", "accuracy": "\(row["mean_accuracy"].double ?? -1)",
+                "interference": "\(row["interference"].double ?? -1)",
+                "on auxiliary": "\(row["auxiliary_interference"].double ?? -1)",
+                "chosen": "\(row["chosen"].bool.map(String.init) ?? "-")",
+            ]
+        }
+    }
+
+    private func job(_ entry: String, _ more: String...) throws -> Tool.Outcome {
+        try tool.run(["compare", "c.yaml", "--quiet", "--no-sync", "--job", entry] + more)
+    }
+
+    private func expectNotReady(_ entry: String, hint: String) throws {
+        let outcome = try job(entry, "--json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "input.not_ready")
+        #expect(try outcome.error()["hint"].string == hint)
+    }
+
+    @Test func entriesMakeWhatOneProcessMakes() throws {
+        try write(
+            "c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
+        let local = try tool.run("compare", "c.yaml", "--quiet", "--no-sync", "--keep", "local", "--json")
+        #expect(local.status == 0, "\(local.errors)")
+        // Merges 3 and 4 ask for the same experts, merges 1 and 2 for none.
+        try expectNotReady("merge/4", hint: "--job 'expert/3/digits' makes it")
+        let digits = try job("expert/4/digits", "--json")
+        #expect(try digits.json()["experts"][0]["steps"].int == 2, "\(digits.errors)")
+        #expect(try job("expert/3/digits").output.hasSuffix("/digits.safetensors: done before\n"))
+        try expectNotReady("merge/4", hint: "--job 'expert/3/latin_lower' makes it")
+        #expect(try job("expert/3/latin_lower").status == 0)
+        for number in [4, 2, 1] { #expect(try rows(job("merge/\(number)", "--json")).count == 1) }
+        try expectNotReady("table", hint: "--job 'merge/3' makes it")
+        #expect(try job("merge/3", "--force").status == 0)
+        #expect(try rows(job("table", "--json")) == rows(local))
+        // By force the experts of a merge are not made again.
+        let experts = try #require(try tool.names(in: "c.compare").first { $0.hasPrefix("experts-") })
+        try FileManager.default.removeItem(atPath: tool.folder.file("c.compare/\(experts)").string)
+        #expect(try job("merge/3", "--force", "--json").error()["code"].string == "input.not_ready")
+        for entry in ["merge/5", "expert/1/digits", "expert/3/greek", "expert/9/digits"] {
+            let unknown = try job(entry)
+            #expect(unknown.status == 2 && unknown.errors.contains("no entry \(entry)"), "\(unknown.errors)")
+        }
+        for entry in ["merge/0", "merge", "merge/x", "expert/3", "tables", "table/1"] {
+            #expect(try job(entry).errors.contains("give expert/NUMBER/NAME, merge/NUMBER or table"))
+        }
+        #expect(try job("table", "--engine", "print").status == 2)
+    }
+
+    /// With an `sbatch` that runs the tasks at once, one after the other.
+    @Test func theScriptRunsAsItStands() throws {
+        try write(
+            "c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
+        let local = try tool.run("compare", "c.yaml", "--quiet", "--no-sync", "--keep", "local", "--json")
+        _ = try tool.folder.write(Array(Self.sbatch.utf8), to: "sbatch")
+        let print = "untangle compare c.yaml --engine print --keep 'a b' --no-sync --quiet --json --sort interference"
+        let read = "python3 -c 'import json,sys; sys.stdout.write(json.load(sys.stdin)[\"script\"])'"
+        let outcome = try tool.shell("chmod +x sbatch && \(print) | \(read) > submit && PATH=$PWD:$PATH bash submit")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.output == "expert 1\nmerge 2\ntable 3\n")
+        let table = try JSONValue(
+            parsing: String(decoding: try tool.data("a b/cluster/table-1.out"), as: UTF8.self))
+        #expect(table["sorted_by"].string == "interference")
+        #expect(
+            Set(table["rows"].items.compactMap { $0["interference"].double })
+                == Set(try local.json()["rows"].items.compactMap { $0["interference"].double }))
+        // Two experts, once for both merges that ask for them.
+        #expect(try tool.names(in: "a b/cluster").filter { $0.hasSuffix(".status") }.count == 2 + 4 + 1)
+        // What is finished is not submitted again, and keeps its number.
+        #expect(try tool.shell("rm \"a b/figures/\"*; rm -r \"a b/experts-\"*/latin_lower*").status == 0)
+        let second = try tool.shell("\(print) | \(read) | grep -o -- '--array=[0-9,]*'").output
+        #expect(second == "--array=2\n--array=1,2,3,4\n--array=1\n")
+    }
+
+    /// Figures that are all there need no cluster.
+    @Test func theTableOfFinishedMergesNeedsNoTask() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }")
+        let here = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(try tool.run("compare", "c.yaml", "--engine", "slurm", "--quiet", "--json").output == here.output)
+    }
+
+    private static let sbatch = """
+        #!/usr/bin/env bash
+        set -e
+        echo call >> calls
+        for word in "$@"; do case $word in --array=*) numbers=${word#--array=} ;; esac; done
+        for number in ${numbers//,/ }; do SLURM_ARRAY_TASK_ID=$number bash "${@: -1}" 2>> log; done
+        wc -l < calls
+        """
 }

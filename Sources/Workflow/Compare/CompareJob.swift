@@ -48,24 +48,66 @@ public struct CompareJob: Job {
     /// - Returns: the merges in the order of the variants.
     /// - Throws: the diagnostics of all work. What was finished before stays.
     public func run(in context: Context) throws -> [ComparedMerge] {
-        for variant in variants { try check(variant.recipe) }
-        try checkFolder()
-        try makeFolder(folder.appending("figures"))
-        var benches: [ComparedSuite: Bench] = [:]
-        return try variants.enumerated().map { number, variant in
-            let file = folder.appending("figures").appending("\(try fingerprint(of: variant.recipe).digest).json")
-            if !write.force, let figures = FinishedFigures.read(file) {
-                return merge(variant, figures)
+        try prepare()
+        let benches = Benches(auxiliary: auxiliary, context: context)
+        var adapted: Set<FilePath> = []
+        return try variants.indices.map { place in
+            try merge(at: place, on: benches) { job in
+                guard var job else { return [] }
+                // What is made again is made again once.
+                if let output = job.output, !adapted.insert(output).inserted { job.write.force = false }
+                return try job.run(in: context)
             }
-            let suite = ComparedSuite(variant.recipe)
-            let bench = try benches[suite] ?? Bench(variant.recipe, auxiliary: auxiliary, in: context)
-            benches[suite] = bench
-            let figures = try bench.figures(
-                of: variant.recipe, named: "\(number + 1) of \(variants.count)", adaptedIn: folder, write: write,
-                in: context)
-            try FinishedFigures.write(figures, to: file, sync: write.sync)
-            return merge(variant, figures)
         }
+    }
+
+    /// Carries out one merge, or takes over what an earlier run has measured.
+    ///
+    /// - Parameter adapt: gives the experts that a merge asks for.
+    func merge(
+        at place: Int, on benches: Benches, adapt: (ResolveJob?) throws -> [AdaptedExpert]
+    ) throws -> ComparedMerge {
+        let recipe = variants[place].recipe
+        if !write.force, let figures = try finishedFigures(of: recipe) { return merge(variants[place], figures) }
+        let bench = try benches[recipe]
+        let adapted = try adapt(try bench.resolveJob(for: recipe, in: folder, write: write))
+        let figures = try bench.figures(
+            of: recipe, adapted: adapted, named: "\(place + 1) of \(variants.count)")
+        try FinishedFigures.write(figures, to: try figuresFile(of: recipe), sync: write.sync)
+        return merge(variants[place], figures)
+    }
+
+    /// Makes sure of what all work needs, and makes the folder.
+    func prepare() throws {
+        try check()
+        try makeFolder(folder.appending(Self.figuresFolder))
+    }
+
+    /// Makes sure that there is something to measure on, and that the folder is one of a comparison, or a new one.
+    func check() throws {
+        for variant in variants { try check(variant.recipe) }
+        guard folderExists(folder) else { return }
+        let names = try Checkpoints.entries(of: folder)
+        guard names.isEmpty || names.contains(Self.figuresFolder) || names.contains(Self.clusterFolder) else {
+            throw IOError(
+                kind: .exists, message: "\(folder.string) holds other files, and none of a comparison",
+                file: folder.string, hint: "choose a new folder with --keep")
+        }
+    }
+
+    private static let figuresFolder = "figures"
+    private static let clusterFolder = "cluster"
+
+    /// Where a cluster's notes about the entries go.
+    public var clusterPath: FilePath { folder.appending(Self.clusterFolder) }
+
+    /// Those that an earlier run has left from the same inputs and settings.
+    func finishedFigures(of recipe: Recipe) throws -> ComparedMerge.Figures? {
+        FinishedFigures.read(try figuresFile(of: recipe))
+    }
+
+    private func figuresFile(of recipe: Recipe) throws -> FilePath {
+        folder.appending(Self.figuresFolder).appending("\(try fingerprint(of: recipe).digest).json")
     }
 
     /// The places of variants that differ in nothing but numbers, among which a coefficient is chosen.
@@ -93,17 +135,6 @@ public struct CompareJob: Job {
         let noise: String?
     }
 
-    /// Makes sure that the folder is one of a comparison, or a new one.
-    private func checkFolder() throws(IOError) {
-        guard folderExists(folder) else { return }
-        let names = try entries(of: folder)
-        guard names.isEmpty || names.contains("figures") else {
-            throw IOError(
-                kind: .exists, message: "\(folder.string) holds other files, and none of a comparison",
-                file: folder.string, hint: "choose a new folder with --keep")
-        }
-    }
-
     /// Makes sure that there is something to measure on.
     private func check(_ recipe: Recipe) throws {
         guard recipe.baseModel != nil else {
@@ -122,7 +153,7 @@ public struct CompareJob: Job {
         }
     }
 
-    private func merge(_ variant: RecipeVariant, _ figures: ComparedMerge.Figures) -> ComparedMerge {
+    func merge(_ variant: RecipeVariant, _ figures: ComparedMerge.Figures) -> ComparedMerge {
         let recipe = variant.recipe
         let isOneFile = variants.allSatisfy { $0.recipe.path == recipe.path }
         let choices = variant.choices.map { choice in
@@ -143,63 +174,5 @@ extension CompareJob {
     private func fileName(of recipe: Recipe) -> String {
         let isShared = variants.contains { $0.recipe.path != recipe.path && $0.recipe.path.stem == recipe.path.stem }
         return isShared ? recipe.path.string : recipe.path.stem ?? recipe.path.string
-    }
-}
-
-/// The base, experts, heads and data of a recipe: merges that share them are measured by one bench.
-private struct ComparedSuite: Hashable {
-    private let base: FilePath?
-    private let models: [[FilePath?]]
-
-    init(_ recipe: Recipe) {
-        base = recipe.baseModel?.path
-        models = recipe.experts.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
-    }
-}
-
-/// What stays the same for all merges of one base and one set of experts.
-private struct Bench {
-    private let set: ExpertSet
-    private let measurement: TaskMeasurement
-    /// On auxiliary inputs; nil without any, or when a task has no head.
-    private let auxiliary: TaskMeasurement?
-
-    init(_ recipe: Recipe, auxiliary: AuxiliarySource?, in context: Context) throws {
-        context.progress.begin("measuring the experts", total: nil, unit: .items("tasks"))
-        defer { context.progress.end() }
-        guard let base = recipe.baseModel?.path else { preconditionFailure("recipes were checked") }
-        let set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), in: context)
-        self.set = set
-        measurement = try TaskMeasurement(set, measuresBase: false, budget: context.budget)
-        self.auxiliary = try auxiliary.flatMap { source in
-            guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
-            let images = try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
-            return try TaskMeasurement(set, on: images, budget: context.budget)
-        }
-    }
-
-    func figures(
-        of recipe: Recipe, named number: String, adaptedIn folder: FilePath, write: WriteOptions, in context: Context
-    ) throws -> ComparedMerge.Figures {
-        var stores = recipe.stores(of: set)
-        if let resolve = recipe.resolve {
-            var job = ResolveJob(
-                set, auxiliary: resolve.auxiliary, options: resolve.options, output: nil, write: write)
-            job.keepsRecords = true
-            job.output = folder.appending("experts-\(try job.fingerprint().digest.prefix(12))")
-            for (place, adapted) in zip(recipe.expertPlaces, try job.run(in: context)) { stores[place] = adapted.store }
-        }
-        PeakMemory.reset()
-        let started = ContinuousClock.now
-        let outcome = try MergeJob(recipe, stores: stores, in: context).run(in: context)
-        outcome.report.warnings.forEach(context.warn)
-        let merged = try outcome.open()
-        context.progress.begin("measuring merge \(number)", total: nil, unit: .items("tasks"))
-        defer { context.progress.end() }
-        let measured = try measurement.measure(merged)
-        return ComparedMerge.Figures(
-            tasks: zip(measured.tasks, measured.outcomes).map { ComparedMerge.Task(name: $0.name, outcomes: $1) },
-            auxiliaryInterference: try auxiliary?.measure(merged).total,
-            seconds: (ContinuousClock.now - started).seconds, peakByteCount: PeakMemory.byteCount)
     }
 }

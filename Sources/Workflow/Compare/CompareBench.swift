@@ -1,0 +1,104 @@
+import Checkpoints
+import Experts
+import Interference
+import Recipes
+import SystemPackage
+import TensorCore
+import Work
+
+/// The base, experts, heads and data of a recipe: merges that share them are measured on one bench.
+struct ComparedSuite: Hashable {
+    private let base: FilePath?
+    private let models: [[FilePath?]]
+
+    init(_ recipe: Recipe) {
+        base = recipe.baseModel?.path
+        models = recipe.experts.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
+    }
+}
+
+/// What stays the same for all merges of one base and one set of experts.
+final class CompareBench {
+    let set: ExpertSet
+    private let auxiliary: AuxiliarySource?
+    private let context: Context
+    /// Of the experts, on their own data and on auxiliary inputs; taken when the first merge is measured.
+    private lazy var references = Result { try References(set, auxiliary: auxiliary, in: context) }
+
+    private struct References {
+        let tasks: TaskMeasurement
+        /// Nil without auxiliary inputs, or when a task has no head.
+        let auxiliary: TaskMeasurement?
+
+        init(_ set: ExpertSet, auxiliary: AuxiliarySource?, in context: Context) throws {
+            context.progress.begin("measuring the experts", total: nil, unit: .items("tasks"))
+            defer { context.progress.end() }
+            tasks = try TaskMeasurement(set, measuresBase: false, budget: context.budget)
+            self.auxiliary = try auxiliary.flatMap { source in
+                guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
+                let images = try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
+                return try TaskMeasurement(set, on: images, budget: context.budget)
+            }
+        }
+    }
+
+    init(_ recipe: Recipe, auxiliary: AuxiliarySource?, in context: Context) throws {
+        guard let base = recipe.baseModel?.path else { preconditionFailure("recipes were checked") }
+        set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), in: context)
+        self.auxiliary = auxiliary
+        self.context = context
+    }
+
+    /// How experts are adapted for a merge, into a folder that all merges share that ask for the same; nil when they are merged as
+    /// they are.
+    func resolveJob(for recipe: Recipe, in folder: FilePath, write: WriteOptions) throws -> ResolveJob? {
+        guard let resolve = recipe.resolve else { return nil }
+        var job = ResolveJob(set, auxiliary: resolve.auxiliary, options: resolve.options, output: nil, write: write)
+        job.keepsRecords = true
+        job.output = folder.appending("experts-\(try job.fingerprint().digest.prefix(12))")
+        return job
+    }
+
+    /// Merges in memory and measures.
+    ///
+    /// - Parameter adapted: the experts that take the places of the originals; none when these are merged.
+    func figures(of recipe: Recipe, adapted: [AdaptedExpert], named number: String) throws -> ComparedMerge.Figures {
+        let references = try references.get()
+        var stores = recipe.stores(of: set)
+        for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
+        PeakMemory.reset()
+        let started = ContinuousClock.now
+        let outcome = try MergeJob(recipe, stores: stores, in: context).run(in: context)
+        outcome.report.warnings.forEach(context.warn)
+        let merged = try outcome.open()
+        context.progress.begin("measuring merge \(number)", total: nil, unit: .items("tasks"))
+        defer { context.progress.end() }
+        let measured = try references.tasks.measure(merged)
+        return ComparedMerge.Figures(
+            tasks: zip(measured.tasks, measured.outcomes).map { ComparedMerge.Task(name: $0.name, outcomes: $1) },
+            auxiliaryInterference: try references.auxiliary?.measure(merged).total,
+            seconds: (ContinuousClock.now - started).seconds, peakByteCount: PeakMemory.byteCount)
+    }
+}
+
+/// The benches of a comparison, each made when the first of its merges needs it.
+final class Benches {
+    private let auxiliary: AuxiliarySource?
+    private let context: Context
+    private var known: [ComparedSuite: CompareBench] = [:]
+
+    init(auxiliary: AuxiliarySource?, context: Context) {
+        self.auxiliary = auxiliary
+        self.context = context
+    }
+
+    subscript(recipe: Recipe) -> CompareBench {
+        get throws {
+            let suite = ComparedSuite(recipe)
+            if let bench = known[suite] { return bench }
+            let bench = try CompareBench(recipe, auxiliary: auxiliary, in: context)
+            known[suite] = bench
+            return bench
+        }
+    }
+}
