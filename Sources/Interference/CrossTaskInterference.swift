@@ -70,14 +70,14 @@ public struct CrossTaskInterference: Sendable, Hashable {
         _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distance: Distance = .kl,
         on shared: ImageSet? = nil, budget: ComputeBudget
     ) throws(NetworkError) {
-        var features: [Float] = []
-        if let shared { features = try transformer.features(parameters: merged, images: shared, budget: budget) }
-        var (tasks, outcomes): ([TaskInterference], [SampleOutcomes]) = ([], [])
         for reference in references {
-            let logits =
-                shared == nil
-                ? try reference.data.logits(transformer, merged, budget)
-                : HeadBank([reference.data.task.head]).logits(features: features)
+            try transformer.check(reference.data.task.head, name: reference.data.task.name)
+        }
+        let features = try transformer.features(
+            parameters: merged, sets: shared.map { [$0] } ?? references.map(\.data.inputs), budget: budget)
+        var (tasks, outcomes): ([TaskInterference], [SampleOutcomes]) = ([], [])
+        for (place, reference) in references.enumerated() {
+            let logits = HeadBank([reference.data.task.head]).logits(features: features[shared == nil ? place : 0])
             let outcome = reference.outcomes(distance, of: logits)
             outcomes.append(outcome)
             tasks.append(

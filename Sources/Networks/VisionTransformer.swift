@@ -1,4 +1,5 @@
 import Kernels
+import Synchronization
 import TensorCore
 
 /// A vision transformer: from images to features, for inference and for training.
@@ -26,14 +27,24 @@ public struct VisionTransformer: Sendable {
     /// The features of images.
     ///
     /// - Shapes: `parameters` `[parameterCount]`; the result is `[N, featureSize]`, row-major.
-    /// - Cost: images are cut in chunks of a fixed size that workers take in turn; results do not depend on the number of
-    ///   threads.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    /// - Throws: as `features(parameters:sets:budget:)`.
     public func features(
         parameters: [Float], images: ImageSet, budget: ComputeBudget
     ) throws(NetworkError) -> [Float] {
+        try features(parameters: parameters, sets: [images], budget: budget)[0]
+    }
+
+    /// The features of the images of several sets.
+    ///
+    /// - Shapes: `parameters` `[parameterCount]`; the result is `[N, featureSize]` for every set, row-major.
+    /// - Cost: images are cut in chunks of a fixed size that workers take as they get free; results do not depend on the number
+    ///   of threads, or on the other sets.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    public func features(
+        parameters: [Float], sets: [ImageSet], budget: ComputeBudget
+    ) throws(NetworkError) -> [[Float]] {
         try features(
-            parameters: parameters, images: images, rows: Array(0..<images.count),
+            parameters: parameters, selections: sets.map { ($0, Array(0..<$0.count)) },
             chunkSize: max(1, min(32, 2048 / config.tokenCount)), budget: budget)
     }
 
@@ -46,39 +57,53 @@ public struct VisionTransformer: Sendable {
     package func features(
         parameters: [Float], images: ImageSet, rows: [Int], chunkSize: Int, budget: ComputeBudget
     ) throws(NetworkError) -> [Float] {
+        try features(parameters: parameters, selections: [(images, rows)], chunkSize: chunkSize, budget: budget)[0]
+    }
+
+    private func features(
+        parameters: [Float], selections: [(images: ImageSet, rows: [Int])], chunkSize: Int, budget: ComputeBudget
+    ) throws(NetworkError) -> [[Float]] {
         try check(parameters: parameters)
-        try check(images)
-        precondition(rows.allSatisfy { 0..<images.count ~= $0 }, "a row lies outside of the set")
-        let chunkCount = (rows.count + chunkSize - 1) / chunkSize
-        let workerCount = max(1, min(budget.threads, chunkCount))
+        var chunks: [(selection: Int, rows: Range<Int>)] = []
+        var results: [FloatBuffer] = []
         let width = config.featureSize
-        let result: FloatBuffer
+        for (selection, (images, rows)) in selections.enumerated() {
+            try check(images)
+            precondition(rows.allSatisfy { 0..<images.count ~= $0 }, "a row lies outside of the set")
+            for start in stride(from: 0, to: rows.count, by: chunkSize) {
+                chunks.append((selection, start..<min(rows.count, start + chunkSize)))
+            }
+            do { results.append(try FloatBuffer(count: rows.count * width)) } catch { throw NetworkError(error) }
+        }
+        let workerCount = max(1, min(budget.threads, chunks.count))
         var workspaces: [TransformerWorkspace] = []
-        do { result = try FloatBuffer(count: rows.count * width) } catch { throw NetworkError(error) }
         for _ in 0..<workerCount {
             workspaces.append(try TransformerWorkspace(self, capacity: chunkSize, purpose: .inference))
         }
-        let workers = workspaces
-        parallel(count: workerCount, threads: workerCount) { worker in
-            for chunk in stride(from: worker, to: chunkCount, by: workerCount) {
-                let range = chunk * chunkSize..<min(rows.count, (chunk + 1) * chunkSize)
-                // Safety: each chunk writes its own rows of the result, and arrays outlive the calls.
-                parameters.withUnsafeBufferPointer { parameters in
-                    images.values.withUnsafeBufferPointer { images in
-                        rows.withUnsafeBufferPointer { rows in
-                            guard let p = parameters.baseAddress, let images = images.baseAddress,
-                                let rows = rows.baseAddress
-                            else { return }
-                            let features = workers[worker].forward(
-                                p, images: images, rows: rows + range.lowerBound, count: range.count)
-                            (result.pointer + range.lowerBound * width)
-                                .update(from: features, count: range.count * width)
-                        }
+        let idle = Mutex(workspaces)
+        let (buffers, work) = (results, chunks)
+        parallel(count: work.count, threads: workerCount) { number in
+            guard let workspace = idle.withLock({ $0.popLast() }) else {
+                preconditionFailure("there are as many workspaces as workers")
+            }
+            defer { idle.withLock { $0.append(workspace) } }
+            let (selection, range) = work[number]
+            // Safety: each chunk writes its own rows of a result, and arrays outlive the calls.
+            parameters.withUnsafeBufferPointer { parameters in
+                selections[selection].images.values.withUnsafeBufferPointer { images in
+                    selections[selection].rows.withUnsafeBufferPointer { rows in
+                        guard let p = parameters.baseAddress, let images = images.baseAddress,
+                            let rows = rows.baseAddress
+                        else { return }
+                        let features = workspace.forward(
+                            p, images: images, rows: rows + range.lowerBound, count: range.count)
+                        (buffers[selection].pointer + range.lowerBound * width)
+                            .update(from: features, count: range.count * width)
                     }
                 }
             }
         }
-        return Array(result.values)
+        return results.map { Array($0.values) }
     }
 
     /// Checks the length of a parameter vector.
