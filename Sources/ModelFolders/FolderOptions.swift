@@ -11,18 +11,14 @@ public struct FolderOptions: Sendable {
     /// The model whose tokenizer goes along: its file or folder; nil stands for the model whose configuration does.
     public var tokenizer: FilePath?
     public var chatTemplate: ChatTemplate?
-    /// The program and its version, for the model card.
-    public var author: String
 
     public init(
-        recipe: String, overrides: [String] = [], tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil,
-        author: String = "Untangle"
+        recipe: String, overrides: [String] = [], tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil
     ) {
         self.recipe = recipe
         self.overrides = overrides
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
-        self.author = author
     }
 }
 

@@ -211,7 +211,8 @@ package final class MergedFolder {
                 files: Self.weights(of: model).compactMap { figures.files[$0] })
         }
         return ModelCard(
-            title: target.path.lastComponent?.string ?? target.path.string, author: options.author, method: plan.method,
+            title: target.path.lastComponent?.string ?? target.path.string, author: ToolVersion.program,
+            method: plan.method,
             inputs: models, tensorCount: plan.outputs.count, parameterCount: plan.summary.parameterCount,
             sanity: sanity, recipe: options.recipe, overrides: options.overrides,
             isForTransformers: target.format == .safetensors && inputs.donor.folder?.config?.isForTransformers ?? false)

@@ -68,7 +68,7 @@ struct Convert: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        let place = OutputPlace(output)
+        let place = try OutputPlace(argument: output)
         guard !place.path.isEmpty else { throw UsageError("the output has no name") }
         let format = try OutputTarget(place, format: format).format
         let context = session.context

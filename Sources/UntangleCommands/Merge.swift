@@ -148,7 +148,6 @@ struct Merge: ToolCommand {
         }
         guard let output else { throw UsageError("there is no output") }
         job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
-        job.folder.author = "Untangle \(ToolVersion.current)"
         if let part { return try run(part, of: job, output, session, started) }
         let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
@@ -238,13 +237,7 @@ struct Merge: ToolCommand {
 
     /// Where the result goes; finds out before the work what would keep it from being written.
     private func target(_ output: String) throws -> OutputTarget {
-        let place = OutputPlace(output)
-        // Rarely meant: the model would come to lie among whatever else is there.
-        if !output.hasSuffix("/"), let last = place.path.lastComponent, last.kind != .regular {
-            throw UsageError(
-                "the output \(output) would fill a folder that is there",
-                hint: "write \(output)/ if it is to, or name a folder for the model")
-        }
+        let place = try OutputPlace(argument: output)
         let target = try OutputTarget(
             place, format: format, options: writing.writeOptions(shardByteCount: shardSize?.byteCount))
         // A dry run warns of a file that is there.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Work
 
 /// The root command.
 struct Untangle: ParsableCommand {
@@ -17,9 +18,4 @@ struct Untangle: ParsableCommand {
             Inspect.self, Convert.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self, Resolve.self,
             Merge.self, Evaluate.self, Run.self, Compare.self,
         ])
-}
-
-/// The version of the product, in one place.
-public enum ToolVersion {
-    public static let current = "0.1.0"
 }

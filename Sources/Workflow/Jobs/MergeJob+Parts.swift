@@ -190,7 +190,7 @@ extension MergeJob {
         var parts = settings.parts
         parts.append(Fingerprint.Part("parts", "\(count)"))
         if let size = target?.options.shardByteCount { parts.append(Fingerprint.Part("shard_size", "\(size)")) }
-        parts.append(Fingerprint.Part("program", folder.author))
+        parts.append(Fingerprint.Part("program", ToolVersion.program))
         if !folder.overrides.isEmpty {
             parts.append(Fingerprint.Part("options", folder.overrides.joined(separator: " ")))
         }
