@@ -83,7 +83,7 @@ struct ClusterOptions: ParsableArguments {
 extension SharedOptions {
     var typed: [String] {
         (threads.map { ["--threads", "\($0.count)"] } ?? []) + (memory.map { ["--memory", "\($0.byteCount)B"] } ?? [])
-            + (quiet ? ["--quiet"] : [])
+            + (quiet ? ["--quiet"] : []) + (progress == .auto ? [] : ["--progress", progress.rawValue])
     }
 }
 

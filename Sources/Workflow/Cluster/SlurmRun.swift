@@ -24,7 +24,13 @@ public struct SlurmRun {
     public init(_ script: SlurmScript) throws {
         self.script = script
         let earlier = Self.jobs(in: script.folder)
+        let file = script.folder.appending("submit.sh")
         if !earlier.isEmpty, try Self.states(of: earlier).values.contains(where: { !$0.hasEnded }) {
+            guard Self.text(of: file).contains(script.mark) else {
+                throw ClusterError(
+                    .submission, "tasks that were submitted with other options have not ended yet", file: file,
+                    hint: "wait for them, or take them back: scancel \(earlier.map(\.job).joined(separator: " "))")
+            }
             (submitted, wasSubmitted) = (earlier, true)
             return
         }
@@ -34,7 +40,6 @@ public struct SlurmRun {
                 hint: "run this where jobs are submitted, or see --engine print")
         }
         try makeFolder(script.folder)
-        let file = script.folder.appending("submit.sh")
         try AtomicOutput.write(Array(script.text.utf8), to: file, options: WriteOptions(force: true, sync: false))
         let outcome = ShellCommand.run(["bash", file.string])
         guard let outcome, outcome.status == 0 else {
@@ -136,8 +141,11 @@ public struct SlurmRun {
         _ tasks: [(id: TaskID, task: SlurmScript.Task)], _ states: [TaskID: State]
     ) throws -> String {
         var failed: [(task: SlurmScript.Task, how: String, status: Int32?)] = []
+        // What they have noted, a shared disk may show late.
+        let deadline = ContinuousClock.now + .seconds(10)
         for (id, task) in tasks {
-            let status = status(of: task, isExpected: ["COMPLETED", "FAILED"].contains(states[id]?.name))
+            let isExpected = ["COMPLETED", "FAILED"].contains(states[id]?.name)
+            let status = status(of: task, until: isExpected ? deadline : nil)
             if status == "0" { continue }
             // What never began waited for something that failed.
             if status.isEmpty, !failed.isEmpty { continue }
@@ -153,21 +161,23 @@ public struct SlurmRun {
         let others = failed.count > 1 ? "; \(failed.count - 1) more failed" : ""
         throw ClusterError(
             .taskFailed, "task \(first.task.entry) \(first.how)\(others)" + (reason.map { ": \($0)" } ?? ""), file: log,
-            hint: "the same command goes on with what is not finished",
+            hint: first.task.command.contains("--force")
+                ? "the same command without --force goes on with what is not finished"
+                : "the same command goes on with what is not finished",
             severity: first.status.flatMap(DiagnosticSeverity.init) ?? .resources)
     }
 
     /// What a task has noted of its end: its exit status, `running` when it was killed, nothing when it never began.
     ///
-    /// - Parameter isExpected: whether it must have noted something, which a shared disk may show late.
-    private func status(of task: SlurmScript.Task, isExpected: Bool) -> String {
-        for _ in 0..<20 {
+    /// - Parameter deadline: how long to wait for an exit status that it must have noted.
+    private func status(of task: SlurmScript.Task, until deadline: ContinuousClock.Instant?) -> String {
+        while true {
             let text = Self.text(of: file(task, "status"))
             let status = text.split(separator: "\n").first.map(String.init) ?? ""
-            if Int32(status) != nil || !isExpected { return status }
-            usleep(500_000)
+            guard Int32(status) == nil, let deadline else { return status }
+            guard ContinuousClock.now < deadline else { return "" }
+            usleep(200_000)
         }
-        return ""
     }
 
     private func file(_ task: SlurmScript.Task?, _ ending: String) -> FilePath {
@@ -184,7 +194,11 @@ public struct SlurmRun {
     /// The last error in a log, or its last line.
     private static func reason(in log: String) -> String? {
         let lines = log.split(separator: "\n").map(String.init)
-        return lines.last { $0.hasPrefix("error: ") }.map { String($0.dropFirst(7)) } ?? lines.last
+        if let error = lines.last(where: { $0.hasPrefix("error: ") }) { return String(error.dropFirst(7)) }
+        // A task that prints a document tells of an error with another one.
+        let document = lines.lastIndex { $0.hasPrefix("{") }.map { lines[$0...].joined(separator: "\n") }
+        let error = document.flatMap { try? JSONDocument.parse(Array($0.utf8), file: FilePath()) }?["error"]
+        return error?["message"]?.string ?? lines.last
     }
 
     private static func lastLine(of text: String) -> String { text.split(separator: "\n").last.map(String.init) ?? "" }

@@ -1,4 +1,6 @@
+import Checkpoints
 import SystemPackage
+import TensorCore
 import Work
 
 /// A shell script that hands entries of work to Slurm: those of a stage as one array of tasks, each stage after the one before.
@@ -31,6 +33,8 @@ public struct SlurmScript: Sendable {
     let folder: FilePath
     /// Options for `sbatch`, as they are typed in a shell.
     let options: String
+    /// A line by which scripts of the same work are known, whatever of it is finished.
+    let mark: String
 
     /// Arranges entries in stages.
     ///
@@ -54,6 +58,10 @@ public struct SlurmScript: Sendable {
             }
         }
         self.stages = stages
+        let hash = ContentHash.Accumulator()
+        let words = all.flatMap { command($0) + [""] } + [options]
+        Array(words.joined(separator: "\0").utf8).withUnsafeBytes { hash.update($0) }
+        mark = "# Of the work \(hash.finish())."
         self.workingFolder = workingFolder
         self.folder = folder
         self.options = options
@@ -66,6 +74,7 @@ public struct SlurmScript: Sendable {
         var text = """
             #!/usr/bin/env bash
             # Submits \(tasks.count == 1 ? "1 task" : "\(tasks.count) tasks") to Slurm and prints the number of each array of tasks.
+            \(mark)
             set -euo pipefail
             cd \(workingFolder.string.quotedForShell)
             folder=\(folder.string.quotedForShell)
