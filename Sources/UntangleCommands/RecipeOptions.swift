@@ -64,13 +64,16 @@ extension IntermediateMerges {
     /// Carries out what no earlier run has left finished; nothing is written unless all of it can be, and the final merge, too.
     ///
     /// - Parameter check: makes sure of the final merge.
-    func carryOut(in session: Session, check: (_ unfinished: [RunJob]) throws -> Void) throws {
+    /// - Returns: what was carried out.
+    @discardableResult
+    func carryOut(in session: Session, check: (_ unfinished: [RunJob]) throws -> Void) throws -> [RunJob] {
         let unfinished = try unfinished(in: session.context)
-        guard !unfinished.isEmpty else { return }
+        guard !unfinished.isEmpty else { return [] }
         try check(unfinished)
-        for pipeline in unfinished {
-            _ = try pipeline.run(in: session.context)
+        for job in unfinished {
+            _ = try job.run(in: session.context)
             session.progress.end()
         }
+        return unfinished
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Recipes
 import Reporting
 import SystemPackage
 import TensorCore
@@ -48,12 +49,15 @@ struct Run: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let book = try reading.book(recipe, in: session)
-        if let resolve = book.final.resolve, book.final.resolvedFolder == nil,
-            resuming.resumption.keepsState || resolve.saveEvery != nil
-        {
-            throw UsageError(
-                "there is no folder to keep states in, because the recipe writes no adapted experts",
-                hint: "add output: FILE to the recipe, or output: FOLDER to its resolve")
+        if let resolve = book.final.resolve, book.final.resolvedFolder == nil {
+            let wanted =
+                resuming.resumption.keepsState || resolve.saveEvery != nil
+                ? "states" : job != nil || cluster.engine != .local ? "what entries make" : nil
+            if let wanted {
+                throw UsageError(
+                    "there is no folder to keep \(wanted) in, because the recipe writes no adapted experts",
+                    hint: "add output: FILE to the recipe, or output: FOLDER to its resolve")
+            }
         }
         var run = RunJob(book.final, write: writing.writeOptions())
         run.resumption = resuming.resumption
@@ -76,8 +80,13 @@ struct Run: ToolCommand {
                     "the result of a document that the recipe builds upon", madeBy: RunEntry.documents)
             }
         }
-        try merges.carryOut(in: session) { [run] in try run.check(after: merges, unfinished: $0, in: context) }
-        if job == .documents { return .done }
+        let documentsDone = try merges.carryOut(in: session) { [run] in
+            try run.check(after: merges, unfinished: $0, in: context)
+        }
+        if job == .documents {
+            try tell(of: book.intermediates, merged: documentsDone, session)
+            return .done
+        }
         let report = try run.run(job, in: context)
         session.progress.end()
         switch job {
@@ -90,6 +99,22 @@ struct Run: ToolCommand {
             try session.print(report.report, to: targets)
         }
         return .done
+    }
+
+    /// Tells what came of the documents that the recipe builds upon.
+    private func tell(of documents: [Recipe], merged: [RunJob], _ session: Session) throws {
+        let done = Set(merged.compactMap(\.recipe.output?.path))
+        let outputs = documents.compactMap(\.output?.path)
+        if session.json {
+            let rows = outputs.map {
+                ["output": .string($0.string), "skipped": .bool(!done.contains($0))] as JSONOutput
+            }
+            return try session.print(["documents": .array(rows)] as JSONOutput)
+        }
+        for output in outputs {
+            let note = done.contains(output) ? "merged" : "done before"
+            try session.print("\(output.string.escapingControlCharacters): \(note)\n")
+        }
     }
 
     /// Tells what came of an entry that measures nothing.

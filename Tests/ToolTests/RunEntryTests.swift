@@ -103,7 +103,9 @@ import Testing
         try expectNotReady(
             "merge", "the result of a document that the recipe builds upon is not there yet",
             hint: "--job 'documents' makes it")
-        #expect(try run("documents").status == 0)
+        #expect(try run("documents").output.hasSuffix(": merged\n"))
+        #expect(try run("documents").output.hasSuffix(": done before\n"))
+        #expect(try run("documents", "--json").json()["documents"][0]["skipped"].bool == true)
         #expect(!tool.exists("m.safetensors"))
         #expect(try run("merge").status == 0)
         #expect(tool.exists("m.safetensors"))
@@ -147,6 +149,34 @@ import Testing
         let second = try tool.shell("\(print) | grep -- --array").output
         #expect(second.components(separatedBy: "--array=2 ").count == 2)
         #expect(second.components(separatedBy: "--array=1 ").count == 3)
+    }
+
+    /// Nothing would keep what an entry makes for the next.
+    @Test func entriesNeedAFolder() throws {
+        try write()
+        let text = String(decoding: try tool.data("r.yaml"), as: UTF8.self).replacing(
+            "output: m.safetensors\n", with: "")
+        _ = try tool.folder.write(Array(text.utf8), to: "r.yaml")
+        for more in [["--job", "expert/it's"], ["--engine", "print"]] {
+            let outcome = try tool.run(["run", "r.yaml", "--quiet"] + more)
+            #expect(
+                outcome.status == 2 && outcome.errors.contains("no folder to keep what entries make"),
+                "\(outcome.errors)")
+        }
+    }
+
+    /// A folder that is taken is found out before anything is trained.
+    @Test func aTakenFolderIsRefusedBeforeTraining() throws {
+        try write()
+        let file = String(decoding: try tool.data("r.yaml"), as: UTF8.self)
+        _ = try tool.folder.write(Array(file.replacing("output: m.safetensors", with: "output: m/").utf8), to: "r.yaml")
+        #expect(try tool.run("run", "r.yaml", "--quiet", "--no-sync").status == 0)
+        try FileManager.default.removeItem(atPath: tool.folder.file("m.resolved").string)
+        let outcome = try tool.run("run", "r.yaml", "--no-sync", "--progress", "json", "--json")
+        #expect(
+            outcome.status == 4 && outcome.errors.contains("was made with other settings or inputs"),
+            "\(outcome.errors)")
+        #expect(!outcome.errors.contains("resolving"))
     }
 
     @Test func withoutSlurmThereIsAnError() throws {

@@ -27,7 +27,8 @@ extension RunJob {
             let job = try resolveJob(set)
             let names = Set(try job?.unfinished() ?? [])
             guard names.isEmpty else {
-                try requireReplaceable()
+                try requireReplaceable(
+                    try mergeJob(recipe.stores(of: set), target: try target(), in: context))
                 return entries.filter { if case .expert(let name) = $0 { names.contains(name) } else { true } }
             }
             stores = recipe.stores(of: set)

@@ -92,10 +92,10 @@ public struct RunJob: Job, Sendable {
         let set = try expertSet(in: context)
         let originals = recipe.stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
-        let plain = try mergeJob(originals, in: context)
+        let planned = try mergeJob(originals, target: try target(), in: context)
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
-        let adapted = try resolve(set, entry, context)
+        let adapted = try resolve(set, entry, for: planned, context)
         originals.compactMap { $0 }.flatMap(\.warnings).forEach(context.warn)
         report.adapted = adapted
         if case .expert = entry { return report }
@@ -117,6 +117,8 @@ public struct RunJob: Job, Sendable {
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
             context.warn(
                 Warning(
+            var plain = planned
+            plain.target = nil
                     RunWarning.moreInterference,
                     "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
                         + "auxiliary inputs"))
@@ -207,7 +209,10 @@ public struct RunJob: Job, Sendable {
         return job
     }
 
-    private func resolve(_ set: ExpertSet, _ entry: RunEntry?, _ context: Context) throws -> [AdaptedExpert] {
+    /// - Parameter merge: what the experts are for.
+    private func resolve(
+        _ set: ExpertSet, _ entry: RunEntry?, for merge: MergeJob, _ context: Context
+    ) throws -> [AdaptedExpert] {
         guard var job = try resolveJob(set) else { return [] }
         switch entry {
         case .expert(let name): job.only = [name]
@@ -219,14 +224,12 @@ public struct RunJob: Job, Sendable {
             }
         case nil: break
         }
-        return try job.run(in: context) {
-            try requireReplaceable()
-        }
+        return try job.run(in: context) { try requireReplaceable(merge) }
     }
 
     /// Experts that change make another merge: one that cannot be written is refused before they are trained.
-    func requireReplaceable() throws(IOError) {
-        guard let output = recipe.output, !output.isFolder, fileExists(output.path), !write.force else { return }
+    func requireReplaceable(_ merge: MergeJob) throws(IOError) {
+        guard !write.force, let file = merge.obstacle else { return }
         throw IOError(
             kind: .exists, message: "\(output.path.string) was made with other settings or inputs",
             file: output.path.string, hint: "use --force to make it again")
