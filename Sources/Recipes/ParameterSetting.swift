@@ -52,6 +52,16 @@ public enum ParameterSetting: Sendable, Hashable {
         }
     }
 
+    /// What is said, on one line.
+    package var summary: String {
+        switch self {
+        case .value(let value): value.description
+        case .gradient(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
+        case .cases(let cases):
+            cases.map { ($0.filter.map { "\($0): " } ?? "") + $0.setting.summary }.joined(separator: ", ")
+        }
+    }
+
     /// The filters that are part of no name.
     package func unmatchedFilters(among names: [TensorName]) -> [String] {
         guard case .cases(let cases) = self else { return [] }

@@ -126,14 +126,21 @@ private struct RecipeDraft {
 
     func position(of path: [String]) -> TextPosition? { value(path)?.position }
 
-    /// Whether there is a list of alternatives. Lists of conditions, which have filters, belong to one value.
+    /// Whether there is a list of alternatives. Lists of conditions, which have filters, and of patterns belong to one value.
     func isList(_ path: [String]) -> Bool {
         guard case .sequence(let elements) = value(path)?.content else { return false }
-        return path[0] != "parameters" || !elements.contains(where: \.isMapping)
+        guard path[0] == "parameters", let name = path.last else { return true }
+        // Patterns of names are a list as they are.
+        return Self.patterns.contains(name)
+            ? elements.contains(where: \.isSequence) : !elements.contains(where: \.isMapping)
     }
+
+    private static let patterns = Set(
+        MergeMethods.all.flatMap { $0.info.parameters.filter { $0.kind == .patterns }.map(\.name) })
 
     func alternatives(of path: [String]) -> [RecipeDraft] {
         guard case .sequence(let elements) = value(path)?.content else { return [] }
+        let unsaid = elements.unsaidKeys
         return elements.map { element in
             var draft = self
             // `none` and its kin stand for doing without.
@@ -141,7 +148,7 @@ private struct RecipeDraft {
             let isNone = path == ["resolve"] && (element.isNull || word == "none" || word == "false")
             draft.node = node.replacing(path[...], by: isNone ? nil : element)
             let number = element.scalar?.number
-            let value = isNone ? "none" : path == ["resolve"] ? element.summary ?? "RI" : element.text
+            let value = isNone ? "none" : path == ["resolve"] ? element.summary(without: unsaid) ?? "RI" : element.text
             draft.choices.append(
                 RecipeVariant.Choice(
                     key: path.last ?? "",
@@ -188,10 +195,23 @@ extension YAMLNode {
         }
     }
 
-    /// A section of resolving in a few words: what it says besides the inputs and outputs.
-    fileprivate var summary: String? {
+    /// A section of resolving in a few words.
+    fileprivate func summary(without unsaid: Set<String>) -> String? {
         guard case .mapping(let entries) = content else { return nil }
-        let said = entries.filter { !["auxiliary", "output"].contains($0.key.text) }
+        let said = entries.filter { !unsaid.contains($0.key.text) }
         return said.isEmpty ? nil : said.map { "\($0.key.text) \($0.value.text)" }.joined(separator: ", ")
+    }
+
+    fileprivate func text(of key: String) -> String? {
+        guard case .mapping(let entries) = content else { return nil }
+        return entries.first { $0.key.text == key }?.value.text
+    }
+}
+
+extension [YAMLNode] {
+    /// What sections of resolving need not say to be told apart: inputs that all of them share, and outputs.
+    fileprivate var unsaidKeys: Set<String> {
+        let auxiliaries = Set(filter(\.isMapping).map { $0.text(of: "auxiliary") })
+        return auxiliaries.count > 1 ? ["output"] : ["auxiliary", "output"]
     }
 }

@@ -72,7 +72,7 @@ struct Compare: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let modelsFolder = try models.folder()
-        let reports = try reporting.targets(options: writing.writeOptions())
+        let reports = try reporting.targets(replacing: Comparison.mark, options: writing.writeOptions())
         var variants: [RecipeVariant] = []
         for (place, path) in recipes.enumerated() {
             guard !recipes[..<place].contains(path) else { throw UsageError("the recipe \(path) is given twice") }
@@ -103,7 +103,7 @@ struct Compare: ToolCommand {
                 throw noSuchEntry(among: variants)
             }
             merges = [merge]
-        case .table: merges = try job.finished()
+        case .table: merges = try job.finished(in: session.context)
         case nil: merges = try job.run(in: session.context)
         }
         session.progress.end()

@@ -44,7 +44,7 @@ public struct ReportTarget: Sendable {
         }
         guard parts.count > 1 else {
             throw IOError(
-                kind: .exists, message: "\(path.string) exists already, and is no report of a run",
+                kind: .exists, message: "\(path.string) exists already, and is no report of this kind",
                 file: path.string, hint: "use --force to replace it")
         }
     }

@@ -181,6 +181,124 @@ import Testing
         #expect(try tool.names(in: ".").contains("c.compare") == false)
     }
 
+    /// What `run` measures of one recipe is what its row says, whatever is beside it.
+    private func expectRowsOfRuns(
+        _ name: String, _ recipes: [String], sourceLocation: SourceLocation = #_sourceLocation
+    )
+        throws
+    {
+        let rows = try tool.run("compare", name, "--quiet", "--json").json()["rows"].items
+        try #require(rows.count == recipes.count, sourceLocation: sourceLocation)
+        let found = Set(rows.compactMap { $0["interference"].double })
+        for recipe in recipes {
+            try write("r.yaml", recipe)
+            let total = try tool.run("run", "r.yaml", "--quiet", "--json").json()["total_interference"]
+            let value = total["merged_resolved"].double ?? total["merged"].double
+            #expect(found.contains(value ?? -1), "\(recipe)", sourceLocation: sourceLocation)
+        }
+        #expect(found.count == recipes.count, sourceLocation: sourceLocation)
+    }
+
+    @Test func noiseSetsRowsApart() throws {
+        let sections = ["auxiliary_count: 32", "auxiliary_count: 128", "auxiliary_count: 128, seed: 3"].map {
+            "{ auxiliary: noise, steps: 3, batch_size: 16, \($0) }"
+        }
+        let list = (sections + [resolve]).joined(separator: ", ")
+        try write("c.yaml", "merge_method: ties\nresolve: [\(list)]")
+        try expectRowsOfRuns("c.yaml", (sections + [resolve]).map { "merge_method: ties\nresolve: \($0)" })
+        // Sections that differ in their inputs alone.
+        let noise = "{ auxiliary: noise, steps: 2, batch_size: 16 }"
+        try write("d.yaml", "merge_method: ties\nresolve: [\(noise), \(resolve)]")
+        try expectRowsOfRuns("d.yaml", [noise, resolve].map { "merge_method: ties\nresolve: \($0)" })
+        let names = try tool.run("compare", "d.yaml", "--quiet", "--json").json()["rows"].items.map {
+            $0["name"].string
+        }
+        #expect(names.contains("RI: auxiliary noise, steps 2, batch_size 16"), "\(names)")
+    }
+
+    /// Figures are those of a network and of how inputs are normalised.
+    @Test func anotherConfigurationIsAnotherComparison() throws {
+        try FileManager.default.createDirectory(
+            atPath: tool.folder.file("base").string, withIntermediateDirectories: true)
+        let suite = FileManager.default.currentDirectoryPath + "/" + TinySuite.folder
+        _ = try tool.shell("cp \(TinySuite.folder)/base.safetensors \(TinySuite.folder)/config.json base/")
+        try write("c.yaml", "merge_method: ties")
+        let text = String(decoding: try tool.data("c.yaml"), as: UTF8.self)
+            .replacing("base_model: \(TinySuite.base)", with: "base_model: base/base.safetensors")
+        _ = try tool.folder.write(Array(text.utf8), to: "c.yaml")
+        func interference() throws -> Double? {
+            try tool.run("compare", "c.yaml", "--quiet", "--json").json()["rows"][0]["interference"].double
+        }
+        let first = try interference()
+        #expect(first != nil, "\(suite)")
+        let edit =
+            "sed -i -E 's/(\"layer_norm_eps\": *)[0-9.e-]+/\\10.5/' base/config.json && grep -q 0.5 base/config.json"
+        #expect(try tool.shell(edit).status == 0)
+        let second = try interference()
+        #expect(second != first)
+        #expect(
+            try tool.run("compare", "c.yaml", "--force", "--quiet", "--json").json()["rows"][0]["interference"].double
+                == second)
+    }
+
+    /// Ties are of inputs that both merges were measured on, in whatever order models are listed.
+    @Test func differentTasksAreNoTie() throws {
+        try write("a.yaml", "merge_method: ties")
+        try write("one.yaml", "merge_method: ties", tasks: ["digits"])
+        let outcome = try tool.run("compare", "a.yaml", "one.yaml", "--quiet", "--json")
+        #expect(outcome.errors.contains("were measured on different tasks"), "\(outcome.errors)")
+        #expect(try outcome.json()["rows"].items.map { $0["tied_with_best"].bool } == [true, false])
+        try write("b.yaml", "merge_method: ties", tasks: ["latin_lower", "digits"])
+        let swapped = try tool.run("compare", "a.yaml", "b.yaml", "--quiet", "--json")
+        #expect(!swapped.errors.contains("different tasks"))
+        #expect(try swapped.json()["rows"].items.map { $0["tied_with_best"].bool } == [true, true])
+    }
+
+    /// A merge that overflows is the last, and takes nothing from the others.
+    @Test func oneDivergingMergeSpoilsNothing() throws {
+        try write(
+            "c.yaml", "merge_method: task_arithmetic\nparameters: { lambda: [0.3, 0.5, 1e30] }\nresolve: \(resolve)")
+        let document = try tool.run("compare", "c.yaml", "--quiet", "--json").json()
+        #expect(document["sorted_by"].string == "accuracy")
+        let rows = document["rows"].items
+        #expect(rows.last?["parameters"]["lambda"].string?.hasPrefix("1e") ?? false)
+        // The choice is the least interference on auxiliary inputs, and its cost the distance from the best accuracy.
+        let finite = rows.dropLast()
+        let least = finite.compactMap { $0["auxiliary_interference"].double }.min()
+        let chosen = try #require(rows.first { $0["chosen"].bool == true })
+        #expect(chosen["auxiliary_interference"].double == least)
+        let best = try #require(finite.compactMap { $0["mean_accuracy"].double }.max())
+        #expect(chosen["cost"].double == best - (chosen["mean_accuracy"].double ?? 0))
+    }
+
+    @Test func aListOfPatternsIsOneValue() throws {
+        try write("c.yaml", "merge_method: tsv_m\nparameters: { matrix_exclude: ['*bias', '*norm*'] }")
+        let rows = try tool.run("compare", "c.yaml", "--quiet", "--json").json()["rows"].items
+        #expect(rows.count == 1)
+        #expect(rows[0]["parameters"]["matrix_exclude"].string == #"["*bias", "*norm*"]"#)
+    }
+
+    @Test func aReportIsReplacedByTheNext() throws {
+        try write("c.yaml", "merge_method: ties")
+        for name in ["r.html", "r.json"] {
+            for _ in 0..<2 { #expect(try tool.run("compare", "c.yaml", "--quiet", "--report", name).status == 0) }
+        }
+        _ = try tool.folder.write([1], to: "other.html")
+        #expect(try tool.run("compare", "c.yaml", "--quiet", "--report", "other.html").status == 4)
+    }
+
+    /// By force experts are made again, and for all merges once.
+    @Test func forceAdaptsSharedExpertsOnce() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: \(resolve)")
+        for _ in 0..<2 {
+            let outcome = try tool.run("compare", "c.yaml", "--force", "--progress", "json", "--json")
+            let begins = outcome.errors.split(separator: "\n").count {
+                $0.contains("\"stage\":\"resolving\",\"done\":0") && $0.hasSuffix("\"seconds\":0.0}")
+            }
+            #expect(begins == 1, "\(outcome.errors)")
+        }
+    }
+
     // MARK: - Entries
 
     private func rows(_ outcome: Tool.Outcome) throws -> [[String: String]] {

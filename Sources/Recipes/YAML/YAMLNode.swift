@@ -19,6 +19,7 @@ package struct YAMLNode: Sendable {
 
     package var scalar: YAMLScalar? { if case .scalar(let scalar) = content { scalar } else { nil } }
     var isMapping: Bool { if case .mapping = content { true } else { false } }
+    var isSequence: Bool { if case .sequence = content { true } else { false } }
     package var isNull: Bool { scalar?.isNull ?? false }
 }
 

@@ -11,7 +11,9 @@ extension CompareJob {
     ///
     /// - Throws: what opening the recipes' files throws.
     public func entries(in context: Context) throws -> [CompareEntry] {
-        try entries(in: context, ofMergesAt: Array(variants.indices)) { job in
+        try check()
+        return try entries(on: Benches(auxiliary: auxiliary, context: context), ofMergesAt: Array(variants.indices)) {
+            job in
             job.set.experts.map(\.name)
         }
     }
@@ -22,15 +24,18 @@ extension CompareJob {
     /// - Throws: what opening the recipes' files throws.
     public func unfinishedEntries(in context: Context) throws -> [CompareEntry] {
         guard !write.force else { return try entries(in: context) }
-        let places = try variants.indices.filter { try finishedFigures(of: variants[$0].recipe) == nil }
-        return try entries(in: context, ofMergesAt: places) { try $0.unfinished() }
+        try check()
+        let benches = Benches(auxiliary: auxiliary, context: context)
+        let places = try variants.indices.filter { place in
+            let recipe = variants[place].recipe
+            return try finishedFigures(of: recipe, on: benches[recipe]) == nil
+        }
+        return try entries(on: benches, ofMergesAt: places) { try $0.unfinished() }
     }
 
     private func entries(
-        in context: Context, ofMergesAt places: [Int], names: (ResolveJob) throws -> [String]
+        on benches: Benches, ofMergesAt places: [Int], names: (ResolveJob) throws -> [String]
     ) throws -> [CompareEntry] {
-        try check()
-        let benches = Benches(auxiliary: auxiliary, context: context)
         let firsts = try firstMerges(on: benches)
         var experts: [CompareEntry] = []
         var seen: Set<FilePath> = []
@@ -101,13 +106,16 @@ extension CompareJob {
     /// The merges in the order of the variants, whose figures are all there.
     ///
     /// - Throws: `input.not_ready` when those of one are not.
-    public func finished() throws -> [ComparedMerge] {
+    public func finished(in context: Context) throws -> [ComparedMerge] {
         try check()
-        return try variants.enumerated().map { place, variant in
-            guard let figures = try finishedFigures(of: variant.recipe) else {
+        let benches = Benches(auxiliary: auxiliary, context: context)
+        let merges = try variants.enumerated().map { place, variant in
+            guard let figures = try finishedFigures(of: variant.recipe, on: benches[variant.recipe]) else {
                 throw InputError.notReady("merge \(place + 1)", madeBy: CompareEntry.merge(place + 1))
             }
             return merge(variant, figures)
         }
+        warnOfDifferentTasks(merges, context)
+        return merges
     }
 }

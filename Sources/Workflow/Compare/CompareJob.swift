@@ -1,6 +1,7 @@
 import Checkpoints
 import Experts
 import Interference
+import Networks
 import Recipes
 import SystemPackage
 import TensorCore
@@ -9,7 +10,7 @@ import Work
 /// Carries out many merges and measures them side by side: inputs are opened and teachers computed once, experts are adapted once for
 /// all merges that ask for the same, and what is finished is kept.
 public struct CompareJob: Job {
-    public static var kind: String { "compare 1" }
+    public static var kind: String { "compare 2" }
 
     public let variants: [RecipeVariant]
     /// Keeps adapted experts and the figures of finished merges.
@@ -40,7 +41,7 @@ public struct CompareJob: Job {
 
     private var auxiliaryInputs: [JobInput] {
         guard case .file(let path) = auxiliary else { return [] }
-        return [JobInput("auxiliary of the comparison", [path])]
+        return [JobInput("auxiliary of the comparison", RunJob.files(of: path))]
     }
 
     /// Carries out what is not finished.
@@ -51,7 +52,7 @@ public struct CompareJob: Job {
         try prepare()
         let benches = Benches(auxiliary: auxiliary, context: context)
         var adapted: Set<FilePath> = []
-        return try variants.indices.map { place in
+        let merges = try variants.indices.map { place in
             try merge(at: place, on: benches) { job in
                 guard var job else { return [] }
                 // What is made again is made again once.
@@ -59,6 +60,8 @@ public struct CompareJob: Job {
                 return try job.run(in: context)
             }
         }
+        warnOfDifferentTasks(merges, context)
+        return merges
     }
 
     /// Carries out one merge, or takes over what an earlier run has measured.
@@ -68,13 +71,23 @@ public struct CompareJob: Job {
         at place: Int, on benches: Benches, adapt: (ResolveJob?) throws -> [AdaptedExpert]
     ) throws -> ComparedMerge {
         let recipe = variants[place].recipe
-        if !write.force, let figures = try finishedFigures(of: recipe) { return merge(variants[place], figures) }
         let bench = try benches[recipe]
+        let file = try figuresFile(of: recipe, on: bench)
+        if !write.force, let figures = FinishedFigures.read(file) { return merge(variants[place], figures) }
         let adapted = try adapt(try bench.resolveJob(for: recipe, in: folder, write: write))
         let figures = try bench.figures(
             of: recipe, adapted: adapted, named: "\(place + 1) of \(variants.count)")
-        try FinishedFigures.write(figures, to: try figuresFile(of: recipe), sync: write.sync)
+        try FinishedFigures.write(figures, to: file, sync: write.sync)
         return merge(variants[place], figures)
+    }
+
+    func warnOfDifferentTasks(_ merges: [ComparedMerge], _ context: Context) {
+        guard let first = merges.first, let other = merges.first(where: { !$0.hasTasks(of: first) }) else { return }
+        context.warn(
+            Warning(
+                RunWarning.differentTasks,
+                "\"\(first.name)\" and \"\(other.name)\" were measured on different tasks; their figures say nothing of each other"
+            ))
     }
 
     /// Makes sure of what all work needs, and makes the folder.
@@ -88,11 +101,16 @@ public struct CompareJob: Job {
         for variant in variants { try check(variant.recipe) }
         guard folderExists(folder) else { return }
         let names = try Checkpoints.entries(of: folder)
-        guard names.isEmpty || names.contains(Self.figuresFolder) || names.contains(Self.clusterFolder) else {
+        guard names.isEmpty || names.contains(Self.clusterFolder) || holdsFigures else {
             throw IOError(
                 kind: .exists, message: "\(folder.string) holds other files, and none of a comparison",
                 file: folder.string, hint: "choose a new folder with --keep")
         }
+    }
+
+    private var holdsFigures: Bool {
+        let names = try? Checkpoints.entries(of: folder.appending(Self.figuresFolder))
+        return names?.allSatisfy { $0.utf8.count == 69 && $0.hasSuffix(".json") } ?? false
     }
 
     private static let figuresFolder = "figures"
@@ -102,12 +120,12 @@ public struct CompareJob: Job {
     public var clusterPath: FilePath { folder.appending(Self.clusterFolder) }
 
     /// Those that an earlier run has left from the same inputs and settings.
-    func finishedFigures(of recipe: Recipe) throws -> ComparedMerge.Figures? {
-        FinishedFigures.read(try figuresFile(of: recipe))
+    func finishedFigures(of recipe: Recipe, on bench: CompareBench) throws -> ComparedMerge.Figures? {
+        FinishedFigures.read(try figuresFile(of: recipe, on: bench))
     }
 
-    private func figuresFile(of recipe: Recipe) throws -> FilePath {
-        folder.appending(Self.figuresFolder).appending("\(try fingerprint(of: recipe).digest).json")
+    private func figuresFile(of recipe: Recipe, on bench: CompareBench) throws -> FilePath {
+        folder.appending(Self.figuresFolder).appending("\(try fingerprint(of: recipe, on: bench).digest).json")
     }
 
     /// The places of variants that differ in nothing but numbers, among which a coefficient is chosen.
@@ -123,16 +141,22 @@ public struct CompareJob: Job {
         return groups.values.sorted { $0[0] < $1[0] }
     }
 
-    private func fingerprint(of recipe: Recipe) throws -> Fingerprint {
-        let run = RunJob(recipe)
-        let noise = auxiliary.flatMap(\.noiseText)
+    private func fingerprint(of recipe: Recipe, on bench: CompareBench) throws -> Fingerprint {
+        let (run, backbone) = (RunJob(recipe), bench.set.backbone)
+        let settings = RowSettings(
+            run: run.settings, noise: auxiliary.flatMap(\.noiseText), network: backbone.network.config,
+            normalization: backbone.normalization)
         return try Fingerprint(
-            Self.kind, settings: RowSettings(run: run.settings, noise: noise), inputs: run.inputs + auxiliaryInputs)
+            Self.kind, settings: settings,
+            inputs: run.inputs + [JobInput("base", bench.set.base.reader.files)] + auxiliaryInputs)
     }
 
     private struct RowSettings: Encodable {
         let run: RunJob.Settings
+        /// What the noise is made of that coefficients are chosen by.
         let noise: String?
+        let network: VisionTransformerConfig
+        let normalization: ImageNormalization
     }
 
     /// Makes sure that there is something to measure on.
@@ -163,8 +187,8 @@ public struct CompareJob: Job {
         let words = (isOneFile && !choices.isEmpty ? [] : [fileName(of: recipe)]) + choices
         return ComparedMerge(
             name: words.joined(separator: ", "), method: recipe.mergeMethod,
-            parameters: recipe.parameters.sorted { $0.key < $1.key }.compactMap { name, setting in
-                setting.constant.map { (name: name, value: $0.description) }
+            parameters: recipe.parameters.sorted { $0.key < $1.key }.map { name, setting in
+                (name: name, value: setting.summary)
             }, isResolved: recipe.resolve != nil, figures: figures)
     }
 }

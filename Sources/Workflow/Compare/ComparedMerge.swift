@@ -49,9 +49,17 @@ public struct ComparedMerge: Sendable {
     /// The sum over the tasks.
     public var interference: Double { figures.tasks.reduce(0) { $0 + $1.outcomes.interference } }
 
-    /// For every task the values of its inputs whose means a figure is made of.
+    /// Whether both were measured on the same tasks, in whatever order.
+    func hasTasks(of other: ComparedMerge) -> Bool {
+        func sizes(_ merge: ComparedMerge) -> [String: Int] {
+            Dictionary(merge.figures.tasks.map { ($0.name, $0.outcomes.distances.count) }, uniquingKeysWith: { $1 })
+        }
+        return sizes(self) == sizes(other)
+    }
+
+    /// For every task, by its name, the values of its inputs whose means a figure is made of.
     func values(for order: CompareOrder) -> [[Double]] {
-        figures.tasks.map { task in
+        figures.tasks.sorted { $0.name < $1.name }.map { task in
             switch order {
             case .accuracy: (task.outcomes.hits ?? []).map { $0 ? 1 : 0 }
             case .interference: task.outcomes.distances

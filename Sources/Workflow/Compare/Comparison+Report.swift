@@ -2,12 +2,15 @@ import Reporting
 import TensorCore
 
 extension Comparison {
+    /// A key of the document, which pages contain as well: a file that has it is the report of a comparison.
+    public static let mark = "tied_with_best"
+
     /// The rows, and for documents the name of the best and the figures of every task.
     public var report: Report {
         Report(
             title: "Merges by \(order.rawValue)",
             provenance: [.init("sorted_by", .text(order.rawValue))],
-            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])])
+            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])], mark: Self.mark)
     }
 
     private var table: Report.Table {
@@ -73,7 +76,8 @@ extension Comparison {
     }
 
     private func choice(_ row: Row) -> String {
-        guard row.isChosen == true, let cost = row.cost else { return "" }
+        guard row.isChosen == true else { return "" }
+        guard let cost = row.cost else { return "chosen" }
         guard cost > 0 else { return "chosen, the best" }
         return switch order {
         case .accuracy: "chosen, costs \((100 * cost).decimals(1)) points"

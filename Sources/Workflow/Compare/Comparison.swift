@@ -12,7 +12,7 @@ public struct Comparison: Sendable {
         /// 95 %, of the figure that rows are sorted by; nil when it is not finite.
         public let interval: ClosedRange<Double>?
         /// Whether the difference from the best lies within the noise of the inputs: the interval of the difference, input by input,
-        /// holds zero.
+        /// holds zero. Never where tasks differ.
         public let isTied: Bool
         /// Whether the interference on auxiliary inputs would choose this merge among those that differ only in coefficients; nil
         /// where there is nothing to choose, or nothing to choose by.
@@ -29,7 +29,10 @@ public struct Comparison: Sendable {
     public init(
         _ merges: [ComparedMerge], groups: [[Int]], order: CompareOrder? = nil, bootstrap: Bootstrap = Bootstrap()
     ) {
-        let order = order ?? (merges.allSatisfy { $0.meanAccuracy != nil } ? .accuracy : .interference)
+        // Of a merge whose logits are not finite nothing is known; the data has labels where another one's hits are.
+        let labelled = Set(merges.flatMap(\.figures.tasks).filter { $0.outcomes.hits != nil }.map(\.name))
+        let isLabelled = merges.flatMap(\.figures.tasks).allSatisfy { labelled.contains($0.name) }
+        let order = order ?? (isLabelled ? .accuracy : .interference)
         self.order = order
         let sorted = merges.indices.sorted { a, b in
             let (x, y) = (Self.loss(merges[a], order), Self.loss(merges[b], order))
@@ -39,21 +42,26 @@ public struct Comparison: Sendable {
         var chosen: [Int: (isChosen: Bool, cost: Double?)] = [:]
         for group in groups where group.count > 1 {
             let known = group.filter { merges[$0].figures.auxiliaryInterference?.isFinite ?? false }
-            guard known.count == group.count,
+            let losses = group.map { Self.loss(merges[$0], order) }.filter { !$0.isNaN }
+            guard
                 let choice = known.min(by: {
                     (merges[$0].figures.auxiliaryInterference ?? 0) < (merges[$1].figures.auxiliaryInterference ?? 0)
-                }), let least = group.map({ Self.loss(merges[$0], order) }).min()
+                })
             else { continue }
             for place in group { chosen[place] = (false, nil) }
-            chosen[choice] = (true, Self.loss(merges[choice], order) - least)
+            let cost = losses.min().map { Self.loss(merges[choice], order) - $0 }
+            chosen[choice] = (true, cost.flatMap { $0.isNaN ? nil : $0 })
         }
         let isMean = order == .accuracy
-        let best = sorted.first.map { merges[$0].values(for: order) } ?? []
+        let best = sorted.first.map { merges[$0] }
         rows = sorted.enumerated().map { rank, place in
             let merge = merges[place]
             let values = merge.values(for: order)
-            let differences = zip(values, best).map { zip($0, $1).map { $0 - $1 } }
-            let difference = bootstrap.interval(of: differences, isMean: isMean)
+            var difference: ClosedRange<Double>?
+            if let best, merge.hasTasks(of: best) {
+                let differences = zip(values, best.values(for: order)).map { zip($0, $1).map { $0 - $1 } }
+                difference = bootstrap.interval(of: differences, isMean: isMean)
+            }
             return Row(
                 merge: merge, interval: bootstrap.interval(of: values, isMean: isMean),
                 isTied: rank == 0 || difference?.contains(0) ?? false, isChosen: chosen[place]?.isChosen,

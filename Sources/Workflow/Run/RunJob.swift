@@ -32,9 +32,14 @@ public struct RunJob: Job, Sendable {
     public struct Settings: Encodable {
         let merge: MergeSettings
         let resolve: ResolverOptions?
+        /// What the noise is made of that experts are resolved on; of a file the contents count.
+        let noise: String?
     }
 
-    public var settings: Settings { Settings(merge: MergeSettings(recipe), resolve: recipe.resolve?.options) }
+    public var settings: Settings {
+        Settings(
+            merge: MergeSettings(recipe), resolve: recipe.resolve?.options, noise: recipe.resolve?.auxiliary.noiseText)
+    }
 
     public var inputs: [JobInput] {
         var inputs = recipe.sourcePlaces.enumerated().map { number, place in
@@ -51,7 +56,7 @@ public struct RunJob: Job, Sendable {
     }
 
     /// Those of a checkpoint; of what cannot be opened the path, whose reading says why.
-    private static func files(of path: FilePath) -> [FilePath] {
+    static func files(of path: FilePath) -> [FilePath] {
         (try? TensorStore(opening: path))?.reader.files ?? [path]
     }
 
@@ -112,13 +117,13 @@ public struct RunJob: Job, Sendable {
             report.merged = merged
         } else {
             report.mergedResolved = merged
+            var plain = planned
+            plain.target = nil
             report.merged = try measurement.measure(try plain.run(in: context).open())
         }
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
             context.warn(
                 Warning(
-            var plain = planned
-            plain.target = nil
                     RunWarning.moreInterference,
                     "the adapted experts interfere more than the originals; try a lower learning rate, fewer steps, or other "
                         + "auxiliary inputs"))
@@ -231,8 +236,8 @@ public struct RunJob: Job, Sendable {
     func requireReplaceable(_ merge: MergeJob) throws(IOError) {
         guard !write.force, let file = merge.obstacle else { return }
         throw IOError(
-            kind: .exists, message: "\(output.path.string) was made with other settings or inputs",
-            file: output.path.string, hint: "use --force to make it again")
+            kind: .exists, message: "\(file.string) was made with other settings or inputs", file: file.string,
+            hint: "use --force to make it again")
     }
 
     func mergeJob(

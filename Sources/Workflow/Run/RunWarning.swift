@@ -12,4 +12,6 @@ public enum RunWarning: String, WarningCode {
     case submittedBefore = "submitted_before"
     /// Parts of an earlier merge have lost shards to another part.
     case partWithdrawn = "part_withdrawn"
+    /// Compared merges were measured on different tasks.
+    case differentTasks = "different_tasks"
 }
