@@ -1,7 +1,7 @@
 import SystemPackage
 import TensorCore
 
-/// A backbone, head or data file that does not hold what the pipeline needs.
+/// A backbone, head or data file that does not hold what the work needs.
 public struct InputError: Diagnostic, Hashable {
     public let code: String
     public let message: String

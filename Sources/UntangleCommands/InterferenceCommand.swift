@@ -76,9 +76,9 @@ struct InterferenceCommand: ToolCommand {
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
         let set = try experts.expertSet(data: data, in: session)
-        let stage = try TaskMeasurement(set, budget: session.budget)
-        let result = try stage.measure(try mergedModel(of: set, session), distance: distance)
-        let drift = matrix ? try stage.matrix(of: set, distance: distance) : nil
+        let measurement = try TaskMeasurement(set, budget: session.budget)
+        let result = try measurement.measure(try mergedModel(of: set, session), distance: distance)
+        let drift = matrix ? try measurement.matrix(of: set, distance: distance) : nil
         let report = report(of: result, drift: drift, names: set.experts.map(\.name))
         try session.print(report, to: reports)
         return .done

@@ -329,14 +329,14 @@ import Testing
         let local = try tool.run("compare", "c.yaml", "--quiet", "--no-sync", "--keep", "local", "--json")
         #expect(local.status == 0, "\(local.errors)")
         // Merges 3 and 4 ask for the same experts, merges 1 and 2 for none.
-        try expectNotReady("merge/4", hint: "--job 'expert/3/digits' makes it")
+        try expectNotReady("merge/4", hint: "--job expert/3/digits makes it")
         let digits = try job("expert/4/digits", "--json")
         #expect(try digits.json()["experts"][0]["steps"].int == 2, "\(digits.errors)")
         #expect(try job("expert/3/digits").output.hasSuffix("/digits.safetensors: done before\n"))
-        try expectNotReady("merge/4", hint: "--job 'expert/3/latin_lower' makes it")
+        try expectNotReady("merge/4", hint: "--job expert/3/latin_lower makes it")
         #expect(try job("expert/3/latin_lower").status == 0)
         for number in [4, 2, 1] { #expect(try rows(job("merge/\(number)", "--json")).count == 1) }
-        try expectNotReady("table", hint: "--job 'merge/3' makes it")
+        try expectNotReady("table", hint: "--job merge/3 makes it")
         #expect(try job("merge/3", "--force").status == 0)
         #expect(try rows(job("table", "--json")) == rows(local))
         // By force the experts of a merge are not made again.

@@ -50,16 +50,16 @@ import Testing
         #expect(local.status == 0, "\(local.errors)")
         try write()
         try expectNotReady(
-            "merge", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it's' makes it")
+            "merge", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it'\\''s' makes it")
         let first = try run("expert/a b")
         #expect(first.output.hasPrefix("m.resolved/a b.safetensors: 3 steps in "), "\(first.errors)")
         #expect(try tool.names(in: "m.resolved") == ["a b.safetensors", "a b.safetensors.signature"])
         try expectNotReady(
-            "measure", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it's' makes it")
+            "measure", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it'\\''s' makes it")
         #expect(try run("expert/it's", "--json").json()["experts"][0]["steps"].int == 3)
         #expect(try run("expert/it's").output == "m.resolved/it's.safetensors: done before\n")
         try expectNotReady(
-            "measure", "the merged checkpoint m.safetensors is not there yet", hint: "--job 'merge' makes it")
+            "measure", "the merged checkpoint m.safetensors is not there yet", hint: "--job merge makes it")
         #expect(!tool.exists("m.safetensors"))
         #expect(try run("merge", "--json").json()["skipped"].bool == false)
         #expect(try run("merge").output == "m.safetensors: done before\n")
@@ -102,7 +102,7 @@ import Testing
         _ = try tool.folder.write(Array(text.utf8), to: "r.yaml")
         try expectNotReady(
             "merge", "the result of a document that the recipe builds upon is not there yet",
-            hint: "--job 'documents' makes it")
+            hint: "--job documents makes it")
         #expect(try run("documents").output.hasSuffix(": merged\n"))
         #expect(try run("documents").output.hasSuffix(": done before\n"))
         #expect(try run("documents", "--json").json()["documents"][0]["skipped"].bool == true)

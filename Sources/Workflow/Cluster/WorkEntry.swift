@@ -1,4 +1,5 @@
 import Checkpoints
+import Work
 
 /// One entry of a list of work that a process can carry out alone. Its description is what `--job` takes.
 public protocol WorkEntry: Sendable, Hashable, CustomStringConvertible {
@@ -15,6 +16,6 @@ extension InputError {
     public static func notReady(_ missing: String, madeBy entry: some WorkEntry) -> InputError {
         InputError(
             .notReady, "\(missing) is not there yet, or was made with other settings or inputs",
-            hint: "--job '\(entry)' makes it")
+            hint: "--job \(entry.description.quotedForShell) makes it")
     }
 }
