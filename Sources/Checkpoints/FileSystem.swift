@@ -94,13 +94,17 @@ package func removeFile(_ path: FilePath) throws(IOError) {
 }
 
 extension IOError {
-    /// That a file stands where an output is to go.
-    package static func exists(_ path: FilePath, hint: String = "use --force to replace it") -> IOError {
-        IOError(kind: .exists, message: "\(path.string) exists already", file: path.string, hint: hint)
+    /// That something stands where an output is to go.
+    ///
+    /// - Parameter reason: why it is in the way, said of the path.
+    package static func exists(
+        _ path: FilePath, _ reason: String = "exists already", hint: String? = "use --force to replace it"
+    ) -> IOError {
+        IOError(kind: .exists, message: "\(path.string) \(reason)", file: path.string, hint: hint)
     }
 
     /// That a path where a folder is needed is taken by something else.
     static func fileInsteadOfFolder(_ path: FilePath) -> IOError {
-        IOError(kind: .exists, message: "\(path.string) is a file, and a folder is needed there", file: path.string)
+        .exists(path, "is a file, and a folder is needed there", hint: nil)
     }
 }

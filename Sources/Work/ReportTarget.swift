@@ -42,11 +42,7 @@ public struct ReportTarget: Sendable {
         let parts = try MappedFile(path).withUnsafeBytes { bytes in
             bytes.count < 1 << 24 ? String(decoding: bytes, as: UTF8.self).utf8.split(separator: Array(mark.utf8)) : []
         }
-        guard parts.count > 1 else {
-            throw IOError(
-                kind: .exists, message: "\(path.string) exists already, and is no report of this kind",
-                file: path.string, hint: "use --force to replace it")
-        }
+        guard parts.count > 1 else { throw IOError.exists(path, "exists already, and is no report of this kind") }
     }
 
     fileprivate func write(_ text: String) throws {

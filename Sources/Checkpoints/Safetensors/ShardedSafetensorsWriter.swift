@@ -27,10 +27,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         let folder = path.removingLastComponent()
         replacesSingleFile = fileExists(path)
         if replacesSingleFile, !options.force {
-            throw IOError(
-                kind: .exists,
-                message: "\(path.string) exists already and would be taken for the checkpoint instead of its shards",
-                file: path.string, hint: "use --force to replace it")
+            throw IOError.exists(path, "exists already and would be taken for the checkpoint instead of its shards")
         }
         places = layout.places
         shards = try layout.shards.map { shard in
