@@ -24,6 +24,17 @@ package struct FileStatus {
     package init?(of path: FilePath, followsLinks: Bool = true) {
         var status = stat()
         guard (followsLinks ? stat(path.string, &status) : lstat(path.string, &status)) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// Looks at an open file, whatever its path leads to by now.
+    package init?(of file: FileDescriptor) {
+        var status = stat()
+        guard fstat(file.rawValue, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    private init(_ status: stat) {
         mode = status.st_mode
         byteCount = Int(status.st_size)
         identity = Identity(device: status.st_dev, number: status.st_ino)

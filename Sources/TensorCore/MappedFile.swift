@@ -14,13 +14,27 @@ public final class MappedFile: Sendable {
     /// Maps the whole file; no page is read yet.
     ///
     /// - Throws: `IOError` when the file cannot be opened or mapped.
-    public init(_ path: FilePath) throws(IOError) {
-        self.path = path
-        let descriptor: FileDescriptor
-        do { descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) } catch {
+    public convenience init(_ path: FilePath) throws(IOError) {
+        let descriptor = try Self.open(path)
+        defer { try? descriptor.close() }
+        try self.init(descriptor, at: path)
+    }
+
+    /// Opens a file to be mapped; a pipe without a writer holds nobody up.
+    ///
+    /// - Throws: `IOError` when the file cannot be opened.
+    package static func open(_ path: FilePath) throws(IOError) -> FileDescriptor {
+        do { return try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking]) } catch {
             throw IOError(error as? Errno ?? .ioError, action: "open \(path.string)", path: path)
         }
-        defer { try? descriptor.close() }
+    }
+
+    /// Maps all of an open file, which may then be closed.
+    ///
+    /// - Parameter path: named in errors.
+    /// - Throws: `IOError` when the file cannot be mapped.
+    package init(_ descriptor: FileDescriptor, at path: FilePath) throws(IOError) {
+        self.path = path
         var status = stat()
         guard fstat(descriptor.rawValue, &status) == 0 else {
             throw IOError(Errno(rawValue: errno), action: "read the size of \(path.string)", path: path)

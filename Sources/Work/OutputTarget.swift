@@ -42,8 +42,9 @@ public struct OutputTarget: Sendable {
     public var path: FilePath { place.path }
     public var isFolder: Bool { place.isFolder }
 
-    /// The same, with a record of what the output was made from beside a file.
-    package func recorded(_ fingerprint: Fingerprint) -> OutputTarget {
+    /// The same, with a record of what the output was made from beside a file; nil keeps none.
+    package func recorded(_ fingerprint: Fingerprint?) -> OutputTarget {
+        guard let fingerprint else { return self }
         var target = self
         target.options = WorkRecord.sealing(options, with: fingerprint)
         return target
@@ -87,7 +88,7 @@ public struct OutputTarget: Sendable {
         } catch let error as FormatError where error.category == .unsupportedDtype {
             throw FormatError(
                 error.category, error.message, file: path,
-                hint: "choose the type of the result with --dtype F32, or dtype: float32 in a recipe")
+                hint: "choose another format, or the type of the result: --dtype F32, or dtype: float32 in a recipe")
         }
     }
 }

@@ -1,5 +1,7 @@
 import Checkpoints
+import Glibc
 import SystemPackage
+import TensorCore
 import TestSupport
 import Testing
 import Work
@@ -60,6 +62,31 @@ import Work
         #expect(
             try FileDigests.digest(of: path).hexadecimal
                 == "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9")
+    }
+
+    /// While a path leads to one file and the next moment to another, neither gets the digest of the other. Sums as above.
+    @Test func digestsBelongToTheFileThatWasRead() throws {
+        let link = folder.file("x")
+        for round in 0..<100 {
+            let files = try ["abc", "abd"].map { text in
+                let file = try folder.write(text, to: "\(text)-\(round)")
+                let past = [timespec(tv_sec: 1_000_000_000, tv_nsec: 0), timespec(tv_sec: 1_000_000_000, tv_nsec: 0)]
+                #expect(utimensat(AT_FDCWD, file.string, past, 0) == 0)
+                return file
+            }
+            @Sendable func lead(to file: FilePath) {
+                symlink(file.string, link.string + ".next")
+                rename(link.string + ".next", link.string)
+            }
+            lead(to: files[0])
+            try parallel(count: 2, threads: 2) { worker in
+                for turn in 0..<50 {
+                    if worker == 0 { lead(to: files[turn % 2]) } else { _ = try FileDigests.digest(of: link) }
+                }
+            }
+            #expect(try FileDigests.digest(of: files[0]).hexadecimal.hasPrefix("ba7816bf"))
+            #expect(try FileDigests.digest(of: files[1]).hexadecimal.hasPrefix("a52d159f"))
+        }
     }
 
     @Test func aRecordSpeaksOfUnharmedFilesOnly() throws {

@@ -170,8 +170,7 @@ public struct MergeJob: Job, Sendable {
         try diskSpace?.require()
         let fingerprint = keepsRecord ? try fingerprint() : nil
         guard target.isFolder else {
-            let writer = try (fingerprint.map(target.recorded) ?? target).open(
-                declaring: plan.outputs, metadata: metadata)
+            let writer = try target.recorded(fingerprint).open(declaring: plan.outputs, metadata: metadata)
             let report = try execute(into: writer, progress)
             let written = try writer.finish()
             return Outcome(report: report, written: written, folder: nil, place: .file(target.path))

@@ -209,9 +209,9 @@ public struct ResolveJob: Job, Sendable {
             found = try resumption.resumes ? stateFile?.find() : nil
             if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
         }
-        let writer = try CheckpointFormat.makeWriter(
-            format ?? expert.store.reader.format, at: path, declaring: descriptors, metadata: expert.store.metadata,
-            options: fingerprint.map { WorkRecord.sealing(write, with: $0) } ?? write)
+        let target = try OutputTarget(
+            OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: write)
+        let writer = try target.recorded(fingerprint).open(declaring: descriptors, metadata: expert.store.metadata)
         return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
     }
 
