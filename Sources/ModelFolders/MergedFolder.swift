@@ -141,7 +141,7 @@ package final class MergedFolder {
         // It appears with the files that it speaks of.
         if let fingerprint {
             let files = (names + others.sorted()).map(folder.staging.appending)
-            try WorkRecord.write(fingerprint, of: files, options: target.options)
+            try WorkRecord.write(fingerprint, of: files, sync: target.options.sync)
         }
         // A record of an earlier result speaks of none of these files.
         let record = names.first.map { [WorkRecord.path(for: FilePath($0)).string] } ?? []

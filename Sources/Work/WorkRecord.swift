@@ -49,33 +49,46 @@ public struct WorkRecord: Sendable, Hashable {
     package static func sealing(_ options: WriteOptions, with fingerprint: Fingerprint) -> WriteOptions {
         var sealed = options
         sealed.willAppear = { (path, complete) throws(IOError) in
-            try write(fingerprint, of: [path], at: [complete], options: options)
+            let record = try WorkRecord(fingerprint, of: [path], at: [complete])
+            // Where another process was faster, its record stays. One that is faster between here and the link, while a few
+            // lines are written, has this record beside its output: that speaks of other contents, so the output is taken
+            // for one of other work and replaced by force only. The other order would be worse: see above.
+            try AtomicOutput.checkPlace(path, options: options)
+            try record.write(beside: path, sync: options.sync)
         }
         return sealed
     }
 
-    /// Remembers what the finished files of an output were made from, beside the first of them.
+    /// Remembers what finished files of an output were made from, beside the first of them.
     ///
-    /// - Parameter places: where the files are until they have their names; nil when they have them.
     /// - Throws: `IOError` when a file cannot be read, or the note not be written.
-    package static func write(
-        _ fingerprint: Fingerprint, of files: [FilePath], at places: [FilePath]? = nil, options: WriteOptions
-    ) throws(IOError) {
+    package static func write(_ fingerprint: Fingerprint, of files: [FilePath], sync: Bool) throws(IOError) {
         guard let first = files.first else { return }
-        var digests: [JSONOutput.Member] = []
-        for (file, place) in zip(files, places ?? files) {
-            digests.append(
-                .init(file.lastComponent?.string ?? "", .string(try FileDigests.digest(of: place).hexadecimal)))
+        try WorkRecord(fingerprint, of: files, at: files).write(beside: first, sync: sync)
+    }
+
+    /// Reads finished files.
+    ///
+    /// - Parameter places: where the files are until they have their names.
+    private init(_ fingerprint: Fingerprint, of files: [FilePath], at places: [FilePath]) throws(IOError) {
+        self.fingerprint = fingerprint
+        var digests: [String: String] = [:]
+        for (file, place) in zip(files, places) {
+            digests[file.lastComponent?.string ?? ""] = try FileDigests.digest(of: place).hexadecimal
         }
+        self.files = digests
+    }
+
+    private func write(beside file: FilePath, sync: Bool) throws(IOError) {
         let document: JSONOutput = [
             "fingerprint": .string(fingerprint.digest),
             "kind": .string(fingerprint.kind),
             "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
-            "files": .object(digests),
+            "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) }),
         ]
         try AtomicOutput.write(
-            Array((document.rendered() + "\n").utf8), to: path(for: first),
-            options: WriteOptions(force: true, sync: options.sync))
+            Array((document.rendered() + "\n").utf8), to: Self.path(for: file),
+            options: WriteOptions(force: true, sync: sync))
     }
 
     /// Removes what killed processes have left of an output's file and of the note beside it.

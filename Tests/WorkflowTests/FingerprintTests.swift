@@ -93,11 +93,26 @@ import Work
         let fingerprint = try Fingerprint("thing 1", settings: settings(), inputs: [])
         let path = try folder.checkpoint("m.safetensors", [TestTensor("w", [1], [3])])
         #expect(!WorkRecord.isFinished(fingerprint, at: path))
-        try WorkRecord.write(fingerprint, of: [path], options: WriteOptions(sync: false))
+        try WorkRecord.write(fingerprint, of: [path], sync: false)
         #expect(WorkRecord.isFinished(fingerprint, at: path))
         #expect(WorkRecord(ofOutputAt: path)?.fingerprint == fingerprint)
         #expect(!WorkRecord.isFinished(try Fingerprint("thing 2", settings: settings(), inputs: []), at: path))
         try folder.checkpoint("m.safetensors", [TestTensor("w", [1], [4])])
         #expect(!WorkRecord.isFinished(fingerprint, at: path))
+    }
+
+    /// Of two processes that write one output the slower leaves nothing, and the record beside the output stays that of the faster.
+    @Test func theRecordOfTheFasterStays() throws {
+        let path = folder.file("m.safetensors")
+        func begin(_ kind: String) throws -> (Fingerprint, any CheckpointWriter) {
+            let fingerprint = Fingerprint(kind: kind, parts: [])
+            let target = try OutputTarget.test(path).recorded(fingerprint)
+            return (fingerprint, try target.open(declaring: []))
+        }
+        let (_, slower) = try begin("slow 1")
+        let (fingerprint, faster) = try begin("fast 1")
+        _ = try faster.finish()
+        #expect(code { _ = try slower.finish() } == "io.exists")
+        #expect(WorkRecord.isFinished(fingerprint, at: path))
     }
 }
