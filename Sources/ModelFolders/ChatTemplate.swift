@@ -101,10 +101,8 @@ public enum ChatTemplate: Sendable, Hashable {
         if let file = files.copied.first(where: { $0.name == textName }), let mapped = try? MappedFile(file.path) {
             return mapped.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
         }
-        guard let file = files.copied.first(where: { $0.name == configName }), let mapped = try? MappedFile(file.path)
-        else { return nil }
-        let root = try? mapped.withUnsafeBytes { bytes throws(FormatError) in try JSONDocument.parse(bytes) }
-        return root?["chat_template"]?.string
+        guard let file = files.copied.first(where: { $0.name == configName }) else { return nil }
+        return JSONDocument.read(file.path)?["chat_template"]?.string
     }
 
     /// The files that a template is written into: a file of its own, and the tokenizer's settings for older readers.

@@ -17,14 +17,10 @@ public struct WorkRecord: Sendable, Hashable {
     ///
     /// - Parameter path: the output's file or folder.
     public init?(ofOutputAt path: FilePath) {
-        guard let file = Self.firstFile(at: path), let note = try? MappedFile(Self.path(for: file)),
-            let document = try? note.withUnsafeBytes({
-                try JSONDocument.parse(Array($0), file: Self.path(for: file))
-            }), let kind = document["kind"]?.string, let parts = document["parts"]?.object,
-            let files = document["files"]?.object
+        guard let file = Self.firstFile(at: path), let document = JSONDocument.read(Self.path(for: file)),
+            let fingerprint = Fingerprint(json: document), let files = document["files"]?.object
         else { return nil }
-        fingerprint = Fingerprint(
-            kind: kind, parts: parts.map { Fingerprint.Part($0.key, $0.value.string ?? "") })
+        self.fingerprint = fingerprint
         self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
     }
 
@@ -80,12 +76,8 @@ public struct WorkRecord: Sendable, Hashable {
     }
 
     private func write(beside file: FilePath, sync: Bool) throws(IOError) {
-        let document: JSONOutput = [
-            "fingerprint": .string(fingerprint.digest),
-            "kind": .string(fingerprint.kind),
-            "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
-            "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) }),
-        ]
+        let document = fingerprint.json.adding(
+            "files", .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) }))
         try AtomicOutput.write(
             Array((document.rendered() + "\n").utf8), to: Self.path(for: file),
             options: WriteOptions(force: true, sync: sync))

@@ -38,6 +38,17 @@ import Work
                 == "b4f1c2654a3760158c86fe2ba8e80e5b26a98374e43c7d716a11235e9db10fd1")
     }
 
+    /// Names and values as Python's json module writes them.
+    @Test func isReadBackFromJSON() throws {
+        let text = #"{"kind": "thing 1", "parts": {"a.b": "1", "q\"": "\u00e9\n"}}"#
+        let read = try #require(Fingerprint(json: try JSONDocument.parse(Array(text.utf8))))
+        #expect(read == Fingerprint(kind: "thing 1", parts: [.init("a.b", "1"), .init("q\"", "\u{e9}\n")]))
+        #expect(Fingerprint(json: try JSONDocument.parse(Array(read.json.rendered().utf8))) == read)
+        for text in ["{}", #"{"kind": "thing 1", "parts": {"a": 1}}"#, #"{"kind": 1, "parts": {}}"#] {
+            #expect(Fingerprint(json: try JSONDocument.parse(Array(text.utf8))) == nil)
+        }
+    }
+
     @Test func namesWhatDiffers() throws {
         let path = try folder.write("abc", to: "x")
         func fingerprint(steps: Int, seed: Int?) throws -> Fingerprint {

@@ -54,6 +54,12 @@ public final class JSONDocument: Sendable {
         try parser.run()
         return JSONValue(document: JSONDocument(text: text, nodes: parser.nodes, base: base), index: 0)
     }
+
+    /// The document that a file is; nil when there is no file, or none that can be read.
+    package static func read(_ path: FilePath) -> JSONValue? {
+        guard let file = try? MappedFile(path) else { return nil }
+        return try? file.withUnsafeBytes { (bytes) throws(FormatError) in try parse(bytes) }
+    }
 }
 
 /// One value of a document.

@@ -93,9 +93,7 @@ extension TensorStore {
 
     /// What a configuration calls the model, if there is one that can be read.
     private static func modelType(_ config: FilePath) -> String? {
-        guard fileExists(config), let text = try? MappedFile(config).withUnsafeBytes({ Array($0) }),
-            let document = try? JSONDocument.parse(text, file: config)
-        else { return nil }
+        guard let document = JSONDocument.read(config) else { return nil }
         return document["model_type"]?.string ?? document["architectures"]?.array?.compactMap(\.string).first
             ?? document["architecture"]?.string
     }

@@ -101,9 +101,8 @@ enum FinishedFigures {
 
     /// Nil when there is no file, or none that can be read.
     static func read(_ path: FilePath) -> ComparedMerge.Figures? {
-        guard let file = try? MappedFile(path),
-            let document = try? file.withUnsafeBytes({ try JSONDocument.parse(Array($0), file: path) }),
-            let tasks = document["tasks"]?.array, let seconds = document["seconds"]?.double
+        guard let document = JSONDocument.read(path), let tasks = document["tasks"]?.array,
+            let seconds = document["seconds"]?.double
         else { return nil }
         var read: [ComparedMerge.Task] = []
         for task in tasks {

@@ -23,13 +23,11 @@ struct MergePartRecord {
 
     /// Reads the record of a part; nil when there is none, or one that cannot be read.
     init?(of part: MergePart, in folder: FilePath) {
-        let path = folder.appending(part.recordName)
-        guard let file = try? MappedFile(path),
-            let document = try? file.withUnsafeBytes({ try JSONDocument.parse(Array($0), file: path) }),
-            let kind = document["kind"]?.string, let parts = document["parts"]?.object,
-            let files = document["files"]?.object, let findings = document["findings"]?.array
+        guard let document = JSONDocument.read(folder.appending(part.recordName)),
+            let fingerprint = Fingerprint(json: document), let files = document["files"]?.object,
+            let findings = document["findings"]?.array
         else { return nil }
-        fingerprint = Fingerprint(kind: kind, parts: parts.map { Fingerprint.Part($0.key, $0.value.string ?? "") })
+        self.fingerprint = fingerprint
         self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
         self.findings = findings.map {
             TensorFinding(
@@ -39,9 +37,7 @@ struct MergePartRecord {
     }
 
     func write(of part: MergePart, in folder: FilePath, sync: Bool) throws {
-        let document: JSONOutput = [
-            "kind": .string(fingerprint.kind),
-            "parts": .object(fingerprint.parts.map { .init($0.name, .string($0.value)) }),
+        let document = fingerprint.json.adding(contentsOf: [
             "files": .object(files.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) }),
             "findings": .array(
                 findings.map {
@@ -50,7 +46,7 @@ struct MergePartRecord {
                         "nan": .integer($0.nanCount), "inf": .integer($0.infinityCount),
                     ]
                 }),
-        ]
+        ])
         try AtomicOutput.write(
             Array((document.rendered() + "\n").utf8), to: folder.appending(part.recordName),
             options: WriteOptions(force: true, sync: sync))
