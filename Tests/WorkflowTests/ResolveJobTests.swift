@@ -121,6 +121,19 @@ import Workflow
         #expect(try contents(path) == before)
     }
 
+    /// Resolving knows no `--upcast`, which the format itself would propose.
+    @Test func aFormatWithoutTheTypesOfAnExpertIsRefused() throws {
+        let original = try TensorStore(opening: suite.path("expert_\(suite.tasks[0]).safetensors"))
+        let target = try OutputTarget.test(folder.file("e.safetensors"))
+        let plan = try ConversionPlan(of: original, to: target, options: ConversionOptions(dtype: .bf16))
+        _ = try Conversion(plan, of: original).run(in: testContext)
+        var stage = makeStage(try makeSet(folder.file("e.safetensors")))
+        stage.format = .npz
+        let error = try #require(throws: FormatError.self) { _ = try stage.run(in: testContext) }
+        #expect(error.code == "format.unsupported_dtype" && error.hint?.hasPrefix("choose another format") ?? false)
+        #expect(!fileExists(folder.file("out/\(suite.tasks[0]).npz")))
+    }
+
     @Test func otherSettingsAreOtherWork() throws {
         var stage = makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]))
         stage.keepsRecords = true
