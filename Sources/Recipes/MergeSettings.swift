@@ -2,7 +2,9 @@ import Checkpoints
 import Merging
 import TensorCore
 
-/// What a recipe says about how models are merged, paths left out: what differs whenever the merge would compute something else.
+/// What a recipe says about how models are merged: what differs whenever the merge would compute something else.
+///
+/// Paths are left out, also those that are parameters: what is in their files counts, as an input.
 public struct MergeSettings: Encodable, Sendable {
     let mergeMethod: String
     let dtype: String?
@@ -37,9 +39,14 @@ public struct MergeSettings: Encodable, Sendable {
         let parameters: Scope
     }
 
-    /// Parameters in the order of their names.
+    /// Parameters in the order of their names, without those that are paths.
     struct Scope: Encodable, Sendable {
-        let settings: ParameterScope
+        private let settings: ParameterScope
+
+        init(_ settings: ParameterScope, of method: String) {
+            let paths = (try? MergeMethods.named(method))?.info.pathParameters.map(\.name) ?? []
+            self.settings = settings.filter { !paths.contains($0.key) }
+        }
 
         func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: Name.self)
@@ -70,12 +77,13 @@ public struct MergeSettings: Encodable, Sendable {
         _ recipe: Recipe, set: [String: ParameterValue] = [:], selection: TensorSelection = TensorSelection(),
         keepBase: [String] = [], dtype: DType? = nil
     ) {
+        let method = recipe.mergeMethod
         let numbers = Dictionary(uniqueKeysWithValues: recipe.sourcePlaces.enumerated().map { ($1, $0) })
-        mergeMethod = recipe.mergeMethod
+        mergeMethod = method
         self.dtype = (dtype ?? recipe.outputDType)?.rawValue
         self.keepBase = recipe.keepBase + keepBase
         self.selection = Selection(selection)
-        parameters = Scope(settings: recipe.parameters.merging(set.mapValues(ParameterSetting.value)) { $1 })
+        parameters = Scope(recipe.parameters.merging(set.mapValues(ParameterSetting.value)) { $1 }, of: method)
         slices = recipe.slices.map { slice in
             Slice(
                 hasBase: slice.base != nil,
@@ -83,9 +91,9 @@ public struct MergeSettings: Encodable, Sendable {
                     Source(
                         model: numbers[source.model] ?? -1,
                         layers: source.layers.map { [$0.lowerBound, $0.upperBound] },
-                        parameters: Scope(settings: source.parameters))
-                }, parameters: Scope(settings: slice.parameters),
-                moduleParameters: Scope(settings: slice.moduleParameters))
+                        parameters: Scope(source.parameters, of: method))
+                }, parameters: Scope(slice.parameters, of: method),
+                moduleParameters: Scope(slice.moduleParameters, of: method))
         }
     }
 
@@ -98,12 +106,13 @@ public struct MergeSettings: Encodable, Sendable {
         self.dtype = dtype?.rawValue
         self.keepBase = keepBase
         self.selection = Selection(selection)
-        self.parameters = Scope(settings: parameters.values.mapValues(ParameterSetting.value))
-        let none = Scope(settings: [:])
+        self.parameters = Scope(parameters.values.mapValues(ParameterSetting.value), of: method)
+        let none = Scope([:], of: method)
         let sources = (0..<modelCount).map { model in
             let expert = model - (hasBase ? 1 : 0)
             let own = parameters.experts.indices.contains(expert) ? parameters.experts[expert] : [:]
-            return Source(model: model, layers: nil, parameters: Scope(settings: own.mapValues(ParameterSetting.value)))
+            return Source(
+                model: model, layers: nil, parameters: Scope(own.mapValues(ParameterSetting.value), of: method))
         }
         slices = [Slice(hasBase: hasBase, sources: sources, parameters: none, moduleParameters: none)]
     }

@@ -2,6 +2,7 @@ import Checkpoints
 import Merging
 import SystemPackage
 import TensorCore
+import Work
 
 extension Recipe {
     /// The places of the models that are merged, each once, in the order of the recipe.
@@ -21,11 +22,20 @@ extension Recipe {
         return stores
     }
 
-    /// The files of the checkpoints that parameters name, such as statistics; those that cannot be read left out, which the plan
-    /// refuses.
-    package func parameterFiles() -> [FilePath] {
+    /// The files that parameters name, such as statistics, by the experts that they are given for.
+    ///
+    /// - Parameter fixed: values that go before everything the recipe says.
+    package func parameterInputs(fixed: [String: ParameterValue] = [:]) -> [JobInput] {
         guard let method = try? MergeMethods.named(mergeMethod).info else { return [] }
-        return scopes.flatMap { method.files(named: $0.compactMapValues(\.constant)) }
+        return slices.enumerated().flatMap { number, slice in
+            // Values that depend on layers are no paths.
+            let parameters = SliceParameters(
+                method: method, slice: slice, common: parameters, layers: .whole(counts: [:])
+            ).parameters(fixed: fixed)
+            return method.inputs(
+                named: parameters, expertCount: slice.experts.count,
+                in: slices.count > 1 ? " of slice \(number + 1)" : "")
+        }
     }
 
     /// Everything that is said about parameters, place by place.
@@ -35,17 +45,31 @@ extension Recipe {
 }
 
 extension MethodInfo {
-    /// The files of the checkpoints that values of parameters name.
-    package func files(named values: [String: ParameterValue]) -> [FilePath] {
-        func paths(_ value: ParameterValue) -> [String] {
-            switch value {
-            case .text(let path): path.isEmpty ? [] : [path]
-            case .list(let values): values.flatMap(paths)
-            case .number, .flag: []
+    var pathParameters: [ParameterSpec] { parameters.filter { $0.kind == .path } }
+
+    /// The files that parameters name, by the experts that they are given for; of checkpoints that cannot be read none, which the
+    /// plan refuses.
+    ///
+    /// - Parameter place: what tells the experts from others, in words behind them.
+    package func inputs(named values: MergeParameters, expertCount: Int, in place: String = "") -> [JobInput] {
+        pathParameters.flatMap { spec in
+            (0..<expertCount).compactMap { expert in
+                guard let path = values.path(spec.name, ofExpert: expert) else { return nil }
+                let files = (try? TensorStore(opening: path))?.reader.files ?? []
+                return JobInput("\(spec.name) of expert \(expert + 1)\(place)", files)
             }
         }
-        return parameters.filter { $0.kind == .path }.compactMap { values[$0.name] }.flatMap(paths).flatMap {
-            (try? TensorStore(opening: FilePath($0)).reader.files) ?? []
+    }
+}
+
+extension MergeParameters {
+    fileprivate func path(_ name: String, ofExpert expert: Int) -> FilePath? {
+        let own = experts.indices.contains(expert) ? experts[expert][name] : nil
+        return switch own ?? values[name] {
+        case .text(let path): FilePath(path)
+        case .list(let paths):
+            if paths.indices.contains(expert), case .text(let path) = paths[expert] { FilePath(path) } else { nil }
+        case .number, .flag, nil: nil
         }
     }
 }

@@ -138,6 +138,44 @@ import Testing
         try expect("c", [4, 2])
     }
 
+    /// Paths of statistics are others from another folder, and the merge is the same.
+    @Test func aRunFromElsewhereIsTheSame() throws {
+        try writeEntries()
+        let text = """
+            merge_method: fisher
+            models:
+              - { model: a.safetensors, parameters: { statistics: ga.safetensors } }
+              - { model: b.safetensors, parameters: { statistics: gb.safetensors } }
+            output: m.safetensors
+            """
+        _ = try tool.folder.write(Array(text.utf8), to: "r.yaml")
+        #expect(try tool.run("run", "r.yaml", "--quiet", "--no-sync").status == 0)
+        let again = try tool.shell("mkdir sub && cd sub && untangle run ../r.yaml --quiet --json")
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try again.json()["skipped"].items.map(\.string) == ["merge"])
+    }
+
+    /// Statistics that the command line names over a recipe are inputs as well.
+    @Test func partsWithOtherStatisticsAreNotJoined() throws {
+        try writeEntries()
+        let text = "merge_method: fisher\nmodels: [{ model: a.safetensors }, { model: b.safetensors }]\n"
+        _ = try tool.folder.write(Array(text.utf8), to: "r.yaml")
+        func merge(_ step: String...) throws -> Tool.Outcome {
+            try tool.run(
+                ["merge", "r.yaml", "m/", "--set", "statistics=ga.safetensors,gb.safetensors", "--shard-size", "8B"]
+                    + ["--no-sync"] + step)
+        }
+        #expect(try merge("--part", "1/2").status == 0)
+        #expect(try tool.shell("touch -d 2020-01-01 gb.safetensors").status == 0)
+        #expect(try merge("--part", "2/2").status == 0)
+        let joined = try merge("--join", "--json")
+        #expect(joined.status == 3)
+        #expect(
+            try joined.error()["message"].string
+                == "part 1/2 was merged otherwise: the file of statistics of expert 2 has another size or time of change"
+        )
+    }
+
     // MARK: - What does not fit
 
     @Test(arguments: ["regmean", "fisher"])

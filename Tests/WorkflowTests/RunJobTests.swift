@@ -193,6 +193,29 @@ import Workflow
         #expect(code { _ = try run(recipe) } == "io.exists")
     }
 
+    /// Neither names nor places of such files count; which expert they are given for does.
+    @Test func statisticsCountByTheirContents() throws {
+        let experts = suite.tasks.prefix(2).map { suite.path("expert_\($0).safetensors") }
+        func merge(_ first: String, _ second: String) throws -> RunReport {
+            let text = """
+                merge_method: fisher
+                models:
+                  - { model: \(experts[0]), parameters: { statistics: \(first) } }
+                  - { model: \(experts[1]), parameters: { statistics: \(second) } }
+                output: merged.safetensors
+                """
+            return try run(try RecipeFile.load(try folder.write(text, to: "recipe.yaml")))
+        }
+        for (name, expert) in zip(["a", "b"], experts) {
+            _ = try folder.write(try contents(expert), to: "\(name).safetensors")
+        }
+        #expect(try !merge("a.safetensors", "b.safetensors").mergeWasDone)
+        try folder.makeFolder("elsewhere")
+        #expect(rename(folder.file("a.safetensors").string, folder.file("elsewhere/c.safetensors").string) == 0)
+        #expect(try merge("elsewhere/c.safetensors", "b.safetensors").mergeWasDone)
+        #expect(code { _ = try merge("b.safetensors", "elsewhere/c.safetensors") } == "io.exists")
+    }
+
     /// Nothing is resolved for a recipe that cannot be finished.
     @Test(arguments: [
         ("task_arithmetik", "output: out/m.safetensors", "merge.unknown_method"),

@@ -71,8 +71,8 @@ extension MergeJob {
             plan: try StackedMerge(plans),
             settings: MergeSettings(
                 recipe, set: settings, selection: selection, keepBase: keepBase, dtype: outputDType),
-            target: target, folder: folder, models: models, statistics: recipe.parameterFiles(), origins: origins,
-            budget: context.budget,
+            target: target, folder: folder, models: models,
+            parameterInputs: recipe.parameterInputs(fixed: settings), origins: origins, budget: context.budget,
             warnings: recipe.warningsOfFilters(among: models.models.flatMap { $0.store.descriptors.map(\.name) }))
     }
 }

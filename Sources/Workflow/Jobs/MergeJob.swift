@@ -24,7 +24,8 @@ public struct MergeJob: Job, Sendable {
     public let warnings: [Warning]
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     let models: MergeInputs
-    private let statistics: [FilePath]
+    /// The files that parameters name.
+    private let parameterInputs: [JobInput]
     let origins: TensorOrigins
     private let budget: ComputeBudget
 
@@ -89,13 +90,13 @@ public struct MergeJob: Job, Sendable {
             // The recipe has the rest.
             folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
             models: models,
-            statistics: ([parameters.values] + parameters.experts).flatMap(method.info.files), origins: origins,
+            parameterInputs: method.info.inputs(named: parameters, expertCount: experts.count), origins: origins,
             budget: context.budget)
     }
 
     init(
         plan: StackedMerge, settings: MergeSettings, target: OutputTarget?, folder: FolderOptions, models: MergeInputs,
-        statistics: [FilePath], origins: TensorOrigins, budget: ComputeBudget, warnings: [Warning] = []
+        parameterInputs: [JobInput], origins: TensorOrigins, budget: ComputeBudget, warnings: [Warning] = []
     ) {
         let unused = plan.plans[0].unusedPatterns.filter { pattern in
             plan.plans.allSatisfy { $0.unusedPatterns.contains(pattern) }
@@ -112,14 +113,14 @@ public struct MergeJob: Job, Sendable {
         self.target = target
         self.folder = folder
         self.models = models
-        self.statistics = statistics
+        self.parameterInputs = parameterInputs
         self.origins = origins
         self.budget = budget
     }
 
     public var inputs: [JobInput] {
         models.models.enumerated().map { JobInput("model \($0 + 1)", $1.original.reader.files) }
-            + [JobInput("statistics", statistics)]
+            + parameterInputs
     }
 
     public var targets: [OutputTarget] { target.map { [$0] } ?? [] }

@@ -52,7 +52,7 @@ public struct RunJob: Job, Sendable {
         if case .file(let path) = recipe.resolve?.auxiliary {
             inputs.append(JobInput("auxiliary", Self.files(of: path)))
         }
-        return inputs + [JobInput("statistics", recipe.parameterFiles())]
+        return inputs + recipe.parameterInputs()
     }
 
     /// Those of a checkpoint; of what cannot be opened the path, whose reading says why.
