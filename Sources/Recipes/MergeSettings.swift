@@ -9,6 +9,11 @@ public struct MergeSettings: Encodable, Sendable {
     let mergeMethod: String
     let dtype: String?
     let keepBase: [String]
+    /// The place, among the models that are merged, of the one whose metadata the result inherits.
+    let donor: Int
+    /// Whether the result has its output head in the embeddings, as the configuration of the donor says; nil where there is no
+    /// choice.
+    package var isTied: Bool?
     let parameters: Scope
     let slices: [Slice]
     let selection: Selection?
@@ -16,7 +21,8 @@ public struct MergeSettings: Encodable, Sendable {
     enum CodingKeys: String, CodingKey {
         case mergeMethod = "merge_method"
         case keepBase = "keep_base"
-        case dtype, parameters, slices, selection
+        case isTied = "tied"
+        case dtype, donor, parameters, slices, selection
     }
 
     struct Slice: Encodable, Sendable {
@@ -82,6 +88,7 @@ public struct MergeSettings: Encodable, Sendable {
         mergeMethod = method
         self.dtype = (dtype ?? recipe.outputDType)?.rawValue
         self.keepBase = recipe.keepBase + keepBase
+        donor = recipe.donorPlace.flatMap { numbers[$0] } ?? 0
         self.selection = Selection(selection)
         parameters = Scope(recipe.parameters.merging(set.mapValues(ParameterSetting.value)) { $1 }, of: method)
         slices = recipe.slices.map { slice in
@@ -105,6 +112,7 @@ public struct MergeSettings: Encodable, Sendable {
         mergeMethod = method
         self.dtype = dtype?.rawValue
         self.keepBase = keepBase
+        donor = 0
         self.selection = Selection(selection)
         self.parameters = Scope(parameters.values.mapValues(ParameterSetting.value), of: method)
         let none = Scope([:], of: method)

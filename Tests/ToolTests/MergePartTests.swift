@@ -134,6 +134,21 @@ import Testing
         _ = try run(merge + ["--join"])
     }
 
+    /// The same tensors, and metadata of another model in every shard.
+    @Test func partsWithOtherDonorsAreNotJoined() throws {
+        let experts = ["digits", "latin_lower"].map(TinySuite.expert)
+        for (place, base) in experts.enumerated() {
+            let models = experts.map { "  - { model: \($0), parameters: { weight: 1 } }\n" }.joined()
+            let recipe = "merge_method: linear\nbase_model: \(base)\nmodels:\n\(models)"
+            _ = try tool.folder.write(Array(recipe.utf8), to: "r.yml")
+            _ = try run(["merge", "r.yml", "m/", "--shard-size", "30KB", "--no-sync", "--part", "\(place + 1)/2"])
+        }
+        let different = try error(
+            ["merge", "r.yml", "m/", "--shard-size", "30KB", "--no-sync", "--join"], status: 3)
+        #expect(different["code"].string == "merge.different_part")
+        #expect(different["message"].string == "part 1/2 was merged otherwise: donor was 0 and is 1")
+    }
+
     @Test func anInputThatChangedMeanwhileIsNamed() throws {
         let expert = TinySuite.expert("digits")
         let merge = arguments.map { $0 == expert ? "e.safetensors" : $0 } + ["--output", "m/"]

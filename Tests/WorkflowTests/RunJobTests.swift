@@ -142,6 +142,44 @@ import Workflow
         #expect(try !run(recipe, force: true).mergeWasDone)
     }
 
+    /// Merged are the same tensors, with the metadata of another model.
+    @Test func worksAgainForAnotherDonor() throws {
+        for (name, value) in [("a", 3), ("b", 4)] as [(String, Float)] {
+            try folder.checkpoint("\(name).safetensors", [TestTensor("w", [1], [value])], metadata: ["from": name])
+        }
+        func recipe(_ base: String) throws -> Recipe {
+            let models = "models: [{ model: a.safetensors }, { model: b.safetensors }]"
+            let text = "merge_method: linear\nbase_model: \(base).safetensors\n\(models)\noutput: m.safetensors\n"
+            return try RecipeFile.load(try folder.write(text, to: "r.yaml"))
+        }
+        func donor() throws -> String? { try TensorStore(opening: folder.file("m.safetensors")).metadata["from"] }
+        _ = try run(try recipe("a"))
+        #expect(try donor() == "a")
+        #expect(try run(try recipe("a")).mergeWasDone)
+        #expect(code { _ = try run(try recipe("b")) } == "io.exists")
+        _ = try run(try recipe("b"), force: true)
+        #expect(try donor() == "b")
+    }
+
+    /// Of heads that are the embeddings, a file has one copy or two, as the configuration of the donor says.
+    @Test func worksAgainWhenTheHeadIsNoLongerTied() throws {
+        try folder.makeFolder("a")
+        try folder.checkpoint(
+            "a/model.safetensors",
+            [TestTensor("embed_tokens.weight", [1, 1], [3]), TestTensor("lm_head.weight", [1, 1], [3])])
+        func recipe(tied: Bool) throws -> Recipe {
+            try folder.write("{\"tie_word_embeddings\": \(tied)}", to: "a/config.json")
+            let text = "merge_method: average\nmodels: [{ model: a }]\noutput: m.safetensors\n"
+            return try RecipeFile.load(try folder.write(text, to: "r.yaml"))
+        }
+        func count() throws -> Int { try TensorStore(opening: folder.file("m.safetensors")).descriptors.count }
+        _ = try run(try recipe(tied: true))
+        #expect(try count() == 1)
+        #expect(code { _ = try run(try recipe(tied: false)) } == "io.exists")
+        _ = try run(try recipe(tied: false), force: true)
+        #expect(try count() == 2)
+    }
+
     /// A folder is finished with all that was written into it; what others put there does not matter.
     @Test func worksAgainWhenAFileOfTheFolderHasChanged() throws {
         for (name, value) in [("a", 3), ("b", 4)] as [(String, Float)] {

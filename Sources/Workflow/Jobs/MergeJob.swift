@@ -10,10 +10,10 @@ import Work
 
 /// A merge, planned once, that goes to a file, into a folder with everything that makes it a model, or stays in memory.
 public struct MergeJob: Job, Sendable {
-    public static var kind: String { "merge 4" }
+    public static var kind: String { "merge 5" }
 
     public let plan: StackedMerge
-    public let settings: MergeSettings
+    private(set) var settings: MergeSettings
     /// Where the result goes; nil keeps it in memory.
     public var target: OutputTarget?
     /// Whether a record of what the output was made from is kept beside it, for a later run to find.
@@ -110,6 +110,7 @@ public struct MergeJob: Job, Sendable {
             }
         self.plan = plan
         self.settings = settings
+        self.settings.isTied = models.isTied
         self.target = target
         self.folder = folder
         self.models = models
