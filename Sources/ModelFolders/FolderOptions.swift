@@ -6,6 +6,9 @@ import SystemPackage
 public struct FolderOptions: Sendable {
     /// The recipe, as its author wrote it or one that says the same as the arguments of the merge.
     public var recipe: String
+    /// Whether the recipe says other things, too, as a file of several documents does to those that others build upon: a change in
+    /// it then makes no other model.
+    public var isRecipeShared: Bool
     /// Options of the command line without which the recipe makes another model, as they are typed in a shell.
     public var overrides: [String]
     /// The model whose tokenizer goes along: its file or folder; nil stands for the model whose configuration does.
@@ -13,9 +16,11 @@ public struct FolderOptions: Sendable {
     public var chatTemplate: ChatTemplate?
 
     public init(
-        recipe: String, overrides: [String] = [], tokenizer: FilePath? = nil, chatTemplate: ChatTemplate? = nil
+        recipe: String, isRecipeShared: Bool = false, overrides: [String] = [], tokenizer: FilePath? = nil,
+        chatTemplate: ChatTemplate? = nil
     ) {
         self.recipe = recipe
+        self.isRecipeShared = isRecipeShared
         self.overrides = overrides
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate

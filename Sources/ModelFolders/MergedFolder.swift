@@ -25,16 +25,13 @@ package final class MergedFolder {
     private let origins: TensorOrigins
     private let options: FolderOptions
     private let budget: ComputeBudget
-    private let companions: CompanionFiles
-    private let config: RewrittenConfig?
-    /// Files with contents of their own, beside those that are copied.
-    private let written: [(name: String, contents: [UInt8])]
+    private let contents: FolderContents
     /// The names of an older checkpoint in the folder, and of its tokenizer.
     private let older: OlderModel
     private let fingerprint: Fingerprint?
     /// Whether the weights are there already, as parts.
     private let isJoining: Bool
-    private var remarks: [Warning] = []
+    private let remarks: [Warning]
 
     /// Checks and prepares everything; nothing appears at the path.
     ///
@@ -56,34 +53,15 @@ package final class MergedFolder {
         self.origins = origins
         self.options = options
         self.budget = budget
-        let donor = inputs.donor
-        var companions = Self.companions(of: donor)
-        if let tokenizer = options.tokenizer {
-            companions = companions.replacingTokenizer(by: try Self.companions(of: tokenizer))
-        }
-        if let template = options.chatTemplate {
-            let models = [companions] + inputs.others.map(Self.companions)
-            if let text = template.text(of: models) {
-                written = try ChatTemplate.files(with: text, replacing: companions)
-            } else {
-                written = []
-                remarks.append(
-                    Warning(FolderWarning.noChatTemplate, "no model has a chat template, so the result has none"))
-            }
-        } else {
-            written = []
-        }
-        self.companions = companions
-        config = try donor.folder?.config?.rewritten(
-            from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied)
-        remarks += config?.warnings ?? []
-        remarks += inputs.warning(ofTensorsLackingIn: plan.outputs).map { [$0] } ?? []
+        contents = try FolderContents(of: plan, inputs: inputs, options: options)
+        remarks = contents.warnings + (inputs.warning(ofTensorsLackingIn: plan.outputs).map { [$0] } ?? [])
 
+        let companions = contents.companions.copied.map(\.name)
         older = OlderModel(in: path)
-        if !write.force, let name = older.blocking(companions.copied.map(\.name)) {
+        if !write.force, let name = older.blocking(companions) {
             throw IOError.exists(path.appending(name), hint: "use --force to replace the model in the folder")
         }
-        for name in OlderModel.replaceable + ["model.\(target.format.rawValue)"] + companions.copied.map(\.name) {
+        for name in OlderModel.replaceable + ["model.\(target.format.rawValue)"] + companions {
             try AtomicOutput.checkPlace(path.appending(name), options: write)
         }
         try makeFolder(path.removingLastComponent())
@@ -94,7 +72,7 @@ package final class MergedFolder {
             return try target.open(
                 declaring: plan.outputs, metadata: Self.metadata(metadata), staging: staging)
         }
-        ledger = try MergeLedger(of: plan, files: inputs.models.flatMap(Self.weights))
+        ledger = try MergeLedger(of: plan, files: contents.models.flatMap(\.files))
     }
 
     /// What the files with weights say of themselves in a folder.
@@ -128,10 +106,8 @@ package final class MergedFolder {
         let sanity = MergeSanity(
             figures, inputs: inputs.models.map(\.name), tensors: plan.outputs.map(\.name), origins: origins,
             overflowCount: report.overflowCount)
-        try copyCompanions()
-        if let config { try put(ModelConfig.fileName, config.text) }
-        for file in written { try put(file.name, file.contents) }
-        try put(Self.recipeName, Array(RecipeOverrides.noted(options.overrides, above: options.recipe).utf8))
+        for file in contents.copied { try put(file.name, try MappedFile(file.path).withUnsafeBytes { Array($0) }) }
+        for file in contents.written { try put(file.name, file.contents) }
         try put(Self.cardName, Array(card(figures, sanity).text.utf8))
 
         let names = weights.files.compactMap { $0.lastComponent?.string }
@@ -152,8 +128,8 @@ package final class MergedFolder {
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),
             FolderReport(
-                donor: inputs.donor.name, copied: companions.copied.map(\.name), leftOut: companions.leftOut,
-                configChanges: config?.changes, sanity: sanity), remarks
+                donor: inputs.donor.name, copied: contents.companions.copied.map(\.name),
+                leftOut: contents.companions.leftOut, configChanges: contents.configChanges, sanity: sanity), remarks
         )
     }
 
@@ -174,41 +150,14 @@ package final class MergedFolder {
         return (weights, ledger.finish(threads: budget.threads))
     }
 
-    // MARK: - Files
-
-    private static func companions(of model: MergeInputs.Model) -> CompanionFiles {
-        model.folder?.companions(of: model.original.path) ?? CompanionFiles()
-    }
-
-    private static func companions(of path: FilePath) throws -> CompanionFiles {
-        let store = try TensorStore(opening: path)
-        return ModelFolder(of: store)?.companions(of: store.path) ?? CompanionFiles()
-    }
-
-    private func copyCompanions() throws {
-        let replaced = Set(written.map(\.name))
-        for file in companions.copied where !replaced.contains(file.name) {
-            try put(file.name, try MappedFile(file.path).withUnsafeBytes { Array($0) })
-        }
-    }
-
     private func put(_ name: String, _ contents: [UInt8]) throws {
         try AtomicOutput.write(contents, to: folder.staging.appending(name), options: target.options)
     }
 
-    // MARK: - Figures
-
-    /// The files that hold a model's weights.
-    private static func weights(of model: MergeInputs.Model) -> [FilePath] {
-        model.store.reader.files.filter { $0.extension != "json" }
-    }
-
     private func card(_ figures: MergeFigures, _ sanity: MergeSanity) -> ModelCard {
-        let models = inputs.models.enumerated().map { place, model in
-            let isBase = inputs.hasBase && place == 0
-            return ModelCard.Input(
-                name: isBase ? model.original.path.modelName : model.name, isBase: isBase,
-                files: Self.weights(of: model).compactMap { figures.files[$0] })
+        let models = contents.models.map { model in
+            ModelCard.Input(
+                name: model.name, isBase: model.isBase, files: model.files.compactMap { figures.files[$0] })
         }
         return ModelCard(
             title: target.path.lastComponent?.string ?? target.path.string, author: ToolVersion.program,

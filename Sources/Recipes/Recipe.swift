@@ -19,6 +19,8 @@ public struct Recipe: Sendable {
     public var position: TextPosition?
     /// What other documents call the result; without meaning in a file of one document.
     public var name: String?
+    /// Whether other documents of the file build upon the result.
+    public var isIntermediate = false
     public var mergeMethod: String
     /// The models that the recipe names, each once, the base first; what else speaks of them does so by their places here.
     public var models: [Model]

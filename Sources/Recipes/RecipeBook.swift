@@ -81,6 +81,7 @@ public struct RecipeBook: Sendable {
             }
             ordered.append(documents[remaining.remove(at: ready)].recipe)
         }
+        for place in ordered.indices { ordered[place].isIntermediate = true }
         (intermediates, final) = (ordered, documents[last].recipe)
     }
 

@@ -3,7 +3,8 @@ import SystemPackage
 
 /// Everything that determines what a piece of work produces, by name: settings as texts, inputs as digests of their contents.
 ///
-/// Two pieces of work with one fingerprint give the same bytes. Where files lie and what they are called does not count.
+/// Two pieces of work with one fingerprint give the same bytes, written to one place with the same options. Where inputs lie and what
+/// they are called counts only where the output says it, as a model card does.
 public struct Fingerprint: Sendable, Hashable {
     /// What is done, and the version of how.
     public let kind: String

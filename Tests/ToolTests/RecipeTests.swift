@@ -116,6 +116,9 @@ import Testing
         #expect(try numbers("m.npz") == [2.5, 2.5, 2.5, 3, 3])
         #expect(try numbers("parts/mean") == [2.5, 2.5, 2.5, 2.5])
         #expect(try tool.run(arguments).json()["skipped"].items.map(\.string) == ["merge"])
+        // The file says more than one document: what does not belong to it leaves its result alone.
+        _ = try tool.folder.write(Array("output: m.npz\n\(text)\n# a remark\n".utf8), to: "run.yaml")
+        #expect(try tool.run(arguments).json()["skipped"].items.map(\.string) == ["merge"])
     }
 
     /// The final document is checked before what it builds upon is merged.

@@ -213,6 +213,68 @@ import Workflow
         #expect(try run(recipe).mergeWasDone)
     }
 
+    /// Everything that goes into a folder counts, and nothing of the models that does not.
+    @Test func worksAgainWhenTheFolderWouldDiffer() throws {
+        for (name, value) in [("a", 3), ("b", 4)] as [(String, Float)] {
+            try folder.makeFolder(name)
+            try folder.checkpoint("\(name)/model.safetensors", [TestTensor("w", [1], [value])])
+            for file in ["config", "tokenizer", "tokenizer_config", "generation_config"] {
+                try folder.write("{\"chat_template\": \"{{ messages }}\"}", to: "\(name)/\(file).json")
+            }
+        }
+        func isFinished(_ more: String = "") throws -> Bool {
+            let text = """
+                merge_method: average
+                models: [{ model: a }, { model: b }]
+                tokenizer_source: b
+                output: m/
+                \(more)
+                """
+            let recipe = try RecipeFile.load(try folder.write(text, to: "r.yaml"))
+            do { return try run(recipe).mergeWasDone } catch let error as IOError where error.kind == .exists {
+                return false
+            }
+        }
+        #expect(try !isFinished())
+        #expect(try isFinished())
+        for more in ["chat_template: chatml", "chat_template: auto", "# a remark"] {
+            #expect(try !isFinished(more), "\(more)")
+        }
+        let changed = "{\"changed\": true}"
+        for file in ["a/config.json", "a/generation_config.json", "b/tokenizer.json", "b/tokenizer_config.json"] {
+            let before = try contents(folder.file(file))
+            try folder.write(changed, to: file)
+            #expect(try !isFinished(), "\(file) was changed")
+            _ = try folder.write(before, to: file)
+            #expect(try isFinished(), "\(file) is back")
+        }
+        for file in ["b/config.json", "b/generation_config.json", "a/tokenizer.json", "a/tokenizer_config.json"] {
+            try folder.write(changed, to: file)
+            #expect(try isFinished(), "\(file) was changed")
+        }
+        try folder.write("", to: "a/LICENSE")
+        #expect(try !isFinished())
+    }
+
+    /// `auto` looks at the templates of all models.
+    @Test func worksAgainWhenMostModelsHaveAnotherTemplate() throws {
+        for (name, value) in [("a", 3), ("b", 4), ("c", 5)] as [(String, Float)] {
+            try folder.makeFolder(name)
+            try folder.checkpoint("\(name)/model.safetensors", [TestTensor("w", [1], [value])])
+            try folder.write("{{ \(name == "a" ? "one" : "two") }}", to: "\(name)/chat_template.jinja")
+        }
+        let models = "models: [{ model: a }, { model: b }, { model: c }]"
+        let text = "merge_method: average\n\(models)\nchat_template: auto\noutput: m/\n"
+        let recipe = try RecipeFile.load(try folder.write(text, to: "r.yaml"))
+        _ = try run(recipe)
+        #expect(try contents(folder.file("m/chat_template.jinja")) == Array("{{ two }}".utf8))
+        #expect(try run(recipe).mergeWasDone)
+        try folder.write("{{ one }}", to: "c/chat_template.jinja")
+        #expect(code { _ = try run(recipe) } == "io.exists")
+        _ = try run(recipe, force: true)
+        #expect(try contents(folder.file("m/chat_template.jinja")) == Array("{{ one }}".utf8))
+    }
+
     /// Files that parameters name are inputs, too.
     @Test func worksAgainWhenStatisticsHaveChanged() throws {
         let experts = suite.tasks.prefix(2).map { suite.path("expert_\($0).safetensors") }

@@ -63,7 +63,7 @@ extension MergeJob {
             firstLayer += cut.layerCount
         }
         let folder = FolderOptions(
-            recipe: recipe.text,
+            recipe: recipe.text, isRecipeShared: recipe.isIntermediate,
             overrides: RecipeOverrides.options(
                 settings: settings, selection: selection, keepBase: keepBase, outputDType: outputDType),
             tokenizer: recipe.tokenizerModel?.path, chatTemplate: recipe.chatTemplate)

@@ -126,6 +126,16 @@ public struct MergeJob: Job, Sendable {
 
     public var targets: [OutputTarget] { target.map { [$0] } ?? [] }
 
+    /// What determines the result: settings and inputs, and what goes into a folder besides the weights.
+    ///
+    /// - Throws: `IOError` when a file cannot be read; what editing the files of a folder throws.
+    public func fingerprint() throws -> Fingerprint {
+        let weights = try Fingerprint(Self.kind, settings: settings, inputs: inputs)
+        guard let target, target.isFolder else { return weights }
+        let contents = try FolderContents(of: plan, inputs: models, options: folder)
+        return Fingerprint(kind: weights.kind, parts: weights.parts + (try contents.parts()))
+    }
+
     /// The room that the result needs and its disk has.
     public var diskSpace: DiskSpace? { target.map { DiskSpace(needed: plan.summary.outputByteCount, at: $0.path) } }
 
