@@ -80,7 +80,7 @@ package struct FolderContents {
             digests.append((file.name, file.contents.withUnsafeBytes { TensorDigest(of: $0) }))
         }
         return digests.sorted { $0.0 < $1.0 }.map { Fingerprint.Part("file \($0)", $1.hexadecimal) }
-            + [Fingerprint.Part("author", options.author)]
+            + [Fingerprint.Part("program", ToolVersion.program)]
             + models.enumerated().map { place, model in
                 let names =
                     [model.name, model.files.first?.hubName ?? ""] + model.files.map { $0.lastComponent?.string ?? "" }

@@ -1,10 +1,19 @@
 import Checkpoints
 import SystemPackage
 
-/// One piece of work that can be described, recognised when it is done, and carried out here or on another machine.
+/// One piece of work, described by a value and carried out in a context.
 public protocol Job {
-    associatedtype Settings: Encodable
     associatedtype Outcome
+
+    /// Does the work.
+    ///
+    /// - Throws: the diagnostics of the work; then nothing of its outputs appears.
+    func run(in context: Context) throws -> Outcome
+}
+
+/// A job whose results are recognised later by what they were made from, on this machine or another one.
+public protocol RecordedJob: Job {
+    associatedtype Settings: Encodable
 
     /// What is done, and the version of how: another one where the same settings and inputs would give other results.
     static var kind: String { get }
@@ -12,13 +21,11 @@ public protocol Job {
     var settings: Settings { get }
     /// The files that the results depend on.
     var inputs: [JobInput] { get }
-    /// Where results go; empty for work that only tells.
-    var targets: [OutputTarget] { get }
 
-    /// Does the work.
+    /// The digest of everything that determines the results.
     ///
-    /// - Throws: the diagnostics of the work; then nothing of its outputs appears.
-    func run(in context: Context) throws -> Outcome
+    /// - Throws: `IOError` when an input cannot be read.
+    func fingerprint() throws -> Fingerprint
 }
 
 /// Files that play one part in a piece of work.
@@ -33,7 +40,7 @@ public struct JobInput: Sendable {
     }
 }
 
-extension Job {
+extension RecordedJob {
     /// The digest of everything that determines the results.
     ///
     /// - Throws: `IOError` when an input cannot be read.

@@ -23,8 +23,6 @@ public struct ConversionReport: Sendable {
 
 /// Carries out a plan: copies or casts every tensor, in chunks and in parallel.
 public struct Conversion: Job, Sendable {
-    public static var kind: String { "convert 1" }
-
     /// Bytes of the wider side of a chunk. Fixed, so that the work never depends on the threads.
     static let chunkByteCount = 8 << 20
 
@@ -35,26 +33,6 @@ public struct Conversion: Job, Sendable {
         self.plan = plan
         self.store = store
     }
-
-    /// What is done besides copying.
-    public struct Settings: Encodable {
-        let format: String
-        let dtype: String?
-        let upcast: Bool
-        /// Names in the input and in the output.
-        let tensors: [[String]]
-        let metadata: [[String]]
-    }
-
-    public var settings: Settings {
-        Settings(
-            format: plan.target.format.rawValue, dtype: plan.options.dtype?.rawValue, upcast: plan.options.upcast,
-            tensors: plan.items.map { [$0.source.name.text, $0.target.name.text] },
-            metadata: plan.metadata.entries.map { [$0.key, $0.value] })
-    }
-
-    public var inputs: [JobInput] { [JobInput("input", store.reader.files)] }
-    public var targets: [OutputTarget] { [plan.target] }
 
     /// Writes the output; it appears complete or not at all, and may be one of the inputs.
     ///

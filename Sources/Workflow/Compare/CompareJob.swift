@@ -10,7 +10,8 @@ import Work
 /// Carries out many merges and measures them side by side: inputs are opened and teachers computed once, experts are adapted once for
 /// all merges that ask for the same, and what is finished is kept.
 public struct CompareJob: Job {
-    public static var kind: String { "compare 2" }
+    /// What figures are of, and the version of how they are taken.
+    private static let kind = "compare 2"
 
     public let variants: [RecipeVariant]
     /// Keeps adapted experts and the figures of finished merges.
@@ -34,10 +35,6 @@ public struct CompareJob: Job {
         self.order = order
         self.write = write
     }
-
-    public var settings: [RunJob.Settings] { variants.map { RunJob($0.recipe).settings } }
-    public var inputs: [JobInput] { variants.flatMap { RunJob($0.recipe).inputs } + auxiliaryInputs }
-    public var targets: [OutputTarget] { [] }
 
     private var auxiliaryInputs: [JobInput] {
         guard case .file(let path) = auxiliary else { return [] }

@@ -7,12 +7,9 @@ import Work
 
 /// Measures the accuracy of a backbone under task heads.
 public struct EvaluateJob: Job, Sendable {
-    public static var kind: String { "evaluate 1" }
-
     private let store: TensorStore
     private let backbone: Backbone
     private let tasks: [TaskData]
-    private let files: [ExpertFiles]
 
     /// Opens a backbone, heads, and data with labels.
     ///
@@ -38,25 +35,7 @@ public struct EvaluateJob: Job, Sendable {
             return measured
         }
         self.backbone = backbone
-        self.files = files
     }
-
-    /// The tasks in their order.
-    public struct Settings: Encodable {
-        let tasks: [String]
-    }
-
-    public var settings: Settings { Settings(tasks: files.map(\.name)) }
-    public var inputs: [JobInput] {
-        [JobInput("checkpoint", store.reader.files)]
-            + files.flatMap { files in
-                [
-                    JobInput("head of \(files.name)", files.head.map { [$0] } ?? []),
-                    JobInput("data of \(files.name)", files.data.map { [$0] } ?? []),
-                ]
-            }
-    }
-    public var targets: [OutputTarget] { [] }
 
     /// The accuracies in the order of the tasks.
     ///

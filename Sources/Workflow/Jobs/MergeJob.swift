@@ -9,11 +9,11 @@ import TensorCore
 import Work
 
 /// A merge, planned once, that goes to a file, into a folder with everything that makes it a model, or stays in memory.
-public struct MergeJob: Job, Sendable {
+public struct MergeJob: RecordedJob, Sendable {
     public static var kind: String { "merge 5" }
 
     public let plan: StackedMerge
-    private(set) var settings: MergeSettings
+    public private(set) var settings: MergeSettings
     /// Where the result goes; nil keeps it in memory.
     public var target: OutputTarget?
     /// Whether a record of what the output was made from is kept beside it, for a later run to find.
@@ -123,8 +123,6 @@ public struct MergeJob: Job, Sendable {
         models.models.enumerated().map { JobInput("model \($0 + 1)", $1.original.reader.files) }
             + parameterInputs
     }
-
-    public var targets: [OutputTarget] { target.map { [$0] } ?? [] }
 
     /// What determines the result: settings and inputs, and what goes into a folder besides the weights.
     ///

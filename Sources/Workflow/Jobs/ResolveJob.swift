@@ -9,7 +9,7 @@ import TensorCore
 import Work
 
 /// Adapts experts with Resolving Interference and writes each in the format and types of its original.
-public struct ResolveJob: Job, Sendable {
+public struct ResolveJob: RecordedJob, Sendable {
     public let set: ExpertSet
     public let auxiliary: AuxiliarySource
     public let options: ResolverOptions
@@ -125,15 +125,6 @@ public struct ResolveJob: Job, Sendable {
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
             + [JobInput("auxiliary", (try? auxiliary.open())?.reader.files ?? [])]
-    }
-
-    public var targets: [OutputTarget] {
-        self.set.experts.filter { only?.contains($0.name) ?? true }.compactMap { expert in
-            path(of: expert).flatMap { path in
-                try? OutputTarget(
-                    OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: write)
-            }
-        }
     }
 
     private func chosenExperts() throws -> [Int] {

@@ -7,15 +7,13 @@ import Work
 
 /// Measures task vectors, and writes them where that is asked for.
 public struct VectorsJob: Job, Sendable {
-    public static var kind: String { "vectors 1" }
-
-    public let settings: Settings
+    private let settings: Settings
     /// Where each expert's task vector goes; empty to write none.
-    public let targets: [OutputTarget]
+    private let targets: [OutputTarget]
     private let set: TaskVectorSet
 
     /// What is measured.
-    public struct Settings: Encodable, Sendable {
+    public struct Settings: Sendable {
         public var level: TaskVectorStatistics.Level
         /// The share of entries that count as the largest.
         public var topShare: Double
@@ -54,11 +52,6 @@ public struct VectorsJob: Job, Sendable {
                         OutputPlace(folder.appending("\(name).safetensors"), isFolder: false), options: write)
                 }
             } ?? []
-    }
-
-    public var inputs: [JobInput] {
-        [JobInput("base", set.base.reader.files)]
-            + zip(set.names, set.experts).map { JobInput("expert \($0)", $1.reader.files) }
     }
 
     /// Measures, and writes task vectors where they are asked for.

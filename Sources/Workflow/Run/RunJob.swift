@@ -14,8 +14,6 @@ import Work
 /// Work whose output was made from the same inputs and settings by an earlier run is taken as done, unless outputs are to be
 /// replaced (`write.force`).
 public struct RunJob: Job, Sendable {
-    public static var kind: String { "run 1" }
-
     public let recipe: Recipe
     public var write: WriteOptions
     /// How resolving is kept on the way; how often goes before what the recipe says.
@@ -29,19 +27,20 @@ public struct RunJob: Job, Sendable {
     }
 
     /// What is said of merging and of resolving.
-    public struct Settings: Encodable {
+    struct Settings: Encodable {
         let merge: MergeSettings
         let resolve: ResolverOptions?
         /// What the noise is made of that experts are resolved on; of a file the contents count.
         let noise: String?
     }
 
-    public var settings: Settings {
+    var settings: Settings {
         Settings(
             merge: MergeSettings(recipe), resolve: recipe.resolve?.options, noise: recipe.resolve?.auxiliary.noiseText)
     }
 
-    public var inputs: [JobInput] {
+    /// The files that the figures of a run depend on.
+    var inputs: [JobInput] {
         var inputs = recipe.sourcePlaces.enumerated().map { number, place in
             JobInput("model \(number + 1)", Self.files(of: recipe.models[place].path))
         }
@@ -59,8 +58,6 @@ public struct RunJob: Job, Sendable {
     static func files(of path: FilePath) -> [FilePath] {
         (try? TensorStore(opening: path))?.reader.files ?? [path]
     }
-
-    public var targets: [OutputTarget] { (try? target()).flatMap { $0 }.map { [$0] } ?? [] }
 
     /// Where the merged checkpoint goes; nil when nothing says so.
     ///
