@@ -54,29 +54,47 @@ public struct Fingerprint: Sendable, Hashable {
         public let name: String
         /// Nil where the part is missing.
         public let before, now: String?
+
+        /// The name of the one difference between the same parts in another order: those at the first place that differs.
+        static let order = "order"
     }
 
-    /// What has changed since an earlier fingerprint, in the order of the parts.
+    /// What has changed since an earlier fingerprint, in the order of the parts; that order itself when it is all that has. Nothing
+    /// for equal fingerprints only.
     public func differences(since earlier: Fingerprint) -> [Difference] {
         guard kind == earlier.kind else { return [Difference(name: "kind", before: earlier.kind, now: kind)] }
         let before = Dictionary(earlier.parts.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
         let now = Dictionary(parts.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
-        return parts.filter { before[$0.name] != $0.value }.map {
-            Difference(name: $0.name, before: before[$0.name], now: $0.value)
-        }
+        let differences =
+            parts.filter { before[$0.name] != $0.value }.map {
+                Difference(name: $0.name, before: before[$0.name], now: $0.value)
+            }
             + earlier.parts.filter { now[$0.name] == nil }.map {
                 Difference(name: $0.name, before: $0.value, now: nil)
             }
+        guard differences.isEmpty, let moved = zip(earlier.parts, parts).first(where: { $0.0 != $0.1 }) else {
+            return differences
+        }
+        return [Difference(name: Difference.order, before: moved.0.name, now: moved.1.name)]
     }
 }
 
 extension Fingerprint.Difference: CustomStringConvertible {
-    /// `steps was 500 and is 250`; of inputs only that their contents differ.
+    private static var inputPrefix: String { "input " }
+
+    /// What people call a part.
+    private static func told(_ name: String) -> Substring {
+        name.dropFirst(name.hasPrefix(inputPrefix) ? inputPrefix.count : 0)
+    }
+
+    /// `steps was 500 and is 250`; of inputs only that their contents differ, of the order what has moved.
     public var description: String {
-        if name.hasPrefix("input ") {
+        if name == Self.order, let before, let now {
+            return "the order is another: \(Self.told(now)) stands where \(Self.told(before)) stood"
+        }
+        if name.hasPrefix(Self.inputPrefix) {
             return before == nil || now == nil
-                ? "\(name.dropFirst(6)) \(before == nil ? "is new" : "is gone")"
-                : "\(name.dropFirst(6)) has other contents"
+                ? "\(Self.told(name)) \(before == nil ? "is new" : "is gone")" : "\(Self.told(name)) has other contents"
         }
         return "\(name) was \(before ?? "not given") and is \(now ?? "not given")"
     }

@@ -41,10 +41,10 @@ import Testing
     }
 
     /// The state after five of five steps, of a run that could not keep its record, without which no output appears.
-    private func leaveState() throws {
+    private func leaveState(tasks: [String] = ["digits"]) throws {
         try FileManager.default.createDirectory(
             atPath: tool.folder.file("out/digits.safetensors.signature").string, withIntermediateDirectories: true)
-        let outcome = try resolve(short + ["--save-every", "2"])
+        let outcome = try resolve(short + ["--save-every", "2"], tasks: tasks)
         #expect(outcome.status == 4)
         #expect(try tool.names(in: "out") == [state, "digits.safetensors.signature"])
         try FileManager.default.removeItem(atPath: tool.folder.file("out/digits.safetensors.signature").string)
@@ -122,6 +122,23 @@ import Testing
         let finished = try resolve(["--steps", "7", "--batch-size", "8", "--resume", "--json"]).error()
         #expect(finished["code"].string == "resume.changed" && finished["file"].string == "out/digits.safetensors")
         #expect(try resolve(["--steps", "7", "--batch-size", "8", "--resume", "--force"]).status == 0)
+    }
+
+    /// The teachers' outputs are added up in the order of the experts, so another order has other bytes.
+    @Test func anotherOrderOfTheExpertsIsAnotherRun() throws {
+        let tasks = ["digits", "latin_lower"]
+        let turned = Array(tasks.reversed())
+        try leaveState(tasks: tasks)
+        func message() throws -> String? {
+            let outcome = try resolve(short + ["--resume", "--json"], tasks: turned)
+            #expect(outcome.status == 3)
+            return try outcome.error()["message"].string
+        }
+        let order = "the order is another: expert latin_lower stands where expert digits stood"
+        #expect(try message() == "\"digits\" cannot be gone on with: \(order)")
+        // Of a finished expert as well.
+        #expect(try resolve(short + ["--resume"], tasks: tasks).status == 0)
+        #expect(try message()?.hasSuffix("cannot be gone on with: \(order)") == true)
     }
 
     @Test func refusesWhatIsNoState() throws {

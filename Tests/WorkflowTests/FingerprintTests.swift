@@ -63,6 +63,21 @@ import Work
         #expect(other.differences(since: before).map(\.description) == ["kind was thing 1 and is thing 2"])
     }
 
+    /// Sums depend on the order of what is added up.
+    @Test func namesAnotherOrder() {
+        func fingerprint(_ names: [String]) -> Fingerprint {
+            Fingerprint(kind: "thing 1", parts: names.map { Fingerprint.Part($0, "1") })
+        }
+        let before = fingerprint(["steps", "input expert a", "input expert b"])
+        let now = fingerprint(["steps", "input expert b", "input expert a"])
+        #expect(now != before)
+        #expect(
+            now.differences(since: before).map(\.description) == [
+                "the order is another: expert b stands where expert a stood"
+            ])
+        #expect(before.differences(since: before).isEmpty)
+    }
+
     /// sha256sum of `abc` and of `abd`. The second has the size of the first and its place.
     @Test func digestsFollowContents() throws {
         let path = try folder.write("abc", to: "x")

@@ -11,10 +11,10 @@ import Work
 //
 // and in the metadata
 //
-//     untangle         resolver state 1
-//     content          the XXH3-128 of the four tensors in this order
-//     kind             of the fingerprint
-//     fingerprint.X    the part X of the fingerprint
+//     untangle              resolver state 2
+//     content               the XXH3-128 of the four tensors in this order
+//     kind                  of the fingerprint
+//     fingerprint.0007.X    the part X of the fingerprint, behind its place from 0000 on
 //
 // Hidden, so that no pattern takes it for an expert, and because no expert's name begins with a dot.
 
@@ -27,7 +27,7 @@ struct ResolverStateFile {
     private let steps: Int
     private let sync: Bool
 
-    private static let version = "resolver state 1"
+    private static let version = "resolver state 2"
     private static let names: [TensorName] = ["parameters", "first_moment", "second_moment", "trace"]
 
     /// Chooses the file of an expert.
@@ -74,13 +74,21 @@ struct ResolverStateFile {
             metadata["untangle"] = Self.version
             metadata["content"] = Self.hash(pieces).description
             metadata["kind"] = fingerprint.kind
-            for part in fingerprint.parts { metadata["fingerprint.\(part.name)"] = part.value }
+            for (place, part) in fingerprint.parts.enumerated() {
+                metadata["\(Self.prefix(of: place))\(part.name)"] = part.value
+            }
             let writer = try SafetensorsWriter(
                 creating: path, declaring: try descriptors(stepCount: state.step), metadata: metadata,
                 options: WriteOptions(force: true, sync: sync))
             for (tensor, bytes) in pieces.enumerated() { try writer.write(bytes, tensor: tensor, at: 0) }
             _ = try writer.finish()
         }
+    }
+
+    /// What stands before a part's name: metadata have an order of their own.
+    private static func prefix(of place: Int) -> String {
+        let digits = String(place)
+        return "fingerprint.\(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits)."
     }
 
     private static func hash(_ pieces: [UnsafeRawBufferPointer]) -> ContentHash {
@@ -110,10 +118,8 @@ struct ResolverStateFile {
         guard reader.metadata["untangle"] == Self.version, let kind = reader.metadata["kind"] else {
             throw damaged("it is no \(Self.version)")
         }
-        let prefix = "fingerprint."
-        let parts = reader.metadata.entries.filter { $0.key.hasPrefix(prefix) }.map {
-            Fingerprint.Part(String($0.key.dropFirst(prefix.count)), $0.value)
-        }
+        let entries = reader.metadata.entries.filter { $0.key.hasPrefix("fingerprint.") }.sorted { $0.key < $1.key }
+        let parts = entries.map { Fingerprint.Part(String($0.key.dropFirst(Self.prefix(of: 0).count)), $0.value) }
         let differences = fingerprint.differences(since: Fingerprint(kind: kind, parts: parts))
         guard differences.isEmpty else { throw ResumeError.changed(differences, expert: expert, file: path) }
         guard let trace = reader.descriptors.first(where: { $0.name == "trace" }), let step = trace.shape.dims.first,
