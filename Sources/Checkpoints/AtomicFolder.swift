@@ -90,13 +90,12 @@ public final class AtomicFolder: Sendable {
     public func commit(
         last: String, withdrawing withdrawn: [String] = [], removing obsolete: [String] = []
     ) throws(IOError) {
-        unlink(staging.appending(StaleOutputs.lockName).string)
         if options.sync { Self.flush(staging) }
         try UnfinishedOutputs.complete(staging) { () throws(IOError) in
             if exists {
                 try moveFiles(last: last, withdrawn: withdrawn, obsolete: obsolete)
             } else {
-                try moveFolder()
+                try moveFolder(holding: last)
             }
         }
         state.withLock { $0 = .committed }
@@ -107,7 +106,12 @@ public final class AtomicFolder: Sendable {
         }
     }
 
-    private func moveFolder() throws(IOError) {
+    private func moveFolder(holding name: String) throws(IOError) {
+        // From here to the rename the folder has no `.lock`, and a lock on one of its files says that it is owned.
+        let held = try? FileDescriptor.open(staging.appending(name), .readWrite, options: .closeOnExec)
+        defer { try? held?.close() }
+        if let held { _ = StaleOutputs.claim(held) }
+        unlink(staging.appending(StaleOutputs.lockName).string)
         guard rename(staging.string, path.string) == 0 else {
             let failure = Errno(rawValue: errno)
             if failure == .directoryNotEmpty || failure == .fileExists || failure == .notDirectory {
@@ -118,7 +122,7 @@ public final class AtomicFolder: Sendable {
     }
 
     private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
-        let names = try entries(of: staging, hidden: true).filter { $0 != last } + [last]
+        let names = try entries(of: staging, hidden: true).filter { $0 != last && $0 != StaleOutputs.lockName } + [last]
         for name in names where !withdrawn.contains(name) {
             try AtomicOutput.checkPlace(path.appending(name), options: options)
         }
@@ -131,7 +135,7 @@ public final class AtomicFolder: Sendable {
             }
         }
         for name in obsolete { unlink(path.appending(name).string) }
-        rmdir(staging.string)
+        StaleOutputs.delete(staging.string)
     }
 
     /// Removes the hidden folder unless its files have been given their places.

@@ -6,7 +6,8 @@ import TensorCore
 ///
 /// Temporary files are named `.NAME.tmp-PID-ATTEMPT`, folders as well. Their owner holds a lock (`flock`) on the file, or on
 /// the file `.lock` in the folder, that the kernel gives up when the process ends in whatever way. Process numbers would not
-/// do: containers share folders and not the numbers.
+/// do: containers share folders and not the numbers. A folder that is about to get its name must not have `.lock` any more; its
+/// owner then holds a lock on another of its files.
 enum StaleOutputs {
     /// The name of a temporary sibling.
     static func name(for name: String, attempt: Int) -> String { ".\(name).tmp-\(getpid())-\(attempt)" }
@@ -51,8 +52,14 @@ enum StaleOutputs {
     }
 
     private static func removeFolder(_ path: FilePath) {
-        // A folder without the file is one whose owner died at once; it goes only if it is empty.
-        if !whileUnowned(path.appending(lockName), { delete(path.string) }) { rmdir(path.string) }
+        guard let names = try? entries(of: path, hidden: true) else { return }
+        if names.contains(lockName) {
+            whileUnowned(path.appending(lockName)) { delete(path.string) }
+        } else if names.allSatisfy({ whileUnowned(path.appending($0)) {} }) {
+            // No other names than those that were seen: an owner may be about to make `.lock` in an empty folder.
+            for name in names { unlink(path.appending(name).string) }
+            rmdir(path.string)
+        }
     }
 
     /// Does work on a file while nobody else can own it.

@@ -85,15 +85,21 @@ import Testing
         }
         #expect(mkdir(folder.file(".out.tmp-7-0").string, 0o777) == 0)
         _ = try folder.write([], to: ".out.tmp-8-0")
-        // Not ours: other outputs, other names, folders with something in them and no lock.
+        // Killed between the removal of the lock and the rename.
+        #expect(mkdir(folder.file(".out.tmp-9-0").string, 0o777) == 0)
+        for name in ["a", "b"] { _ = try folder.write([], to: ".out.tmp-9-0/\(name)") }
+        // Not ours: other outputs, other names; a folder of which somebody holds a file.
         let kept = [".other.tmp-1-0", ".out.tmp-1", ".out.tmp-a-b", "out.tmp-1-0"]
         for name in kept { _ = try folder.write([], to: name) }
-        #expect(mkdir(folder.file(".out.tmp-9-0").string, 0o777) == 0)
-        _ = try folder.write([], to: ".out.tmp-9-0/x")
+        #expect(mkdir(folder.file(".out.tmp-10-0").string, 0o777) == 0)
+        for name in ["a", "b"] { _ = try folder.write([], to: ".out.tmp-10-0/\(name)") }
+        let held = open(folder.file(".out.tmp-10-0/b").string, O_RDWR | O_CLOEXEC)
+        #expect(held >= 0 && flock(held, LOCK_EX | LOCK_NB) == 0)
+        defer { close(held) }
 
         let living = try AtomicFolder(creating: path, options: WriteOptions())
         #expect(
-            Set(folder.path.listing()) == Set(kept + [".out.tmp-9-0"] + [living.staging.lastComponent?.string ?? ""]))
+            Set(folder.path.listing()) == Set(kept + [".out.tmp-10-0"] + [living.staging.lastComponent?.string ?? ""]))
         // A second run of the same output leaves the first one alone.
         let second = try AtomicFolder(creating: path, options: WriteOptions())
         #expect(living.staging.isThere && second.staging.isThere)
