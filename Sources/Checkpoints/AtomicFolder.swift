@@ -79,13 +79,13 @@ public final class AtomicFolder: Sendable {
             kind: .failed, message: "cannot create a temporary folder beside \(path.string)", file: path.string)
     }
 
-    /// Gives the files their places.
+    /// Gives the files their places. Without force a file that is there already may stay in its place only as the same one.
     ///
     /// - Parameters:
     ///   - last: the file that makes the others a checkpoint.
     ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files; also of
     ///     files that take their places.
-    ///   - obsolete: names that are removed once all files are in their places.
+    ///   - obsolete: names that are removed once all files are in their places, in this order and after everything else.
     /// - Throws: `IOError`; what `AtomicOutput.checkPlace` throws when something has come into being meanwhile.
     public func commit(
         last: String, withdrawing withdrawn: [String] = [], removing obsolete: [String] = []
@@ -124,7 +124,9 @@ public final class AtomicFolder: Sendable {
     private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
         let names = try entries(of: staging, hidden: true).filter { $0 != last && $0 != StaleOutputs.lockName } + [last]
         for name in names where !withdrawn.contains(name) {
-            try AtomicOutput.checkPlace(path.appending(name), options: options)
+            let target = path.appending(name)
+            let isThere = !options.force && haveSameContents(staging.appending(name), target)
+            try AtomicOutput.checkPlace(target, options: isThere ? WriteOptions(force: true) : options)
         }
         for name in withdrawn { unlink(path.appending(name).string) }
         for name in names {
@@ -134,8 +136,9 @@ public final class AtomicFolder: Sendable {
                     Errno(rawValue: errno), action: "rename the finished file to \(target.string)", path: target)
             }
         }
-        for name in obsolete { unlink(path.appending(name).string) }
+        // Not empty where a file was there already by another hard link: such a rename does nothing.
         StaleOutputs.delete(staging.string)
+        for name in obsolete { unlink(path.appending(name).string) }
     }
 
     /// Removes the hidden folder unless its files have been given their places.

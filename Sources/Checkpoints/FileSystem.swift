@@ -61,6 +61,16 @@ func isSameFile(_ a: FilePath, _ b: FilePath) -> Bool {
     return first.identity == FileStatus(of: b)?.identity
 }
 
+/// Whether two paths name files with the same bytes, or one file.
+package func haveSameContents(_ a: FilePath, _ b: FilePath) -> Bool {
+    guard let first = FileStatus(of: a), let second = FileStatus(of: b), first.kind == S_IFREG, second.kind == S_IFREG,
+        first.byteCount == second.byteCount
+    else { return false }
+    if first.identity == second.identity { return true }
+    guard let first = try? MappedFile(a), let second = try? MappedFile(b) else { return false }
+    return first.withUnsafeBytes { first in second.withUnsafeBytes { first.elementsEqual($0) } }
+}
+
 /// The names in a folder, sorted, without `.` and `..`.
 ///
 /// - Parameter hidden: whether names that begin with a dot are among them.

@@ -22,6 +22,12 @@ public struct MergePart: Sendable, Hashable, CustomStringConvertible {
         self.count = count
     }
 
+    /// The first part of the same merge.
+    package var first: MergePart { MergePart(number: 1, count: count) ?? self }
+
+    /// All parts of the merge.
+    package var all: [MergePart] { (1...count).compactMap { MergePart(number: $0, count: count) } }
+
     /// Its share of the shards, which follow one another; every part has some when there are enough.
     package func shards(of total: Int) -> Range<Int> { (number - 1) * total / count..<number * total / count }
 

@@ -58,11 +58,13 @@ package final class MergedFolder {
 
         let companions = contents.companions.copied.map(\.name)
         older = OlderModel(in: path)
-        if !write.force, let name = older.blocking(companions) {
-            throw IOError.exists(path.appending(name), hint: "use --force to replace the model in the folder")
+        if !write.force, !isJoining, let name = older.blocking(companions) {
+            throw Self.exists(name, in: path)
         }
+        // What is there of a join that was interrupted shows when the files are made.
+        let places = WriteOptions(force: write.force || isJoining)
         for name in OlderModel.replaceable + ["model.\(target.format.rawValue)"] + companions {
-            try AtomicOutput.checkPlace(path.appending(name), options: write)
+            try AtomicOutput.checkPlace(path.appending(name), options: places)
         }
         try makeFolder(path.removingLastComponent())
         folder = try AtomicFolder(creating: path, options: write)
@@ -73,6 +75,10 @@ package final class MergedFolder {
                 declaring: plan.outputs, metadata: Self.metadata(metadata), staging: staging)
         }
         ledger = try MergeLedger(of: plan, files: contents.models.flatMap(\.files))
+    }
+
+    private static func exists(_ name: String, in folder: FilePath) -> IOError {
+        .exists(folder.appending(name), hint: "use --force to replace the model in the folder")
     }
 
     /// What the files with weights say of themselves in a folder.
@@ -114,6 +120,7 @@ package final class MergedFolder {
         let others = Set(ModelFolder.names(in: folder.staging)).subtracting(names)
         // The index of shards, or the one file.
         guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
+        if isJoining { try requireInterruptedJoin() }
         // It appears with the files that it speaks of.
         if let fingerprint {
             let files = (names + others.sorted()).map(folder.staging.appending)
@@ -148,6 +155,16 @@ package final class MergedFolder {
         let result = try TensorStore(opening: folder.staging, options: ReadOptions(threads: budget.threads))
         try plan.tell(ledger, of: result, threads: budget.threads)
         return (weights, ledger.finish(threads: budget.threads))
+    }
+
+    /// Makes sure that whatever is in the way in the folder was put there by a join like this one, byte for byte, unless it may be
+    /// replaced.
+    private func requireInterruptedJoin() throws(IOError) {
+        guard !target.options.force else { return }
+        let blocking = older.blocking(contents.companions.copied.map(\.name)) { name in
+            haveSameContents(folder.staging.appending(name), target.path.appending(name))
+        }
+        if let blocking { throw Self.exists(blocking, in: target.path) }
     }
 
     private func put(_ name: String, _ contents: [UInt8]) throws {

@@ -68,6 +68,18 @@ import Testing
         #expect(folder.path.listing() == ["out"])
     }
 
+    /// A rename of one hard link to another does nothing, and the hidden folder goes all the same.
+    @Test(arguments: [false, true]) func whatIsThereAlreadyMayStay(force: Bool) throws {
+        try makeExisting([])
+        let atomic = try AtomicFolder(creating: path, options: WriteOptions(force: force))
+        for name in ["a", "b", "c"] { try put([1], name, in: atomic) }
+        #expect(link(atomic.staging.appending("a").string, path.appending("a").string) == 0)
+        _ = try folder.write([1], to: "out/b")
+        try atomic.commit(last: "c")
+        #expect(path.listing() == ["a", "b", "c"])
+        #expect(folder.path.listing() == ["out"])
+    }
+
     @Test func aFileIsInTheWay() throws {
         _ = try folder.write([1], to: "out")
         let error = #expect(throws: IOError.self) {

@@ -183,14 +183,76 @@ import Testing
         _ = try run(enough)
     }
 
-    @Test func aModelThatIsThereGivesWayToForceOnly() throws {
+    @Test(arguments: ["30KB", "1GB"]) func aModelThatIsThereGivesWayToForceOnly(older: String) throws {
         let merge = arguments + ["--output", "m/"]
-        _ = try run(merge)
+        // The same layout with other numbers, and one file.
+        _ = try run(replacing(["--method", "linear"]).map { $0 == "30KB" ? older : $0 } + ["--output", "m/"])
         #expect(try error(merge + ["--part", "1/1"], status: 4)["code"].string == "io.exists")
+        let before = try tool.data("m/README.md")
         _ = try run(merge + ["--part", "1/1", "--force"])
         #expect(try error(merge + ["--join"], status: 4)["code"].string == "io.exists")
+        #expect(try tool.data("m/README.md") == before)
+        #expect(try tool.names(in: ".") == ["Fixtures", "m"])
         _ = try run(merge + ["--join", "--force"])
         _ = try run(arguments + ["--output", "one/m/"])
         try expectSame("one/m", "m")
+    }
+
+    /// Three parts in `cut/m`, and in `one/m` what their join has to make of them.
+    private func leaveParts() throws -> [String] {
+        _ = try run(arguments + ["--output", "one/m/"])
+        for part in ["1/3", "2/3", "3/3"] { _ = try run(arguments + ["--output", "cut/m/", "--part", part]) }
+        return arguments + ["--output", "cut/m/"]
+    }
+
+    private func shell(_ line: String) throws { #expect(try tool.shell("set -e; \(line)").status == 0, "\(line)") }
+
+    /// What a kill between two renames leaves: some files of the model, and the others in a hidden folder, shards by second names.
+    @Test(arguments: [[], ["--force"]]) func aJoinThatWasKilledAmongTheRenamesGoesOn(force: [String]) throws {
+        let merge = try leaveParts()
+        try shell(
+            """
+            cp one/m/README.md one/m/mergekit_config.yml cut/m/
+            mkdir cut/.m.tmp-1-0; touch cut/.m.tmp-1-0/.lock; cp one/m/*.index.json cut/.m.tmp-1-0/
+            cd cut/m; for part in *.part; do ln $part ../.m.tmp-1-0/${part%.part}; done
+            mv ../.m.tmp-1-0/model-00001-of-* .
+            """)
+        _ = try run(merge + ["--join"] + force)
+        try expectSame("one/m", "cut/m")
+        #expect(try tool.names(in: "cut") == ["m"])
+    }
+
+    /// What a kill among the removals leaves, which are in this order: the parts, then their records, the first one last.
+    @Test(arguments: [
+        "rm $(ls *.part | head -1)", "rm *.part", "rm *.part part-3-of-3.json", "rm *.part part-[23]-of-3.json",
+    ])
+    func aJoinThatWasKilledAmongTheRemovalsGoesOn(removal: String) throws {
+        let merge = try leaveParts()
+        // A join that gets as far as to the other file has told the first part of the others.
+        try shell("echo > cut/m/README.md")
+        #expect(try error(merge + ["--join"], status: 4)["code"].string == "io.exists")
+        try shell(
+            """
+            cd cut/m; for part in *.part; do ln $part ${part%.part}; done
+            cp ../../one/m/README.md ../../one/m/mergekit_config.yml ../../one/m/*.index.json .; \(removal)
+            """)
+        for part in ["1/3", "3/3"] {
+            #expect(try run(merge + ["--part", part]).output.hasSuffix("(done before)\n"))
+        }
+        _ = try run(merge + ["--join"])
+        try expectSame("one/m", "cut/m")
+        #expect(try tool.names(in: "cut") == ["m"])
+    }
+
+    /// A shard that was put in its place by a join is looked at as the part was.
+    @Test func aShardThatChangedAfterAJoinBeganIsNamed() throws {
+        let merge = try leaveParts()
+        let part = try #require(try tool.names(in: "cut/m").first { $0.hasSuffix(".part") })
+        try shell(
+            "cd cut/m; mv \(part) \(part.dropLast(5)); printf X | dd of=\(part.dropLast(5)) bs=1 seek=20000 conv=notrunc"
+        )
+        #expect(
+            try error(merge + ["--join"], status: 3)["message"].string
+                == "part 1/3 has lost its file \(part), or it was changed")
     }
 }

@@ -62,7 +62,7 @@ package final class ShardJoiner: CheckpointWriter {
         var files: [FilePath] = []
         for (place, shard) in layout.shards.enumerated() {
             let file = target.appending(shard.name)
-            try linkOrCopy(layout.path(ofPart: place, in: source), to: file)
+            try linkOrCopy(ShardLayout.place(ofPart: layout.path(ofPart: place, in: source)), to: file)
             files.append(file)
         }
         if layout.isSplit {
@@ -87,5 +87,13 @@ extension ShardLayout {
     /// Where a shard is until all are there.
     package func path(ofPart shard: Int, in folder: FilePath) -> FilePath {
         folder.appending("\(shards[shard].name).part")
+    }
+
+    /// Where the shard is that was left as a part: there, or in its place in the model once a join has begun to remove the parts.
+    package static func place(ofPart part: FilePath) -> FilePath {
+        guard !fileExists(part) else { return part }
+        var shard = part
+        shard.extension = nil
+        return shard
     }
 }

@@ -67,16 +67,19 @@ extension MergeJob {
         let (folder, count) = (target.path, layout.shards.count)
         let shards = part.shards(of: count)
         let fingerprint = try partFingerprint(count: part.count)
-        if !target.options.force, let record = MergePartRecord(of: part, in: folder),
-            record.fingerprint == fingerprint, record.damagedFile(in: folder) == nil
+        let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
+        let files = shards.map { layout.path(ofPart: $0, in: folder) }
+        if !target.options.force, let record = Self.record(of: part, with: files, in: folder),
+            record.fingerprint == fingerprint, record.damaged(files) == nil
         {
-            let files = shards.map { layout.path(ofPart: $0, in: folder) }
+            let names = Set(tensors.map { plan.outputs[$0].name })
+            let places = files.map(ShardLayout.place)
             return PartOutcome(
-                report: plan.report(of: record.findings), shards: shards, shardCount: count,
-                written: WrittenCheckpoint(files: files, byteCount: files.reduce(0) { $0 + fileByteCount($1) }),
+                report: plan.report(of: record.findings.filter { names.contains($0.tensor) }), shards: shards,
+                shardCount: count,
+                written: WrittenCheckpoint(files: places, byteCount: places.reduce(0) { $0 + fileByteCount($1) }),
                 wasDone: true)
         }
-        let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
         try target.check(folderNames, byteCount: tensors.reduce(0) { $0 + plan.outputs[$1].byteCount })
         try makeFolder(folder)
         let withdrawn = try withdrawRecords(of: shards, layout, in: folder).filter { $0 != part }
@@ -98,6 +101,11 @@ extension MergeJob {
         return PartOutcome(report: report, shards: shards, shardCount: count, written: written, wasDone: false)
     }
 
+    /// The record that speaks for a part: its own, or that of the first part once a join has begun.
+    private static func record(of part: MergePart, with files: [FilePath], in folder: FilePath) -> MergePartRecord? {
+        [part, part.first].lazy.compactMap { MergePartRecord(of: $0, in: folder) }.first { $0.speaks(for: files) }
+    }
+
     /// Removes what parts of an earlier merge, which may have been cut in another way, say of shards that are about to change.
     ///
     /// - Returns: the parts.
@@ -114,17 +122,20 @@ extension MergeJob {
 
     /// Makes the folder complete once all parts are there: what one process would have written, byte for byte.
     ///
-    /// - Throws: `merge.missing_part`, `merge.different_part`; as `run`.
+    /// Killed at any moment, it leaves what the same join can be carried out with again.
+    ///
+    /// - Throws: `merge.missing_part`, `merge.different_part`; `io.exists` when there is another model and `write.force` is not set;
+    ///   as `run`.
     public func join(in context: Context) throws -> Outcome {
         let (layout, target) = try shardLayout()
-        let parts = try Self.parts(in: target.path)
-        let findings = try joinable(parts, layout, in: target.path)
-        try target.check(folderNames)
+        let (first, record) = try joinable(layout, in: target.path)
+        // The parts go away one after the other, and this record last.
+        try record.write(of: first, in: target.path, sync: target.options.sync)
         let output = try MergedFolder(
             at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
             budget: context.budget, joining: layout)
         return try output.named {
-            var report = plan.report(of: findings)
+            var report = plan.report(of: record.findings)
             let (written, contents, remarks) = try output.finish(report)
             report.warnings = warnings + report.warnings + remarks
             return Outcome(report: report, written: written, folder: contents, place: .file(target.path))
@@ -133,9 +144,10 @@ extension MergeJob {
 
     /// Makes sure that all parts are there and belong to this merge.
     ///
-    /// - Returns: what they found, in the order of the tensors.
-    private func joinable(_ parts: [MergePart], _ layout: ShardLayout, in folder: FilePath) throws -> [TensorFinding] {
-        guard let count = parts.first?.count else {
+    /// - Returns: the first part, and what all tell, its findings in the order of the tensors.
+    private func joinable(_ layout: ShardLayout, in folder: FilePath) throws -> (first: MergePart, MergePartRecord) {
+        let parts = try Self.parts(in: folder)
+        guard let first = parts.first?.first else {
             let isComplete = (try? TensorStore(opening: folder)) != nil
             throw MergeError(
                 .missingPart,
@@ -144,17 +156,29 @@ extension MergeJob {
                     ? "a join that was carried out leaves no parts; there is nothing left to do"
                     : "merge them first, with --part 1/N to --part N/N and the same arguments")
         }
-        if let other = parts.first(where: { $0.count != count }) {
+        if let other = parts.first(where: { $0.count != first.count }) {
             throw MergeError(
-                .differentPart, "\(folder.string) has parts of \(count) and parts of \(other.count)",
+                .differentPart, "\(folder.string) has parts of \(first.count) and parts of \(other.count)",
                 hint: "merge the missing parts of one, or remove the files part-I-of-N.json of the other")
         }
+        let record = MergePartRecord(joining: try records(of: parts, in: folder), in: plan.outputs)
+        let files = first.all.map { part in
+            (part, part.shards(of: layout.shards.count).map { layout.path(ofPart: $0, in: folder) })
+        }
+        for (part, files) in files where !record.speaks(for: files) { throw missing(part, "is not there") }
+        for (part, files) in files {
+            guard let file = record.damaged(files)?.lastComponent?.string else { continue }
+            throw missing(part, "has lost its file \(file), or it was changed")
+        }
+        return (first, record)
+    }
+
+    /// The records of parts that belong to this merge.
+    private func records(of parts: [MergePart], in folder: FilePath) throws -> [MergePartRecord] {
+        guard let count = parts.first?.count else { return [] }
         let fingerprint = try partFingerprint(count: count)
-        var found: [TensorName: TensorFinding] = [:]
-        for number in 1...count {
-            guard let part = MergePart(number: number, count: count), parts.contains(part),
-                let record = MergePartRecord(of: part, in: folder)
-            else { throw missing("\(number)/\(count)", "is not there") }
+        return try parts.map { part in
+            guard let record = MergePartRecord(of: part, in: folder) else { throw missing(part, "is not there") }
             guard record.fingerprint == fingerprint else {
                 let differences = fingerprint.differences(since: record.fingerprint).map { difference in
                     difference.name.hasPrefix(Self.stampPrefix)
@@ -166,18 +190,11 @@ extension MergeJob {
                     "part \(part) was merged otherwise: \(differences.prefix(3).joined(separator: ", "))\(rest)",
                     hint: "join with the arguments of the parts, or merge the part again")
             }
-            let names = part.shards(of: layout.shards.count).compactMap {
-                layout.path(ofPart: $0, in: folder).lastComponent?.string
-            }
-            if let file = record.damagedFile(in: folder) ?? names.first(where: { record.files[$0] == nil }) {
-                throw missing("\(part)", "has lost its file \(file), or it was changed")
-            }
-            for finding in record.findings { found[finding.tensor] = finding }
+            return record
         }
-        return plan.outputs.compactMap { found[$0.name] }
     }
 
-    private func missing(_ part: String, _ what: String) -> MergeError {
+    private func missing(_ part: MergePart, _ what: String) -> MergeError {
         MergeError(
             .missingPart, "part \(part) \(what)", hint: "merge it with --part \(part) and the arguments of the others")
     }

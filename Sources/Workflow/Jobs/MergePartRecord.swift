@@ -7,16 +7,28 @@ import TensorCore
 import Work
 
 /// What a finished part of a merge tells of itself, so that parts of different merges are never joined: `part-3-of-8.json` beside
-/// its shards.
+/// its shards. A join that begins makes the record of the first part speak for all.
 struct MergePartRecord {
     let fingerprint: Fingerprint
     /// The hash of each file by its name.
     let files: [String: String]
     let findings: [TensorFinding]
 
+    /// Tells what several parts of one merge tell, findings in the order of its tensors.
+    ///
+    /// - Precondition: there is a record, and all have one fingerprint.
+    init(joining records: [MergePartRecord], in tensors: [TensorDescriptor]) {
+        fingerprint = records[0].fingerprint
+        files = records.reduce(into: [:]) { $0.merge($1.files) { $1 } }
+        // A record that speaks for others has their findings as well.
+        let found = Dictionary(
+            records.flatMap(\.findings).map { ($0.tensor, $0) }, uniquingKeysWith: { first, _ in first })
+        findings = tensors.compactMap { found[$0.name] }
+    }
+
     init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, findings: [TensorFinding]) throws {
         self.fingerprint = fingerprint
-        let hashes = try written.files.map { ($0.lastComponent?.string ?? "", try ContentHash(ofFile: $0).description) }
+        let hashes = try written.files.map { (Self.name(of: $0), try ContentHash(ofFile: $0).description) }
         files = Dictionary(hashes, uniquingKeysWith: { $1 })
         self.findings = findings
     }
@@ -52,10 +64,15 @@ struct MergePartRecord {
             options: WriteOptions(force: true, sync: sync))
     }
 
-    /// A file of the part that is not as the part left it.
-    func damagedFile(in folder: FilePath) -> String? {
-        files.sorted { $0.key < $1.key }.first { name, hash in
-            (try? ContentHash(ofFile: folder.appending(name)))?.description != hash
-        }?.key
+    /// Whether files are among those that it tells of.
+    func speaks(for files: [FilePath]) -> Bool { files.allSatisfy { self.files[Self.name(of: $0)] != nil } }
+
+    /// The first of some files that is not as it was left.
+    func damaged(_ files: [FilePath]) -> FilePath? {
+        files.first { file in
+            (try? ContentHash(ofFile: ShardLayout.place(ofPart: file)))?.description != self.files[Self.name(of: file)]
+        }
     }
+
+    private static func name(of file: FilePath) -> String { file.lastComponent?.string ?? "" }
 }
