@@ -80,7 +80,14 @@ public final class AtomicOutput: Sendable {
     /// Removes the unfinished siblings that killed processes have left of a file, as making the file does.
     package static func removeRemains(of path: FilePath) {
         let name = path.lastComponent?.string
-        StaleOutputs.remove(in: path.removingLastComponent()) { $0 == name }
+        removeRemains(in: path.removingLastComponent()) { $0 == name }
+    }
+
+    /// Removes the unfinished siblings that killed processes have left of files in a folder.
+    ///
+    /// - Parameter belongs: whether a name is one of those files.
+    package static func removeRemains(in folder: FilePath, of belongs: (String) -> Bool) {
+        StaleOutputs.remove(in: folder, of: belongs)
     }
 
     private static func leadsIntoProc(_ path: FilePath) -> Bool {

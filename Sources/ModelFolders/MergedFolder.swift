@@ -121,6 +121,7 @@ package final class MergedFolder {
         // The index of shards, or the one file.
         guard let last = names.last else { preconditionFailure("a written checkpoint has files") }
         if isJoining { try requireInterruptedJoin() }
+        AtomicOutput.removeRemains(in: target.path, of: OlderModel.isPart)
         // It appears with the files that it speaks of.
         if let fingerprint {
             let files = (names + others.sorted()).map(folder.staging.appending)

@@ -41,7 +41,7 @@ package struct OlderModel {
     }
 
     /// Whether a file is a shard of a part, or a part's record.
-    private static func isPart(_ name: String) -> Bool {
+    static func isPart(_ name: String) -> Bool {
         if MergePart(recordName: name) != nil { return true }
         guard name.hasSuffix(".part") else { return false }
         let shard = String(name.dropLast(".part".count))

@@ -118,6 +118,20 @@ import Testing
         try expectSame("one/m", "m")
     }
 
+    /// A part that was killed leaves shards under hidden names, which no part of another cut replaces.
+    @Test(arguments: [["--part", "1/1"], ["--force"]]) func whatAKilledPartHasLeftGoesWithAMerge(step: [String]) throws
+    {
+        _ = try run(arguments + ["--output", "one/m/"])
+        let merge = arguments + ["--output", "m/"]
+        let names = ["model-00001-of-00009.safetensors.part", "model.safetensors.part", "part-1-of-9.json"]
+        try shell("mkdir m; \(names.map { "echo > m/.\($0).tmp-1-0; " }.joined()) echo > m/.other.part.tmp-1-0")
+        _ = try run(merge + step)
+        if step == ["--part", "1/1"] { _ = try run(merge + ["--join"]) }
+        #expect(try tool.names(in: "m").filter { $0.hasPrefix(".") } == [".other.part.tmp-1-0"])
+        try shell("rm m/.other.part.tmp-1-0")
+        try expectSame("one/m", "m")
+    }
+
     @Test func partsOfDifferentMergesAreNotJoined() throws {
         let merge = replacing(["--method", "ties", "--set", "density=0.2"]) + ["--output", "m/"]
         let other = replacing(["--method", "ties", "--set", "density=0.3"]) + ["--output", "m/"]
