@@ -179,6 +179,18 @@ import Testing
         #expect(try tool.names(in: "out") == ["digits.safetensors"])
     }
 
+    /// An output is begun before the work, so a kill leaves its hidden name, which another format does not replace.
+    @Test func anotherFormatLeavesNothingOfTheFirst() throws {
+        try leaveState()
+        for name in ["digits.safetensors", "digits.safetensors.signature", "digits.npz"] {
+            _ = try tool.folder.write([], to: "out/.\(name).tmp-1-0")
+        }
+        _ = try tool.folder.write([], to: "out/.other.safetensors.tmp-1-0")
+        #expect(try resolve(short + ["--resume", "--format", "npz"]).status == 0)
+        #expect(
+            try tool.names(in: "out") == [".other.safetensors.tmp-1-0", "digits.npz", "digits.npz.signature"])
+    }
+
     @Test func saysThatThereIsNothingToResume() throws {
         let outcome = try resolve(short + ["--resume"])
         #expect(outcome.status == 0)

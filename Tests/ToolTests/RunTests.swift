@@ -52,6 +52,21 @@ import Testing
             second["mean_accuracy"]["merged_resolved"].double == document["mean_accuracy"]["merged_resolved"].double)
     }
 
+    /// What a kill leaves between the link to the output's name and the removal of the hidden one.
+    @Test(arguments: ["m.safetensors", "m/"]) func aMergeThatIsDoneLeavesNothingOfAKill(output: String) throws {
+        try write("output: out/\(output)")
+        #expect(try tool.run("run", "work/recipe.yaml", "--quiet", "--no-sync").status == 0)
+        let names = try tool.names(in: "work/out")
+        let line =
+            output == "m/"
+            ? "mkdir .m.tmp-1-0; touch .m.tmp-1-0/.lock"
+            : "ln m.safetensors .m.safetensors.tmp-1-0; touch .m.safetensors.signature.tmp-1-0"
+        #expect(try tool.shell("set -e; cd work/out; \(line)").status == 0)
+        let again = try tool.run("run", "work/recipe.yaml", "--quiet", "--no-sync", "--json").json()
+        #expect(again["skipped"].items.map(\.string) == ["merge"])
+        #expect(try tool.names(in: "work/out") == names)
+    }
+
     @Test func printsATable() throws {
         try write("")
         let outcome = try tool.run("run", "work/recipe.yaml", "--quiet")

@@ -158,9 +158,16 @@ public struct ResolveJob: RecordedJob, Sendable {
         guard let output, let path = path(of: expert), resumption.resumes || keepsRecords && !write.force,
             WorkRecord.isFinished(try fingerprint(of: expert), at: path)
         else { return nil }
-        WorkRecord.removeRemains(ofOutputAt: path)
-        try ResolverStateFile.remove(of: expert.name, in: output)
+        try removeRemains(of: expert, in: output)
         return AdaptedExpert(name: expert.name, path: path, store: try reopen(path), training: nil)
+    }
+
+    /// Removes the state of an expert that is finished and what killed runs have left, whatever format they were to write.
+    private func removeRemains(of expert: Expert, in output: FilePath) throws {
+        for format in FormatID.allCases {
+            WorkRecord.removeRemains(ofOutputAt: output.appending("\(expert.name).\(format.rawValue)"))
+        }
+        try ResolverStateFile.remove(of: expert.name, in: output)
     }
 
     /// One expert that is to be adapted.
@@ -242,7 +249,7 @@ public struct ResolveJob: RecordedJob, Sendable {
                 // Another process may have done the same work meanwhile.
                 guard let fingerprint, WorkRecord.isFinished(fingerprint, at: path) else { throw error }
             }
-            try ResolverStateFile.remove(of: expert.name, in: path.removingLastComponent())
+            try removeRemains(of: expert, in: path.removingLastComponent())
             return try reopen(path)
         }
     }

@@ -254,6 +254,7 @@ public struct RunJob: Job, Sendable {
         }
         let fingerprint = try job.fingerprint()
         if !write.force || entry == .measure, WorkRecord.isFinished(fingerprint, at: target.path) {
+            WorkRecord.removeRemains(ofOutputAt: target.path)
             report.mergeWasDone = true
         } else if entry == .measure {
             throw InputError.notReady("the merged checkpoint \(target.path)", madeBy: RunEntry.merge)
