@@ -107,6 +107,25 @@ import Testing
         #expect(again["message"].string == "there are no parts in m, which is a whole model already")
     }
 
+    /// Sums of such counts would not fit. An edited record is as good as none: the part is merged again.
+    @Test(arguments: ["9223372036854775807", "-1", "1e3", "9223372036854775808", "129"])
+    func anEditedRecordIsDamaged(count: String) throws {
+        let merge = arguments + ["--output", "m/"]
+        for part in ["1/2", "2/2"] { _ = try run(merge + ["--part", part]) }
+        // These have 128 elements.
+        let tensor = { #"{"tensor":"blocks.\#($0).mlp.fc1.bias","overflows":\#(count),"nan":0,"inf":0}"# }
+        let path = "m/part-1-of-2.json"
+        let text = String(decoding: try tool.data(path), as: UTF8.self)
+        let edited = text.replacing("\"findings\": []", with: "\"findings\": [\(tensor(0)),\(tensor(1))]")
+        #expect(edited != text)
+        _ = try tool.folder.write(Array(edited.utf8), to: path)
+        let damaged = try error(merge + ["--join"], status: 3)
+        #expect(damaged["code"].string == "merge.missing_part")
+        #expect(damaged["message"].string == "part 1/2 has a damaged record")
+        #expect(try !run(merge + ["--part", "1/2"]).output.hasSuffix("(done before)\n"))
+        _ = try run(merge + ["--join"])
+    }
+
     @Test func aPartSaysWhatItWithdraws() throws {
         let merge = arguments + ["--output", "m/"]
         for part in ["1/3", "2/3", "3/3"] { _ = try run(merge + ["--part", part]) }

@@ -70,7 +70,7 @@ extension MergeJob {
         let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
         let files = shards.map { layout.path(ofPart: $0, in: folder) }
         if !target.options.force, let record = Self.record(of: part, with: files, in: folder),
-            record.fingerprint == fingerprint, record.damaged(files) == nil
+            record.fingerprint == fingerprint, record.isPossible(in: plan.outputs), record.damaged(files) == nil
         {
             let names = Set(tensors.map { plan.outputs[$0].name })
             let places = files.map(ShardLayout.place)
@@ -178,7 +178,9 @@ extension MergeJob {
         guard let count = parts.first?.count else { return [] }
         let fingerprint = try partFingerprint(count: count)
         return try parts.map { part in
-            guard let record = MergePartRecord(of: part, in: folder) else { throw missing(part, "is not there") }
+            guard let record = MergePartRecord(of: part, in: folder) else {
+                throw missing(part, "has a damaged record")
+            }
             guard record.fingerprint == fingerprint else {
                 let differences = fingerprint.differences(since: record.fingerprint).map { difference in
                     difference.name.hasPrefix(Self.stampPrefix)
@@ -190,6 +192,7 @@ extension MergeJob {
                     "part \(part) was merged otherwise: \(differences.prefix(3).joined(separator: ", "))\(rest)",
                     hint: "join with the arguments of the parts, or merge the part again")
             }
+            guard record.isPossible(in: plan.outputs) else { throw missing(part, "has a damaged record") }
             return record
         }
     }

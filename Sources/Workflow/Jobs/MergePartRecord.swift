@@ -43,8 +43,18 @@ struct MergePartRecord {
         self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
         self.findings = findings.map {
             TensorFinding(
-                tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? 0,
-                nanCount: $0["nan"]?.int ?? 0, infinityCount: $0["inf"]?.int ?? 0)
+                tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? -1,
+                nanCount: $0["nan"]?.int ?? -1, infinityCount: $0["inf"]?.int ?? -1)
+        }
+    }
+
+    /// Whether what was counted can be so in the tensors of a merge: an edited record could say anything.
+    func isPossible(in tensors: [TensorDescriptor]) -> Bool {
+        let counts = Dictionary(tensors.map { ($0.name, $0.elementCount) }, uniquingKeysWith: { first, _ in first })
+        var seen: Set<TensorName> = []
+        return findings.allSatisfy { finding in
+            guard let count = counts[finding.tensor], seen.insert(finding.tensor).inserted else { return false }
+            return [finding.overflowCount, finding.nanCount, finding.infinityCount].allSatisfy((0...count).contains)
         }
     }
 
