@@ -182,6 +182,16 @@ import Testing
         #expect(different["message"].string == "part 1/2 was merged otherwise: donor was 0 and is 1")
     }
 
+    /// Each once, although the card has them as options, too.
+    @Test func whatDiffersIsNamedOnce() throws {
+        let merge = arguments + ["--output", "m/"]
+        _ = try run(merge + ["--part", "1/1"])
+        #expect(
+            try error(merge + ["--join", "--dtype", "F16", "--exclude", "norm.*"], status: 3)["message"].string
+                == "part 1/1 was merged otherwise: dtype was not given and is F16, selection.exclude.0 was not given and is norm.*"
+        )
+    }
+
     @Test func anInputThatChangedMeanwhileIsNamed() throws {
         let expert = TinySuite.expert("digits")
         let merge = arguments.map { $0 == expert ? "e.safetensors" : $0 } + ["--output", "m/"]

@@ -182,10 +182,7 @@ extension MergeJob {
                 throw missing(part, "has a damaged record")
             }
             guard record.fingerprint == fingerprint else {
-                let differences = fingerprint.differences(since: record.fingerprint).map { difference in
-                    difference.name.hasPrefix(Self.stampPrefix)
-                        ? "\(difference.name) has another size or time of change" : difference.description
-                }
+                let differences = Self.texts(of: fingerprint.differences(since: record.fingerprint))
                 let rest = differences.count > 3 ? ", and \(differences.count - 3) more" : ""
                 throw MergeError(
                     .differentPart,
@@ -194,6 +191,15 @@ extension MergeJob {
             }
             guard record.isPossible(in: plan.outputs) else { throw missing(part, "has a damaged record") }
             return record
+        }
+    }
+
+    private static func texts(of differences: [Fingerprint.Difference]) -> [String] {
+        // Most options are settings as well, and those say what they change.
+        let named = differences.count > 1 ? differences.filter { $0.name != optionsName } : differences
+        return named.map { difference in
+            difference.name.hasPrefix(stampPrefix)
+                ? "\(difference.name) has another size or time of change" : difference.description
         }
     }
 
@@ -212,7 +218,7 @@ extension MergeJob {
         if let size = target?.options.shardByteCount { parts.append(Fingerprint.Part("shard_size", "\(size)")) }
         parts.append(Fingerprint.Part("program", ToolVersion.program))
         if !folder.overrides.isEmpty {
-            parts.append(Fingerprint.Part("options", folder.overrides.joined(separator: " ")))
+            parts.append(Fingerprint.Part(Self.optionsName, folder.overrides.joined(separator: " ")))
         }
         for input in inputs where !input.files.isEmpty {
             let stamps = input.files.map { file in
@@ -225,6 +231,7 @@ extension MergeJob {
     }
 
     private static let stampPrefix = "the file of "
+    private static let optionsName = "options"
 
     /// The parts that have left a record.
     private static func parts(in folder: FilePath) throws -> [MergePart] {
