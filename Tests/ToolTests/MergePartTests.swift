@@ -65,6 +65,32 @@ import Testing
         try expectSame("one/m", "cut/m")
     }
 
+    /// What parts have found in the models is told by the join as by a merge at once; a part that is done says it again.
+    @Test func aJoinWarnsOfWhatTheModelsHold() throws {
+        let names = ["cls_token", "norm.bias", "blocks.1.norm1.bias"]
+        var file = TinySuite.expert("digits")
+        for (place, name) in names.enumerated() {
+            let values = [Float](repeating: 1, count: 62) + [.nan, place == 0 ? 0 : .infinity]
+            try tool.replace(name, of: file, by: values, in: "e\(place).safetensors")
+            file = "e\(place).safetensors"
+        }
+        let merge = arguments.map { $0 == TinySuite.expert("digits") ? file : $0 }
+        func warnings(_ more: [String]) throws -> [String] {
+            try run(merge + ["--json"] + more).json()["warnings"].items.compactMap(\.string)
+        }
+        let whole = try warnings(["--output", "one/m/"])
+        #expect(whole.filter { $0.contains("(e2.safetensors) holds 1 NaN") }.count == 3)
+        var told: [String] = []
+        for part in ["1/3", "2/3", "3/3"] {
+            let first = try warnings(["--output", "cut/m/", "--part", part])
+            #expect(try warnings(["--output", "cut/m/", "--part", part]) == first)
+            told += first
+        }
+        #expect(Set(told.filter { $0.contains("holds") }) == Set(whole.filter { $0.contains("holds") }))
+        #expect(try warnings(["--output", "cut/m/", "--join"]) == whole)
+        try expectSame("one/m", "cut/m")
+    }
+
     @Test func aRecipeIsCutAsWell() throws {
         let recipe =
             "merge_method: linear\nmodels:\n"

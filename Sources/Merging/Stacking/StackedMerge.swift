@@ -80,9 +80,11 @@ public struct StackedMerge: Sendable {
 
     /// The report of a merge that several processes have carried out, a part each.
     ///
-    /// - Parameter findings: those of all parts, in the order of `outputs`.
-    package func report(of findings: [TensorFinding]) -> MergeReport {
-        MergeReport(warnings: summary.warnings, notes: [], findings: findings, notFinite: []).withWarnings
+    /// - Parameters:
+    ///   - findings: those of all parts, in the order of `outputs`.
+    ///   - notFinite: what all parts have read, each once, in the same order.
+    package func report(of findings: [TensorFinding], notFinite: [NonFiniteTensor]) -> MergeReport {
+        MergeReport(warnings: summary.warnings, notes: [], findings: findings, notFinite: notFinite).withWarnings
     }
 }
 

@@ -75,8 +75,9 @@ extension MergeJob {
             let names = Set(tensors.map { plan.outputs[$0].name })
             let places = files.map(ShardLayout.place)
             return PartOutcome(
-                report: plan.report(of: record.findings.filter { names.contains($0.tensor) }), shards: shards,
-                shardCount: count,
+                report: plan.report(
+                    of: record.findings.filter { names.contains($0.tensor) }, notFinite: record.notFinite),
+                shards: shards, shardCount: count,
                 written: WrittenCheckpoint(files: places, byteCount: places.reduce(0) { $0 + fileByteCount($1) }),
                 wasDone: true)
         }
@@ -95,7 +96,7 @@ extension MergeJob {
             shards, of: layout, in: folder, metadata: MergedFolder.metadata(metadata), sync: target.options.sync)
         var report = try execute(into: writer, part: tensors, context.progress)
         let written = try writer.finish()
-        try MergePartRecord(fingerprint, of: written, findings: report.findings)
+        try MergePartRecord(fingerprint, of: written, report)
             .write(of: part, in: folder, sync: target.options.sync)
         report.warnings = warnings + report.warnings
         return PartOutcome(report: report, shards: shards, shardCount: count, written: written, wasDone: false)
@@ -135,7 +136,7 @@ extension MergeJob {
             at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
             budget: context.budget, joining: layout)
         return try output.named {
-            var report = plan.report(of: record.findings)
+            var report = plan.report(of: record.findings, notFinite: record.notFinite)
             let (written, contents, remarks) = try output.finish(report)
             report.warnings = warnings + report.warnings + remarks
             return Outcome(report: report, written: written, folder: contents, place: .file(target.path))

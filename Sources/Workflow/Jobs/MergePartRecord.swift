@@ -13,6 +13,8 @@ struct MergePartRecord {
     /// The hash of each file by its name.
     let files: [String: String]
     let findings: [TensorFinding]
+    /// Tensors of the models that hold NaN or infinities.
+    let notFinite: [NonFiniteTensor]
 
     /// Tells what several parts of one merge tell, findings in the order of its tensors.
     ///
@@ -21,23 +23,31 @@ struct MergePartRecord {
         fingerprint = records[0].fingerprint
         files = records.reduce(into: [:]) { $0.merge($1.files) { $1 } }
         // A record that speaks for others has their findings as well.
-        let found = Dictionary(
-            records.flatMap(\.findings).map { ($0.tensor, $0) }, uniquingKeysWith: { first, _ in first })
+        let found = Dictionary(records.flatMap(\.findings).map { ($0.tensor, $0) }, uniquingKeysWith: { $1 })
         findings = tensors.compactMap { found[$0.name] }
+        // A layer may be in several parts.
+        let order = Dictionary(
+            tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var seen: Set<NonFiniteTensor> = []
+        notFinite = records.flatMap(\.notFinite).filter { seen.insert($0).inserted }.enumerated()
+            .map { (place: order[$1.tensor] ?? .max, number: $0, tensor: $1) }
+            .sorted { ($0.place, $0.number) < ($1.place, $1.number) }.map(\.tensor)
     }
 
-    init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, findings: [TensorFinding]) throws {
+    init(_ fingerprint: Fingerprint, of written: WrittenCheckpoint, _ report: MergeReport) throws {
         self.fingerprint = fingerprint
         let hashes = try written.files.map { (Self.name(of: $0), try ContentHash(ofFile: $0).description) }
         files = Dictionary(hashes, uniquingKeysWith: { $1 })
-        self.findings = findings
+        findings = report.findings
+        notFinite = report.notFinite
     }
 
     /// Reads the record of a part; nil when there is none, or one that cannot be read.
     init?(of part: MergePart, in folder: FilePath) {
         guard let document = JSONDocument.read(folder.appending(part.recordName)),
             let fingerprint = Fingerprint(json: document), let files = document["files"]?.object,
-            let findings = document["findings"]?.array
+            let findings = document["findings"]?.array,
+            let notFinite = document["not_finite"]?.array
         else { return nil }
         self.fingerprint = fingerprint
         self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
@@ -45,6 +55,12 @@ struct MergePartRecord {
             TensorFinding(
                 tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? -1,
                 nanCount: $0["nan"]?.int ?? -1, infinityCount: $0["inf"]?.int ?? -1)
+        }
+        self.notFinite = notFinite.map {
+            NonFiniteTensor(
+                model: $0["model"]?.string ?? "", file: $0["file"]?.string ?? "",
+                tensor: TensorName($0["tensor"]?.string ?? ""),
+                count: NonFiniteCount(nan: $0["nan"]?.int ?? 0, infinite: $0["inf"]?.int ?? 0))
         }
     }
 
@@ -66,6 +82,13 @@ struct MergePartRecord {
                     [
                         "tensor": .string($0.tensor.text), "overflows": .integer($0.overflowCount),
                         "nan": .integer($0.nanCount), "inf": .integer($0.infinityCount),
+                    ]
+                }),
+            "not_finite": .array(
+                notFinite.map {
+                    [
+                        "model": .string($0.model), "file": .string($0.file), "tensor": .string($0.tensor.text),
+                        "nan": .integer($0.count.nan), "inf": .integer($0.count.infinite),
                     ]
                 }),
         ])
