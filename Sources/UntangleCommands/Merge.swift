@@ -128,26 +128,29 @@ struct Merge: ToolCommand {
         let output = inputs.count == 2 && method == nil ? inputs[1] : output
         let target = try output.map(target)
         var job = method == nil ? try fromRecipe(session, target: target) : try fromArguments(session, target: target)
-        if let part { try job.check(part) }
+        job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
+        let share = try part.map(job.share)
         if dryRun {
+            if join { try job.checkParts() }
             job.warnings.forEach(session.warn)
             if !writing.force, let file = job.obstacle {
                 session.warn(
                     Warning(
                         OutputWarning.exists,
-                        "\(file.string.escapingControlCharacters) exists already; --force replaces it"))
+                        "\(file.string.escapingControlCharacters) exists already; --force replaces it"
+                            + (join ? " where the join makes another" : "")))
             }
-            let space = job.diskSpace
+            // A join links what the parts have written.
+            let space = join ? nil : share.map(job.diskSpace) ?? job.diskSpace
             if let shortage = space?.shortage { session.warn(Warning(OutputWarning.space, shortage.message)) }
             if session.json {
-                try session.print(job.plan.json(space, after: session.warnings))
+                try session.print(job.plan.json(space, share, after: session.warnings))
             } else {
-                try session.print(job.plan.text(space))
+                try session.print(job.plan.text(space, share))
             }
             return .done
         }
         guard let output else { throw UsageError("there is no output") }
-        job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
         if let part { return try run(part, of: job, output, session, started) }
         let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
@@ -180,13 +183,12 @@ struct Merge: ToolCommand {
             try session.print(
                 json(
                     of: job.plan, outcome.report, outcome.written, target: output, duration: duration,
-                    warnings: session.warnings
+                    warnings: session.warnings, share: outcome.share
                 ).adding("part", .string(part.description)))
         } else {
-            let shards = outcome.shardCount == 1 ? "shard" : "shards"
             try session.print(
-                "\(output.escapingControlCharacters): part \(part), \(outcome.shards.count) of \(outcome.shardCount) "
-                    + "\(shards), \(ByteSize(outcome.written.byteCount)) "
+                "\(output.escapingControlCharacters): part \(part), \(outcome.share.shardsText), "
+                    + "\(ByteSize(outcome.written.byteCount)) "
                     + (outcome.wasDone ? "(done before)\n" : "in \(duration.readable)\n"))
         }
         return .done
@@ -257,15 +259,15 @@ struct Merge: ToolCommand {
 
     private func json(
         of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
-        warnings: [Warning]
+        warnings: [Warning], share: MergeJob.PartShare? = nil
     ) -> JSONOutput {
         [
             "output": .string(target),
             "files": .strings(written.files.map(\.string)),
             "bytes": .integer(written.byteCount),
             "method": .string(plan.method.name),
-            "tensors": .integer(plan.outputs.count),
-            "parameters": .integer(plan.summary.parameterCount),
+            "tensors": .integer(share?.tensorCount ?? plan.outputs.count),
+            "parameters": .integer(share?.parameterCount ?? plan.summary.parameterCount),
             "notes": .array(report.notes.map { ["tensor": .string($0.tensor.text), "text": .string($0.text)] }),
             "overflows": .integer(report.overflowCount),
             "nan": .integer(report.nanCount),

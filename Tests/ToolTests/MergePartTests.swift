@@ -65,6 +65,37 @@ import Testing
         try expectSame("one/m", "cut/m")
     }
 
+    /// The base of 30 tensors in F32, all merged, has 71,424 parameters; each is in one part.
+    @Test func aPartTellsWhatItWritesAndAJoinWhatItLacks() throws {
+        let merge = arguments + ["--output", "m/"]
+        #expect(try error(merge + ["--join", "--dry-run"], status: 3)["code"].string == "merge.missing_part")
+        var sums = [0, 0, 0]
+        for part in ["1/3", "2/3", "3/3"] {
+            let plan = try run(merge + ["--part", part, "--dry-run", "--json"]).json()
+            #expect(plan["output_bytes"].int == 4 * 71_424)
+            let share = plan["part"]
+            #expect(share["part"].string == part)
+            #expect(plan["disk"]["needed_bytes"].int == share["output_bytes"].int)
+            #expect(share["output_bytes"].int == 4 * (share["parameters"].int ?? 0))
+            let text = try run(merge + ["--part", part, "--dry-run"]).output
+            #expect(text.contains("part \(part)") && text.contains("output of the part"))
+
+            let made = try run(merge + ["--part", part, "--json"]).json()
+            let files = try tool.names(in: "m").filter { $0.hasSuffix(".part") }
+            #expect(made["files"].items.count == share["shards"].int)
+            #expect(made["tensors"].int == share["tensors"].int && made["parameters"].int == share["parameters"].int)
+            sums[0] += share["shards"].int ?? 0
+            sums[1] += share["tensors"].int ?? 0
+            sums[2] += share["parameters"].int ?? 0
+            #expect(files.count == sums[0])
+            if part == "3/3" { #expect(share["shards_in_all"].int == sums[0]) }
+            let join = try tool.run(merge + ["--join", "--dry-run"])
+            #expect(join.status == (part == "3/3" ? 0 : 3), "\(join.errors)")
+        }
+        #expect(sums[1...] == [30, 71_424])
+        #expect(try tool.names(in: "m").allSatisfy { $0.hasSuffix(".part") || $0.hasPrefix("part-") })
+    }
+
     /// What parts have found in the models is told by the join as by a merge at once; a part that is done says it again.
     @Test func aJoinWarnsOfWhatTheModelsHold() throws {
         let names = ["cls_token", "norm.bias", "blocks.1.norm1.bias"]
@@ -139,7 +170,9 @@ import Testing
         let merge = arguments + ["--output", "m/"]
         for part in ["1/2", "2/2"] { _ = try run(merge + ["--part", part]) }
         // These have 128 elements.
-        let tensor = { #"{"tensor":"blocks.\#($0).mlp.fc1.bias","overflows":\#(count),"nan":0,"inf":0}"# }
+        let tensor = { (block: Int) in
+            #"{"tensor":"blocks.\#(block).mlp.fc1.bias","overflows":\#(count),"nan":0,"inf":0}"#
+        }
         let path = "m/part-1-of-2.json"
         let text = String(decoding: try tool.data(path), as: UTF8.self)
         let edited = text.replacing("\"findings\": []", with: "\"findings\": [\(tensor(0)),\(tensor(1))]")

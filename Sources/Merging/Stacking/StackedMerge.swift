@@ -78,6 +78,13 @@ public struct StackedMerge: Sendable {
         return byteCount
     }
 
+    /// The parameters of the merged tensors in a part of the tensors, as `MergeSummary.parameterCount` counts them in all.
+    public func parameterCount(of part: Set<Int>) -> Int {
+        plans.flatMap(\.tensors).enumerated().reduce(0) { count, tensor in
+            part.contains(tensor.offset) && !tensor.element.isCopy ? count + tensor.element.output.elementCount : count
+        }
+    }
+
     /// The report of a merge that several processes have carried out, a part each.
     ///
     /// - Parameters:

@@ -1,13 +1,17 @@
 import Merging
+import ModelFolders
 import Reporting
 import TensorCore
 import Work
+import Workflow
 
 extension StackedMerge {
     /// What `--dry-run` tells people.
     ///
-    /// - Parameter space: of the output, if there is one.
-    func text(_ space: DiskSpace?) -> String {
+    /// - Parameters:
+    ///   - space: of the output, if there is one.
+    ///   - share: the part of the output that is to be written; nil for all.
+    func text(_ space: DiskSpace?, _ share: MergeJob.PartShare?) -> String {
         var table = Table([.init("what"), .init("", .right)])
         table.showsTitles = false
         table.append(["method", method.name])
@@ -20,6 +24,12 @@ extension StackedMerge {
         table.append(["input, one pass", "\(ByteSize(summary.inputByteCount))"])
         table.append(["read in all passes", "\(ByteSize(summary.readByteCount))"])
         table.append(["output", "\(ByteSize(summary.outputByteCount))"])
+        if let share {
+            table.append(["part \(share.part)", share.shardsText])
+            table.append(["tensors of the part", share.tensorCount.grouped])
+            table.append(["parameters of the part", share.parameterCount.grouped])
+            table.append(["output of the part", "\(ByteSize(share.byteCount))"])
+        }
         if let space {
             table.append(["disk space needed", "\(ByteSize(space.neededByteCount))"])
             table.append(["disk space free", space.freeByteCount.map { "\(ByteSize($0))" } ?? "unknown"])
@@ -33,8 +43,9 @@ extension StackedMerge {
     ///
     /// - Parameters:
     ///   - space: of the output, if there is one.
+    ///   - share: the part of the output that is to be written; nil for all.
     ///   - warnings: what was warned of before the plan was made.
-    func json(_ space: DiskSpace?, after warnings: [Warning]) -> JSONOutput {
+    func json(_ space: DiskSpace?, _ share: MergeJob.PartShare?, after warnings: [Warning]) -> JSONOutput {
         let document: JSONOutput = [
             "method": .string(method.name),
             "units": .integer(outputs.count),
@@ -53,6 +64,15 @@ extension StackedMerge {
             "warnings": .strings((warnings + summary.warnings).map(\.text)),
         ]
         return document.adding(
+            "part",
+            share.map { share in
+                [
+                    "part": .string(share.part.description), "shards": .integer(share.shards.count),
+                    "shards_in_all": .integer(share.shardCount), "tensors": .integer(share.tensorCount),
+                    "parameters": .integer(share.parameterCount), "output_bytes": .integer(share.byteCount),
+                ]
+            }
+        ).adding(
             "disk",
             space.map { space in
                 [
@@ -140,6 +160,11 @@ enum MethodList {
             "required": .bool(parameter.isRequired), "help": .string(parameter.help),
         ]
     }
+}
+
+extension MergeJob.PartShare {
+    /// Such as `2 of 5 shards`.
+    var shardsText: String { "\(shards.count) of \(shardCount) \(shardCount == 1 ? "shard" : "shards")" }
 }
 
 extension MergeSummary {

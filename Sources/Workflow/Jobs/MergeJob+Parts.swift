@@ -8,12 +8,25 @@ import TensorCore
 import Work
 
 extension MergeJob {
-    /// What the merge of one part has made.
-    public struct PartOutcome: Sendable {
-        public let report: MergeReport
+    /// What is one part's to write.
+    public struct PartShare: Sendable {
+        public let part: MergePart
         /// The part's shards, of all that the result has.
         public let shards: Range<Int>
         public let shardCount: Int
+        public let tensorCount: Int
+        /// Parameters of the merged tensors.
+        public let parameterCount: Int
+        /// Of the tensors, without the headers of the files.
+        public let byteCount: Int
+        /// Their places among the tensors of the result.
+        fileprivate let tensors: Set<Int>
+    }
+
+    /// What the merge of one part has made.
+    public struct PartOutcome: Sendable {
+        public let share: PartShare
+        public let report: MergeReport
         public let written: WrittenCheckpoint
         /// Whether an earlier process had left the part.
         public let wasDone: Bool
@@ -32,19 +45,26 @@ extension MergeJob {
         return (try ShardLayout(plan.outputs, limit: target.options.shardByteCount, file: file), target)
     }
 
-    /// Makes sure that a part can be merged, before any work.
+    /// What a part would write; makes sure that it can be merged, before any work.
     ///
     /// - Throws: `usage.parts` when there are more parts than shards.
-    public func check(_ part: MergePart) throws {
+    public func share(of part: MergePart) throws -> PartShare {
         let (layout, target) = try shardLayout()
         let count = layout.shards.count
-        guard count < part.count else { return }
-        let size = target.options.shardByteCount.map { " of at most \(ByteSize($0))" } ?? ""
-        throw OutputError(
-            .parts,
-            "the result has \(count) \(count == 1 ? "shard" : "shards")\(size), which do not make \(part.count) parts",
-            hint: try shardSize(for: part.count, at: target).map { "--shard-size \($0) makes enough" }
-                ?? "there are only \(plan.outputs.count) tensors; make fewer parts")
+        guard count >= part.count else {
+            let size = target.options.shardByteCount.map { " of at most \(ByteSize($0))" } ?? ""
+            throw OutputError(
+                .parts,
+                "the result has \(count) \(count == 1 ? "shard" : "shards")\(size), which do not make \(part.count) parts",
+                hint: try shardSize(for: part.count, at: target).map { "--shard-size \($0) makes enough" }
+                    ?? "there are only \(plan.outputs.count) tensors; make fewer parts")
+        }
+        let shards = part.shards(of: count)
+        let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
+        return PartShare(
+            part: part, shards: shards, shardCount: count, tensorCount: tensors.count,
+            parameterCount: plan.parameterCount(of: tensors),
+            byteCount: tensors.reduce(0) { $0 + plan.outputs[$1].byteCount }, tensors: tensors)
     }
 
     /// A size of shards that makes enough of them; nil when none does.
@@ -57,17 +77,20 @@ extension MergeJob {
         return nil
     }
 
+    /// The room that a part needs and its disk has.
+    public func diskSpace(of share: PartShare) -> DiskSpace? {
+        target.map { DiskSpace(needed: share.byteCount, at: $0.path) }
+    }
+
     /// Merges the tensors of a part's shards, after surveying all that the method has to know, and leaves the shards in the folder
     /// under names that no reader takes for a model. Parts may be merged in any order, also at once.
     ///
-    /// - Throws: as `check(_:)`, and as `run`.
+    /// - Throws: as `share(of:)`, and as `run`.
     public func run(_ part: MergePart, in context: Context) throws -> PartOutcome {
-        try check(part)
+        let share = try share(of: part)
         let (layout, target) = try shardLayout()
-        let (folder, count) = (target.path, layout.shards.count)
-        let shards = part.shards(of: count)
+        let (folder, shards, tensors) = (target.path, share.shards, share.tensors)
         let fingerprint = try partFingerprint(count: part.count)
-        let tensors = Set(shards.flatMap { layout.shards[$0].tensors })
         let files = shards.map { layout.path(ofPart: $0, in: folder) }
         if !target.options.force, let record = Self.record(of: part, with: files, in: folder),
             record.fingerprint == fingerprint, record.isPossible(in: plan.outputs), record.damaged(files) == nil
@@ -75,13 +98,13 @@ extension MergeJob {
             let names = Set(tensors.map { plan.outputs[$0].name })
             let places = files.map(ShardLayout.place)
             return PartOutcome(
+                share: share,
                 report: plan.report(
                     of: record.findings.filter { names.contains($0.tensor) }, notFinite: record.notFinite),
-                shards: shards, shardCount: count,
                 written: WrittenCheckpoint(files: places, byteCount: places.reduce(0) { $0 + fileByteCount($1) }),
                 wasDone: true)
         }
-        try target.check(folderNames, byteCount: tensors.reduce(0) { $0 + plan.outputs[$1].byteCount })
+        try target.check(folderNames, byteCount: share.byteCount)
         try makeFolder(folder)
         let withdrawn = try withdrawRecords(of: shards, layout, in: folder).filter { $0 != part }
         if !withdrawn.isEmpty {
@@ -99,7 +122,7 @@ extension MergeJob {
         try MergePartRecord(fingerprint, of: written, report)
             .write(of: part, in: folder, sync: target.options.sync)
         report.warnings = warnings + report.warnings
-        return PartOutcome(report: report, shards: shards, shardCount: count, written: written, wasDone: false)
+        return PartOutcome(share: share, report: report, written: written, wasDone: false)
     }
 
     /// The record that speaks for a part: its own, or that of the first part once a join has begun.
@@ -119,6 +142,14 @@ extension MergeJob {
         }
         for part in withdrawn { unlink(folder.appending(part.recordName).string) }
         return withdrawn
+    }
+
+    /// Makes sure that a join has its parts, before any work.
+    ///
+    /// - Throws: `usage.parts`, `merge.missing_part`, `merge.different_part`.
+    public func checkParts() throws {
+        let (layout, target) = try shardLayout()
+        _ = try joinable(layout, in: target.path)
     }
 
     /// Makes the folder complete once all parts are there: what one process would have written, byte for byte.
