@@ -211,6 +211,8 @@ public struct RunJob: Job, Sendable {
         return job
     }
 
+    /// Adapts experts, where the recipe says so.
+    ///
     /// - Parameter merge: what the experts are for.
     private func resolve(
         _ set: ExpertSet, _ entry: RunEntry?, for merge: MergeJob, _ context: Context
