@@ -47,20 +47,23 @@ public enum DiagnosticRenderer {
     }
 
     private static func members(_ diagnostic: any Diagnostic) -> JSONOutput {
-        let error: JSONOutput = [
-            "code": .string(diagnostic.code),
-            "message": .string(diagnostic.message),
-            "file": .optional(diagnostic.file),
-            "tensor": .optional(diagnostic.tensor),
-            "offset": diagnostic.byteOffset.flatMap(Int.init(exactly:)).map(JSONOutput.integer) ?? .null,
-            "hint": .optional(diagnostic.hint),
-        ]
+        Report.Value.facts(facts(diagnostic)).json
+    }
+
+    /// What documents have of an error, under the same keys for every error.
+    public static func facts(_ diagnostic: any Diagnostic) -> [Report.Fact] {
         let details = diagnostic.details.map { details in
-            JSONOutput.array(
-                details.rows.map { row in .object(zip(details.columns, row).map { .init($0, .string($1)) }) })
+            Report.Table(
+                nil, details.columns.map { .init($0, nil) }, rows: details.rows.map { $0.map(Report.Value.text) })
         }
-        let position = diagnostic.position
-        return error.adding("line", position.map { .integer($0.line) })
-            .adding("column", position.map { .integer($0.column) }).adding("details", details)
+        return [
+            .init("code", .text(diagnostic.code)), .init("message", .text(diagnostic.message)),
+            .init("file", .init(diagnostic.file)), .init("tensor", .init(diagnostic.tensor)),
+            .init("offset", .init(diagnostic.byteOffset.flatMap(Int.init(exactly:)))),
+            .init("hint", .init(diagnostic.hint)),
+            .init("line", diagnostic.position.map { .integer($0.line) } ?? .absent),
+            .init("column", diagnostic.position.map { .integer($0.column) } ?? .absent),
+            .init("details", details.map(Report.Value.table) ?? .absent),
+        ]
     }
 }

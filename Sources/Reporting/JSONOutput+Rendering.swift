@@ -8,10 +8,13 @@ extension JSONOutput {
     }
 
     /// The document as UTF-8 text, without a newline at the end.
-    public func rendered(_ layout: Layout = .pretty) -> String {
+    public func rendered(_ layout: Layout = .pretty) -> String { String(decoding: bytes(layout), as: UTF8.self) }
+
+    /// The same as bytes.
+    public func bytes(_ layout: Layout = .pretty) -> [UInt8] {
         var writer = JSONWriter(layout: layout)
         writer.append(self, depth: 0)
-        return String(decoding: writer.bytes, as: UTF8.self)
+        return writer.bytes
     }
 }
 
@@ -32,6 +35,11 @@ private struct JSONWriter {
             appendList("[", "]", items, depth: depth, breaksLines: breaksLines) { writer, item, depth in
                 writer.append(item, depth: depth)
             }
+        case .rows(let table):
+            let keys = KeyTree(of: table)
+            appendList("[", "]", table.rows, depth: depth, breaksLines: true) { writer, row, depth in
+                writer.append(keys.object(row), depth: depth)
+            }
         case .object(let members):
             appendList("{", "}", members, depth: depth, breaksLines: true) { writer, member, depth in
                 writer.appendQuoted(member.key)
@@ -41,9 +49,9 @@ private struct JSONWriter {
         }
     }
 
-    private mutating func appendList<Item>(
-        _ open: String, _ close: String, _ items: [Item], depth: Int, breaksLines: Bool,
-        _ appendItem: (inout JSONWriter, Item, Int) -> Void
+    private mutating func appendList<Items: Collection>(
+        _ open: String, _ close: String, _ items: Items, depth: Int, breaksLines: Bool,
+        _ appendItem: (inout JSONWriter, Items.Element, Int) -> Void
     ) {
         append(open)
         let pretty = layout == .pretty
@@ -74,6 +82,11 @@ private struct JSONWriter {
 
     private mutating func appendQuoted(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
+        defer { bytes.append(UInt8(ascii: "\"")) }
+        // Nearly all texts are such, and scalars cost several times as much to look at.
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            return append(text)
+        }
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": append("\\\"")
@@ -87,7 +100,6 @@ private struct JSONWriter {
             default: bytes.append(contentsOf: UTF8.encode(scalar)!)
             }
         }
-        bytes.append(UInt8(ascii: "\""))
     }
 
     private mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
@@ -98,7 +110,7 @@ extension JSONOutput {
     fileprivate var isNumberLike: Bool {
         switch self {
         case .null, .bool, .integer, .number: true
-        case .string, .array, .object: false
+        case .string, .array, .object, .rows: false
         }
     }
 }

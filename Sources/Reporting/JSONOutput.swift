@@ -11,6 +11,8 @@ public enum JSONOutput: Sendable, Equatable {
     case string(String)
     case array([JSONOutput])
     case object([Member])
+    /// An array with an object for each row of a table, which are made when they are written.
+    indirect case rows(Report.Table)
 
     /// A key of an object with its value.
     public struct Member: Sendable, Equatable {

@@ -41,28 +41,33 @@ public struct Table: Sendable {
 
     /// The lines of the table, each ended by a newline, with two spaces between columns.
     public func rendered() -> String {
-        let titles = columns.map(\.title)
-        let lines = showsTitles ? [titles] + rows : rows
-        let cellWidths = lines.map { $0.map(\.displayWidth) }
-        let widths = columns.indices.map { column in cellWidths.map { $0[column] }.max() ?? 0 }
         var text = ""
-        for (line, cellWidth) in zip(lines, cellWidths) {
+        append(to: &text)
+        return text
+    }
+
+    /// Adds the lines to a text.
+    func append(to text: inout String) {
+        let titles = showsTitles ? [columns.map(\.title)] : []
+        var widths = columns.map { _ in 0 }
+        for line in [titles, rows].joined() {
+            for column in columns.indices { widths[column] = max(widths[column], line[column].displayWidth) }
+        }
+        for line in [titles, rows].joined() {
             // Padding is held back until something follows it.
             var pending = 0
-            for column in columns.indices {
-                let space = widths[column] - cellWidth[column]
+            for (column, cell) in zip(columns.indices, line) {
+                let space = widths[column] - cell.displayWidth
                 if columns[column].alignment == .right { pending += space }
-                if !line[column].isEmpty {
-                    text += String(repeating: " ", count: pending) + line[column]
+                if !cell.isEmpty {
+                    text += String(repeating: " ", count: pending)
+                    text += cell
                     pending = 0
-                } else {
-                    pending += cellWidth[column]
                 }
                 if columns[column].alignment == .left { pending += space }
                 pending += 2
             }
             text += "\n"
         }
-        return text
     }
 }

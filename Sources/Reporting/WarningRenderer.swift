@@ -4,10 +4,14 @@ public import TensorCore
 public enum WarningRenderer {
     /// The lines, each ended by a newline; control characters are escaped.
     public static func text(_ warning: Warning) -> String {
-        let line = "warning: \(warning.text.escapingControlCharacters)\n"
-        guard let file = warning.file else { return line }
-        let place = "in \(file)" + (warning.position.map { ", \($0)" } ?? "")
-        return line + "  \(place.escapingControlCharacters)\n"
+        lines(warning).map { $0.escapingControlCharacters + "\n" }.joined()
+    }
+
+    /// The lines as they are.
+    public static func lines(_ warning: Warning) -> [String] {
+        let line = "warning: \(warning.text)"
+        guard let file = warning.file else { return [line] }
+        return [line, "  in \(file)" + (warning.position.map { ", \($0)" } ?? "")]
     }
 
     /// The same as an event among those of progress: `{"event":"warning","code","message"}`, with `file`, `line` and `column` of

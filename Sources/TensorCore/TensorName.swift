@@ -50,6 +50,8 @@ extension String {
     /// The text with the characters that drive a terminal or turn the direction of writing (C0, C1, delete, Unicode's Bidi_Control)
     /// written as `\u{XX}`, so that what is shown is what there is.
     public var escapingControlCharacters: String {
+        // Nearly all texts are such, and scalars cost several times as much to look at.
+        if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
         func isControl(_ scalar: Unicode.Scalar) -> Bool {
             scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || scalar.properties.isBidiControl
         }

@@ -89,7 +89,7 @@ struct Diff: ToolCommand {
                         "differing": change.differingCount.map(JSONOutput.integer) ?? .null,
                     ]
                 }),
-            "not_finite": difference.notFinite.table.json,
+            "not_finite": .rows(difference.notFinite.table),
         ]
     }
 

@@ -68,7 +68,10 @@ final class Session {
     func print(_ text: String) throws { try output.write(text) }
 
     /// Prints the result as JSON.
-    func print(_ document: JSONOutput) throws { try output.write(document.rendered() + "\n") }
+    func print(_ document: JSONOutput) throws {
+        try output.write(document.bytes())
+        try output.write("\n")
+    }
 
     /// Prints a report, and writes it to files.
     func print(_ report: Report, to targets: [ReportTarget] = []) throws {

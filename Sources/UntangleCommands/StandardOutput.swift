@@ -14,10 +14,18 @@ final class StandardOutput {
 
     init(descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
 
-    /// Adds text; what has gathered is written once it is worth a system call.
-    func write(_ text: String) throws(IOError) {
-        buffer.append(contentsOf: text.utf8)
-        if buffer.count >= 1 << 16 { try flush() }
+    /// Adds text.
+    func write(_ text: String) throws(IOError) { try write(text.utf8) }
+
+    /// Adds bytes; what has gathered is written once it is worth a system call.
+    func write(_ bytes: some Collection<UInt8>) throws(IOError) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = rest.prefix(1 << 16)
+            buffer.append(contentsOf: part)
+            rest = rest[part.endIndex...]
+            if buffer.count >= 1 << 16 { try flush() }
+        }
     }
 
     /// Writes what has gathered.

@@ -140,6 +140,97 @@ import Testing
                 | --- | --: | --: |
                 | p | 0.12 | 2.00 |
 
+                    done\\u{1B}
+
+                """)
+    }
+
+    /// Facts with a title, groups, reports within a report, and rows that are made when they are needed.
+    @Test func partsOfReportsAreRenderedForEveryReader() {
+        let report = Report(
+            title: "t",
+            sections: [
+                .group([
+                    .facts([.init("a", "first", .count, .integer(1200)), .init("hidden", .text("h"))]),
+                    .text(["  in <b>"]), .text([]),
+                ]),
+                .reports(
+                    "parts",
+                    [
+                        Report(title: "p", sections: [.facts([.init("x.y", .integer(1)), .init("z", .absent)])]),
+                        Report(
+                            title: "q",
+                            sections: [.facts([.init("z", .facts([.init("k", .text("v"))]))]), .text(["two"])]),
+                    ]),
+                .table(
+                    Report.Table(
+                        "rows", [.init("shape", "shape", .shape), .init("types", "types", .pair)],
+                        rows: Report.Rows(of: [("A", 1), ("B", 2)]) { type, length in
+                            [.integers([2, length]), .texts(["A", type])]
+                        })),
+            ])
+        #expect(
+            report.text == """
+                first  1,200
+                  in <b>
+
+                two
+
+                shape   types
+                [2, 1]  A
+                [2, 2]  A -> B
+
+                """)
+        #expect(
+            report.json.rendered(.compact)
+                == #"{"a":1200,"hidden":"h","parts":[{"x":{"y":1}},{"z":{"k":"v"}}],"#
+                + #""rows":[{"shape":[2,1],"types":["A","A"]},{"shape":[2,2],"types":["A","B"]}]}"#)
+        #expect(
+            report.csv == """
+                facts
+                key,value
+                a,1200
+                hidden,h
+
+                parts
+                x.y,z
+                1,
+                ,k=v
+
+                rows
+                shape,types
+                2;1,A;A
+                2;2,A;B
+
+                """)
+        #expect(
+            report.html.contains(
+                """
+                <table>
+                <tr><td>first</td><td class="right">1,200</td></tr>
+                </table>
+                <p>  in &lt;b&gt;</p>
+                <p>two</p>
+                <table>
+                <tr><th>shape</th>
+                """))
+        #expect(
+            report.markdown == """
+                # t
+
+                |  |  |
+                | --- | --: |
+                | first | 1,200 |
+
+                      in <b>
+
+                    two
+
+                | shape | types |
+                | --- | --- |
+                | \\[2, 1\\] | A |
+                | \\[2, 2\\] | A -\\> B |
+
                 """)
     }
 }

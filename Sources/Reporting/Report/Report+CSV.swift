@@ -5,8 +5,15 @@ extension Report {
     /// that has only its key, and an empty line lies between them. Facts are together in the first, `facts`, with the columns
     /// `key` and `value`. What is nested in the rows of a table is a table of its own, whose first columns say to what it belongs.
     public var csv: String {
-        var facts = provenance
-        var tables: [Sheet] = []
+        let (facts, tables) = contents(of: sections)
+        let rows = (provenance + facts).flatMap { $0.rows() }
+        let sheets = (rows.isEmpty ? [] : [Sheet(name: "facts", titles: ["key", "value"], rows: rows)]) + tables
+        if sheets.count == 1 { return sheets[0].text }
+        return sheets.map { Sheet.line([$0.name]) + $0.text }.joined(separator: "\n")
+    }
+
+    private func contents(of sections: [Section]) -> (facts: [Fact], tables: [Sheet]) {
+        var (facts, tables): ([Fact], [Sheet]) = ([], [])
         for section in sections {
             switch section {
             case .facts(let more): facts += more
@@ -18,19 +25,17 @@ extension Report {
                         name: matrix.key, titles: [""] + matrix.columns,
                         rows: zip(matrix.rows, matrix.values).map { [$0] + $1.map(\.description) }))
             case .text: break
+            case .group(let sections):
+                let more = contents(of: sections)
+                facts += more.facts
+                tables += more.tables
+            case .reports(let key, let reports): tables += Table(key, of: reports).sheets()
             case .warnings:
                 tables.append(
                     Sheet(name: "warnings", titles: ["code", "message"], rows: warnings.map { [$0.code, $0.text] }))
             }
         }
-        if !facts.isEmpty {
-            let rows = facts.flatMap { fact in
-                zip(fact.value.fieldKeys(fact.key), fact.value.fields).map { [$0, $1] }
-            }
-            tables.insert(Sheet(name: "facts", titles: ["key", "value"], rows: rows), at: 0)
-        }
-        if tables.count == 1 { return tables[0].text }
-        return tables.map { Sheet.line([$0.name]) + $0.text }.joined(separator: "\n")
+        return (facts, tables)
     }
 }
 
@@ -60,6 +65,7 @@ extension Report.Table {
         in outer: String? = nil, of owner: (titles: [String], fields: [String]) = ([], [])
     ) -> [Sheet] {
         guard let key else { return [] }
+        let rows = Array(rows)
         let name = (outer.map { $0 + "." } ?? "") + key
         func isNested(_ place: Int) -> Bool { rows.contains { if case .table = $0[place] { true } else { false } } }
         let places = columns.indices.filter { columns[$0].key != nil }
@@ -104,6 +110,20 @@ extension Report.Table {
     }
 }
 
+extension Report.Fact {
+    /// Keys and values; facts within a fact have a row each: `totals.bytes`.
+    ///
+    /// - Parameter outer: the key of the fact around it, with a dot.
+    fileprivate func rows(in outer: String = "") -> [[String]] {
+        guard let key = column.key.map({ outer + $0 }), value != .absent else { return [] }
+        switch value {
+        case .facts(let facts): return facts.flatMap { $0.rows(in: key + ".") }
+        case .change: return zip([key + ".first", key + ".last"], value.fields).map { [$0, $1] }
+        default: return [[key] + value.fields]
+        }
+    }
+}
+
 extension Report.Value {
     /// What is written into the fields of a row.
     fileprivate var fields: [String] {
@@ -114,13 +134,15 @@ extension Report.Value {
         case .integer(let count): ["\(count)"]
         case .number(let number): [number.description]
         case .change(let first, let last): [first.description, last.description]
-        case .list(let values): [values.flatMap(\.fields).joined(separator: ";")]
+        case .list(let values):
+            [
+                values.map { value in
+                    if case .list(let inner) = value { return inner.flatMap(\.fields).joined(separator: " ") }
+                    return value.fields.joined(separator: ";")
+                }.joined(separator: ";")
+            ]
         case .facts(let facts):
-            [facts.map { "\($0.key)=" + $0.value.fields.joined(separator: ";") }.joined(separator: ";")]
+            [facts.map { "\($0.column.key ?? "")=" + $0.value.fields.joined(separator: ";") }.joined(separator: ";")]
         }
-    }
-
-    fileprivate func fieldKeys(_ key: String) -> [String] {
-        if case .change = self { [key + ".first", key + ".last"] } else { [key] }
     }
 }

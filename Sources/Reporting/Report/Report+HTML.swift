@@ -1,16 +1,10 @@
+import TensorCore
+
 extension Report {
-    /// The report as a self-contained page: tables, curves, and the document if the report has a mark.
+    /// The report as a self-contained page: tables, lines of text, curves, and the document if the report has a mark.
     ///
     /// Nothing in titles, cells or names is taken as markup.
     public var html: String {
-        let body = sections.map { section in
-            switch section {
-            case .table(let table): table.shown.map(Self.html) ?? ""
-            case .matrix(let matrix): Self.html(of: matrix.shown)
-            case .series(let series): series.html
-            case .facts, .text, .warnings: ""
-            }
-        }
         let document = mark == nil ? "" : "<pre>\(json.rendered().escapedForHTML)</pre>\n"
         return """
             <!doctype html>
@@ -19,12 +13,29 @@ extension Report {
             body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
             table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .75rem; }
             th { border-bottom: 1px solid; text-align: left; } .right { text-align: right; }
-            pre { white-space: pre-wrap; }
+            p, td, pre { white-space: pre-wrap; }
             </style>
             <h1>\(title.escapedForHTML)</h1>
-            \(body.joined())\(document)</html>
+            \(Self.html(of: sections))\(document)</html>
 
             """
+    }
+
+    private static func html(of sections: [Section]) -> String {
+        sections.map { section in
+            switch section {
+            case .facts(let facts): facts.shown.map(html) ?? ""
+            case .table(let table): table.shown.map(html) ?? ""
+            case .matrix(let matrix): html(of: matrix.shown)
+            case .series(let series): series.html
+            case .text([]): ""
+            case .text(let lines):
+                "<p>\(lines.map(\.escapingControlCharacters.escapedForHTML).joined(separator: "\n"))</p>\n"
+            case .group(let sections): html(of: sections)
+            case .reports(_, let reports): reports.map { html(of: $0.sections) }.joined()
+            case .warnings: ""
+            }
+        }.joined()
     }
 
     private static func html(of table: Reporting.Table) -> String {

@@ -2,47 +2,61 @@ extension Report {
     /// The report as a JSON document: facts at the top level, tables as arrays of objects, matrices as
     /// `{"rows","columns","values"}`.
     public var json: JSONOutput {
-        var members = provenance.map { ($0.key, $0.value.json) }
-        for section in sections {
+        let facts = documentFacts
+        return KeyTree(facts.map(\.column.key)).object(facts.map(\.value))
+    }
+
+    /// All that documents have.
+    fileprivate var documentFacts: [Fact] { provenance + facts(of: sections) }
+
+    private func facts(of sections: [Section]) -> [Fact] {
+        sections.flatMap { section -> [Fact] in
             switch section {
-            case .facts(let facts): members += facts.map { ($0.key, $0.value.json) }
-            case .table(let table): members += table.key.map { [($0, table.json)] } ?? []
-            case .matrix(let matrix): members.append((matrix.key, matrix.json))
-            case .series(let series): members += series.table.key.map { [($0, series.table.json)] } ?? []
-            case .text: break
-            case .warnings: members.append(("warnings", .strings(warnings.map(\.text))))
+            case .facts(let facts): facts
+            case .table(let table): [Fact(table.key, .table(table))]
+            case .matrix(let matrix): [Fact(matrix.key, matrix.value)]
+            case .series(let series): [Fact(series.table.key, .table(series.table))]
+            case .text: []
+            case .group(let sections): facts(of: sections)
+            case .reports(let key, let reports): [Fact(key, .table(Table(key, of: reports)))]
+            case .warnings: [Fact("warnings", .texts(warnings.map(\.text)))]
             }
         }
-        return JSONOutput(nesting: members.map { ($0.split(separator: "."), $1) })
     }
 }
 
 extension Report.Table {
-    /// An array with an object for each row.
-    package var json: JSONOutput {
-        let keys = columns.map { $0.key?.split(separator: ".") }
-        return .array(
-            rows.map { row in
-                JSONOutput(
-                    nesting: columns.indices.compactMap { place in
-                        guard let key = keys[place], row[place] != .absent else { return nil }
-                        return (key, row[place].json)
-                    })
+    /// Reports as a table for documents, with a row for each, and a column for everything that documents have of any of them.
+    init(_ key: String, of reports: [Report]) {
+        let facts = reports.map(\.documentFacts)
+        var places: [String: Int] = [:]
+        var columns: [Report.Column] = []
+        for key in facts.joined().compactMap(\.column.key) where places[key] == nil {
+            places[key] = columns.count
+            columns.append(.init(key, nil))
+        }
+        self.init(
+            key, columns,
+            rows: facts.map { facts in
+                var row = [Report.Value](repeating: .absent, count: columns.count)
+                for fact in facts { if let place = fact.column.key.flatMap({ places[$0] }) { row[place] = fact.value } }
+                return row
             })
     }
 }
 
 extension Report.Matrix {
-    fileprivate var json: JSONOutput {
-        [
-            "rows": .strings(rows), "columns": .strings(columns),
-            "values": .array(values.map { .array($0.map(JSONOutput.number)) }),
-        ]
+    fileprivate var value: Report.Value {
+        .facts([
+            .init("rows", .texts(rows)), .init("columns", .texts(columns)),
+            .init("values", .list(values.map(Report.Value.numbers))),
+        ])
     }
 }
 
 extension Report.Value {
-    fileprivate var json: JSONOutput {
+    /// The value as a part of a document.
+    var json: JSONOutput {
         switch self {
         case .none, .absent: .null
         case .text(let text): .string(text)
@@ -51,25 +65,13 @@ extension Report.Value {
         case .number(let number): .number(number)
         case .change(let first, let last): ["first": .number(first), "last": .number(last)]
         case .list(let values): .array(values.map(\.json))
-        case .table(let table): table.json
-        case .facts(let facts): .object(facts.map { .init($0.key, $0.value.json) })
+        case .table(let table): .rows(table)
+        case .facts(let facts):
+            .object(
+                facts.compactMap { fact in
+                    guard let key = fact.column.key, fact.value != .absent else { return nil }
+                    return .init(key, fact.value.json)
+                })
         }
-    }
-}
-
-extension JSONOutput {
-    /// An object of values at the ends of paths; what begins alike becomes one object, at the place of the first.
-    fileprivate init(nesting members: [(path: [Substring], value: JSONOutput)]) {
-        var keys: [Substring] = []
-        var groups: [Substring: [(path: [Substring], value: JSONOutput)]] = [:]
-        for (path, value) in members {
-            if groups[path[0]] == nil { keys.append(path[0]) }
-            groups[path[0], default: []].append((Array(path.dropFirst()), value))
-        }
-        self = .object(
-            keys.map { key in
-                let group = groups[key] ?? []
-                return Member(String(key), group[0].path.isEmpty ? group[0].value : JSONOutput(nesting: group))
-            })
     }
 }

@@ -1,24 +1,46 @@
 import TensorCore
 
 extension Report {
-    /// The report as Markdown: tables, and the document if the report has a mark.
+    /// The report as Markdown: tables and lines of text, and the document if the report has a mark.
     public var markdown: String {
-        let tables = shownTables.map { table in
-            func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
-            return row(table.columns.map(\.title.escapedForMarkdown))
-                + row(table.columns.map { $0.alignment == .right ? "--:" : "---" })
-                + table.rows.map { row($0.map(\.escapedForMarkdown)) }.joined()
-        }
         // Strings of JSON hold no line that could end the block.
         let document = mark == nil ? [] : ["```json\n\(json.rendered())\n```\n"]
-        return (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"] + tables + document).joined(
-            separator: "\n")
+        return (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"] + Self.blocks(of: sections) + document)
+            .joined(separator: "\n")
+    }
+
+    private static func blocks(of sections: [Section]) -> [String] {
+        sections.flatMap { section -> [String] in
+            switch section {
+            case .facts(let facts): facts.shown.map { [$0.markdown] } ?? []
+            case .table(let table): table.shown.map { [$0.markdown] } ?? []
+            case .matrix(let matrix): [matrix.shown.markdown]
+            case .text([]): []
+            // Indented by four, a line is what it is, whatever it holds.
+            case .text(let lines): [lines.map { "    \($0.escapingControlCharacters)\n" }.joined()]
+            case .group(let sections): blocks(of: sections)
+            case .reports(_, let reports): reports.flatMap { blocks(of: $0.sections) }
+            case .series, .warnings: []
+            }
+        }
+    }
+}
+
+extension Table {
+    fileprivate var markdown: String {
+        func row(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
+        return row(columns.map { showsTitles ? $0.title.escapedForMarkdown : "" })
+            + row(columns.map { $0.alignment == .right ? "--:" : "---" })
+            + rows.map { row($0.map(\.escapedForMarkdown)) }.joined()
     }
 }
 
 extension String {
-    /// The text with a backslash before what would be markup, so that names with underscores stay what they are.
+    /// The text with a backslash before what would be markup, so that names with underscores stay what they are, and with its
+    /// indentation.
     fileprivate var escapedForMarkdown: String {
-        String(flatMap { "\\`*_{}[]<>#|~&!".contains($0) ? ["\\", $0] : [$0] })
+        let indentation = prefix { $0 == " " }
+        return String(repeating: "&nbsp;", count: indentation.count)
+            + dropFirst(indentation.count).flatMap { "\\`*_{}[]<>#|~&!".contains($0) ? ["\\", $0] : [$0] }
     }
 }

@@ -26,26 +26,34 @@ public struct Report: Sendable, Hashable {
 
     /// A part of a report.
     public enum Section: Sendable, Hashable {
-        /// For documents only.
+        /// Values by their names. People see those that have a title, as a list.
         case facts([Fact])
         case table(Table)
         case matrix(Matrix)
         case series(Series)
-        /// Lines for the terminal, about what documents have as facts.
+        /// Lines for people, about what documents have as facts.
         case text([String])
+        /// What belongs together, such as a table and the line that counts its rows: a terminal has no empty line in between.
+        case group([Section])
+        /// Reports about several things of a kind: documents have them as a list, people one after the other.
+        indirect case reports(String, [Report])
         /// Where documents list the warnings; people were told before.
         case warnings
     }
 
-    /// One value by its name. Dots in keys lead into objects of JSON: `accuracy.base`.
+    /// One value, and what it is: most are for documents alone.
     public struct Fact: Sendable, Hashable {
-        public var key: String
+        public var column: Column
         public var value: Value
 
-        public init(_ key: String, _ value: Value) {
-            self.key = key
+        /// Describes a value as a column describes those of a table.
+        public init(_ key: String?, _ title: String?, _ kind: Kind, _ value: Value) {
+            column = Column(key, title, kind)
             self.value = value
         }
+
+        /// A value for documents alone.
+        public init(_ key: String?, _ value: Value) { self.init(key, nil, .text, value) }
     }
 
     /// A square of figures between named things.

@@ -5,11 +5,17 @@ extension Report {
         public var key: String?
         public var columns: [Column]
         /// As many values as there are columns, in each row.
-        public var rows: [[Value]]
+        public var rows: Rows
         /// Means or totals, below the rows; for people, documents have them as facts.
         public var footer: [Value]?
 
+        /// Makes a table of rows that are there.
         public init(_ key: String?, _ columns: [Column], rows: [[Value]], footer: [Value]? = nil) {
+            self.init(key, columns, rows: Rows(rows), footer: footer)
+        }
+
+        /// Makes a table of rows that may be many.
+        public init(_ key: String?, _ columns: [Column], rows: Rows, footer: [Value]? = nil) {
             self.key = key
             self.columns = columns
             self.rows = rows
@@ -23,14 +29,15 @@ extension Report {
             return table
         }
 
-        /// The table as it is shown to people; nil when no column has a title.
+        /// The table as it is shown to people; nil when no column has a title. Where all titles are empty, none is shown.
         var shown: Reporting.Table? {
             let places = columns.indices.filter { columns[$0].title != nil }
             guard !places.isEmpty else { return nil }
             var table = Reporting.Table(places.map { .init(columns[$0].title ?? "", columns[$0].kind.alignment) })
-            for row in rows + (footer.map { [$0] } ?? []) {
-                table.append(places.map { columns[$0].kind.text(row[$0]) })
-            }
+            table.showsTitles = places.contains { columns[$0].title != "" }
+            func append(_ row: [Value]) { table.append(places.map { columns[$0].kind.text(row[$0]) }) }
+            rows.forEach(append)
+            footer.map(append)
             return table
         }
     }
@@ -60,15 +67,14 @@ extension Report.Matrix {
     }
 }
 
-extension Report {
-    /// What is shown to people as tables, in the order of the sections.
-    var shownTables: [Reporting.Table] {
-        sections.compactMap { section in
-            switch section {
-            case .table(let table): table.shown
-            case .matrix(let matrix): matrix.shown
-            case .facts, .series, .text, .warnings: nil
-            }
-        }
+extension [Report.Fact] {
+    /// The facts that have a title as a list with their values on the right; nil when none has one.
+    var shown: Table? {
+        let facts = filter { $0.column.title != nil }
+        guard !facts.isEmpty else { return nil }
+        var table = Table([.init(""), .init("", .right)])
+        table.showsTitles = false
+        for fact in facts { table.append([fact.column.title ?? "", fact.column.kind.text(fact.value)]) }
+        return table
     }
 }

@@ -21,8 +21,12 @@ extension Report {
         public init(_ integer: Int?) { self = integer.map(Value.integer) ?? .none }
         public init(_ number: Double?) { self = number.map(Value.number) ?? .none }
 
+        /// A list of texts.
         public static func texts(_ texts: some Sequence<String>) -> Value { .list(texts.map(Value.text)) }
+        /// A list of numbers.
         public static func numbers(_ numbers: some Sequence<Double>) -> Value { .list(numbers.map(Value.number)) }
+        /// A list of whole numbers, such as a shape.
+        public static func integers(_ integers: some Sequence<Int>) -> Value { .list(integers.map(Value.integer)) }
     }
 
     /// What values are, and so their unit and what of them is worth showing to people. Documents have them as they are.
@@ -30,6 +34,10 @@ extension Report {
         case text
         case count
         case bytes
+        /// Lengths of dimensions in brackets.
+        case shape
+        /// Two texts or shapes, as a change where they differ.
+        case pair
         /// From 0 to 1, shown in percent.
         case share
         /// Four significant digits.
@@ -39,7 +47,7 @@ extension Report {
         /// From a first to a last number, with so many decimals.
         case change(decimals: Int)
 
-        var alignment: Reporting.Table.Alignment { self == .text ? .left : .right }
+        var alignment: Reporting.Table.Alignment { [.text, .shape, .pair].contains(self) ? .left : .right }
 
         /// A value as people read it.
         func text(_ value: Value) -> String {
@@ -47,12 +55,21 @@ extension Report {
             case .none, .absent: "-"
             case .text(let text): text
             case .flag(let flag): flag ? "yes" : "no"
+            case .integer(let length) where self == .shape: "\(length)"
             case .integer(let count): self == .bytes ? "\(ByteSize(count))" : count.grouped
             case .number(let number): text(number)
             case .change(let first, let last): "\(text(first)) -> \(text(last))"
+            case .list(let lengths) where self == .shape: "[\(lengths.map(text).joined(separator: ", "))]"
+            case .list(let values) where self == .pair:
+                values[0] == values[1] ? part(values[0]) : values.map(part).joined(separator: " -> ")
             case .list(let values): values.map(text).joined(separator: ", ")
             case .table, .facts: ""
             }
+        }
+
+        /// One of a pair.
+        private func part(_ value: Value) -> String {
+            if case .list = value { Kind.shape.text(value) } else { text(value) }
         }
 
         private func text(_ number: Double) -> String {
@@ -60,7 +77,7 @@ extension Report {
             case .share: number.percent
             case .decimals(let count), .change(let count): number.decimals(count)
             case .seconds where abs(number) < 1e15: Duration.seconds(number).readable
-            case .text, .count, .bytes, .number, .seconds: number.short()
+            case .text, .count, .bytes, .shape, .pair, .number, .seconds: number.short()
             }
         }
     }
