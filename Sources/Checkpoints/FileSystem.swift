@@ -71,6 +71,23 @@ package func haveSameContents(_ a: FilePath, _ b: FilePath) -> Bool {
     return first.withUnsafeBytes { first in second.withUnsafeBytes { first.elementsEqual($0) } }
 }
 
+/// Whether files at two paths would be one file, however their folders are spelt and linked, and whether or not those are there yet.
+package func isSamePlace(_ a: FilePath, _ b: FilePath) -> Bool { place(of: a) == place(of: b) }
+
+/// A path whose existing part is written from the root and without links, except for the last component.
+private func place(of path: FilePath) -> FilePath {
+    var (folder, rest) = (path.removingLastComponent(), FilePath(root: nil, path.lastComponent.map { [$0] } ?? []))
+    while true {
+        if let text = realpath(folder.isEmpty ? "." : folder.string, nil) {
+            defer { free(text) }
+            return FilePath(String(cString: text)).appending(rest.components).lexicallyNormalized()
+        }
+        guard let last = folder.lastComponent else { return path }
+        rest = FilePath(root: nil, [last] + Array(rest.components))
+        folder.removeLastComponent()
+    }
+}
+
 /// The names in a folder, sorted, without `.` and `..`.
 ///
 /// - Parameter hidden: whether names that begin with a dot are among them.

@@ -13,6 +13,7 @@ public enum ParameterSetting: Sendable, Hashable {
     /// The first that applies to a tensor counts.
     case cases([Case])
 
+    /// What is said about some of the tensors.
     public struct Case: Sendable, Hashable, Encodable {
         /// A part of the names that it applies to; nil applies to all.
         public var filter: String?

@@ -15,9 +15,9 @@ struct ReportOptions: ParsableArguments {
     /// The files, of which it is made sure that they may be written.
     ///
     /// - Parameter mark: that of reports which may be replaced.
-    /// - Throws: `usage.report_format`; what `ReportTarget.check` throws.
+    /// - Throws: what `ReportTarget.targets` and `ReportTarget.check` throw.
     func targets(replacing mark: String? = nil, options: WriteOptions) throws -> [ReportTarget] {
-        let targets = try report.map { try ReportTarget($0, replacing: mark, options: options) }
+        let targets = try ReportTarget.targets(report, replacing: mark, options: options)
         for target in targets { try target.check() }
         return targets
     }

@@ -73,10 +73,21 @@ final class Session {
         try output.write("\n")
     }
 
-    /// Prints a report, and writes it to files.
-    func print(_ report: Report, to targets: [ReportTarget] = []) throws {
+    /// Prints a report, and then writes it to files: what cannot be written has at least been seen.
+    ///
+    /// - Parameter isShown: whether people have been shown all of it, part by part.
+    func print(_ report: Report, to targets: [ReportTarget] = [], isShown: Bool = false) throws {
+        if json { try print(report.json) } else if !isShown { try print(report.text) }
+        guard !targets.isEmpty else { return }
+        try flush()
         for target in targets { try report.write(to: target) }
-        try json ? print(report.json) : print(report.text)
+    }
+
+    /// Shows people a part of a result before the rest of it is known. Documents are printed whole.
+    func show(_ part: String) throws {
+        guard !json else { return }
+        try print(part)
+        try flush()
     }
 
     /// Opens one of several checkpoints, and warns of what is odd about it.

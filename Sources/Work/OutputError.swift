@@ -14,6 +14,8 @@ public struct OutputError: Diagnostic, Hashable {
         case format = "output_format"
         case shardSize = "shard_size"
         case reportFormat = "report_format"
+        /// Two reports would go to one file.
+        case sameReport = "same_report"
         /// A merge cannot be cut in so many parts, or not at all.
         case parts
 

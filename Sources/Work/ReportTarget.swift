@@ -30,6 +30,25 @@ public struct ReportTarget: Sendable {
         self.mark = mark
     }
 
+    /// Decides for several reports, each of which goes to a file of its own.
+    ///
+    /// - Throws: `usage.report_format`; `usage.same_report` when two names mean one file.
+    public static func targets(
+        _ paths: [FilePath], replacing mark: String? = nil, options: WriteOptions
+    ) throws(OutputError) -> [ReportTarget] {
+        var targets: [ReportTarget] = []
+        for path in paths {
+            if let other = targets.first(where: { isSamePlace($0.path, path) })?.path {
+                let spelling = other == path ? "" : ", also as \(other.string.escapingControlCharacters)"
+                throw OutputError(
+                    .sameReport, "the report \(path.string.escapingControlCharacters) is given twice\(spelling)",
+                    hint: "give every report a file of its own")
+            }
+            targets.append(try ReportTarget(path, replacing: mark, options: options))
+        }
+        return targets
+    }
+
     /// Makes sure that the report may be written: a report with a mark replaces an older one of its kind, and nothing else is
     /// replaced without force.
     ///

@@ -17,6 +17,7 @@ public final class WarningLog {
         seen = Set(warnings)
     }
 
+    /// Keeps a warning and passes it on, unless the same came before.
     public func warn(_ warning: Warning) {
         guard seen.insert(warning).inserted else { return }
         warnings.append(warning)

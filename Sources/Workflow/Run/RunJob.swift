@@ -179,11 +179,10 @@ public struct RunJob: Job, Sendable {
 
     /// Where the report goes: what the recipe says, and what was asked for beside it.
     ///
-    /// - Throws: `usage.report_format`.
+    /// - Throws: `usage.report_format`, `usage.same_report`.
     public func reportTargets() throws(OutputError) -> [ReportTarget] {
-        try ((recipe.report.map { [$0] } ?? []) + reports).map { path throws(OutputError) in
-            try ReportTarget(path, replacing: RunReport.mark, options: write)
-        }
+        try ReportTarget.targets(
+            (recipe.report.map { [$0] } ?? []) + reports, replacing: RunReport.mark, options: write)
     }
 
     private func basePath() throws(RecipeError) -> FilePath {
