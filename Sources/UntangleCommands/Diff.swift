@@ -35,6 +35,8 @@ struct Diff: ToolCommand {
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var base: BaseOption
     @OptionGroup var reading: InputOptions
+    @OptionGroup var reporting: ReportOptions
+    @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func validate() throws {
@@ -44,6 +46,7 @@ struct Diff: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
+        let reports = try reporting.targets(options: writing.writeOptions())
         let options = try reading.readOptions(selection: selection.selection, base: base.base, threads: 1)
         let first = try session.open(a, options: options)
         let second = try session.open(b, options: options)
@@ -65,67 +68,50 @@ struct Diff: ToolCommand {
             of: first.descriptors.count + second.descriptors.count
         ).map(session.warn)
 
-        if session.json {
-            try session.print(json(of: difference))
-        } else {
-            try session.print(text(of: difference))
-        }
+        try session.print(report(of: difference), to: reports)
         return difference.isEmpty || exitZero ? .done : .no
     }
 
-    private func json(of difference: CheckpointDifference) -> JSONOutput {
-        [
-            "equal": .bool(difference.isEmpty),
-            "only_in_a": .strings(difference.onlyInA.map(\.text)),
-            "only_in_b": .strings(difference.onlyInB.map(\.text)),
-            "changed": .array(
-                difference.changes.map { change in
-                    [
-                        "name": .string(change.name.text),
-                        "dtype": .strings([change.a.dtype.rawValue, change.b.dtype.rawValue]),
-                        "shape": [.integers(change.a.shape.dims), .integers(change.b.shape.dims)],
-                        "max_abs": change.maximum.map(JSONOutput.number) ?? .null,
-                        "rms": change.rootMeanSquare.map(JSONOutput.number) ?? .null,
-                        "differing": change.differingCount.map(JSONOutput.integer) ?? .null,
-                    ]
-                }),
-            "not_finite": .rows(difference.notFinite.table),
-        ]
-    }
-
-    private func text(of difference: CheckpointDifference) -> String {
+    private func report(of difference: CheckpointDifference) -> Report {
         let compared = difference.comparedCount
         let comparedText = "\(compared.grouped) \(compared == 1 ? "tensor" : "tensors") compared"
-        guard !difference.isEmpty else { return "equal: \(comparedText)\n" }
-        var sections: [String] = []
-        for (names, path) in [(difference.onlyInA, a), (difference.onlyInB, b)] where !names.isEmpty {
-            let heading = "only in \(path.string.escapingControlCharacters):\n"
-            sections.append(heading + names.map { "  \($0)\n" }.joined())
-        }
-        if !difference.changes.isEmpty { sections.append(Self.table(of: difference.changes).rendered()) }
-        let parts = [
+        let missing = [(difference.onlyInA, a), (difference.onlyInB, b)].filter { !$0.0.isEmpty }
+        let summary = [
             comparedText, "\(difference.changes.count.grouped) changed",
             "\(difference.onlyInA.count.grouped) only in the first",
             "\(difference.onlyInB.count.grouped) only in the second",
         ]
-        sections.append(parts.joined(separator: ", ") + "\n")
-        return sections.joined(separator: "\n")
+        return Report(
+            title: "\(a) and \(b)",
+            sections: [
+                .facts([
+                    .init("equal", .flag(difference.isEmpty)),
+                    .init("only_in_a", .texts(difference.onlyInA.lazy.map(\.text))),
+                    .init("only_in_b", .texts(difference.onlyInB.lazy.map(\.text))),
+                ])
+            ] + missing.map { names, path in .text(["only in \(path):"] + names.map { "  \($0)" }) } + [
+                .table(table(of: difference.changes)), .table(difference.notFinite.table),
+                .text([difference.isEmpty ? "equal: \(comparedText)" : summary.joined(separator: ", ")]),
+            ])
     }
 
-    private static func table(of changes: [CheckpointDifference.Change]) -> Table {
-        var table = Table([
-            .init("CHANGED"), .init("DTYPE"), .init("SHAPE"), .init("DIFFERING", .right), .init("MAX ABS", .right),
-            .init("RMS", .right),
-        ])
-        func both(_ a: String, _ b: String) -> String { a == b ? a : "\(a) -> \(b)" }
-        for change in changes {
-            table.append([
-                change.name.text, both(change.a.dtype.rawValue, change.b.dtype.rawValue),
-                both(change.a.shape.description, change.b.shape.description),
-                change.differingCount.map(\.grouped) ?? "-", change.maximum.map { $0.short() } ?? "-",
-                change.rootMeanSquare.map { $0.short() } ?? "-",
-            ])
-        }
-        return table
+    private func table(of changes: [CheckpointDifference.Change]) -> Report.Table {
+        let table = Report.Table(
+            "changed",
+            [
+                .init("name", "CHANGED"), .init("dtype", "DTYPE", .pair), .init("shape", "SHAPE", .pair),
+                .init(nil, "DIFFERING", .count), .init("max_abs", "MAX ABS", .number),
+                .init("rms", "RMS", .number), .init("differing", nil, .count),
+            ],
+            rows: Report.Rows(of: changes) { change in
+                let (a, b) = (change.a, change.b)
+                let shape = Report.Value.integers(a.shape.dims)
+                return [
+                    .text(change.name.text), .texts([a.dtype.rawValue, b.dtype.rawValue]),
+                    .list([shape, a.shape == b.shape ? shape : .integers(b.shape.dims)]), .init(change.differingCount),
+                    .init(change.maximum), .init(change.rootMeanSquare), .init(change.differingCount),
+                ]
+            })
+        return changes.isEmpty ? table.forDocuments : table
     }
 }
