@@ -3,6 +3,7 @@ import Checkpoints
 import Reporting
 import SystemPackage
 import TensorCore
+import Work
 
 /// Reads a checkpoint through and checks everything that can be checked.
 struct Verify: ToolCommand {
@@ -36,17 +37,17 @@ struct Verify: ToolCommand {
 
     @OptionGroup var base: BaseOption
     @OptionGroup var input: InputOptions
+    @OptionGroup var reporting: ReportOptions
+    @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        if recursive { return try verifyTree(in: session) }
-        let verification = try verify(checkpoint, in: session, warn: session.warn)
-        if session.json {
-            try session.print(verification.json)
-        } else {
-            try session.print(text(of: verification))
-        }
-        return verification.damage.isEmpty ? .done : .no
+        let reports = try reporting.targets(options: writing.writeOptions())
+        if recursive { return try verifyTree(in: session, reports) }
+        let finding = Finding(
+            path: checkpoint.string, result: .success(try verify(checkpoint, in: session, warn: session.warn)))
+        try session.print(finding.report, to: reports)
+        return finding.status
     }
 
     private func verify(
@@ -63,11 +64,6 @@ struct Verify: ToolCommand {
             // Damage in what had to be decoded to learn about the tensor at all.
             return Verification(damage: [Damage(error, in: path)])
         }
-    }
-
-    private func text(of verification: Verification) -> String {
-        let line = checkpoint.string.escapingControlCharacters + ": " + verification.text + "\n"
-        return verification.damage.isEmpty ? line : Damage.table(verification.damage).rendered() + line
     }
 }
 
@@ -86,29 +82,33 @@ extension Verify {
             }
         }
 
-        var text: String {
-            let name = path.escapingControlCharacters
+        var line: String {
             switch result {
-            case .success(let verification): return "\(name): \(verification.text)\n"
+            case .success(let verification): return "\(path): \(verification.text)"
             case .failure(let error):
-                let message = error.diagnostic.message.escapingControlCharacters
-                let rest = message.hasPrefix(name + " ") ? message.dropFirst(name.count + 1) : message[...]
-                return "\(name): \(rest) [\(error.diagnostic.code)]\n"
+                let message = error.diagnostic.message
+                let rest = message.hasPrefix(path + " ") ? message.dropFirst(path.count + 1) : message[...]
+                return "\(path): \(rest) [\(error.diagnostic.code)]"
             }
         }
 
-        var json: JSONOutput {
-            let document: JSONOutput = ["path": .string(path)]
+        var report: Report {
+            var facts = [Report.Fact("ok", .flag(status == .done))]
+            var sections = [Report.Section.text([line])]
             switch result {
-            case .success(let verification): return document.adding(contentsOf: verification.json)
+            case .success(let verification):
+                facts.append(.init("checked_bytes", .integer(verification.checkedByteCount)))
+                sections.insert(.table(verification.damage.table("damage")), at: 0)
             case .failure(let error):
-                return document.adding("ok", .bool(false))
-                    .adding(contentsOf: DiagnosticRenderer.json(error.diagnostic))
+                facts += DiagnosticRenderer.facts(error.diagnostic).map { fact in
+                    .init("error.\(fact.column.key ?? "")", fact.value)
+                }
             }
+            return Report(title: path, sections: [.facts(facts), .group(sections)])
         }
     }
 
-    private func verifyTree(in session: Session) throws -> ExitStatus {
+    private func verifyTree(in session: Session, _ reports: [ReportTarget]) throws -> ExitStatus {
         if fileExists(checkpoint), !folderExists(checkpoint) {
             throw UsageError("--recursive takes a folder, and \(checkpoint) is none")
         }
@@ -120,28 +120,37 @@ extension Verify {
                 hint: "it has \(tree.otherFileCount) other files; hidden folders are not looked at")
         }
         var findings = tree.failures.map { Finding(path: $0.file ?? checkpoint.string, result: .failure($0)) }
-        if !session.json { for finding in findings { try session.print(finding.text) } }
+        for finding in findings { try show(finding, session) }
         for path in tree.checkpoints {
             let finding = Finding(
                 path: path.string,
                 result: Result { try verify(path, in: session) { session.warn($0.about("\(path)")) } })
             findings.append(finding)
-            guard !session.json else { continue }
             // As it comes: a tree may take an hour.
-            try session.print(finding.text)
-            try session.flush()
+            try show(finding, session)
         }
-        if session.json {
-            try session.print(
-                [
-                    "ok": .bool(findings.allSatisfy { $0.status == .done }),
-                    "checkpoints": .array(findings.map(\.json)),
-                    "other_files": .integer(tree.otherFileCount),
-                ] as JSONOutput)
-        } else {
-            try session.print(summary(of: findings, tree))
-        }
+        let summary = summary(of: findings, tree)
+        try session.show(summary + "\n")
+        try session.print(
+            Report(
+                title: checkpoint.string,
+                sections: [
+                    .facts([.init("ok", .flag(findings.allSatisfy { $0.status == .done }))]),
+                    .reports(
+                        "checkpoints",
+                        findings.map { finding in
+                            var report = finding.report
+                            report.provenance = [.init("path", .text(finding.path))]
+                            return report
+                        }),
+                    .facts([.init("other_files", .integer(tree.otherFileCount))]),
+                    .text([summary]),
+                ]), to: reports, isShown: true)
         return .highest(findings.map(\.status))
+    }
+
+    private func show(_ finding: Finding, _ session: Session) throws {
+        try session.show(finding.line.escapingControlCharacters + "\n")
     }
 
     private func summary(of findings: [Finding], _ tree: CheckpointTree) -> String {
@@ -152,19 +161,11 @@ extension Verify {
         let count = findings.count
         return "\(count.grouped) \(count == 1 ? "checkpoint" : "checkpoints"), \(ByteSize(byteCount)) checked: "
             + "\(sound.grouped) ok, \(damaged.grouped) damaged, \(unread.grouped) in error; "
-            + "\(tree.otherFileCount.grouped) other \(tree.otherFileCount == 1 ? "file" : "files")\n"
+            + "\(tree.otherFileCount.grouped) other \(tree.otherFileCount == 1 ? "file" : "files")"
     }
 }
 
 extension Verification {
-    fileprivate var json: JSONOutput {
-        [
-            "ok": .bool(damage.isEmpty),
-            "checked_bytes": .integer(checkedByteCount),
-            "damage": .array(damage.map(\.json)),
-        ]
-    }
-
     fileprivate var text: String {
         let checked = "\(ByteSize(checkedByteCount)) checked"
         let count = damage.count
