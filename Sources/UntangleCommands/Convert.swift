@@ -64,10 +64,12 @@ struct Convert: ToolCommand {
     @OptionGroup var skein: SkeinOutputOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
+        let reports = try reporting.targets(options: writing.writeOptions())
         let place = try OutputPlace(argument: output)
         guard !place.path.isEmpty else { throw UsageError("the output has no name") }
         let format = try OutputTarget(place, format: format).format
@@ -100,17 +102,12 @@ struct Convert: ToolCommand {
         let plan = try ConversionPlan(of: store, to: target, options: options)
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
-        let report = try Conversion(plan, of: store).run(in: context)
-        Self.warnings(of: report).forEach(session.warn)
-        let gain = report.written.baseGain
+        let result = try Conversion(plan, of: store).run(in: context)
+        Self.warnings(of: result).forEach(session.warn)
+        let gain = result.written.baseGain
         if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }
 
-        if session.json {
-            try session.print(json(of: report, format: format, lost: lost))
-        } else {
-            let remark = gain.map { $0.isMost ? $0.text + "\n" : "" } ?? ""
-            try session.print(text(of: report, format: format) + remark + text(of: lost))
-        }
+        try session.print(report(of: result, format: format, lost: lost), to: reports)
         return lost.isEmpty ? .done : .no
     }
 
@@ -143,39 +140,41 @@ struct Convert: ToolCommand {
         return lines
     }
 
-    private func json(of report: ConversionReport, format: FormatID, lost: [Damage]) -> JSONOutput {
-        let document: JSONOutput = [
-            "output": .string(output),
-            "format": .string(format.rawValue),
-            "files": .strings(report.written.files.map(\.string)),
-            "tensors": .integer(report.tensorCount),
-            "bytes": .integer(report.dataByteCount),
-            "overflows": .array(
-                report.overflows.map { overflow in
-                    [
-                        "tensor": .string(overflow.tensor.text), "dtype": .string(overflow.dtype.rawValue),
-                        "count": .integer(overflow.count),
-                    ]
-                }),
-        ]
-        return document.adding("base", report.written.baseGain?.json)
-            .adding("lost", salvage ? .array(lost.map(\.json)) : nil)
+    private func report(of result: ConversionReport, format: FormatID, lost: [Damage]) -> Report {
+        let overflows = Report.Table(
+            "overflows", ["tensor", "dtype", "count"].map { Report.Column($0, nil) },
+            rows: result.overflows.map { [.text($0.tensor.text), .text($0.dtype.rawValue), .integer($0.count)] })
+        let gain = result.written.baseGain
+        let losses: [Report.Section] =
+            salvage ? [.table(lost.table("lost")), .text([Self.text(lossCount: lost.count)])] : []
+        return Report(
+            title: output,
+            sections: [
+                .facts([
+                    .init("output", .text(output)), .init("format", .text(format.rawValue)),
+                    .init("files", .texts(result.written.files.map(\.string))),
+                    .init("tensors", .integer(result.tensorCount)), .init("bytes", .integer(result.dataByteCount)),
+                ]),
+                .table(overflows),
+                .facts([.init("base", gain.map { .facts($0.facts) } ?? .absent)]),
+                // Little gain was warned of.
+                .group(
+                    [.text([text(of: result, format: format)] + (gain.map { $0.isMost ? [$0.text] : [] } ?? []))]
+                        + losses),
+            ])
     }
 
-    private func text(of lost: [Damage]) -> String {
-        guard !lost.isEmpty else { return salvage ? "nothing is lost\n" : "" }
-        let count = lost.count
-        return Damage.table(lost).rendered() + "\(count.grouped) \(count == 1 ? "tensor is" : "tensors are") lost\n"
+    private static func text(lossCount count: Int) -> String {
+        count == 0 ? "nothing is lost" : "\(count.grouped) \(count == 1 ? "tensor is" : "tensors are") lost"
     }
 
-    private func text(of report: ConversionReport, format: FormatID) -> String {
-        let files = report.written.files
+    private func text(of result: ConversionReport, format: FormatID) -> String {
+        let files = result.written.files
         // The index comes last.
         let name = files.last?.string ?? output
-        let tensors = report.tensorCount == 1 ? "1 tensor" : "\(report.tensorCount.grouped) tensors"
+        let tensors = result.tensorCount == 1 ? "1 tensor" : "\(result.tensorCount.grouped) tensors"
         let split = files.count == 1 ? "" : " in \((files.count - 1).grouped) shards"
-        return "\(name.escapingControlCharacters): \(tensors) written as \(format.rawValue), "
-            + "\(ByteSize(report.written.byteCount))\(split)\n"
+        return "\(name): \(tensors) written as \(format.rawValue), \(ByteSize(result.written.byteCount))\(split)"
     }
 }
 

@@ -24,10 +24,11 @@ extension SkeinBaseGain {
             + (reasons.isEmpty ? "" : " (\(reasons.joined(separator: "; ")))")
     }
 
-    var json: JSONOutput {
+    var facts: [Report.Fact] {
         [
-            "gained": .integer(gained), "tensors": .integer(tensors), "missing": .integer(missing),
-            "shape": .integer(shape), "dtype": .integer(dtype), "no_gain": .integer(noGain),
+            .init("gained", .integer(gained)), .init("tensors", .integer(tensors)),
+            .init("missing", .integer(missing)), .init("shape", .integer(shape)), .init("dtype", .integer(dtype)),
+            .init("no_gain", .integer(noGain)),
         ]
     }
 }
