@@ -42,31 +42,32 @@ struct Inspect: ToolCommand {
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var base: BaseOption
     @OptionGroup var input: InputOptions
+    @OptionGroup var reporting: ReportOptions
+    @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
+        let files = try reporting.targets(options: writing.writeOptions())
         if checkpoints.count == 1 {
-            let inspection = try inspect(checkpoints[0], in: session, warn: session.warn)
-            if session.json { try session.print(inspection.json) } else { try session.print(inspection.text) }
+            try session.print(inspect(checkpoints[0], in: session, warn: session.warn).report, to: files)
             return .done
         }
-        var documents: [JSONOutput] = []
+        var reports: [Report] = []
         var statuses: [ExitStatus] = []
         for path in checkpoints {
             do {
-                let inspection = try inspect(path, in: session) { session.warn($0.about("\(path)")) }
-                if session.json {
-                    documents.append(inspection.json)
-                } else {
-                    try session.print((statuses.isEmpty ? "" : "\n") + inspection.text)
-                }
+                let report = try inspect(path, in: session) { session.warn($0.about("\(path)")) }.report
+                if session.json || !files.isEmpty { reports.append(report) }
+                if !session.json { try session.show((statuses.isEmpty ? "" : "\n") + report.text) }
                 statuses.append(.done)
             } catch {
                 session.report(error)
                 statuses.append(ExitStatus(error.diagnostic.severity))
             }
         }
-        if session.json { try session.print(["checkpoints": .array(documents)] as JSONOutput) }
+        try session.print(
+            Report(title: "\(checkpoints.count) checkpoints", sections: [.reports("checkpoints", reports)]),
+            to: files, isShown: true)
         return .highest(statuses)
     }
 

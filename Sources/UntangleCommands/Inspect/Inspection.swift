@@ -3,7 +3,7 @@ import Checkpoints
 import Reporting
 import TensorCore
 
-/// What `inspect` found: the input of its two renderings.
+/// What `inspect` found: the input of its report.
 struct Inspection {
     struct Tensor: Sendable {
         /// The position in the reader.

@@ -1,4 +1,3 @@
-import Reporting
 import TensorCore
 
 /// Sums of tensors by dotted module: `blocks.0.attn.qkv.weight` counts for `blocks`, `blocks.0`, `blocks.0.attn` and
@@ -74,16 +73,5 @@ struct TensorTotals: Sendable, Equatable {
         tensors += 1
         parameters = parameters.addingReportingOverflow(tensor.elementCount).partialValue
         byteCount = byteCount.addingReportingOverflow(tensor.byteCount).partialValue
-    }
-
-    var json: JSONOutput {
-        ["tensors": .integer(tensors), "parameters": .integer(parameters), "bytes": .integer(byteCount)]
-    }
-
-    /// `30 tensors, 71,234 parameters, 278 KiB`.
-    var text: String {
-        let parameterWord = parameters == 1 ? "parameter" : "parameters"
-        return "\(tensors.grouped) \(tensors == 1 ? "tensor" : "tensors"), "
-            + "\(parameters.grouped) \(parameterWord), \(ByteSize(byteCount))"
     }
 }

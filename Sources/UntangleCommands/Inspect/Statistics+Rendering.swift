@@ -3,39 +3,36 @@ import Reporting
 import TensorCore
 
 extension TensorStatistics {
-    /// The keys that scripts rely on.
-    var json: JSONOutput {
-        [
-            "min": .number(minimum), "max": .number(maximum), "mean": .number(mean), "std": .number(standardDeviation),
-            "norm": .number(norm), "zeros": .integer(zeroCount), "nan": .integer(nanCount),
-            "inf": .integer(infinityCount),
-        ]
-    }
+    static let columns: [Report.Column] = [
+        .init("stats.min", "MIN", .number), .init("stats.max", "MAX", .number), .init("stats.mean", "MEAN", .number),
+        .init("stats.std", "STD", .number), .init("stats.norm", "NORM", .number), .init("stats.zeros", "ZEROS", .count),
+        .init("stats.nan", "NAN", .count), .init("stats.inf", "INF", .count),
+    ]
 
-    /// The titles of `cells`.
-    static let titles = ["MIN", "MAX", "MEAN", "STD", "NORM", "ZEROS", "NAN", "INF"]
-
-    var cells: [String] {
-        [minimum, maximum, mean, standardDeviation, norm].map { $0.short() }
-            + [zeroCount, nanCount, infinityCount].map(\.grouped)
+    /// In the order of the columns.
+    var values: [Report.Value] {
+        [minimum, maximum, mean, standardDeviation, norm].map(Report.Value.number)
+            + [zeroCount, nanCount, infinityCount].map(Report.Value.integer)
     }
 }
 
 extension Histogram {
-    func json(name: TensorName) -> JSONOutput {
-        [
-            "name": .string(name.text), "edges": .array(edges.map(JSONOutput.number)), "counts": .integers(counts),
-        ]
+    func facts(name: TensorName) -> [Report.Fact] {
+        [.init("name", .text(name.text)), .init("edges", .numbers(edges)), .init("counts", .integers(counts))]
     }
 
-    /// One line for each bin: its lower edge, its count and a bar.
-    func text(name: TensorName) -> String {
-        var table = Table([.init("FROM", .right), .init("COUNT", .right), .init("")])
+    /// A line for each bin: its lower edge, its count and a bar.
+    func sections(name: TensorName) -> [Report.Section] {
         let highest = max(1, counts.max() ?? 1)
-        for (edge, count) in zip(edges, counts) {
-            let length = Int((Double(count) / Double(highest) * 50).rounded(.up))
-            table.append([edge.short(), count.grouped, String(repeating: "#", count: length)])
-        }
-        return "histogram of \(name)\n" + table.rendered()
+        return [
+            .text(["histogram of \(name)"]),
+            .table(
+                Report.Table(
+                    nil, [.init(nil, "FROM", .number), .init(nil, "COUNT", .count), .init(nil, "")],
+                    rows: zip(edges, counts).map { edge, count in
+                        let length = Int((Double(count) / Double(highest) * 50).rounded(.up))
+                        return [.number(edge), .integer(count), .text(String(repeating: "#", count: length))]
+                    })),
+        ]
     }
 }
