@@ -91,6 +91,7 @@ struct Merge: ToolCommand {
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var keeping: KeepOptions
     @OptionGroup var reading: InputOptions
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
@@ -116,12 +117,9 @@ struct Merge: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
+        let reports = try reporting.targets(options: writing.writeOptions())
         if listMethods {
-            if session.json {
-                try session.print(MethodList.json)
-            } else {
-                try session.print(MethodList.text)
-            }
+            try session.print(MethodList.report, to: reports)
             return .done
         }
         let started = ContinuousClock.now
@@ -143,54 +141,37 @@ struct Merge: ToolCommand {
             // A join links what the parts have written.
             let space = join ? nil : share.map(job.diskSpace) ?? job.diskSpace
             if let shortage = space?.shortage { session.warn(Warning(OutputWarning.space, shortage.message)) }
-            if session.json {
-                try session.print(job.plan.json(space, share, after: session.warnings))
-            } else {
-                try session.print(job.plan.text(space, share))
-            }
+            try session.print(job.plan.report(space, share, after: session.warnings), to: reports)
             return .done
         }
         guard let output else { throw UsageError("there is no output") }
-        if let part { return try run(part, of: job, output, session, started) }
+        if let part {
+            let outcome = try job.run(part, in: session.context)
+            outcome.report.warnings.forEach(session.warn)
+            let duration = ContinuousClock.now - started
+            let line =
+                "\(output): part \(part), \(outcome.share.shardsText), \(ByteSize(outcome.written.byteCount)) "
+                + (outcome.wasDone ? "(done before)" : "in \(duration.readable)")
+            try session.print(
+                report(
+                    of: job.plan, outcome.report, outcome.written, to: output, in: duration, warnings: session.warnings,
+                    share: outcome.share, and: [.facts([.init("part", .text(part.description))]), .text([line])]), to: reports)
+            return .done
+        }
         let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
-        let (report, folder) = (outcome.report, outcome.folder)
-        report.warnings.forEach(session.warn)
-        let duration = ContinuousClock.now - started
-        if session.json {
-            try session.print(
-                json(of: job.plan, report, written, target: output, duration: duration, warnings: session.warnings)
-                    .adding("folder", folder?.json))
-        } else {
-            let summary = job.plan.summary
-            let count = job.plan.outputs.count
-            try session.print(
-                "\(output.escapingControlCharacters): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
-                    + "\(summary.parameterCount.grouped) parameters merged with \(job.plan.method.name), "
-                    + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)\n"
-                    + (folder?.text ?? ""))
-        }
-        return .done
-    }
-
-    private func run(
-        _ part: MergePart, of job: MergeJob, _ output: String, _ session: Session, _ started: ContinuousClock.Instant
-    ) throws -> ExitStatus {
-        let outcome = try job.run(part, in: session.context)
         outcome.report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
-        if session.json {
-            try session.print(
-                json(
-                    of: job.plan, outcome.report, outcome.written, target: output, duration: duration,
-                    warnings: session.warnings, share: outcome.share
-                ).adding("part", .string(part.description)))
-        } else {
-            try session.print(
-                "\(output.escapingControlCharacters): part \(part), \(outcome.share.shardsText), "
-                    + "\(ByteSize(outcome.written.byteCount)) "
-                    + (outcome.wasDone ? "(done before)\n" : "in \(duration.readable)\n"))
-        }
+        let summary = job.plan.summary
+        let count = job.plan.outputs.count
+        let line =
+            "\(output): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
+            + "\(summary.parameterCount.grouped) parameters merged with \(job.plan.method.name), "
+            + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)"
+        try session.print(
+            report(
+                of: job.plan, outcome.report, written, to: output, in: duration, warnings: session.warnings,
+                and: (outcome.folder?.sections ?? []) + [.text([line] + (outcome.folder?.lines ?? []))]), to: reports)
         return .done
     }
 
@@ -257,25 +238,34 @@ struct Merge: ToolCommand {
                 memoryByteCount: session.memoryByteCount))
     }
 
-    private func json(
-        of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, target: String, duration: Duration,
-        warnings: [Warning], share: MergeJob.PartShare? = nil
-    ) -> JSONOutput {
-        [
-            "output": .string(target),
-            "files": .strings(written.files.map(\.string)),
-            "bytes": .integer(written.byteCount),
-            "method": .string(plan.method.name),
-            "tensors": .integer(share?.tensorCount ?? plan.outputs.count),
-            "parameters": .integer(share?.parameterCount ?? plan.summary.parameterCount),
-            "notes": .array(report.notes.map { ["tensor": .string($0.tensor.text), "text": .string($0.text)] }),
-            "overflows": .integer(report.overflowCount),
-            "nan": .integer(report.nanCount),
-            "inf": .integer(report.infinityCount),
-            "warnings": .strings(warnings.map(\.text)),
-            "memory_bytes": .integer(plan.summary.workingByteCount),
-            "memory_limit_bytes": plan.summary.memoryLimit.map { .integer($0) } ?? .null,
-            "seconds": .number(duration.seconds),
-        ]
+    /// What is told of every merge, and what of this one.
+    private func report(
+        of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, to output: String,
+        in duration: Duration, warnings: [Warning], share: MergeJob.PartShare? = nil, and sections: [Report.Section]
+    ) -> Report {
+        Report(
+            title: output,
+            sections: [
+                .facts([
+                    .init("output", .text(output)), .init("files", .texts(written.files.map(\.string))),
+                    .init("bytes", .integer(written.byteCount)), .init("method", .text(plan.method.name)),
+                    .init("tensors", .integer(share?.tensorCount ?? plan.outputs.count)),
+                    .init("parameters", .integer(share?.parameterCount ?? plan.summary.parameterCount)),
+                ]),
+                .table(
+                    Report.Table(
+                        "notes", [.init("tensor", nil), .init("text", nil)],
+                        rows: report.notes.map { [.text($0.tensor.text), .text($0.text)] })),
+                .facts([
+                    .init("overflows", .integer(report.overflowCount)), .init("nan", .integer(report.nanCount)),
+                    .init("inf", .integer(report.infinityCount)),
+                ]),
+                .warnings,
+                .facts([
+                    .init("memory_bytes", .integer(plan.summary.workingByteCount)),
+                    .init("memory_limit_bytes", .init(plan.summary.memoryLimit)),
+                    .init("seconds", .number(duration.seconds)),
+                ]),
+            ] + sections, warnings: warnings)
     }
 }

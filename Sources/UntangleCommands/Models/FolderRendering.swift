@@ -4,43 +4,41 @@ import TensorCore
 
 extension FolderReport {
     /// What people are told of a folder that was written.
-    var text: String {
-        func list(_ names: [String]) -> String { names.map(\.escapingControlCharacters).joined(separator: ", ") }
-        var text = ""
-        if !copied.isEmpty { text += "copied from \(donor.escapingControlCharacters): \(list(copied))\n" }
-        if !leftOut.isEmpty { text += "left out: \(list(leftOut))\n" }
-        if let configChanges, !configChanges.isEmpty { text += "config.json: \(list(configChanges))\n" }
-        let ratios = sanity.inputs.compactMap { input in
-            input.ratio.map { "\($0.short(4)) of \(input.name.escapingControlCharacters)" }
+    var lines: [String] {
+        func line(_ title: String, _ items: [String]) -> [String] {
+            items.isEmpty ? [] : ["\(title): \(items.joined(separator: ", "))"]
         }
-        return ratios.isEmpty ? text : text + "norm of the result: \(ratios.joined(separator: ", "))\n"
+        let ratios = sanity.inputs.compactMap { input in input.ratio.map { "\($0.short(4)) of \(input.name)" } }
+        return line("copied from \(donor)", copied) + line("left out", leftOut)
+            + line("config.json", configChanges ?? []) + line("norm of the result", ratios)
     }
 
-    var json: JSONOutput {
+    /// What documents have of it, under `folder`.
+    var sections: [Report.Section] {
         [
-            "donor": .string(donor),
-            "copied": .strings(copied),
-            "left_out": .strings(leftOut),
-            "config_changes": configChanges.map(JSONOutput.strings) ?? .null,
-            "sanity": [
-                "nan": .integer(sanity.nanCount),
-                "inf": .integer(sanity.infinityCount),
-                "overflows": .integer(sanity.overflowCount),
-                "norm": .number(sanity.norm),
-                "inputs": .array(
-                    sanity.inputs.map {
-                        [
-                            "name": .string($0.name), "norm": .number($0.norm),
-                            "ratio": $0.ratio.map(JSONOutput.number) ?? .null,
-                        ]
-                    }),
-                "least": sanity.least?.json ?? .null,
-                "most": sanity.most?.json ?? .null,
-            ],
+            .facts([
+                .init("folder.donor", .text(donor)), .init("folder.copied", .texts(copied)),
+                .init("folder.left_out", .texts(leftOut)),
+                .init("folder.config_changes", configChanges.map { .texts($0) } ?? .none),
+                .init("folder.sanity.nan", .integer(sanity.nanCount)),
+                .init("folder.sanity.inf", .integer(sanity.infinityCount)),
+                .init("folder.sanity.overflows", .integer(sanity.overflowCount)),
+                .init("folder.sanity.norm", .number(sanity.norm)),
+            ]),
+            .table(
+                Report.Table(
+                    "folder.sanity.inputs", ["name", "norm", "ratio"].map { Report.Column($0, nil) },
+                    rows: sanity.inputs.map { [.text($0.name), .number($0.norm), .init($0.ratio)] })),
+            .facts([
+                .init("folder.sanity.least", .init(sanity.least)), .init("folder.sanity.most", .init(sanity.most)),
+            ]),
         ]
     }
 }
 
-extension MergeSanity.TensorRatio {
-    fileprivate var json: JSONOutput { ["tensor": .string(tensor.text), "ratio": .number(ratio)] }
+extension Report.Value {
+    fileprivate init(_ ratio: MergeSanity.TensorRatio?) {
+        self =
+            ratio.map { .facts([.init("tensor", .text($0.tensor.text)), .init("ratio", .number($0.ratio))]) } ?? .none
+    }
 }

@@ -6,95 +6,114 @@ import Work
 import Workflow
 
 extension StackedMerge {
-    /// What `--dry-run` tells people.
-    ///
-    /// - Parameters:
-    ///   - space: of the output, if there is one.
-    ///   - share: the part of the output that is to be written; nil for all.
-    func text(_ space: DiskSpace?, _ share: MergeJob.PartShare?) -> String {
-        var table = Table([.init("what"), .init("", .right)])
-        table.showsTitles = false
-        table.append(["method", method.name])
-        table.append(["units", outputs.count.grouped])
-        table.append(["tensors merged element by element", summary.elementwiseCount.grouped])
-        table.append(["tensors merged as matrices", summary.matrixCount.grouped])
-        table.append(["tensors copied", summary.copiedCount.grouped])
-        table.append(["parameters", summary.parameterCount.grouped])
-        table.append(["passes over the inputs", summary.passCount.grouped])
-        table.append(["input, one pass", "\(ByteSize(summary.inputByteCount))"])
-        table.append(["read in all passes", "\(ByteSize(summary.readByteCount))"])
-        table.append(["output", "\(ByteSize(summary.outputByteCount))"])
-        if let share {
-            table.append(["part \(share.part)", share.shardsText])
-            table.append(["tensors of the part", share.tensorCount.grouped])
-            table.append(["parameters of the part", share.parameterCount.grouped])
-            table.append(["output of the part", "\(ByteSize(share.byteCount))"])
-        }
-        if let space {
-            table.append(["disk space needed", "\(ByteSize(space.neededByteCount))"])
-            table.append(["disk space free", space.freeByteCount.map { "\(ByteSize($0))" } ?? "unknown"])
-        }
-        table.append(["working memory at most", summary.memoryText])
-        table.append(["threads", summary.threads.grouped])
-        return table.rendered() + summary.warnings.map(WarningRenderer.text).joined()
-    }
-
-    /// What `--dry-run --json` prints.
+    /// What `--dry-run` tells.
     ///
     /// - Parameters:
     ///   - space: of the output, if there is one.
     ///   - share: the part of the output that is to be written; nil for all.
     ///   - warnings: what was warned of before the plan was made.
-    func json(_ space: DiskSpace?, _ share: MergeJob.PartShare?, after warnings: [Warning]) -> JSONOutput {
-        let document: JSONOutput = [
-            "method": .string(method.name),
-            "units": .integer(outputs.count),
-            "tensors": [
-                "elementwise": .integer(summary.elementwiseCount), "matrices": .integer(summary.matrixCount),
-                "copied": .integer(summary.copiedCount),
-            ],
-            "parameters": .integer(summary.parameterCount),
-            "passes": .integer(summary.passCount),
-            "input_bytes": .integer(summary.inputByteCount),
-            "read_bytes": .integer(summary.readByteCount),
-            "output_bytes": .integer(summary.outputByteCount),
-            "memory_bytes": .integer(summary.workingByteCount),
-            "memory_limit_bytes": summary.memoryLimit.map { .integer($0) } ?? .null,
-            "threads": .integer(summary.threads),
-            "warnings": .strings((warnings + summary.warnings).map(\.text)),
-        ]
-        return document.adding(
-            "part",
-            share.map { share in
+    func report(_ space: DiskSpace?, _ share: MergeJob.PartShare?, after warnings: [Warning]) -> Report {
+        let part: [Report.Fact] =
+            share.map {
                 [
-                    "part": .string(share.part.description), "shards": .integer(share.shards.count),
-                    "shards_in_all": .integer(share.shardCount), "tensors": .integer(share.tensorCount),
-                    "parameters": .integer(share.parameterCount), "output_bytes": .integer(share.byteCount),
+                    .init(nil, "part \($0.part)", .text, .text($0.shardsText)),
+                    .init(nil, "tensors of the part", .count, .integer($0.tensorCount)),
+                    .init(nil, "parameters of the part", .count, .integer($0.parameterCount)),
+                    .init(nil, "output of the part", .bytes, .integer($0.byteCount)),
                 ]
-            }
-        ).adding(
-            "disk",
-            space.map { space in
+            } ?? []
+        let disk: [Report.Fact] =
+            space.map {
                 [
-                    "needed_bytes": .integer(space.neededByteCount),
-                    "free_bytes": space.freeByteCount.map(JSONOutput.integer) ?? .null,
+                    .init(nil, "disk space needed", .bytes, .integer($0.neededByteCount)),
+                    .init(
+                        nil, "disk space free", .bytes, $0.freeByteCount.map(Report.Value.integer) ?? .text("unknown")),
                 ]
-            })
+            } ?? []
+        return Report(
+            title: "Plan of \(method.name)",
+            sections: [
+                .group([
+                    .facts(
+                        [
+                            .init("method", "method", .text, .text(method.name)),
+                            .init("units", "units", .count, .integer(outputs.count)),
+                            .init(
+                                "tensors.elementwise", "tensors merged element by element", .count,
+                                .integer(summary.elementwiseCount)),
+                            .init(
+                                "tensors.matrices", "tensors merged as matrices", .count, .integer(summary.matrixCount)),
+                            .init("tensors.copied", "tensors copied", .count, .integer(summary.copiedCount)),
+                            .init("parameters", "parameters", .count, .integer(summary.parameterCount)),
+                            .init("passes", "passes over the inputs", .count, .integer(summary.passCount)),
+                            .init("input_bytes", "input, one pass", .bytes, .integer(summary.inputByteCount)),
+                            .init("read_bytes", "read in all passes", .bytes, .integer(summary.readByteCount)),
+                            .init("output_bytes", "output", .bytes, .integer(summary.outputByteCount)),
+                        ] + part + disk + [
+                            .init("memory_bytes", .integer(summary.workingByteCount)),
+                            .init("memory_limit_bytes", .init(summary.memoryLimit)),
+                            .init(nil, "working memory at most", .text, .text(summary.memoryText)),
+                            .init("threads", "threads", .count, .integer(summary.threads)),
+                        ]),
+                    .text(summary.warnings.flatMap(WarningRenderer.lines)),
+                ]),
+                .warnings,
+                .facts(
+                    share.map {
+                        [
+                            .init("part.part", .text($0.part.description)), .init("part.shards", .integer($0.shards.count)),
+                            .init("part.shards_in_all", .integer($0.shardCount)),
+                            .init("part.tensors", .integer($0.tensorCount)),
+                            .init("part.parameters", .integer($0.parameterCount)),
+                            .init("part.output_bytes", .integer($0.byteCount)),
+                        ]
+                    } ?? []),
+                .facts(
+                    space.map {
+                        [
+                            .init("disk.needed_bytes", .integer($0.neededByteCount)),
+                            .init("disk.free_bytes", .init($0.freeByteCount)),
+                        ]
+                    } ?? []),
+            ], warnings: warnings + summary.warnings)
     }
 }
 
 /// What `--list-methods` prints, made from what the methods declare.
 enum MethodList {
-    static var text: String {
+    static var report: Report {
         let common = MergeMethods.commonParameters
-        let methods = MergeMethods.all.map { method in
-            let info = method.info
-            let own = info.parameters.filter { !common.contains($0) }
-            return "\(info.name) (\(needs(info)))\n  \(info.summary)\n  \(info.paper)\n" + table(of: own)
-        }
-        return methods.joined(separator: "\n")
-            + "\nevery method, where there is a base\n  LiNeS: Wang et al. 2024, arXiv:2410.17146\n" + table(of: common)
-            + "\nSet them with --set KEY=VALUE; what is per expert takes one value for all, or one for each: weight=1,0.5.\n"
+        let methods = MergeMethods.all.map(\.info)
+        let documents = Report.Table(
+            "methods",
+            [
+                "name", "summary", "paper", "needs_base", "uses_base", "experts.minimum", "experts.maximum",
+                "parameters",
+            ].map { Report.Column($0, nil) },
+            rows: methods.map { info in
+                let (least, most) = (info.expertCounts.lowerBound, info.expertCounts.upperBound)
+                return [
+                    .text(info.name), .text(info.summary), .text(info.paper), .flag(info.needsBase),
+                    .flag(info.usesBase), .integer(least), most == Int.max ? .none : .integer(most),
+                    .table(table(of: info.parameters)),
+                ]
+            })
+        return Report(
+            title: "Merge methods",
+            sections: [.table(documents)]
+                + methods.map { info -> Report.Section in
+                    let own = info.parameters.filter { !common.contains($0) }
+                    let words = ["\(info.name) (\(needs(info)))", "  \(info.summary)", "  \(info.paper)"]
+                    return .group([.text(words)] + (own.isEmpty ? [] : [.table(table(of: own))]))
+                } + [
+                    .group([
+                        .text(["every method, where there is a base", "  LiNeS: Wang et al. 2024, arXiv:2410.17146"]),
+                        .table(table(of: common)),
+                    ]),
+                    .text([
+                        "Set them with --set KEY=VALUE; what is per expert takes one value for all, or one for each: weight=1,0.5."
+                    ]),
+                ])
     }
 
     /// What has to be given.
@@ -105,60 +124,39 @@ enum MethodList {
         return info.needsBase ? "base and \(experts)" : info.usesBase ? "\(experts), base optional" : experts
     }
 
-    private static func table(of parameters: [ParameterSpec]) -> String {
-        guard !parameters.isEmpty else { return "" }
-        var table = Table([.init("parameter"), .init("default"), .init("takes"), .init("")])
-        table.showsTitles = false
-        for parameter in parameters {
-            table.append([
-                "  " + parameter.name, parameter.defaultText,
-                parameter.expectation + (parameter.isPerExpert ? ", per expert" : ""), parameter.help,
-            ])
-        }
-        return table.rendered()
-    }
-
-    static var json: JSONOutput {
-        [
-            "methods": .array(
-                MergeMethods.all.map { method in
-                    let info = method.info
-                    let most = info.expertCounts.upperBound
-                    return [
-                        "name": .string(info.name), "summary": .string(info.summary), "paper": .string(info.paper),
-                        "needs_base": .bool(info.needsBase), "uses_base": .bool(info.usesBase),
-                        "experts": [
-                            "minimum": .integer(info.expertCounts.lowerBound),
-                            "maximum": most == Int.max ? .null : .integer(most),
-                        ],
-                        "parameters": .array(info.parameters.map(json)),
-                    ]
-                })
-        ]
-    }
-
-    private static func json(_ parameter: ParameterSpec) -> JSONOutput {
-        var choices: JSONOutput = .null
-        if case .choice(let texts) = parameter.kind { choices = .strings(texts) }
-        func number(_ value: Double) -> JSONOutput {
-            parameter.kind == .wholeNumber ? .integer(Int(value)) : .number(value)
-        }
-        func json(_ value: ParameterValue) -> JSONOutput {
-            switch value {
-            case .number(let value): number(value)
-            case .flag(let flag): .bool(flag)
-            case .text(let text): .string(text)
-            case .list(let values): .array(values.map(json))
-            }
-        }
-        return [
-            "name": .string(parameter.name), "kind": .string(parameter.kind.name),
-            "default": parameter.isRequired ? .null : json(parameter.defaultValue),
-            "minimum": parameter.range.map { number($0.lowerBound) } ?? .null,
-            "maximum": parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : number($0.upperBound) } ?? .null,
-            "choices": choices, "takes": .string(parameter.expectation), "per_expert": .bool(parameter.isPerExpert),
-            "required": .bool(parameter.isRequired), "help": .string(parameter.help),
-        ]
+    private static func table(of parameters: [ParameterSpec]) -> Report.Table {
+        Report.Table(
+            nil,
+            [
+                .init("name", nil), .init("kind", nil), .init("default", nil), .init("minimum", nil),
+                .init("maximum", nil), .init("choices", nil), .init("takes", nil), .init("per_expert", nil),
+                .init("required", nil), .init(nil, ""), .init(nil, ""), .init(nil, ""), .init("help", ""),
+            ],
+            rows: parameters.map { parameter in
+                func number(_ value: Double) -> Report.Value {
+                    parameter.kind == .wholeNumber ? .integer(Int(value)) : .number(value)
+                }
+                func stated(_ value: ParameterValue) -> Report.Value {
+                    switch value {
+                    case .number(let value): number(value)
+                    case .flag(let flag): .flag(flag)
+                    case .text(let text): .text(text)
+                    case .list(let values): .list(values.map(stated))
+                    }
+                }
+                var choices: Report.Value = .none
+                if case .choice(let texts) = parameter.kind { choices = .texts(texts) }
+                return [
+                    .text(parameter.name), .text(parameter.kind.name),
+                    parameter.isRequired ? .none : stated(parameter.defaultValue),
+                    parameter.range.map { number($0.lowerBound) } ?? .none,
+                    parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : number($0.upperBound) } ?? .none,
+                    choices, .text(parameter.expectation), .flag(parameter.isPerExpert), .flag(parameter.isRequired),
+                    .text("  " + parameter.name), .text(parameter.defaultText),
+                    .text(parameter.expectation + (parameter.isPerExpert ? ", per expert" : "")),
+                    .text(parameter.help),
+                ]
+            })
     }
 }
 
