@@ -25,15 +25,6 @@ public enum JSONOutput: Sendable, Equatable {
         }
     }
 
-    /// An array of texts.
-    public static func strings(_ texts: some Sequence<String>) -> JSONOutput { .array(texts.map(JSONOutput.string)) }
-
-    /// An array of integers, such as a shape.
-    public static func integers(_ values: some Sequence<Int>) -> JSONOutput { .array(values.map(JSONOutput.integer)) }
-
-    /// A text, or null.
-    public static func optional(_ text: String?) -> JSONOutput { text.map(JSONOutput.string) ?? .null }
-
     /// The object with one more member at its end, or unchanged when `value` is nil: for keys that appear only when asked for.
     ///
     /// - Precondition: the value is an object.

@@ -63,12 +63,13 @@ struct ClusterOptions: ParsableArguments {
                     "the tasks of an earlier submission have not ended yet, and none was added"))
         }
         guard !noWait else {
-            if session.json {
-                let jobs = slurm.submitted.map { ["stage": .string($0.stage), "job": .string($0.job)] as JSONOutput }
-                try session.print(["jobs": .array(jobs)] as JSONOutput)
-            } else {
-                for job in slurm.submitted { try session.print("\(job.stage) \(job.job)\n") }
-            }
+            let jobs = Report.Table(
+                "jobs", [.init("stage", nil), .init("job", nil)],
+                rows: slurm.submitted.map { [.text($0.stage), .text($0.job)] })
+            try session.print(
+                Report(
+                    title: "Jobs",
+                    sections: [.table(jobs), .text(slurm.submitted.map { "\($0.stage) \($0.job)" })]))
             return .done
         }
         let result = try slurm.wait(in: session.context)

@@ -96,7 +96,7 @@ struct Compare: ToolCommand {
                 throw noSuchEntry(among: variants)
             }
             session.progress.end()
-            try session.print(expert)
+            try session.print(expert.report)
             return .done
         case .merge(let number):
             guard let merge = try job.measure(merge: number, in: session.context) else {

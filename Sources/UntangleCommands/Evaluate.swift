@@ -39,9 +39,12 @@ struct Evaluate: ToolCommand {
     var config: FilePath?
 
     @OptionGroup var base: BaseOption
+    @OptionGroup var reporting: ReportOptions
+    @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
+        let reports = try reporting.targets(options: writing.writeOptions())
         try head.check("--head")
         try data.check("--data")
         if let name = head.map(\.name).first(where: { data.file(named: $0) == nil }) {
@@ -57,7 +60,7 @@ struct Evaluate: ToolCommand {
                     name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)
             }, in: session.context)
         let accuracies = try job.run(in: session.context)
-        try session.print(report(of: accuracies))
+        try session.print(report(of: accuracies), to: reports)
         return .done
     }
 

@@ -121,14 +121,17 @@ struct Run: ToolCommand {
     private func print(_ report: RunReport, of entry: RunEntry?, _ session: Session) throws {
         let (expert, output) = (report.adapted.first, report.recipe.output?.path)
         if case .expert = entry, let expert {
-            try session.print(expert)
+            try session.print(expert.report)
         } else if let output {
-            if session.json {
-                return try session.print(
-                    ["output": .string(output.string), "skipped": .bool(report.mergeWasDone)] as JSONOutput)
-            }
             let note = report.mergeWasDone ? "done before" : "merged in \(report.duration.readable)"
-            try session.print("\(output.string.escapingControlCharacters): \(note)\n")
+            try session.print(
+                Report(
+                    title: output.string,
+                    sections: [
+                        .facts([
+                            .init("output", .text(output.string)), .init("skipped", .flag(report.mergeWasDone)),
+                        ]), .text(["\(output): \(note)"]),
+                    ]))
         }
     }
 
