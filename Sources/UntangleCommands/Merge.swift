@@ -155,7 +155,8 @@ struct Merge: ToolCommand {
             try session.print(
                 report(
                     of: job.plan, outcome.report, outcome.written, to: output, in: duration, warnings: session.warnings,
-                    share: outcome.share, and: [.facts([.init("part", .text(part.description))]), .text([line])]), to: reports)
+                    share: outcome.share, and: [.facts([.init("part", .text(part.description))]), .text([line])]),
+                to: reports)
             return .done
         }
         let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)

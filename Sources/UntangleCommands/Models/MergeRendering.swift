@@ -61,7 +61,8 @@ extension StackedMerge {
                 .facts(
                     share.map {
                         [
-                            .init("part.part", .text($0.part.description)), .init("part.shards", .integer($0.shards.count)),
+                            .init("part.part", .text($0.part.description)),
+                            .init("part.shards", .integer($0.shards.count)),
                             .init("part.shards_in_all", .integer($0.shardCount)),
                             .init("part.tensors", .integer($0.tensorCount)),
                             .init("part.parameters", .integer($0.parameterCount)),
