@@ -67,12 +67,12 @@ public enum RecipeVariants {
         var all: [RecipeDraft] = []
         for draft in drafts {
             var own = [draft]
-            // A list for what no method has stays as it is, and is warned of like any unknown key.
-            for name in draft.keys(of: "parameters") where known.contains(name) && draft.isList(["parameters", name]) {
-                if draft.parameterNames.contains(name) {
-                    own = try spread(own, over: ["parameters", name], path)
-                } else {
+            // What another of the methods has is left out; what none has stays, and is warned of like any unknown key.
+            for name in draft.keys(of: "parameters") where known.contains(name) {
+                if !draft.parameterNames.contains(name) {
                     own = own.map { $0.leavingOut(name, of: "parameters") }
+                } else if draft.isList(["parameters", name]) {
+                    own = try spread(own, over: ["parameters", name], path)
                 }
             }
             all += own

@@ -116,7 +116,9 @@ struct Compare: ToolCommand {
     private func noSuchEntry(among variants: [RecipeVariant]) -> UsageError {
         UsageError(
             "the comparison has no entry \(job?.description ?? "")",
-            hint: "its merges are numbered from 1 to \(variants.count); --engine print lists all entries")
+            hint:
+                "its merges are numbered from 1 to \(variants.count); those that resolve have entries expert/NUMBER/NAME"
+        )
     }
 
     private func submit(_ entries: [CompareEntry], of job: CompareJob, _ session: Session) throws -> ExitStatus {

@@ -14,7 +14,8 @@ struct Run: ToolCommand {
         discussion: """
             Prints a table: for each task the accuracy of base, expert, merged model without and with Resolving \
             Interference, and the interference before and after. Resolving and merging are skipped where an earlier run \
-            has done them with the same inputs and settings; --force does them again.
+            has done them with the same inputs and settings; --force does them again, but for experts that --resume takes as \
+            done.
 
             --engine slurm does the same on a cluster with a shared disk: each expert, the merge and the measuring are tasks \
             of their own, which --job names. --engine print prints the script that submits them.
@@ -75,9 +76,10 @@ struct Run: ToolCommand {
                     "the recipe has no entry \(job)",
                     hint: "the entries are \(all.map(\.description).joined(separator: ", "))")
             }
-            guard try job == .documents || merges.unfinished(in: context).isEmpty else {
+            guard try job == .documents || merges.areFinished(in: context) else {
                 throw InputError.notReady(
-                    "the result of a document that the recipe builds upon", madeBy: RunEntry.documents)
+                    "the result of a document that the recipe builds upon", madeBy: RunEntry.documents,
+                    replacing: merges.haveOutputs)
             }
         }
         let documentsDone = try merges.carryOut(in: session) { [run] in

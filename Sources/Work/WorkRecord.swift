@@ -40,6 +40,20 @@ public struct WorkRecord: Sendable, Hashable {
         }
     }
 
+    /// That an output stands where this work is to leave its own, and why it is not taken for that.
+    package static func mismatch(_ fingerprint: Fingerprint, at path: FilePath) -> IOError {
+        let hint = "use --force to make it again"
+        guard let record = WorkRecord(ofOutputAt: path) else {
+            return .exists(path, "exists already, and no record says what it was made from")
+        }
+        let differences = fingerprint.differences(since: record.fingerprint).map(\.description)
+        guard !differences.isEmpty else { return .exists(path, "was changed since it was made", hint: hint) }
+        let rest = differences.count > 3 ? ", and \(differences.count - 3) more" : ""
+        return .exists(
+            path, "was made with other settings or inputs: \(differences.prefix(3).joined(separator: ", "))\(rest)",
+            hint: hint)
+    }
+
     /// Options with which an output's record is there, complete, before the output is: a process that is killed in between leaves a
     /// record of nothing, and never an output that nobody knows.
     package static func sealing(_ options: WriteOptions, with fingerprint: Fingerprint) -> WriteOptions {

@@ -287,6 +287,31 @@ import Testing
         #expect(try tool.run("compare", "c.yaml", "--quiet", "--report", "other.html").status == 4)
     }
 
+    /// What is damaged in the folder of a comparison is made again.
+    @Test func mendsDamagedExperts() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3] }\nresolve: \(resolve)")
+        let first = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(first.status == 0, "\(first.errors)")
+        let damage =
+            "printf X | dd of=$(ls -d c.compare/experts-*)/digits.safetensors bs=1 seek=9000 conv=notrunc 2> dd"
+        #expect(
+            try tool.shell("cp c.compare/experts-*/digits.safetensors good; rm c.compare/figures/*; \(damage)").status
+                == 0)
+        let second = try tool.run("compare", "c.yaml", "--quiet", "--json")
+        #expect(try second.json()["best"].string == first.json()["best"].string, "\(second.errors)")
+        #expect(try tool.shell("cmp good c.compare/experts-*/digits.safetensors").status == 0)
+    }
+
+    /// One value is what a list of one value is: left out for methods that lack the parameter.
+    @Test func aSingleValueIsLeftOutLikeAList() throws {
+        for value in ["0.3", "[0.3]"] {
+            try write("c.yaml", "merge_method: [ties, task_arithmetic]\nparameters: { density: \(value) }")
+            let outcome = try tool.run("compare", "c.yaml", "--strict", "--quiet", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            #expect(try outcome.json()["rows"].items.count == 2)
+        }
+    }
+
     /// By force experts are made again, and for all merges once.
     @Test func forceAdaptsSharedExpertsOnce() throws {
         try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: \(resolve)")

@@ -161,7 +161,7 @@ import Testing
         #expect(try !run(merge + ["--part", "1/3"]).output.hasSuffix("(done before)\n"))
         _ = try run(merge + ["--join"])
         let again = try error(merge + ["--join", "--force"], status: 3)
-        #expect(again["message"].string == "there are no parts in m, which is a whole model already")
+        #expect(again["message"].string == "there are no parts in m, which holds a whole model")
     }
 
     /// Sums of such counts would not fit. An edited record is as good as none: the part is merged again.

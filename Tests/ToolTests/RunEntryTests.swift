@@ -89,6 +89,35 @@ import Testing
         #expect(try tool.run("run", "r.yaml", "--sbatch", "--mem=1G").status == 2)
     }
 
+    /// Why an output that is there is not taken for what is to be made, and how it is.
+    @Test func saysWhyAnOutputIsInTheWay() throws {
+        try write()
+        #expect(try tool.run("run", "r.yaml", "--quiet", "--no-sync").status == 0)
+        let text = String(decoding: try tool.data("r.yaml"), as: UTF8.self)
+        _ = try tool.folder.write(Array((text + "\nparameters: { lambda: 0.5 }\n").utf8), to: "r.yaml")
+        let changed = try tool.run("run", "r.yaml", "--quiet", "--json")
+        #expect(
+            try changed.error()["message"].string
+                == "m.safetensors was made with other settings or inputs: parameters.lambda was not given and is 0.5")
+        try expectNotReady(
+            "measure", "the merged checkpoint m.safetensors is not there yet", hint: "--job merge --force makes it")
+        #expect(try run("merge", "--force").status == 0)
+        #expect(try tool.shell("printf X | dd of=m.safetensors bs=1 seek=9000 conv=notrunc 2> dd").status == 0)
+        #expect(
+            try run("merge", "--json").error()["message"].string == "m.safetensors was changed since it was made")
+    }
+
+    /// Two at once do the same work, and both succeed.
+    @Test func twoRunsMayShareAFolder() throws {
+        try write()
+        let file = String(decoding: try tool.data("r.yaml"), as: UTF8.self)
+        let parts = file.replacing("output: m.safetensors", with: "output: m/").components(separatedBy: "report:")
+        _ = try tool.folder.write(Array(parts[0].utf8), to: "r.yaml")
+        let command = "untangle run r.yaml --quiet --no-sync > "
+        let outcome = try tool.shell("\(command) a & p=$!; \(command) b; s=$?; wait $p && exit $s")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+
     @Test func documentsAreAnEntry() throws {
         let text = """
             name: half
@@ -109,6 +138,13 @@ import Testing
         #expect(!tool.exists("m.safetensors"))
         #expect(try run("merge").status == 0)
         #expect(tool.exists("m.safetensors"))
+        // With other documents, the hint leads on.
+        let changed = text.replacing("model: \(TinySuite.base)", with: "model: \(TinySuite.expert("digits"))")
+        _ = try tool.folder.write(Array(changed.utf8), to: "r.yaml")
+        try expectNotReady(
+            "merge", "the result of a document that the recipe builds upon is not there yet",
+            hint: "--job documents --force makes it")
+        #expect(try run("documents", "--force").status == 0)
     }
 
     /// With an `sbatch` that runs the tasks at once, one after the other.

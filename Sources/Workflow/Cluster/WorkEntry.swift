@@ -13,9 +13,12 @@ extension InputError {
     /// - Parameters:
     ///   - missing: what is not there.
     ///   - entry: what makes it.
-    public static func notReady(_ missing: String, madeBy entry: some WorkEntry) -> InputError {
+    ///   - isThere: whether something else has to give way to it.
+    public static func notReady(
+        _ missing: String, madeBy entry: some WorkEntry, replacing isThere: Bool = false
+    ) -> InputError {
         InputError(
             .notReady, "\(missing) is not there yet, or was made with other settings or inputs",
-            hint: "--job \(entry.description.quotedForShell) makes it")
+            hint: "--job \(entry.description.quotedForShell)\(isThere ? " --force" : "") makes it")
     }
 }

@@ -55,6 +55,8 @@ final class CompareBench {
         guard let resolve = recipe.resolve else { return nil }
         var job = ResolveJob(set, auxiliary: resolve.auxiliary, options: resolve.options, output: nil, write: write)
         job.keepsRecords = true
+        // The folder is that of these experts.
+        job.mends = true
         job.output = folder.appending("experts-\(try job.fingerprint().digest.prefix(12))")
         return job
     }

@@ -183,9 +183,9 @@ extension MergeJob {
             let isComplete = (try? TensorStore(opening: folder)) != nil
             throw MergeError(
                 .missingPart,
-                "there are no parts in \(folder.string)" + (isComplete ? ", which is a whole model already" : ""),
+                "there are no parts in \(folder.string)" + (isComplete ? ", which holds a whole model" : ""),
                 hint: isComplete
-                    ? "a join that was carried out leaves no parts; there is nothing left to do"
+                    ? "a join that was carried out leaves no parts; where the model is that of these arguments, nothing is left to do"
                     : "merge them first, with --part 1/N to --part N/N and the same arguments")
         }
         if let other = parts.first(where: { $0.count != first.count }) {

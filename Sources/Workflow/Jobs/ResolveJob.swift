@@ -23,6 +23,8 @@ public struct ResolveJob: RecordedJob, Sendable {
     /// Keeps a record beside each output, and takes experts as done whose record says that an earlier run has made them, unless
     /// outputs are to be replaced.
     public var keepsRecords = false
+    /// Whether what stands in the place of an output that is not finished may be replaced, such as one that was damaged.
+    var mends = false
     /// How states are kept in the folder, with records, and gone on from.
     public var resumption = Resumption()
 
@@ -118,6 +120,11 @@ public struct ResolveJob: RecordedJob, Sendable {
         }.map(\.name)
     }
 
+    /// Whether something stands where an adapted expert goes.
+    func hasOutput(of name: String) -> Bool {
+        set.experts.first { $0.name == name }.flatMap(path).map(fileExists) ?? false
+    }
+
     public var settings: Settings { settings(of: only ?? set.experts.map(\.name)) }
 
     public var inputs: [JobInput] {
@@ -207,8 +214,11 @@ public struct ResolveJob: RecordedJob, Sendable {
             found = try resumption.resumes ? stateFile?.find() : nil
             if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
         }
+        if let fingerprint, !write.force, !mends, fileExists(path) { throw WorkRecord.mismatch(fingerprint, at: path) }
+        var options = write
+        options.force = write.force || mends
         let target = try OutputTarget(
-            OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: write)
+            OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: options)
         let writer = try target.recorded(fingerprint).open(declaring: descriptors, metadata: expert.store.metadata)
         return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
     }

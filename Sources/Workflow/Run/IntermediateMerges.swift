@@ -31,13 +31,27 @@ public struct IntermediateMerges: Sendable {
     ///
     /// - Throws: what would keep one of them from being written.
     public func unfinished(in context: Context) throws -> [RunJob] {
-        var unfinished: [RunJob] = []
-        for (run, merge) in merges where try !run.isFinished(after: unfinished, in: context) {
-            try merge.requireRoom()
-            unfinished.append(run)
-        }
-        return unfinished
+        let pending = try pending(in: context)
+        for place in pending { try merges[place].merge.requireRoom() }
+        return pending.map { merges[$0].run }
     }
+
+    /// Whether an earlier run has left all of them finished.
+    ///
+    /// - Throws: what opening their models throws.
+    public func areFinished(in context: Context) throws -> Bool { try pending(in: context).isEmpty }
+
+    private func pending(in context: Context) throws -> [Int] {
+        var pending: [Int] = []
+        for place in merges.indices
+        where try !merges[place].run.isFinished(after: pending.map { merges[$0].run }, in: context) {
+            pending.append(place)
+        }
+        return pending
+    }
+
+    /// Whether something stands where one of them goes.
+    public var haveOutputs: Bool { merges.contains { $0.merge.obstacle != nil } }
 }
 
 extension RunJob {

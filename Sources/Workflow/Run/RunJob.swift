@@ -169,9 +169,7 @@ public struct RunJob: Job, Sendable {
             // Whether a file there may be replaced is for its record to say.
             try AtomicOutput.checkPlace(target.path, options: WriteOptions(force: true))
             if !write.force, fileExists(target.path), !WorkRecord.exists(at: target.path) {
-                throw IOError(
-                    kind: .exists, message: "\(target.path.string) exists already, and no run of a recipe made it",
-                    file: target.path.string, hint: "use --force to replace it")
+                throw IOError.exists(target.path, "exists already, and no run of a recipe made it")
             }
         }
         for target in try reportTargets() { try target.check() }
@@ -223,7 +221,8 @@ public struct RunJob: Job, Sendable {
             // Of what was made before it, an entry replaces nothing.
             job.write.force = false
             if let name = try job.unfinished().first {
-                throw InputError.notReady("the adapted expert \"\(name)\"", madeBy: RunEntry.expert(name))
+                throw InputError.notReady(
+                    "the adapted expert \"\(name)\"", madeBy: RunEntry.expert(name), replacing: job.hasOutput(of: name))
             }
         case nil: break
         }
@@ -233,9 +232,7 @@ public struct RunJob: Job, Sendable {
     /// Experts that change make another merge: one that cannot be written is refused before they are trained.
     func requireReplaceable(_ merge: MergeJob) throws(IOError) {
         guard !write.force, let file = merge.obstacle else { return }
-        throw IOError(
-            kind: .exists, message: "\(file.string) was made with other settings or inputs", file: file.string,
-            hint: "use --force to make it again")
+        throw .exists(file, "was made with other settings or inputs", hint: "use --force to make it again")
     }
 
     func mergeJob(
@@ -258,13 +255,21 @@ public struct RunJob: Job, Sendable {
             WorkRecord.removeRemains(ofOutputAt: target.path)
             report.mergeWasDone = true
         } else if entry == .measure {
-            throw InputError.notReady("the merged checkpoint \(target.path)", madeBy: RunEntry.merge)
+            throw InputError.notReady(
+                "the merged checkpoint \(target.path)", madeBy: RunEntry.merge, replacing: job.obstacle != nil)
         } else {
+            if job.obstacle != nil, !write.force { throw WorkRecord.mismatch(fingerprint, at: target.path) }
             var job = job
             job.keepsRecord = true
-            let outcome = try job.run(in: context)
-            outcome.report.warnings.forEach(context.warn)
-            report.written = outcome.written
+            do {
+                let outcome = try job.run(in: context)
+                outcome.report.warnings.forEach(context.warn)
+                report.written = outcome.written
+            } catch let error as IOError where error.kind == .exists {
+                // Another process may have done the same work meanwhile.
+                guard WorkRecord.isFinished(fingerprint, at: target.path) else { throw error }
+                report.mergeWasDone = true
+            }
         }
         return try TensorStore(opening: target.path, options: context.reading())
     }
