@@ -104,7 +104,7 @@ struct Compare: ToolCommand {
             }
             merges = [merge]
         case .table: merges = try job.finished(in: session.context)
-        case nil: merges = try job.run(in: session.context)
+        case nil: merges = try session.run(job)
         }
         session.progress.end()
         let isWhole = merges.count == variants.count

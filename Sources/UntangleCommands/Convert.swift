@@ -102,7 +102,7 @@ struct Convert: ToolCommand {
         let plan = try ConversionPlan(of: store, to: target, options: options)
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
-        let result = try Conversion(plan, of: store).run(in: context)
+        let result = try session.run(Conversion(plan, of: store))
         Self.warnings(of: result).forEach(session.warn)
         let gain = result.written.baseGain
         if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }

@@ -59,7 +59,7 @@ struct Evaluate: ToolCommand {
                 ExpertFiles(
                     name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)
             }, in: session.context)
-        let accuracies = try job.run(in: session.context)
+        let accuracies = try session.run(job)
         try session.print(report(of: accuracies), to: reports)
         return .done
     }

@@ -91,7 +91,7 @@ struct InterferenceCommand: ToolCommand {
         let job = try MergeJob(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },
             parameters: try parameters.parameters(), in: session.context)
-        let outcome = try job.run(in: session.context)
+        let outcome = try session.run(job)
         outcome.report.warnings.forEach(session.warn)
         return try outcome.open()
     }

@@ -159,7 +159,7 @@ struct Merge: ToolCommand {
                 to: reports)
             return .done
         }
-        let outcome = try join ? job.join(in: session.context) : job.run(in: session.context)
+        let outcome = try join ? job.join(in: session.context) : session.run(job)
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
         outcome.report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started

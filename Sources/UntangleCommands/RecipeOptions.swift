@@ -70,10 +70,7 @@ extension IntermediateMerges {
         let unfinished = try unfinished(in: session.context)
         guard !unfinished.isEmpty else { return [] }
         try check(unfinished)
-        for job in unfinished {
-            _ = try job.run(in: session.context)
-            session.progress.end()
-        }
+        for job in unfinished { _ = try session.run(job) }
         return unfinished
     }
 }

@@ -64,7 +64,7 @@ struct Resolve: ToolCommand {
         job.format = format
         job.resumption = resuming.resumption
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
-        let adapted = try job.run(in: session.context)
+        let adapted = try session.run(job)
         if let traceOutput {
             let trace = Report(title: "Losses", sections: [.series(adapted.trace("trace"))])
             try traceOutput.write(Array(trace.csv.utf8), at: 0)

@@ -45,6 +45,12 @@ final class Session {
         Context(budget: budget, memory: memoryByteCount, progress: progress, warn: warn)
     }
 
+    /// Carries out a job, with progress.
+    func run<Work: Job>(_ job: Work) throws -> Work.Outcome {
+        defer { progress.end() }
+        return try job.run(in: context)
+    }
+
     /// Makes sure that tensors which decode only whole fit into the memory one at a time.
     ///
     /// - Throws: `IOError` `io.memory` with the least that works.

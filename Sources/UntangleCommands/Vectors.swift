@@ -83,7 +83,7 @@ struct Vectors: ToolCommand {
             settings: VectorsJob.Settings(
                 level: level, topShare: top / 100, energyRank: spectrum ? energyRank : nil),
             folder: save, write: writing.writeOptions(), in: session.context)
-        let outcome = try job.run(in: session.context)
+        let outcome = try session.run(job)
         let report = VectorsReport(
             base: base.string, statistics: outcome.statistics, spectra: outcome.spectra, level: level,
             isDecomposed: spectrum, notMeasured: outcome.notMeasured

@@ -9,6 +9,8 @@ struct KeyTree {
 
     init(of table: Report.Table) { self.init(table.columns.map(\.key)) }
 
+    /// Arranges keys with dots.
+    ///
     /// - Parameter keys: of values by their places; nil for what is left out.
     init(_ keys: [String?]) {
         self.init(
