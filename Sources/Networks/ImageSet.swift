@@ -33,4 +33,20 @@ public struct ImageSet: Sendable {
         self.height = height
         self.width = width
     }
+
+    /// At most so many of the images, evenly spread over all of them.
+    package func spread(atMost limit: Int) -> ImageSet {
+        guard count > limit, limit > 0 else { return self }
+        let size = values.count / count
+        return ImageSet(
+            chosen: (0..<limit).flatMap { place in
+                let start = place * count / limit * size
+                return values[start..<start + size]
+            }, count: limit, of: self)
+    }
+
+    private init(chosen: [Float], count: Int, of set: ImageSet) {
+        (values, self.count) = (chosen, count)
+        (channels, height, width) = (set.channels, set.height, set.width)
+    }
 }

@@ -46,7 +46,7 @@ final class Session {
     }
 
     /// Carries out a job, with progress.
-    func run<Work: Job>(_ job: Work) throws -> Work.Outcome {
+    func run<Piece: Job>(_ job: Piece) throws -> Piece.Outcome {
         defer { progress.end() }
         return try job.run(in: context)
     }

@@ -19,6 +19,10 @@ struct ComparedSuite: Hashable {
 
 /// What stays the same for all merges of one base and one set of experts.
 final class CompareBench {
+    /// How many auxiliary inputs coefficients are chosen by: interference is a mean, whose error is a thirtieth of the spread of
+    /// its terms then.
+    private static let auxiliaryCount = 1024
+
     let set: ExpertSet
     private let auxiliary: AuxiliarySource?
     private let context: Context
@@ -37,7 +41,8 @@ final class CompareBench {
             self.auxiliary = try auxiliary.flatMap { source in
                 guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
                 let images = try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
-                return try TaskMeasurement(set, on: images, budget: context.budget)
+                return try TaskMeasurement(
+                    set, on: images.spread(atMost: CompareBench.auxiliaryCount), budget: context.budget)
             }
         }
     }

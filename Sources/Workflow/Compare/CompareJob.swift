@@ -11,7 +11,7 @@ import Work
 /// all merges that ask for the same, and what is finished is kept.
 public struct CompareJob: Job {
     /// What figures are of, and the version of how they are taken.
-    private static let kind = "compare 2"
+    private static let kind = "compare 3"
 
     public let variants: [RecipeVariant]
     /// Keeps adapted experts and the figures of finished merges.
@@ -74,7 +74,7 @@ public struct CompareJob: Job {
         let adapted = try adapt(try bench.resolveJob(for: recipe, in: folder, write: write))
         let figures = try bench.figures(
             of: recipe, adapted: adapted, named: "\(place + 1) of \(variants.count)")
-        try FinishedFigures.write(figures, to: file, sync: write.sync)
+        try FinishedFigures.write(figures, to: file)
         return merge(variants[place], figures)
     }
 

@@ -78,7 +78,8 @@ public enum CompareOrder: String, Sendable, CaseIterable {
 
 /// The figures of a finished merge in a file, so that they need not be made again.
 enum FinishedFigures {
-    static func write(_ figures: ComparedMerge.Figures, to path: FilePath, sync: Bool) throws {
+    /// Does not wait for the disk: what a machine loses is measured again.
+    static func write(_ figures: ComparedMerge.Figures, to path: FilePath) throws {
         let document: JSONOutput = [
             "tasks": .array(
                 figures.tasks.map { task in
@@ -96,7 +97,7 @@ enum FinishedFigures {
             "peak_bytes": figures.peakByteCount.map(JSONOutput.integer) ?? .null,
         ]
         try AtomicOutput.write(
-            Array((document.rendered() + "\n").utf8), to: path, options: WriteOptions(force: true, sync: sync))
+            Array((document.rendered() + "\n").utf8), to: path, options: WriteOptions(force: true, sync: false))
     }
 
     /// Nil when there is no file, or none that can be read.
