@@ -107,7 +107,7 @@ public struct Resolver: Sendable {
             let rows = batches.rows(step: step)
             let current = try record(
                 state.evaluate(objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] }),
-                step)
+                step, task)
             let factor = options.schedule.factor(step: step, of: options.steps)
             state.update(optimizer, step: step, learningRate: options.learningRate * factor)
             trace.append(current)
@@ -120,7 +120,8 @@ public struct Resolver: Sendable {
         // No loss has seen the last update.
         guard parameters.allSatisfy(\.isFinite) else {
             throw InterferenceError(
-                .diverged, "the weights after step \(trace.count) of \(options.steps) are not finite",
+                .diverged,
+                "expert \"\(tasks[task].name)\": the weights after step \(trace.count) of \(options.steps) are not finite",
                 hint: "lower the learning rate \(options.learningRate)")
         }
         return ResolvedExpert(parameters: parameters, trace: trace, isCancelled: trace.count < options.steps)
@@ -138,7 +139,7 @@ public struct Resolver: Sendable {
         let rows = batches.rows(step: 0)
         let terms = state.evaluate(
             objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] })
-        return (try record(terms, 0), state.gradient())
+        return (try record(terms, 0, task), state.gradient())
     }
 
     private func objective(expert: [Float], task: Int) throws -> InterferenceObjective {
@@ -151,11 +152,12 @@ public struct Resolver: Sendable {
             ownLogits: own)
     }
 
-    private func record(_ terms: LossTerms, _ step: Int) throws(InterferenceError) -> ResolverStep {
+    private func record(_ terms: LossTerms, _ step: Int, _ task: Int) throws(InterferenceError) -> ResolverStep {
         let loss = terms.preservation + options.alpha * terms.interference
         guard loss.isFinite else {
             throw InterferenceError(
-                .diverged, "the loss of step \(step + 1) of \(options.steps) is \(loss)",
+                .diverged,
+                "expert \"\(tasks[task].name)\": the loss of step \(step + 1) of \(options.steps) is \(loss)",
                 hint: "lower the learning rate \(options.learningRate), or check the inputs for NaN")
         }
         return ResolverStep(
