@@ -79,6 +79,14 @@ struct ClusterOptions: ParsableArguments {
     }
 }
 
+extension WorkEntry {
+    /// Reads the argument of `--job`.
+    init(argument: String) throws {
+        guard let entry = Self(argument) else { throw ValidationError("give \(Self.forms)") }
+        self = entry
+    }
+}
+
 // What was asked of the whole is asked of every task, in words that a person could type.
 
 extension SharedOptions {

@@ -53,13 +53,7 @@ struct Compare: ToolCommand {
     @Option(
         help: ArgumentHelp(
             "Carry out one entry and nothing else: expert/NUMBER/NAME, merge/NUMBER or table. Merges are numbered in the order "
-                + "of the recipes and their lists.", valueName: "entry"),
-        transform: {
-            guard let entry = CompareEntry($0) else {
-                throw ValidationError("give expert/NUMBER/NAME, merge/NUMBER or table")
-            }
-            return entry
-        })
+                + "of the recipes and their lists.", valueName: "entry"), transform: CompareEntry.init(argument:))
     var job: CompareEntry?
 
     @OptionGroup var cluster: ClusterOptions

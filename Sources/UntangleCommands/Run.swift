@@ -30,13 +30,7 @@ struct Run: ToolCommand {
     @Option(
         help: ArgumentHelp(
             "Carry out one entry and nothing else: expert/NAME, merge, measure, or documents for those that the recipe builds "
-                + "upon.", valueName: "entry"),
-        transform: {
-            guard let entry = RunEntry($0) else {
-                throw ValidationError("give expert/NAME, merge, measure or documents")
-            }
-            return entry
-        })
+                + "upon.", valueName: "entry"), transform: RunEntry.init(argument:))
     var job: RunEntry?
 
     @OptionGroup var cluster: ClusterOptions

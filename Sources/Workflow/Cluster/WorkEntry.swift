@@ -2,7 +2,9 @@ import Checkpoints
 import Work
 
 /// One entry of a list of work that a process can carry out alone. Its description is what `--job` takes.
-public protocol WorkEntry: Sendable, Hashable, CustomStringConvertible {
+public protocol WorkEntry: Sendable, Hashable, LosslessStringConvertible {
+    /// What its names look like, for people.
+    static var forms: String { get }
     /// What entries have in common that can be carried out at the same time.
     var stage: String { get }
 }

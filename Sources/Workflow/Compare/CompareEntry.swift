@@ -7,6 +7,8 @@ public enum CompareEntry: WorkEntry {
     /// Puts the figures of all merges side by side.
     case table
 
+    public static var forms: String { "expert/NUMBER/NAME, merge/NUMBER or table" }
+
     /// Reads a name; nil when it is none.
     public init?(_ name: String) {
         let words = name.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)

@@ -8,6 +8,8 @@ public enum RunEntry: WorkEntry {
     /// Measures, and writes the report.
     case measure
 
+    public static var forms: String { "expert/NAME, merge, measure or documents" }
+
     /// Reads a name; nil when it is none.
     public init?(_ name: String) {
         switch name {
