@@ -105,9 +105,10 @@ public struct CompareJob: Job {
         }
     }
 
+    /// Whether there is a folder of figures and of nothing else; their names are digests.
     private var holdsFigures: Bool {
         let names = try? Checkpoints.entries(of: folder.appending(Self.figuresFolder))
-        return names?.allSatisfy { $0.utf8.count == 69 && $0.hasSuffix(".json") } ?? false
+        return names?.allSatisfy { $0.wholeMatch(of: /[0-9a-f]{64}\.json/) != nil } ?? false
     }
 
     private static let figuresFolder = "figures"
@@ -188,9 +189,7 @@ public struct CompareJob: Job {
                 (name: name, value: setting.summary)
             }, isResolved: recipe.resolve != nil, figures: figures)
     }
-}
 
-extension CompareJob {
     /// What sets a recipe apart from the others: its file's stem, or its path where two have one stem.
     private func fileName(of recipe: Recipe) -> String {
         let isShared = variants.contains { $0.recipe.path != recipe.path && $0.recipe.path.stem == recipe.path.stem }
