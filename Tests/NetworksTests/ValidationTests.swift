@@ -42,6 +42,39 @@ import Testing
         #expect(error?.message.contains(change.words) == true, "\(error?.message ?? "")")
     }
 
+    /// Images whose numbers all are the number of the image.
+    private func numbered(_ count: Int, from first: Int = 0) throws -> ImageSet {
+        try ImageSet(
+            values: (first..<first + count).flatMap { [Float](repeating: Float($0), count: 72) }, count: count,
+            channels: 3,
+            height: 4, width: 6)
+    }
+
+    @Test(
+        "a few images, evenly spread",
+        arguments: [(5, 2, [0, 2]), (7, 3, [0, 2, 4]), (4, 4, [0, 1, 2, 3]), (2, 9, [0, 1])])
+    func spread(count: Int, limit: Int, chosen: [Int]) throws {
+        let images = try numbered(count).spread(atMost: limit)
+        #expect(images.count == chosen.count && images.values.count == 72 * chosen.count)
+        #expect((0..<images.count).map { Int(images.values[72 * $0]) } == chosen)
+    }
+
+    @Test("several sets at once have the features of each alone", arguments: [1, 3])
+    func sets(threads: Int) throws {
+        let model = try VisionTransformer(Self.valid)
+        let parameters = (0..<model.parameterCount).map { Float(($0 * 37) % 19 - 9) / 10 }
+        // More than one chunk, and chunks that are not full.
+        let sets = [try numbered(70), try numbered(3, from: 5), try numbered(33, from: 90)]
+        let budget = ComputeBudget(threads: threads)
+        let together = try model.features(parameters: parameters, sets: sets, budget: budget)
+        #expect(
+            try together
+                == sets.map {
+                    try model.features(parameters: parameters, images: $0, budget: ComputeBudget(threads: 1))
+                })
+        #expect(Set(together.map(\.count)) == [70 * 6, 3 * 6, 33 * 6] && Set(together[0]).count > 6)
+    }
+
     @Test("vectors, images and heads of another size")
     func inputs() throws {
         let model = try VisionTransformer(Self.valid)

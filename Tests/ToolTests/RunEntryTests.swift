@@ -215,6 +215,53 @@ import Testing
         #expect(!outcome.errors.contains("resolving"))
     }
 
+    /// Stands in for Slurm: `sbatch` and `squeue` as scripts.
+    private func install(sbatch: String, squeue: String) throws {
+        for (name, text) in [("sbatch", sbatch), ("squeue", squeue)] {
+            _ = try tool.folder.write(
+                Array("#!/usr/bin/env bash\n[ \"$1\" = --version ] && exit 0\n\(text)\n".utf8), to: name)
+        }
+        #expect(try tool.shell("chmod +x sbatch squeue").status == 0)
+    }
+
+    /// Tasks that have not ended are waited for when they do the same, and are never mistaken for others.
+    @Test func anEarlierSubmissionIsKnown() throws {
+        try write()
+        try install(sbatch: "echo call >> calls; wc -l < calls", squeue: "[ -e ended ] || echo 1 1 PENDING")
+        let run = "PATH=$PWD:$PATH untangle run r.yaml --engine slurm --no-wait --quiet --json"
+        #expect(try tool.shell(run).json()["jobs"].items.map { $0["job"].string } == ["1", "2", "3"])
+        let again = try tool.shell(run)
+        #expect(again.status == 0 && again.errors.contains("have not ended yet, and none was added"), "\(again.errors)")
+        #expect(try tool.data("calls").count == 3 * 5)
+        let other = try tool.shell(run + " --force")
+        #expect(try other.error()["code"].string == "cluster.submission")
+        #expect(try other.error()["hint"].string?.hasSuffix("scancel 1 2 3") ?? false)
+        #expect(try tool.shell("touch ended; \(run) --force").status == 0)
+        #expect(try tool.data("calls").count == 6 * 5)
+    }
+
+    /// Of a task that prints a document, the error is a document, too.
+    @Test func anErrorInADocumentIsTold() throws {
+        try write()
+        try install(
+            sbatch: """
+                for word in "$@"; do case $word in
+                    --array=*) numbers=${word#--array=} ;;
+                    --output=*) log=${word#--output=} ;;
+                    --job-name=untangle-measure) rm m.safetensors ;;
+                esac; done
+                for number in ${numbers//,/ }; do SLURM_ARRAY_TASK_ID=$number bash "${@: -1}" 2> "${log//%a/$number}"; done
+                echo call >> calls; wc -l < calls
+                """, squeue: "true")
+        let outcome = try tool.shell("PATH=$PWD:$PATH untangle run r.yaml --engine slurm --quiet --no-sync --json")
+        #expect(outcome.status == 3)
+        #expect(try outcome.error()["code"].string == "cluster.task_failed")
+        #expect(
+            try outcome.error()["message"].string
+                == "task measure ended with status 3: the merged checkpoint m.safetensors is not there yet, or was made with "
+                + "other settings or inputs")
+    }
+
     @Test func withoutSlurmThereIsAnError() throws {
         try write()
         let missing = try tool.shell(
