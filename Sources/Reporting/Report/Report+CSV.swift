@@ -20,11 +20,12 @@ extension Report {
             case .table(let table): tables += table.sheets()
             case .series(let series): tables += series.table.sheets()
             case .matrix(let matrix):
+                guard let key = matrix.key else { break }
                 tables.append(
                     Sheet(
-                        name: matrix.key, titles: [""] + matrix.columns,
+                        name: key, titles: [""] + matrix.columns,
                         rows: zip(matrix.rows, matrix.values).map { [$0] + $1.map(\.description) }))
-            case .text: break
+            case .text, .bars, .scatter: break
             case .group(let sections):
                 let more = contents(of: sections)
                 facts += more.facts

@@ -16,7 +16,7 @@ extension Report {
             p, td, pre { white-space: pre-wrap; }
             </style>
             <h1>\(title.escapedForHTML)</h1>
-            \(Self.html(of: sections))\(document)</html>
+            \(Self.html(of: [.text(summary)] + sections))\(document)</html>
 
             """
     }
@@ -28,6 +28,8 @@ extension Report {
             case .table(let table): table.shown.map(html) ?? ""
             case .matrix(let matrix): html(of: matrix.shown)
             case .series(let series): series.html
+            case .bars(let bars): bars.table.shown.map(html) ?? ""
+            case .scatter(let scatter): scatter.table.shown.map(html) ?? ""
             case .text([]): ""
             case .text(let lines):
                 "<p>\(lines.map(\.escapingControlCharacters.escapedForHTML).joined(separator: "\n"))</p>\n"

@@ -16,7 +16,7 @@ extension Report {
             case .table(let table): [Fact(table.key, .table(table))]
             case .matrix(let matrix): [Fact(matrix.key, matrix.value)]
             case .series(let series): [Fact(series.table.key, .table(series.table))]
-            case .text: []
+            case .text, .bars, .scatter: []
             case .group(let sections): facts(of: sections)
             case .reports(let key, let reports): [Fact(key, .table(Table(key, of: reports)))]
             case .warnings: [Fact("warnings", .texts(warnings.map(\.text)))]

@@ -5,7 +5,10 @@ extension Report {
     public var markdown: String {
         // Strings of JSON hold no line that could end the block.
         let document = mark == nil ? [] : ["```json\n\(json.rendered())\n```\n"]
-        return (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"] + Self.blocks(of: sections) + document)
+        return
+            (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"]
+            + summary.map { "\($0.escapingControlCharacters.escapedForMarkdown)\n" } + Self.blocks(of: sections)
+            + document)
             .joined(separator: "\n")
     }
 
@@ -15,6 +18,8 @@ extension Report {
             case .facts(let facts): facts.shown.map { [$0.markdown] } ?? []
             case .table(let table): table.shown.map { [$0.markdown] } ?? []
             case .matrix(let matrix): [matrix.shown.markdown]
+            case .bars(let bars): bars.table.shown.map { [$0.markdown] } ?? []
+            case .scatter(let scatter): scatter.table.shown.map { [$0.markdown] } ?? []
             case .text([]): []
             // Indented by four, a line is what it is, whatever it holds.
             case .text(let lines): [lines.map { "    \($0.escapingControlCharacters)\n" }.joined()]

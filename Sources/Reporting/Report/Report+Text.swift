@@ -4,7 +4,7 @@ extension Report {
     /// The report for a terminal: aligned tables and lines of text, with an empty line between sections.
     public var text: String {
         var text = ""
-        Self.append(sections, between: "\n", to: &text)
+        Self.append([.text(summary)] + sections, between: "\n", to: &text)
         return text
     }
 
@@ -23,7 +23,7 @@ extension Report {
             case .text(let lines): for line in lines { text += line.escapingControlCharacters + "\n" }
             case .group(let sections): append(sections, between: "", to: &text)
             case .reports(_, let reports): append(reports.flatMap(\.sections), between: separator, to: &text)
-            case .series, .warnings: break
+            case .series, .bars, .scatter, .warnings: break
             }
             if text.utf8.count == separated { text.removeLast(separated - start) }
             end = text.utf8.count

@@ -6,6 +6,10 @@ public import TensorCore
 /// things have both.
 public struct Report: Sendable, Hashable {
     public var title: String
+    /// What is worth knowing first, in sentences for people, each about a figure that is shown below.
+    public var summary: [String] = []
+    /// Where the figures come from, for pages and Markdown.
+    public var origin: Origin?
     /// What the work was given; documents begin with it.
     public var provenance: [Fact]
     public var sections: [Section]
@@ -31,6 +35,9 @@ public struct Report: Sendable, Hashable {
         case table(Table)
         case matrix(Matrix)
         case series(Series)
+        /// Bars and scatters are for pages, which draw them, and Markdown; the terminal and documents have their figures elsewhere.
+        case bars(Bars)
+        case scatter(Scatter)
         /// Lines for people, about what documents have as facts.
         case text([String])
         /// What belongs together, such as a table and the line that counts its rows: a terminal has no empty line in between.
@@ -54,41 +61,5 @@ public struct Report: Sendable, Hashable {
 
         /// A value for documents alone.
         public init(_ key: String?, _ value: Value) { self.init(key, nil, .text, value) }
-    }
-
-    /// A square of figures between named things.
-    public struct Matrix: Sendable, Hashable {
-        public var key: String
-        /// What rows and columns are, such as `on \ from`.
-        public var title: String
-        public var kind: Kind
-        public var rows: [String]
-        public var columns: [String]
-        public var values: [[Double]]
-
-        public init(
-            _ key: String, title: String, kind: Kind, rows: [String], columns: [String], values: [[Double]]
-        ) {
-            self.key = key
-            self.title = title
-            self.kind = kind
-            self.rows = rows
-            self.columns = columns
-            self.values = values
-        }
-    }
-
-    /// Figures along an axis, such as losses along steps, of one or several things. Documents have them as a table, pages as
-    /// curves; a terminal shows none.
-    public struct Series: Sendable, Hashable {
-        /// Of the name of each thing, of its places on the axis, and of the figures there.
-        public var table: Table
-
-        /// Makes a series of rows: a name, a number along the axis, and figures.
-        ///
-        /// - Precondition: rows of one name stand together.
-        public init(_ key: String?, name: Column, axis: Column, figures: [Column], rows: [[Value]]) {
-            table = Table(key, [name, axis] + figures, rows: rows)
-        }
     }
 }

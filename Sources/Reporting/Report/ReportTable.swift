@@ -67,6 +67,44 @@ extension Report.Matrix {
     }
 }
 
+extension Report.Bars {
+    /// The figures as they are shown to people.
+    var table: Report.Table {
+        let columns = groups.flatMap { group -> [Report.Column] in
+            [.init(nil, group.name, kind)] + (group.intervals.isEmpty ? [] : [.init(nil, "95 %", kind)])
+        }
+        return Report.Table(
+            nil, [.init(nil, title)] + columns,
+            rows: labels.indices.map { place in
+                [.text(labels[place])]
+                    + groups.flatMap { group -> [Report.Value] in
+                        [.init(group.values[place])]
+                            + (group.intervals.isEmpty ? [] : [.init(interval: group.intervals[place])])
+                    }
+            })
+    }
+}
+
+extension Report.Scatter {
+    /// The figures as they are shown to people.
+    var table: Report.Table {
+        let hasIntervals = points.contains { $0.interval != nil }
+        return Report.Table(
+            nil, [.init(nil, title), x, y] + (hasIntervals ? [.init(nil, "95 %", y.kind)] : []),
+            rows: points.map { point in
+                [.text(point.name), .number(point.x), .number(point.y)]
+                    + (hasIntervals ? [.init(interval: point.interval)] : [])
+            })
+    }
+}
+
+extension Report.Value {
+    /// Both ends of an interval.
+    fileprivate init(interval: ClosedRange<Double>?) {
+        self = interval.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .none
+    }
+}
+
 extension [Report.Fact] {
     /// The facts that have a title as a list with their values on the right; nil when none has one.
     var shown: Table? {
