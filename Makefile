@@ -9,10 +9,11 @@ SOURCES  := Sources Tests Package.swift
 
 all: build
 
-## Resolve, merge and measure eight experts; leaves out/demo/{merged.safetensors,table.txt,report.json}.
+## Resolve, merge and measure eight experts; leaves out/demo/{merged.safetensors,table.txt,report.json,report.html}.
 demo: build
 	@rm -rf out/demo && mkdir -p out/demo
-	@$(UNTANGLE) run Fixtures/demo.yaml > out/demo/table.txt && cat out/demo/table.txt
+	@$(UNTANGLE) run Fixtures/demo.yaml --report out/demo/report.html > out/demo/table.txt && cat out/demo/table.txt
+	@echo && echo "a page to look at: out/demo/report.html"
 
 ## Build and run every test (release build: the numeric kernels are tested as they ship).
 test: setup
