@@ -42,10 +42,10 @@ import Testing
     }
 
     @Test func escapesQuotesBackslashesAndControlCharacters() {
-        let text = "\"\\\n\r\t\u{0}\u{1B}[31m\u{7F}\u{9B}\u{2028}/é\u{1F40D}"
+        let text = "\"\\\n\r\t\u{0}\u{1B}[31m\u{7F}\u{9B}\u{2028}\u{202E}\u{2066}/é\u{1F40D}"
         #expect(
             JSONOutput.string(text).rendered()
-                == #""\"\\\n\r\t\u0000\u001b[31m\u007f\u009b\u2028/é"# + "\u{1F40D}\"")
+                == #""\"\\\n\r\t\u0000\u001b[31m\u007f\u009b\u2028\u202e\u2066/é"# + "\u{1F40D}\"")
         #expect((["\n": 1] as JSONOutput).rendered(.compact) == #"{"\n":1}"#)
     }
 

@@ -79,7 +79,10 @@ extension Report.Bars {
             let (middle, cap) = (x + width / 2, min(width * 0.4, 8))
             let line = "M\(middle.length) \(low.length)V\(high.length)"
             let caps = [low, high].map { "M\((middle - cap / 2).length) \($0.length)h\(cap.length)" }
-            svg.add("path", ["class": "whisker", "d": .init(line + caps.joined())])
+            // On an edge of paper it stands out from the bar as well.
+            for style: Markup.Attribute in ["halo", "whisker"] {
+                svg.add("path", ["class": style, "d": .init(line + caps.joined())])
+            }
         }
 
         private func title(_ label: String, _ group: String, _ value: Double, _ interval: ClosedRange<Double>?)

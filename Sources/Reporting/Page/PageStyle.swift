@@ -32,6 +32,7 @@ enum PageStyle {
         .round1 rect,.round2 rect,.round3 rect{fill-opacity:.55;stroke:var(--thing)}
         .curves:hover g{opacity:.25}
         .curves g:hover{opacity:1}
+        .halo{fill:none;stroke:var(--paper);stroke-width:3.5}
         .whisker{fill:none;stroke:var(--ink);stroke-width:1.25}
         .range{fill:none;stroke:var(--thing);stroke-width:1.5}
         .name{paint-order:stroke;stroke:var(--paper);stroke-width:3px}
