@@ -4,7 +4,7 @@ import TensorCore
 public enum FolderWarning: String, WarningCode {
     public static let area = "folder"
 
-    /// A `config.json` that cannot be read is left as it is.
+    /// A `config.json` that cannot be read is left as it is, and says nothing of a model.
     case config
     /// The models' configurations differ in what the result inherits.
     case configDiffers = "config_differs"

@@ -4,6 +4,28 @@ extension String {
         if utf8.allSatisfy({ $0 < 0x80 }) { return utf8.count }
         return unicodeScalars.reduce(0) { $0 + $1.displayWidth }
     }
+
+    /// As many characters from the beginning as fit into so many columns.
+    func prefix(columns: Int) -> String { String(Self.characters(self, columns: columns)) }
+
+    /// The text with its middle left out where it is too long: `model.layers.…proj.weight`.
+    ///
+    /// - Parameter mark: stands for what is left out.
+    func cutInTheMiddle(to columns: Int, mark: String) -> String {
+        guard displayWidth > columns else { return self }
+        let room = max(0, columns - mark.displayWidth)
+        let end = Self.characters(reversed(), columns: room / 2)
+        return prefix(columns: room - room / 2) + mark.prefix(columns: columns) + String(end.reversed())
+    }
+
+    private static func characters(_ text: some Sequence<Character>, columns: Int) -> [Character] {
+        var width = 0
+        return Array(
+            text.prefix { character in
+                width += String(character).displayWidth
+                return width <= columns
+            })
+    }
 }
 
 extension Unicode.Scalar {

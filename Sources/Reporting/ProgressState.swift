@@ -25,14 +25,14 @@ package struct ProgressState: Sendable {
     package func bar(elapsed: Duration, columns: Int) -> String {
         let title = title.escapingControlCharacters
         let facts = facts(elapsed: elapsed)
-        guard let fraction else { return Self.cut(([title] + facts).joined(separator: "  "), to: columns - 1) }
+        guard let fraction else { return ([title] + facts).joined(separator: "  ").prefix(columns: columns - 1) }
         // The bar gives way to what is written beside it.
         let written = ([title] + facts).reduce(0) { $0 + $1.displayWidth + 2 }
         let barWidth = min(24, columns - 1 - written - 2)
-        guard barWidth >= 4 else { return Self.cut(([title] + facts).joined(separator: "  "), to: columns - 1) }
+        guard barWidth >= 4 else { return ([title] + facts).joined(separator: "  ").prefix(columns: columns - 1) }
         let filled = Int(fraction * Double(barWidth))
         let gauge = String(repeating: "#", count: filled) + String(repeating: ".", count: barWidth - filled)
-        return Self.cut(([title, "[\(gauge)]"] + facts).joined(separator: "  "), to: columns - 1)
+        return ([title, "[\(gauge)]"] + facts).joined(separator: "  ").prefix(columns: columns - 1)
     }
 
     /// One line of plain text for a log file.
@@ -90,17 +90,5 @@ package struct ProgressState: Sendable {
         case .bytes: "\(ByteSize(Int(min(rate, 1e18))))/s"
         case .items: "\(rate.short(3))/s"
         }
-    }
-
-    private static func cut(_ text: String, to columns: Int) -> String {
-        guard text.displayWidth > columns else { return text }
-        var result = ""
-        var width = 0
-        for character in text {
-            width += String(character).displayWidth
-            if width > columns { break }
-            result.append(character)
-        }
-        return result
     }
 }

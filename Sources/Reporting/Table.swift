@@ -9,10 +9,14 @@ public struct Table: Sendable {
     public struct Column: Sendable {
         public let title: String
         public let alignment: Alignment
+        let fit: Fit
 
-        public init(_ title: String, _ alignment: Alignment = .left) {
+        public init(_ title: String, _ alignment: Alignment = .left) { self.init(title, alignment, fit: .whole) }
+
+        init(_ title: String, _ alignment: Alignment, fit: Fit) {
             self.title = title.escapingControlCharacters
             self.alignment = alignment
+            self.fit = fit
         }
     }
 
@@ -23,8 +27,31 @@ public struct Table: Sendable {
         case right
     }
 
+    /// What becomes of a column where lines are longer than a terminal is wide.
+    enum Fit: Sendable {
+        /// Its cells stay as they are, as numbers must; the title may be cut.
+        case whole
+        /// Names, which are cut in the middle.
+        case cut
+        /// A gauge, which stands close to its figures, and is left out.
+        case leftOut
+    }
+
+    /// A text, and the colour behind it.
+    struct Cell {
+        let text: String
+        let colour: TerminalColour?
+
+        init(_ text: String, _ colour: TerminalColour? = nil) {
+            self.text = text
+            self.colour = colour
+        }
+    }
+
     public let columns: [Column]
     public private(set) var rows: [[String]] = []
+    /// By rows, those of their cells; most tables have none.
+    private var colours: [Int: [TerminalColour?]] = [:]
     /// Whether the titles are printed above the rows.
     public var showsTitles = true
 
@@ -39,35 +66,59 @@ public struct Table: Sendable {
         rows.append(cells.map(\.escapingControlCharacters) + padding)
     }
 
+    /// Adds a row whose cells may have colours.
+    ///
+    /// - Precondition: there are as many cells as columns.
+    mutating func append(_ cells: [Cell]) {
+        if cells.contains(where: { $0.colour != nil }) { colours[rows.count] = cells.map(\.colour) }
+        append(cells.map(\.text))
+    }
+
     /// The lines of the table, each ended by a newline, with two spaces between columns.
     public func rendered() -> String {
         var text = ""
-        append(to: &text)
+        append(to: &text, in: .plain)
         return text
     }
 
     /// Adds the lines to a text.
-    func append(to text: inout String) {
-        let titles = showsTitles ? [columns.map(\.title)] : []
-        var widths = columns.map { _ in 0 }
-        for line in [titles, rows].joined() {
-            for column in columns.indices { widths[column] = max(widths[column], line[column].displayWidth) }
+    func append(to text: inout String, in style: TextStyle) {
+        let titles = showsTitles ? columns.map(\.title) : columns.map { _ in "" }
+        var cellWidths = columns.map { _ in 0 }
+        for row in rows {
+            for column in columns.indices { cellWidths[column] = max(cellWidths[column], row[column].displayWidth) }
         }
-        for line in [titles, rows].joined() {
-            // Padding is held back until something follows it.
-            var pending = 0
-            for (column, cell) in zip(columns.indices, line) {
-                let space = widths[column] - cell.displayWidth
-                if columns[column].alignment == .right { pending += space }
-                if !cell.isEmpty {
-                    text += String(repeating: " ", count: pending)
-                    text += cell
-                    pending = 0
-                }
-                if columns[column].alignment == .left { pending += space }
-                pending += 2
+        let layout = TableLayout(
+            columns, titles: titles.map(\.displayWidth), cells: cellWidths, limit: style.columns)
+        if showsTitles { append(titles, nil, layout, style, to: &text) }
+        for (place, row) in rows.enumerated() { append(row, colours[place], layout, style, to: &text) }
+    }
+
+    private func append(
+        _ line: [String], _ colours: [TerminalColour?]?, _ layout: TableLayout, _ style: TextStyle,
+        to text: inout String
+    ) {
+        // Padding is held back until something follows it.
+        var pending = 0
+        for (place, column) in layout.places.enumerated() {
+            let width = layout.widths[column]
+            let cell = line[column].cutInTheMiddle(to: width, mark: style.ellipsis)
+            let space = String(repeating: " ", count: width - cell.displayWidth)
+            let isRight = columns[column].alignment == .right
+            if place > 0 { pending += layout.gap(before: column) }
+            if let colour = colours?[column] {
+                text += String(repeating: " ", count: pending) + colour.painting(isRight ? space + cell : cell + space)
+                pending = 0
+                continue
             }
-            text += "\n"
+            if isRight { pending += space.utf8.count }
+            if !cell.isEmpty {
+                text += String(repeating: " ", count: pending)
+                text += cell
+                pending = 0
+            }
+            if !isRight { pending += space.utf8.count }
         }
+        text += "\n"
     }
 }

@@ -76,9 +76,16 @@ struct InterferenceCommand: ToolCommand {
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
         let set = try experts.expertSet(data: data, in: session)
-        let measurement = try TaskMeasurement(set, budget: session.budget)
-        let result = try measurement.measure(try mergedModel(of: set, session), distance: distance)
+        let merged = try mergedModel(of: set, session)
+        let samples = set.experts.compactMap(\.data).reduce(0) { $0 + $1.inputs.count }
+        session.progress.begin(
+            "measuring", total: TaskMeasurement.inputCount(of: set) + samples * (matrix ? names.count : 1),
+            unit: .items("inputs"))
+        defer { session.progress.end() }
+        let measurement = try TaskMeasurement(set, budget: session.budget, progress: session.progress)
+        let result = try measurement.measure(merged, distance: distance)
         let drift = matrix ? try measurement.matrix(of: set, distance: distance) : nil
+        session.progress.end()
         let report = report(of: result, drift: drift, names: set.experts.map(\.name))
         try session.print(report, to: reports)
         return .done

@@ -60,7 +60,7 @@ enum Interruption {
     private static func stop(_ number: Int32) -> Never {
         UnfinishedOutputs.removeAll()
         // Leaves the terminal on a fresh line, without half a progress bar.
-        if StandardError.isTerminal { StandardError.write("\r\u{1B}[K") }
+        if StandardError.terminal != nil { StandardError.write("\r\u{1B}[K") }
         _exit(128 + number)
     }
 }

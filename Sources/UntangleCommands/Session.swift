@@ -13,15 +13,18 @@ final class Session {
     let progress: TerminalProgress
     private let log: WarningLog
     private let output: StandardOutput
+    /// What standard output can be shown.
+    let style: TextStyle
     private let options: SharedOptions
 
     init(_ options: SharedOptions, output: StandardOutput) {
         self.options = options
         self.output = output
         json = options.json
+        style = output.style
         let style: TerminalProgress.Style =
             switch options.quiet ? .none : options.progress {
-            case .auto: StandardError.isTerminal ? .bar(columns: StandardError.columns) : .lines
+            case .auto: StandardError.terminal.map { .bar(columns: $0.columns) } ?? .lines
             case .plain: .lines
             case .json: .events
             case .none: .silent
@@ -83,7 +86,7 @@ final class Session {
     ///
     /// - Parameter isShown: whether people have been shown all of it, part by part.
     func print(_ report: Report, to targets: [ReportTarget] = [], isShown: Bool = false) throws {
-        if json { try print(report.json) } else if !isShown { try print(report.text) }
+        if json { try print(report.json) } else if !isShown { try print(report.text(in: style)) }
         guard !targets.isEmpty else { return }
         try flush()
         for target in targets { try report.write(to: target) }
@@ -94,6 +97,13 @@ final class Session {
         guard !json else { return }
         try print(part)
         try flush()
+    }
+
+    /// Names the command that is likely to come next, to people who sit at a terminal.
+    func suggest(_ next: NextStep) throws {
+        guard case .bar = progress.style, !json else { return }
+        try flush()
+        progress.print("next: untangle \(next.command)\n")
     }
 
     /// Opens one of several checkpoints, and warns of what is odd about it.

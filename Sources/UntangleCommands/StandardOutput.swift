@@ -14,6 +14,12 @@ final class StandardOutput {
 
     init(descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
 
+    /// What its reader can be shown.
+    var style: TextStyle {
+        guard let terminal = Terminal(descriptor) else { return .plain }
+        return TextStyle(terminalOf: terminal.columns) { getenv($0).map { String(cString: $0) } }
+    }
+
     /// Adds text.
     func write(_ text: String) throws(IOError) { try write(text.utf8) }
 
@@ -85,12 +91,5 @@ enum StandardError {
         write(document.map { $0.rendered(.compact) + "\n" } ?? DiagnosticRenderer.text(diagnostic))
     }
 
-    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
-
-    /// The width of the terminal, 80 when it does not say.
-    static var columns: Int {
-        var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-        return Int(size.ws_col)
-    }
+    static var terminal: Terminal? { Terminal(STDERR_FILENO) }
 }

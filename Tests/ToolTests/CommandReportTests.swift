@@ -116,7 +116,7 @@ import Testing
         #expect(report.html.contains("<p>a.safetensors: safetensors</p>"))
         #expect(report.html.contains("<p>deep.safetensors: safetensors</p>"))
         #expect(report.html.contains("<tr><td>  q</td><td class=\"right\">1</td>"))
-        #expect(report.md.contains("\n| &nbsp;&nbsp;q | 1 | 1 | 4 B |\n"))
+        #expect(report.md.contains("\n| &nbsp;&nbsp;q | 1 | 1 | 4 B | 100.0 % |\n"))
     }
 
     /// 1e30 is more than F16 has; 65504 is its largest number.

@@ -34,7 +34,9 @@ import Testing
         #expect(try json.json().keys == ["checkpoints"])
         #expect(try json.json()["checkpoints"].items.map(\.["path"].string) == [head, base])
         #expect(
-            try json.json()["checkpoints"][0].keys == ["path", "format", "files", "metadata", "tensors", "totals"])
+            try json.json()["checkpoints"][0].keys == [
+                "path", "format", "files", "metadata", "tensors", "totals", "dtypes",
+            ])
         let failing = try tool.run("inspect", "missing.npz", "gone.npz", "--json")
         #expect(failing.status == 3)
         #expect(try failing.json()["checkpoints"].count == 0)
@@ -45,7 +47,7 @@ import Testing
     @Test func printsTheKeysOfTheContract() throws {
         let outcome = try Tool().run("inspect", "--json", "--stats", "--checksum", head)
         let document = try outcome.json()
-        #expect(document.keys == ["path", "format", "files", "metadata", "tensors", "totals"])
+        #expect(document.keys == ["path", "format", "files", "metadata", "tensors", "totals", "dtypes"])
         #expect(document["path"].string == head)
         #expect(document["format"].string == "safetensors")
         #expect(document["files"][0].string == head)
@@ -134,21 +136,65 @@ import Testing
         #expect(
             outcome.output == """
                 Fixtures/suites/tiny/base.safetensors: safetensors
+                  model: ViTModel, 2 layers, width 64, 2 heads
 
-                MODULE     TENSORS  PARAMETERS      SIZE
-                blocks           4      16,576  64.8 KiB
-                  0              4      16,576  64.8 KiB
-                    mlp          4      16,576  64.8 KiB
-                      fc1        2       8,320  32.5 KiB
-                      fc2        2       8,256  32.2 KiB
-                cls_token        1          64     256 B
+                MODULE     TENSORS  PARAMETERS      SIZE   SHARE
+                blocks           4      16,576  64.8 KiB  99.6 %
+                  0              4      16,576  64.8 KiB  99.6 %
+                    mlp          4      16,576  64.8 KiB  99.6 %
+                      fc1        2       8,320  32.5 KiB  50.0 %
+                      fc2        2       8,256  32.2 KiB  49.6 %
+                cls_token        1          64     256 B   0.4 %
 
-                5 tensors, 16,640 parameters, 65.0 KiB
+                5 tensors, 16,640 parameters, 65.0 KiB, all F32
 
                 """)
         let modules = try tool.run("inspect", base, "--tree", "--json").json()["modules"]
         #expect(modules[0].keys == ["name", "tensors", "parameters", "bytes"])
         #expect(modules.items.contains { $0["name"].string == "blocks.1.attn.qkv" && $0["parameters"].int == 12_480 })
+    }
+
+    /// 4 + 2 elements of F32 and 3 of BF16: 24 and 6 of 30 bytes.
+    @Test func sumsTypes() throws {
+        let tool = try Tool()
+        try tool.write(
+            "t.safetensors",
+            [
+                StoredTensor("a.w", "BF16", [3], bytes: .init(repeating: 0, count: 6)),
+                StoredTensor("a.x", [2, 2], [1, 2, 3, 4]), StoredTensor("a.y", [2], [1, 2]),
+            ])
+        #expect(
+            try tool.run("inspect", "t.safetensors", "--tree").output == """
+                t.safetensors: safetensors
+
+                DTYPE  TENSORS  PARAMETERS  SIZE   SHARE
+                F32          2           6  24 B  80.0 %
+                BF16         1           3   6 B  20.0 %
+
+                MODULE  TENSORS  PARAMETERS  SIZE    SHARE
+                a             3           9  30 B  100.0 %
+
+                3 tensors, 9 parameters, 30 B
+
+                """)
+        let types = try tool.run("inspect", "t.safetensors", "--json").json()["dtypes"]
+        #expect(types.items.map { $0["dtype"].string } == ["F32", "BF16"])
+        #expect(types[1].keys == ["dtype", "tensors", "parameters", "bytes"])
+        #expect(types[0]["bytes"].int == 24 && types[1]["parameters"].int == 3)
+    }
+
+    @Test func saysWhatTheModelIs() throws {
+        let tool = try Tool()
+        let model = try tool.run("inspect", base, "--json").json()["model"]
+        #expect(model.keys == ["architecture", "layers", "width", "heads", "config"])
+        #expect(model["architecture"].string == "ViTModel" && model["heads"].int == 2)
+        #expect(model["config"].string == "Fixtures/suites/tiny/config.json")
+        // A configuration that cannot be read is told of, and the rest goes on.
+        try tool.write("m.safetensors", [StoredTensor("w", [1], [1])])
+        _ = try tool.folder.write(Array("{\"hidden_size\": ".utf8), to: "config.json")
+        let broken = try tool.run("inspect", "m.safetensors")
+        #expect(broken.status == 0 && broken.output.hasPrefix("m.safetensors: safetensors\n\nNAME"))
+        #expect(broken.errors.hasPrefix("warning: config.json is not used: "))
     }
 
     /// Expected counts by `numpy.histogram(tensor, 30)`.

@@ -31,6 +31,29 @@ import Testing
         #expect(merging.allSatisfy { $0["unit"].string == "bytes" })
     }
 
+    /// Two tasks of 250 labelled images, on each of which the expert, the base, the merged model and another of the matrix are measured.
+    @Test func longWorkKnowsHowMuchThereIs() throws {
+        let tool = try Tool()
+        var tasks: [String] = []
+        for name in ["digits", "latin_lower"] {
+            tasks += ["--head", "\(name)=Fixtures/suites/tiny/heads_\(name).safetensors"]
+            tasks += ["--data", "\(name)=Fixtures/suites/tiny/test_\(name).npz"]
+        }
+        func last(_ stage: String, _ arguments: [String]) throws -> JSONValue {
+            let outcome = try tool.run(arguments + ["--progress", "json"])
+            #expect(outcome.status == 0)
+            return try #require(try events(outcome).last { $0["stage"].string == stage })
+        }
+        let evaluated = try last("evaluating \(TinySuite.base)", ["evaluate", TinySuite.base] + tasks)
+        #expect(evaluated["total"].int == 500 && evaluated["done"].int == 500)
+        #expect(evaluated["unit"].string == "inputs")
+        let experts = ["digits", "latin_lower"].flatMap { ["--expert", "\($0)=\(TinySuite.expert($0))"] }
+        let measured = try last(
+            "measuring",
+            ["interference", "--base", TinySuite.base, "--method", "linear", "--matrix"] + experts + tasks)
+        #expect(measured["total"].int == 2000 && measured["done"].int == 2000)
+    }
+
     @Test(arguments: [["--progress", "json"], ["--progress=json"]]) func errorsAreEvents(option: [String]) throws {
         let outcome = try Tool().run(["inspect", "none.npz"] + option)
         #expect(outcome.status == 3)

@@ -30,14 +30,36 @@ extension Report {
         }
 
         /// The table as it is shown to people; nil when no column has a title. Where all titles are empty, none is shown.
-        var shown: Reporting.Table? {
+        var shown: Reporting.Table? { shown(in: .plain) }
+
+        /// The table with its gauges, as far as a terminal has them.
+        func shown(in style: TextStyle) -> Reporting.Table? {
             let places = columns.indices.filter { columns[$0].title != nil }
             guard !places.isEmpty else { return nil }
-            var table = Reporting.Table(places.map { .init(columns[$0].title ?? "", columns[$0].kind.alignment) })
+            let gauges = places.map { place in
+                columns[place].gauge.flatMap { DrawnGauge($0, rows.lazy.map { $0[place].figure }, in: style) }
+            }
+            var table = Reporting.Table(
+                zip(places, gauges).flatMap { place, gauge -> [Reporting.Table.Column] in
+                    let column = columns[place]
+                    let fit: Reporting.Table.Fit = column.kind == .text && column.mayBeCut ? .cut : .whole
+                    return [.init(column.title ?? "", column.kind.alignment, fit: fit)] + (gauge?.columns ?? [])
+                })
             table.showsTitles = places.contains { columns[$0].title != "" }
-            func append(_ row: [Value]) { table.append(places.map { columns[$0].kind.text(row[$0]) }) }
-            rows.forEach(append)
-            footer.map(append)
+            for row in rows {
+                table.append(
+                    zip(places, gauges).flatMap { place, gauge -> [Reporting.Table.Cell] in
+                        let text = columns[place].kind.text(row[place])
+                        return gauge?.cells(text, row[place].figure) ?? [.init(text)]
+                    })
+            }
+            // Means and totals are no figures among others.
+            if let footer {
+                table.append(
+                    zip(places, gauges).flatMap { place, gauge -> [Reporting.Table.Cell] in
+                        [.init(columns[place].kind.text(footer[place]))] + (gauge?.columns.map { _ in .init("") } ?? [])
+                    })
+            }
             return table
         }
     }
@@ -49,20 +71,38 @@ extension Report {
         /// For people; nil leaves the column out.
         public var title: String?
         public var kind: Kind
+        /// What a terminal draws for its figures.
+        public var gauge: Gauge?
+        /// Whether a terminal that is too narrow gets texts without their middle: not what is to be copied, as digests are.
+        public var mayBeCut = true
 
-        public init(_ key: String?, _ title: String?, _ kind: Kind = .text) {
+        public init(_ key: String?, _ title: String?, _ kind: Kind = .text, gauge: Gauge? = nil) {
             self.key = key
             self.title = title
             self.kind = kind
+            self.gauge = gauge
         }
     }
 }
 
 extension Report.Matrix {
     /// The matrix as it is shown to people.
-    var shown: Table {
-        var table = Table([.init(title)] + columns.map { .init($0, kind.alignment) })
-        for (name, row) in zip(rows, values) { table.append([name] + row.map { kind.text(.number($0)) }) }
+    var shown: Table { shown(in: .plain) }
+
+    /// The matrix as a heat map, as far as a terminal has one.
+    func shown(in style: TextStyle) -> Table {
+        let gauge = DrawnGauge(.heat(scale), values.lazy.joined().map(Optional.some), in: style)
+        var table = Table(
+            [.init(title, .left, fit: .cut)]
+                + columns.flatMap { [.init($0, kind.alignment)] + (gauge?.columns ?? []) })
+        for (name, row) in zip(rows, values) {
+            table.append(
+                [.init(name)]
+                    + row.flatMap { figure -> [Table.Cell] in
+                        let text = kind.text(.number(figure))
+                        return gauge?.cells(text, figure) ?? [.init(text)]
+                    })
+        }
         return table
     }
 }

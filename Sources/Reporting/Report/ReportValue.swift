@@ -21,6 +21,15 @@ extension Report {
         public init(_ integer: Int?) { self = integer.map(Value.integer) ?? .none }
         public init(_ number: Double?) { self = number.map(Value.number) ?? .none }
 
+        /// What gauges show of it.
+        var figure: Double? {
+            switch self {
+            case .integer(let count): Double(count)
+            case .number(let number): number
+            default: nil
+            }
+        }
+
         /// A list of texts.
         public static func texts(_ texts: some Sequence<String>) -> Value { .list(texts.map(Value.text)) }
         /// A list of numbers.

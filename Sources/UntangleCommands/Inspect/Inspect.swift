@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import Checkpoints
 import Kernels
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
@@ -30,7 +31,7 @@ struct Inspect: ToolCommand {
     @Flag(help: "Show the SHA-256 of each tensor's little-endian row-major bytes, the same in every format.")
     var checksum = false
 
-    @Flag(help: "Show sums by dotted module instead of tensors.")
+    @Flag(help: "Show sums by dotted module and by type instead of tensors.")
     var tree = false
 
     @Option(help: "The order of the tensors.")
@@ -49,7 +50,9 @@ struct Inspect: ToolCommand {
     func run(in session: Session) throws -> ExitStatus {
         let files = try reporting.targets(options: writing.writeOptions())
         if checkpoints.count == 1 {
-            try session.print(inspect(checkpoints[0], in: session, warn: session.warn).report, to: files)
+            let inspection = try inspect(checkpoints[0], in: session, warn: session.warn)
+            try session.print(inspection.report, to: files)
+            try session.suggest(NextStep(after: inspection, at: checkpoints[0], hasStatistics: stats))
             return .done
         }
         var reports: [Report] = []
@@ -58,7 +61,7 @@ struct Inspect: ToolCommand {
             do {
                 let report = try inspect(path, in: session) { session.warn($0.about("\(path)")) }.report
                 if session.json || !files.isEmpty { reports.append(report) }
-                if !session.json { try session.show((statuses.isEmpty ? "" : "\n") + report.text) }
+                if !session.json { try session.show((statuses.isEmpty ? "" : "\n") + report.text(in: session.style)) }
                 statuses.append(.done)
             } catch {
                 session.report(error)
@@ -68,6 +71,7 @@ struct Inspect: ToolCommand {
         try session.print(
             Report(title: "\(checkpoints.count) checkpoints", sections: [.reports("checkpoints", reports)]),
             to: files, isShown: true)
+        if statuses.allSatisfy({ $0 == .done }) { try session.suggest(NextStep(after: checkpoints)) }
         return .highest(statuses)
     }
 
@@ -81,15 +85,15 @@ struct Inspect: ToolCommand {
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)
 
-        if stats || histogram != nil {
-            Quantization(of: TensorStore(reader)).map(\.remarkOnStoredNumbers).map(warn)
-        }
+        let store = TensorStore(reader)
+        if stats || histogram != nil { Quantization(of: store).map(\.remarkOnStoredNumbers).map(warn) }
 
         var inspection = Inspection(
             reader: reader,
             tensors: sort.sorted(selected, of: reader).map { index in
                 .init(index: index, descriptor: reader.descriptors[index], location: reader.location(of: index))
             })
+        inspection.model = ModelDescription(of: store, warn: warn)
         if stats || checksum { try measure(&inspection, in: session) }
         if tree { inspection.modules = ModuleTree(inspection.tensors.map(\.descriptor)) }
         if let histogram { inspection.histogram = try makeHistogram(of: TensorName(histogram), reader, in: session) }

@@ -25,10 +25,27 @@ extension Inspection {
                         .init("base.identity", base.map { .text($0.identity.description) } ?? .absent),
                         .init("base.tensors", base.map { .integer($0.tensorCount) } ?? .absent),
                     ]),
-            ] + (modules.map { $0.sections } ?? [.facts([.init("modules", .absent)])]) + [
+                .table(modules == nil || types.rows.count < 2 ? types.forDocuments : types),
+                .facts([.init("model", model.map { .facts($0.facts) } ?? .absent)]),
+            ] + (modules.map { $0.sections(of: totals) } ?? [.facts([.init("modules", .absent)])]) + [
                 .facts([.init("histogram", histogram.map { .facts($0.histogram.facts(name: $0.name)) } ?? .absent)])
             ] + (histogram.map { [.group($0.histogram.sections(name: $0.name))] } ?? [])
-                + (isBare ? [] : [.text([totals.text])]))
+                + (isBare ? [] : [.text([totals.text + (modules == nil ? "" : onlyType)])]))
+    }
+
+    /// How much there is of each type.
+    private var types: Report.Table {
+        Report.Table(
+            "dtypes", [Report.Column("dtype", "DTYPE")] + TensorTotals.columns + [TensorTotals.share],
+            rows: totalsByType.map { type, sums in
+                [.text(type.rawValue)] + sums.values + [sums.share(of: totals)]
+            })
+    }
+
+    /// Stands in the place of a table of types that would have one row.
+    private var onlyType: String {
+        let types = totalsByType
+        return types.count == 1 ? ", all \(types[0].dtype.rawValue)" : ""
     }
 
     /// The checkpoint's name and format, and its metadata.
@@ -38,13 +55,13 @@ extension Inspection {
             "  \($0.tensorCount.grouped) of \(reader.descriptors.count.grouped) tensors are differences to "
                 + "\"\($0.name)\", identity \($0.identity)"
         }
-        return ["\(reader.path): \(reader.format.rawValue)\(files)"] + (difference.map { [$0] } ?? [])
+        return ["\(reader.path): \(reader.format.rawValue)\(files)"]
+            + (model.map { ["  model: \(Self.shortened($0.phrase, to: 300))"] } ?? []) + (difference.map { [$0] } ?? [])
             + reader.metadata.entries.map { "  \(Self.shortened($0.key)): \(Self.shortened($0.value))" }
     }
 
     /// Metadata may hold whole documents; all of it is in documents.
-    private static func shortened(_ text: String) -> String {
-        let limit = 100
+    private static func shortened(_ text: String, to limit: Int = 100) -> String {
         let isLong = text.unicodeScalars.count > limit
         return isLong ? String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))) + "..." : text
     }
@@ -60,7 +77,11 @@ extension Inspection {
         if showsDigest { columns.append(.init("sha256", nil)) }
         if showsStatistics { columns += TensorStatistics.columns }
         if showsFile { columns.append(.init(nil, "FILE")) }
-        if showsDigest { columns.append(.init(nil, "SHA256")) }
+        if showsDigest {
+            var digest = Report.Column(nil, "SHA256")
+            digest.mayBeCut = false
+            columns.append(digest)
+        }
         return Report.Table(
             "tensors", columns,
             rows: Report.Rows(of: tensors) { tensor in
@@ -83,14 +104,20 @@ extension Inspection {
 extension ModuleTree {
     /// For documents the modules with their paths; for people those indented by their depth, and then the tensors that belong to
     /// none.
-    fileprivate var sections: [Report.Section] {
+    fileprivate func sections(of whole: TensorTotals) -> [Report.Section] {
         let paths = Report.Table(
             "modules", [Report.Column("name", nil)] + TensorTotals.columns,
             rows: Report.Rows(of: modules) { [.text($0.path)] + $0.totals.values })
         let tree = Report.Table(
-            nil, [Report.Column(nil, "MODULE")] + TensorTotals.columns,
-            rows: modules.map { [.text(String(repeating: "  ", count: $0.depth) + $0.name)] + $0.totals.values }
-                + loose.map { [.text($0.name.text)] + TensorTotals([$0]).values })
+            nil, [Report.Column(nil, "MODULE")] + TensorTotals.columns + [TensorTotals.share],
+            rows: modules.map { module in
+                let name = String(repeating: "  ", count: module.depth) + module.name
+                return [.text(name)] + module.totals.values + [module.totals.share(of: whole)]
+            }
+                + loose.map { tensor in
+                    let totals = TensorTotals([tensor])
+                    return [.text(tensor.name.text)] + totals.values + [totals.share(of: whole)]
+                })
         return [.table(paths.forDocuments), .table(tree)]
     }
 }
@@ -100,6 +127,13 @@ extension TensorTotals {
         .init("tensors", "TENSORS", .count), .init("parameters", "PARAMETERS", .count),
         .init("bytes", "SIZE", .bytes),
     ]
+
+    /// The bytes against all that are listed.
+    fileprivate static let share = Report.Column(nil, "SHARE", .share, gauge: .bar)
+
+    fileprivate func share(of whole: TensorTotals) -> Report.Value {
+        whole.byteCount > 0 ? .number(Double(byteCount) / Double(whole.byteCount)) : .none
+    }
 
     /// In the order of the columns.
     fileprivate var values: [Report.Value] { [.integer(tensors), .integer(parameters), .integer(byteCount)] }

@@ -1,5 +1,6 @@
 import Analysis
 import Checkpoints
+import ModelFolders
 import Reporting
 import TensorCore
 
@@ -23,6 +24,8 @@ struct Inspection {
 
     let reader: any CheckpointReader
     var tensors: [Tensor]
+    /// What the whole checkpoint is, whatever of it is listed; nil when nothing is known of it.
+    var model: ModelDescription?
     var modules: ModuleTree?
     var histogram: (name: TensorName, histogram: Histogram)?
 
@@ -37,6 +40,14 @@ struct Inspection {
     }
 
     var totals: TensorTotals { TensorTotals(tensors.lazy.map(\.descriptor)) }
+
+    /// Those of each type, the one with the most bytes first.
+    var totalsByType: [(dtype: DType, totals: TensorTotals)] {
+        var totals: [DType: TensorTotals] = [:]
+        for tensor in tensors { totals[tensor.descriptor.dtype, default: TensorTotals()].add(tensor.descriptor) }
+        return totals.sorted { (-$0.value.byteCount, $0.key.rawValue) < (-$1.value.byteCount, $1.key.rawValue) }
+            .map { (dtype: $0.key, totals: $0.value) }
+    }
 }
 
 /// What can only be known by reading a tensor's data.

@@ -24,11 +24,13 @@ extension Histogram {
     /// A line for each bin: its lower edge, its count and a bar.
     func sections(name: TensorName) -> [Report.Section] {
         let highest = max(1, counts.max() ?? 1)
+        var bars = Report.Column(nil, "")
+        bars.mayBeCut = false
         return [
             .text(["histogram of \(name)"]),
             .table(
                 Report.Table(
-                    nil, [.init(nil, "FROM", .number), .init(nil, "COUNT", .count), .init(nil, "")],
+                    nil, [.init(nil, "FROM", .number), .init(nil, "COUNT", .count), bars],
                     rows: zip(edges, counts).map { edge, count in
                         let length = Int((Double(count) / Double(highest) * 50).rounded(.up))
                         return [.number(edge), .integer(count), .text(String(repeating: "#", count: length))]

@@ -1,6 +1,7 @@
 import Checkpoints
 import Experts
 import Interference
+import Networks
 import Recipes
 import SystemPackage
 import TensorCore
@@ -35,14 +36,20 @@ final class CompareBench {
         let auxiliary: TaskMeasurement?
 
         init(_ set: ExpertSet, auxiliary: AuxiliarySource?, in context: Context) throws {
-            context.progress.begin("measuring the experts", total: nil, unit: .items("tasks"))
-            defer { context.progress.end() }
-            tasks = try TaskMeasurement(set, measuresBase: false, budget: context.budget)
-            self.auxiliary = try auxiliary.flatMap { source in
+            let images = try auxiliary.flatMap { source -> ImageSet? in
                 guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
-                let images = try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
-                return try TaskMeasurement(
-                    set, on: images.spread(atMost: CompareBench.auxiliaryCount), budget: context.budget)
+                return try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
+                    .spread(atMost: CompareBench.auxiliaryCount)
+            }
+            let progress = context.progress
+            progress.begin(
+                "measuring the experts",
+                total: TaskMeasurement.inputCount(of: set, measuresBase: false)
+                    + (images?.count ?? 0) * set.experts.count, unit: .items("inputs"))
+            defer { progress.end() }
+            tasks = try TaskMeasurement(set, measuresBase: false, budget: context.budget, progress: progress)
+            self.auxiliary = try images.map {
+                try TaskMeasurement(set, on: $0, budget: context.budget, progress: progress)
             }
         }
     }
@@ -78,7 +85,9 @@ final class CompareBench {
         let outcome = try MergeJob(recipe, stores: stores, in: context).run(in: context)
         outcome.report.warnings.forEach(context.warn)
         let merged = try outcome.open()
-        context.progress.begin("measuring merge \(number)", total: nil, unit: .items("tasks"))
+        context.progress.begin(
+            "measuring merge \(number)",
+            total: references.tasks.inputCount + (references.auxiliary?.inputCount ?? 0), unit: .items("inputs"))
         defer { context.progress.end() }
         let measured = try references.tasks.measure(merged)
         return ComparedMerge.Figures(

@@ -1,6 +1,7 @@
 import Checkpoints
 import Experts
 import Interference
+import Reporting
 import SystemPackage
 import TensorCore
 import Work
@@ -41,7 +42,13 @@ public struct EvaluateJob: Job, Sendable {
     ///
     /// - Throws: `network.*`, what reading the checkpoint throws.
     public func run(in context: Context) throws -> [TaskAccuracy] {
-        try evaluate(
-            backbone.network, parameters: try backbone.parameters(of: store), tasks: tasks, budget: context.budget)
+        context.progress.begin(
+            "evaluating \(store.path)", total: tasks.reduce(0) { $0 + $1.inputs.count }, unit: .items("inputs"))
+        defer { context.progress.end() }
+        let parameters = try backbone.parameters(of: store)
+        return try tasks.flatMap { task in
+            defer { context.progress.advance(by: task.inputs.count) }
+            return try evaluate(backbone.network, parameters: parameters, tasks: [task], budget: context.budget)
+        }
     }
 }

@@ -78,11 +78,12 @@ public struct ResolveJob: RecordedJob, Sendable {
                     "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
-        progress.begin("teachers", total: nil, unit: .items("images"))
         let images = try auxiliary.images(for: set.backbone, budget: context.budget, warn: context.warn)
+        progress.begin("teachers", total: images.count, unit: .items("images"))
         let resolver = try Resolver(
             transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
             auxiliary: images, options: options, budget: context.budget)
+        progress.advance(by: images.count)
         progress.end()
         let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
         progress.begin("resolving", total: stepCount, unit: .items("steps"))

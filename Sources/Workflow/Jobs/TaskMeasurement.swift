@@ -18,6 +18,7 @@ public struct TaskMeasurement: Sendable {
     /// Those of all tasks; nil where each task has its own.
     private let sharedInputs: ImageSet?
     private let budget: ComputeBudget
+    private let progress: any ProgressSink
 
     /// One task: what is measured on it, and how base and expert do.
     public struct MeasuredTask: Sendable, Hashable {
@@ -28,11 +29,26 @@ public struct TaskMeasurement: Sendable {
         public let expertAccuracy: Double?
     }
 
+    /// How many inputs the experts, and the base where it is wanted, are measured on in all.
+    public static func inputCount(of set: ExpertSet, measuresBase: Bool = true) -> Int {
+        set.experts.compactMap(\.data).reduce(0) {
+            $0 + $1.inputs.count * (measuresBase && $1.labels != nil ? 2 : 1)
+        }
+    }
+
+    /// How many inputs a merged model is measured on.
+    public var inputCount: Int { sharedInputs?.count ?? tasks.reduce(0) { $0 + $1.samples } }
+
     /// Measures the experts on the tasks that have data.
     ///
-    /// - Parameter measuresBase: whether the accuracy of the base is wanted.
+    /// - Parameters:
+    ///   - measuresBase: whether the accuracy of the base is wanted.
+    ///   - progress: is told of inputs that a model was measured on, also those that are measured later.
     /// - Throws: `input.missing_data` when no task has data; `network.*`.
-    public init(_ set: ExpertSet, measuresBase: Bool = true, budget: ComputeBudget) throws {
+    public init(
+        _ set: ExpertSet, measuresBase: Bool = true, budget: ComputeBudget,
+        progress: any ProgressSink = SilentProgress()
+    ) throws {
         let base = measuresBase ? try set.backbone.parameters(of: set.base) : []
         var tasks: [MeasuredTask] = []
         var references: [ExpertReference] = []
@@ -44,6 +60,7 @@ public struct TaskMeasurement: Sendable {
                 data.labels == nil || !measuresBase
                 ? nil
                 : try evaluate(set.backbone.network, parameters: base, tasks: [data], budget: budget)[0].accuracy
+            progress.advance(by: data.inputs.count * (baseAccuracy == nil ? 1 : 2))
             references.append(reference)
             tasks.append(
                 MeasuredTask(
@@ -60,15 +77,19 @@ public struct TaskMeasurement: Sendable {
         sharedInputs = nil
         self.backbone = set.backbone
         self.budget = budget
+        self.progress = progress
     }
 
     /// Measures the experts, each under the head of its own task, on inputs of no task.
     ///
     /// - Throws: `input.missing_head` when an expert has none; `network.*`.
-    public init(_ set: ExpertSet, on images: ImageSet, budget: ComputeBudget) throws {
+    public init(
+        _ set: ExpertSet, on images: ImageSet, budget: ComputeBudget, progress: any ProgressSink = SilentProgress()
+    ) throws {
         let tasks = try set.tasks()
         references = try zip(set.experts, tasks).map { expert, task in
-            try ExpertReference(
+            defer { progress.advance(by: images.count) }
+            return try ExpertReference(
                 set.backbone.network, expert: try set.backbone.parameters(of: expert.store),
                 data: try TaskData(task: task, inputs: images), budget: budget)
         }
@@ -78,16 +99,21 @@ public struct TaskMeasurement: Sendable {
         sharedInputs = images
         backbone = set.backbone
         self.budget = budget
+        self.progress = progress
     }
 
     /// Interference and accuracy of a merged model.
     ///
     /// - Throws: `input.*` when the model does not fit the backbone, `NetworkError` when memory is short.
     public func measure(_ merged: TensorStore, distance: Distance = .kl) throws -> CrossTaskInterference {
-        try CrossTaskInterference(
+        defer { progress.advance(by: inputCount) }
+        return try CrossTaskInterference(
             backbone.network, merged: try backbone.parameters(of: merged), references: references, distance: distance,
             on: sharedInputs, budget: budget)
     }
+
+    /// How many inputs `matrix` computes outputs of.
+    public var matrixInputCount: Int { (tasks.count - 1) * inputCount }
 
     /// The drift that each single expert causes on each other task; see `interferenceMatrix`.
     ///
@@ -98,6 +124,7 @@ public struct TaskMeasurement: Sendable {
                 .missingData, "task \"\(expert.name)\" has no data, and the matrix has a row for every task",
                 hint: "give some with --data \(expert.name)=FILE")
         }
+        defer { progress.advance(by: matrixInputCount) }
         return try interferenceMatrix(
             backbone.network, base: try backbone.parameters(of: set.base),
             experts: try set.experts.map { try backbone.parameters(of: $0.store) }, references: references,

@@ -106,17 +106,24 @@ public struct RunJob: Job, Sendable {
         for (place, expert) in zip(recipe.expertPlaces, adapted) { sources[place] = expert.store }
         let final = try merge(try mergeJob(sources, target: try target(), in: context), entry, &report, context)
         guard entry != .merge, set.experts.contains(where: { $0.data != nil }) else { return report }
-        context.progress.begin("measuring", total: nil, unit: .items("tasks"))
-        let measurement = try TaskMeasurement(set, budget: context.budget)
-        report.tasks = measurement.tasks
-        let merged = try measurement.measure(final)
-        if adapted.isEmpty {
-            report.merged = merged
-        } else {
-            report.mergedResolved = merged
+        var originalsMerged: TensorStore?
+        if !adapted.isEmpty {
             var plain = planned
             plain.target = nil
-            report.merged = try measurement.measure(try plain.run(in: context).open())
+            originalsMerged = try plain.run(in: context).open()
+        }
+        let samples = set.experts.compactMap(\.data).reduce(0) { $0 + $1.inputs.count }
+        context.progress.begin(
+            "measuring", total: TaskMeasurement.inputCount(of: set) + samples * (originalsMerged == nil ? 1 : 2),
+            unit: .items("inputs"))
+        let measurement = try TaskMeasurement(set, budget: context.budget, progress: context.progress)
+        report.tasks = measurement.tasks
+        let merged = try measurement.measure(final)
+        if let originalsMerged {
+            report.mergedResolved = merged
+            report.merged = try measurement.measure(originalsMerged)
+        } else {
+            report.merged = merged
         }
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
             context.warn(

@@ -1,0 +1,39 @@
+import Checkpoints
+import ModelFolders
+import SystemPackage
+import Work
+
+/// The command that people who looked at a checkpoint are likely to type next.
+struct NextStep {
+    /// As typed, without the name of the program.
+    let command: String
+
+    /// What follows one checkpoint: numbers of quantised weights and of adapters mean nothing by themselves, and nothing is computed
+    /// with them.
+    ///
+    /// - Parameter hasStatistics: whether they were asked for.
+    init(after inspection: Inspection, at path: FilePath, hasStatistics: Bool) {
+        let checkpoint = path.string.quotedForShell
+        let isPart = inspection.model.map { $0.quantization != nil || $0.adapter != nil } ?? false
+        if inspection.reader.format == .skein {
+            let stem = FilePath((path.stem ?? "model") + ".safetensors")
+            command =
+                "convert \(checkpoint) \(path.removingLastComponent().appending(stem.components).string.quotedForShell)"
+        } else if inspection.model != nil, !isPart {
+            command = "vectors --base BASE \(checkpoint)"
+        } else if isPart || hasStatistics {
+            command = "verify \(checkpoint)"
+        } else {
+            command = "inspect \(checkpoint) --stats"
+        }
+    }
+
+    /// What follows several checkpoints that can be read: two are compared, more are taken for a base and its experts.
+    init(after paths: [FilePath]) {
+        let checkpoints = paths.map(\.string.quotedForShell)
+        command =
+            checkpoints.count == 2
+            ? "diff \(checkpoints.joined(separator: " "))"
+            : "vectors --base \(checkpoints.joined(separator: " "))"
+    }
+}
