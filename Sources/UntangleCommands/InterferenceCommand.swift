@@ -109,7 +109,7 @@ struct InterferenceCommand: ToolCommand {
             "tasks",
             [
                 .init("name", "task"), .init(nil, "samples", .count),
-                .init("interference", "interference", .decimals(4)), .init("samples", nil, .count),
+                .init("interference", "interference", .decimals(4), gauge: .bar), .init("samples", nil, .count),
                 .init("accuracy_expert", hasAccuracy ? "expert" : nil, .share),
                 .init("accuracy_merged", hasAccuracy ? "merged" : nil, .share),
             ],

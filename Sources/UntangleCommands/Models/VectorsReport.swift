@@ -59,7 +59,9 @@ struct VectorsReport {
         let columns: [(String, Report.Kind)] = [
             ("name", .text), ("norm", .number), ("relative_norm", .number), ("unchanged", .share),
         ]
-        return columns.enumerated().map { Column($1.0, titles.isEmpty ? nil : titles[$0], $1.1) }
+        return columns.enumerated().map {
+            Column($1.0, titles.isEmpty ? nil : titles[$0], $1.1, gauge: $1.0 == "norm" ? .bar : nil)
+        }
     }
 
     private func figures(_ name: String, _ expert: TaskVectorGroup.Expert, norm: Double) -> [Value] {
@@ -71,7 +73,8 @@ struct VectorsReport {
             "pairs",
             [
                 Column(nil, "pair"), Column("a", nil), Column("b", nil), Column("cosine", "cosine", .decimals(4)),
-                Column("sign_conflict", "sign conflict", .share), Column("topk_overlap", "top overlap", .share),
+                Column("sign_conflict", "sign conflict", .share, gauge: .bar),
+                Column("topk_overlap", "top overlap", .share),
             ],
             rows: group.pairs.map { pair in
                 let (a, b) = (names[pair.a], names[pair.b])

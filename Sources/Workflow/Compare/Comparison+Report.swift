@@ -23,7 +23,7 @@ extension Comparison {
             "rows",
             [
                 .init("name", "merge"), .init("method", nil), .init("parameters", nil), .init("resolved", nil),
-                .init("mean_accuracy", hasAccuracy ? "accuracy" : nil, .share),
+                .init("mean_accuracy", hasAccuracy ? "accuracy" : nil, .share, gauge: .bar),
             ]
                 + (isByAccuracy ? [interval, interference] : [interference, interval])
                 + [

@@ -17,7 +17,7 @@ extension RunReport {
                 Column("name", "task"), Column("samples", nil, .count), Column("accuracy.base", "base", .share),
                 Column("accuracy.expert", "expert", .share), Column("accuracy.merged", "merged", .share),
                 Column("accuracy.merged_resolved", hasResolved ? "merged + RI" : nil, .share),
-                Column("interference.merged", "interference", .decimals(3)),
+                Column("interference.merged", "interference", .decimals(3), gauge: .bar),
                 Column("interference.merged_resolved", hasResolved ? "with RI" : nil, .decimals(3)),
             ], rows: rows.map(\.values), footer: summary.values)
         let means = zip(tasks.columns, summary.values).compactMap { column, value -> Report.Fact? in
