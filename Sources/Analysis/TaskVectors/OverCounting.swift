@@ -1,0 +1,175 @@
+// How often directions of a merged change are counted: the coefficients of singular value calibration (SVC, arXiv:2602.05536).
+//
+// With M a merged change of one matrix, such as a sum of task vectors τ_i, and M = U S Vᵀ:
+//
+//     s_ri = ⟨u_rᵀ M, u_rᵀ τ_i⟩ / ‖u_rᵀ τ_i‖²      1: along u_r expert i gets what it asked for; 2: twice that
+//     s_r  = the mean of s_ri over the experts that move along u_r
+//
+// SVC divides S_r by s_r, so a direction with s_r > 1 is counted twice by a share of 1 − 1/s_r. Over the directions of all matrices, weighted
+// with their energy S_r²:
+//
+//     coefficient   Σ S_r² s_r / Σ S_r²                      of one expert: Σ S_r² s_ri / Σ S_r²
+//     share         Σ S_r² max(0, 1 − 1/s_r) / Σ S_r²
+//
+// Directions below the numerical rank of M are arbitrary and left out, as are experts along directions in which they move by no more than
+// rounding noise, where the quotient is one of two roundings.
+
+import Kernels
+import TensorCore
+
+/// How often the directions of a merged change are counted.
+public struct OverCounting: Sendable, Hashable {
+    /// The mean coefficient over experts and directions; nil when nothing moved.
+    public let coefficient: Double?
+    /// That of each expert; nil for one that does not move along these directions.
+    public let experts: [Double?]
+    /// How much of the change is there more than once, from 0 to 1; nil when nothing moved.
+    public let share: Double?
+
+    /// Puts the sums over all matrices into figures.
+    fileprivate init(_ sums: DirectionSums) {
+        func mean(_ sum: Double, _ energy: Double) -> Double? { energy == 0 ? nil : sum / energy }
+        coefficient = mean(sums.coefficient, sums.energy)
+        share = mean(sums.excess, sums.energy)
+        experts = sums.experts.map { mean($0.coefficient, $0.energy) }
+    }
+}
+
+extension TaskVectorSet {
+    /// A merged change and the experts that it is held against.
+    public struct MergedChange: Sendable, Hashable {
+        /// The task vectors whose sum it is; a merged model is in the set as one of them.
+        public let sum: [Int]
+        public let experts: [Int]
+
+        public init(sum: [Int], experts: [Int]) {
+            self.sum = sum
+            self.experts = experts
+        }
+    }
+
+    /// Counts the directions of merged changes, over all matrices of the set.
+    ///
+    /// - Parameters:
+    ///   - memory: bytes of working memory; a matrix that needs more is decomposed alone. Nil sets no bound.
+    ///   - progress: told, from any thread, when a matrix is done; see `matrices`.
+    /// - Cost: for each matrix and change one decomposition and a product for each expert; the task vectors of a matrix are in memory at once.
+    /// - Returns: NaN for changes with a task vector that is not finite somewhere.
+    /// - Throws: `AnalysisError` naming the tensor that cannot be decomposed, what the readers throw.
+    public func overCounting(
+        of changes: [MergedChange], budget: ComputeBudget = ComputeBudget(), memory: Int? = nil,
+        progress: @escaping @Sendable (TensorDescriptor) -> Void = { _ in }
+    ) throws -> [OverCounting] {
+        let places = tensors.indices.filter { tensors[$0].shape.isMatrix && tensors[$0].elementCount > 0 }
+        let gate = MemoryGate(limit: memory ?? Int.max)
+        let parts = try parallelMap(count: places.count, threads: budget.threads) { number in
+            let tensor = tensors[places[number]]
+            let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
+            do {
+                let bytes =
+                    try SingularValueDecomposition<Float>.workingByteCount(rows: rows, columns: columns)
+                    + 4 * rows * columns * (names.count + 2) + decodedByteCount(places[number])
+                gate.enter(bytes)
+                defer { gate.leave(bytes) }
+                let vectors = try taskVectors(of: places[number], rows: rows, columns: columns)
+                let sums = try changes.map { try DirectionSums(of: $0, vectors) }
+                progress(tensor)
+                return sums
+            } catch let error as DecompositionError {
+                throw AnalysisError(error, tensor: tensor)
+            }
+        }
+        return changes.indices.map { place in
+            var total = DirectionSums(expertCount: changes[place].experts.count)
+            for part in parts { total.add(part[place]) }
+            return OverCounting(total)
+        }
+    }
+
+    private func taskVectors(of place: Int, rows: Int, columns: Int) throws -> [Matrix<Float>] {
+        let loaded = try load(place)
+        return try names.indices.map { expert in
+            let matrix = try Matrix<Float>(rows: rows, columns: columns)
+            loaded.forEachBlock(of: expert, 0..<rows * columns) { start, count, values in
+                (matrix.pointer + start).update(from: values, count: count)
+            }
+            return matrix
+        }
+    }
+}
+
+/// What the directions of one or of all matrices add up to.
+private struct DirectionSums {
+    private(set) var energy = 0.0
+    private(set) var coefficient = 0.0
+    private(set) var excess = 0.0
+    private(set) var experts: [(energy: Double, coefficient: Double)]
+
+    init(expertCount: Int) { experts = Array(repeating: (0, 0), count: expertCount) }
+
+    init(of change: TaskVectorSet.MergedChange, _ vectors: [Matrix<Float>]) throws {
+        self.init(expertCount: change.experts.count)
+        let (rows, columns) = (vectors[0].rows, vectors[0].columns)
+        let sum = try Matrix<Float>(rows: rows, columns: columns)
+        for place in change.sum {
+            for n in 0..<sum.count { sum.pointer[n] += vectors[place].pointer[n] }
+        }
+        guard isFinite(sum.pointer, count: sum.count),
+            change.experts.allSatisfy({ isFinite(vectors[$0].pointer, count: sum.count) })
+        else {
+            (energy, coefficient, excess) = (.nan, .nan, .nan)
+            experts = Array(repeating: (.nan, .nan), count: experts.count)
+            return
+        }
+        let factors = try SingularValueDecomposition(destroying: sum)
+        let rank = factors.numericalRank
+        // s_ri, nil where expert i does not move along u_r.
+        let coefficients = try change.experts.map { try Self.coefficients(of: vectors[$0], factors, rank: rank) }
+        for r in 0..<rank {
+            let weight = Double(factors.singularValues[r]) * Double(factors.singularValues[r])
+            let known = coefficients.compactMap { $0[r] }
+            guard !known.isEmpty else { continue }
+            let mean = known.reduce(0, +) / Double(known.count)
+            energy += weight
+            coefficient += weight * mean
+            excess += weight * max(0, 1 - 1 / max(mean, 1))
+            for (place, values) in coefficients.enumerated() {
+                guard let value = values[r] else { continue }
+                experts[place].energy += weight
+                experts[place].coefficient += weight * value
+            }
+        }
+    }
+
+    private static func coefficients(
+        of vector: Matrix<Float>, _ factors: SingularValueDecomposition<Float>, rank: Int
+    ) throws -> [Double?] {
+        guard rank > 0 else { return [] }
+        let columns = vector.columns
+        let projection = try Matrix<Float>(rows: rank, columns: columns)
+        multiply(
+            rank, columns, vector.rows, .transposed(factors.u.pointer, stride: factors.u.columns), vector.view,
+            into: projection.pointer, stride: columns)
+        let norm = vector.values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+        let noise = Double(max(vector.rows, columns)) * Double(Float.ulpOfOne) * norm
+        return (0..<rank).map { r in
+            var (square, product) = (0.0, 0.0)
+            for c in 0..<columns {
+                let moved = Double(projection.pointer[r * columns + c])
+                square += moved * moved
+                product += moved * Double(factors.vt.pointer[r * columns + c])
+            }
+            return square.squareRoot() > noise ? Double(factors.singularValues[r]) * product / square : nil
+        }
+    }
+
+    mutating func add(_ other: DirectionSums) {
+        energy += other.energy
+        coefficient += other.coefficient
+        excess += other.excess
+        for place in experts.indices {
+            experts[place].energy += other.experts[place].energy
+            experts[place].coefficient += other.experts[place].coefficient
+        }
+    }
+}
