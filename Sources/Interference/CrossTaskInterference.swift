@@ -1,43 +1,6 @@
 public import Kernels
 public import Networks
 
-/// What an expert says on its own task's inputs: the fixed side of every interference measure.
-///
-/// Made once per expert, so that many merged models can be measured without holding the experts in memory.
-public struct ExpertReference: Sendable {
-    public let data: TaskData
-    /// The accuracy of the expert, where labels exist.
-    public let accuracy: Double?
-    /// `[N, classes]`.
-    fileprivate let logits: [Float]
-
-    /// Computes the outputs of an expert on its own task.
-    ///
-    /// - Parameter expert: the original expert's parameters, also where adapted experts were merged.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
-    public init(
-        _ transformer: VisionTransformer, expert: [Float], data: TaskData, budget: ComputeBudget
-    ) throws(NetworkError) {
-        self.data = data
-        logits = try data.logits(transformer, expert, budget)
-        accuracy = data.accuracy(of: logits)
-    }
-
-    /// How a model with the given logits on the same inputs does.
-    fileprivate func outcomes(_ distance: Distance, of student: [Float]) -> SampleOutcomes {
-        let K = data.task.head.classCount
-        let distances = logits.withUnsafeBufferPointer { teacher in
-            student.withUnsafeBufferPointer { student -> [Double] in
-                guard let teacher = teacher.baseAddress, let student = student.baseAddress else { return [] }
-                return (0..<data.inputs.count).map { n in
-                    distance.value(teacher: teacher + n * K, student: student + n * K, K: K)
-                }
-            }
-        }
-        return SampleOutcomes(distances: distances, hits: data.hits(of: student))
-    }
-}
-
 /// The interference of one task in a merged model.
 public struct TaskInterference: Sendable, Hashable {
     public let name: String
@@ -90,32 +53,4 @@ public struct CrossTaskInterference: Sendable, Hashable {
         self.outcomes = outcomes
         self.distance = distance
     }
-}
-
-/// The drift that each single expert causes on each other task.
-///
-/// Entry (i, j) is the mean distance, on task i's inputs under its head, between expert i and `base + tau_i + tau_j`; the
-/// diagonal is 0.
-///
-/// - Shapes: `base` and each of `experts` a parameter vector; the result is `[N][N]`, rows are the tasks that suffer.
-/// - Cost: N (N - 1) passes over inputs.
-/// - Precondition: experts and references are in one order.
-/// - Throws: `NetworkError` when sizes do not fit or memory is short.
-public func interferenceMatrix(
-    _ transformer: VisionTransformer, base: [Float], experts: [[Float]], references: [ExpertReference],
-    distance: Distance = .kl, budget: ComputeBudget
-) throws(NetworkError) -> [[Double]] {
-    precondition(experts.count == references.count, "every expert has one reference")
-    try transformer.check(parameters: base)
-    for expert in experts { try transformer.check(parameters: expert) }
-    var matrix = [[Double]](repeating: [Double](repeating: 0, count: experts.count), count: experts.count)
-    var pair = base
-    for i in experts.indices {
-        for j in experts.indices where j != i {
-            for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
-            let logits = try references[i].data.logits(transformer, pair, budget)
-            matrix[i][j] = references[i].outcomes(distance, of: logits).interference
-        }
-    }
-    return matrix
 }

@@ -40,15 +40,21 @@ public struct TaskData: Sendable {
             features: try transformer.features(parameters: parameters, images: inputs, budget: budget))
     }
 
-    /// Whether the largest logit of each input is that of its label; nil without labels, and when a logit is NaN or infinite, as
-    /// when a layer overflows: the largest of such logits is a class, but not one that the model chose.
-    func hits(of logits: [Float]) -> [Bool]? {
-        guard let labels, logits.allSatisfy(\.isFinite) else { return nil }
+    /// The class with the largest logit for each input, the first of equals; nil when a logit is NaN or infinite, as when a layer
+    /// overflows: the largest of such logits is a class, but not one that the model chose.
+    func choices(of logits: [Float]) -> [Int]? {
+        guard logits.allSatisfy(\.isFinite) else { return nil }
         let K = task.head.classCount
         return logits.withUnsafeBufferPointer { logits in
             guard let logits = logits.baseAddress else { return [] }
-            return labels.indices.map { indexOfLargest(logits + $0 * K, K) == labels[$0] }
+            return (0..<inputs.count).map { indexOfLargest(logits + $0 * K, K) }
         }
+    }
+
+    /// Whether the choice for each input is its label; nil without labels, and when a logit is not finite.
+    func hits(of logits: [Float]) -> [Bool]? {
+        guard let labels, let choices = choices(of: logits) else { return nil }
+        return zip(choices, labels).map(==)
     }
 
     /// The share of hits; nil without labels, NaN when logits are not finite.

@@ -23,7 +23,7 @@ public func multiply(
 }
 
 /// Multiplies two matrices in double precision; see the single-precision form. Without rows or columns nothing happens.
-func multiply(
+package func multiply(
     _ M: Int, _ N: Int, _ K: Int, _ a: MatrixView<Double>, _ b: MatrixView<Double>,
     into out: UnsafeMutablePointer<Double>, stride outStride: Int, accumulate: Bool = false, alpha: Double = 1
 ) {

@@ -64,9 +64,10 @@ import Testing
 
     @Test("an entry of the matrix is the interference of the pair's sum")
     func matrix() throws {
-        let matrix = try interferenceMatrix(
+        let matrix = try InterferenceMatrix.all(
             suite.transformer, base: suite.base, experts: Array(experts.prefix(2)),
-            references: Array(references.prefix(2)), budget: budget)
+            references: Array(references.prefix(2)), budget: budget
+        )[0].entries.map { $0.map(\.value) }
         var pair = suite.base
         for n in pair.indices { pair[n] += (experts[0][n] - suite.base[n]) + (experts[1][n] - suite.base[n]) }
         let sum = try CrossTaskInterference(

@@ -15,19 +15,26 @@ import Testing
         let document = try outcome.json()
         let csv = try text("r.csv")
         #expect(csv.hasPrefix("facts\nkey,value\ndistance,kl\ntotal,"))
-        #expect(csv.contains("\n\ntasks\nname,interference,samples,accuracy_expert,accuracy_merged\n"))
+        #expect(
+            csv.contains(
+                "\n\ntasks\nname,interference,interval,samples,agreement,agreement_interval,cka,cka_interval,accuracy_expert,"
+                    + "accuracy_expert_interval,accuracy_merged,accuracy_merged_interval\n"))
         let lines = csv.split(separator: "\n").map { $0.split(separator: ",").map(String.init) }
         for task in document["tasks"].items {
-            let row = try #require(lines.first { $0[0] == task["name"].string && $0.count == 5 && $0[2] == "250" })
-            for (place, key) in [(1, "interference"), (3, "accuracy_expert"), (4, "accuracy_merged")] {
+            let row = try #require(lines.first { $0[0] == task["name"].string && $0.count == 12 && $0[3] == "250" })
+            for (place, key) in [
+                (1, "interference"), (4, "agreement"), (8, "accuracy_expert"), (10, "accuracy_merged"),
+            ] {
                 let expected = try #require(task[key].double)
                 // Foundation reads some numbers of JSON to the last digit but one.
                 #expect(abs((Double(row[place]) ?? .nan) - expected) <= 1e-14 * abs(expected), "\(row)")
             }
         }
         #expect(csv.contains("\nmatrix\n,\(TinySuite.tasks.joined(separator: ","))\n\(TinySuite.tasks[0]),0.0,"))
-        #expect(try text("new/r.html").contains("<td>total</td>\n<td class=\"right\"></td>"))
-        #expect(try text("r.MD").contains("| task | samples | interference | expert | merged |\n| --- | --: |"))
+        #expect(try text("new/r.html").contains("<td>total, mean</td>\n<td class=\"right\"></td>"))
+        #expect(
+            try text("r.MD").contains(
+                "| task | samples | interference | 95 % | agreement | 95 % | CKA | 95 % |\n| --- | --: |"))
         // Only a run replaces its reports.
         let again = try tool.run(everything + ["--merged", TinySuite.base, "--json", "--report", "r.csv"])
         #expect(again.status == 4)

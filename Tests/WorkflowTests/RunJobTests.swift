@@ -387,7 +387,7 @@ import Workflow
     @Test func aMatrixNeedsDataForEveryTask() throws {
         var files = suite.tasks.map(suite.files)
         let set = try ExpertSet(base: suite.base, experts: files)
-        let matrix = try TaskMeasurement(set, budget: testBudget).matrix(of: set)
+        let matrix = try TaskMeasurement(set, budget: testBudget).matrices(of: set)[0].entries.map { $0.map(\.value) }
         #expect(matrix.count == 4)
         for i in matrix.indices { for j in matrix.indices { #expect((matrix[i][j] == 0) == (i == j)) } }
         // Entry (i, j) is what a merge of experts i and j alone does to task i.
@@ -399,7 +399,7 @@ import Workflow
         files[2].data = nil
         let partial = try ExpertSet(base: suite.base, experts: files)
         let stage = try TaskMeasurement(partial, budget: testBudget)
-        #expect(code { _ = try stage.matrix(of: partial) } == "input.missing_data")
+        #expect(code { _ = try stage.matrices(of: partial) } == "input.missing_data")
         for index in files.indices { files[index].data = nil }
         let none = try ExpertSet(base: suite.base, experts: files)
         #expect(code { _ = try TaskMeasurement(none, budget: testBudget) } == "input.missing_data")

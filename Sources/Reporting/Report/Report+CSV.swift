@@ -25,6 +25,13 @@ extension Report {
                     Sheet(
                         name: key, titles: [""] + matrix.columns,
                         rows: zip(matrix.rows, matrix.values).map { [$0] + $1.map(\.description) }))
+                guard !matrix.intervals.isEmpty else { break }
+                tables.append(
+                    Sheet(
+                        name: key + ".intervals", titles: [""] + matrix.columns,
+                        rows: zip(matrix.rows, matrix.intervals).map { name, row in
+                            [name] + row.map { $0.map { "\($0.lowerBound);\($0.upperBound)" } ?? "" }
+                        }))
             case .text, .bars, .scatter: break
             case .group(let sections):
                 let more = contents(of: sections)

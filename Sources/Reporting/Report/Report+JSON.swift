@@ -46,10 +46,19 @@ extension Report.Table {
 }
 
 extension Report.Matrix {
-    fileprivate var value: Report.Value {
+    /// The matrix as a part of a document.
+    public var value: Report.Value {
         .facts([
             .init("rows", .texts(rows)), .init("columns", .texts(columns)),
             .init("values", .list(values.map(Report.Value.numbers))),
+            .init(
+                "intervals",
+                intervals.isEmpty
+                    ? .absent
+                    : .list(
+                        intervals.map { row in
+                            .list(row.map { $0.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .none })
+                        })),
         ])
     }
 }

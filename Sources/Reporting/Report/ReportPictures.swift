@@ -10,6 +10,8 @@ extension Report {
         public var columns: [String]
         /// In rows; NaN where there is no figure.
         public var values: [[Double]]
+        /// What the values lie in, where that is known: empty, or of the same shape.
+        public var intervals: [[ClosedRange<Double>?]] = []
         /// Which colours figures have.
         public var scale: Scale
         /// What people see above it.

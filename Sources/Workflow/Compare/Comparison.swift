@@ -53,6 +53,7 @@ public struct Comparison: Sendable {
             chosen[choice] = (true, cost.flatMap { $0.isNaN ? nil : $0 })
         }
         let isMean = order == .accuracy
+        let kind = order == .accuracy ? Bootstrap.Values.shares : .distances
         let best = sorted.first.map { merges[$0] }
         rows = sorted.enumerated().map { rank, place in
             let merge = merges[place]
@@ -60,10 +61,10 @@ public struct Comparison: Sendable {
             var difference: ClosedRange<Double>?
             if let best, merge.hasTasks(of: best) {
                 let differences = zip(values, best.values(for: order)).map { zip($0, $1).map { $0 - $1 } }
-                difference = bootstrap.interval(of: differences, isMean: isMean)
+                difference = bootstrap.interval(of: differences, kind, isMean: isMean)
             }
             return Row(
-                merge: merge, interval: bootstrap.interval(of: values, isMean: isMean),
+                merge: merge, interval: bootstrap.interval(of: values, kind, isMean: isMean),
                 isTied: rank == 0 || difference?.contains(0) ?? false, isChosen: chosen[place]?.isChosen,
                 cost: chosen[place]?.cost)
         }

@@ -112,22 +112,32 @@ public struct TaskMeasurement: Sendable {
             on: sharedInputs, budget: budget)
     }
 
-    /// How many inputs `matrix` computes outputs of.
+    /// All that can be said of a merged model on the tasks, with intervals.
+    ///
+    /// - Throws: `input.*` when the model does not fit the backbone, `NetworkError` when memory is short.
+    public func drift(of merged: TensorStore, distances: [Distance]) throws -> MergeDrift {
+        defer { progress.advance(by: inputCount) }
+        return try MergeDrift(
+            backbone.network, merged: try backbone.parameters(of: merged), references: references,
+            distances: distances, budget: budget)
+    }
+
+    /// How many inputs `matrices` computes outputs of.
     public var matrixInputCount: Int { (tasks.count - 1) * inputCount }
 
-    /// The drift that each single expert causes on each other task; see `interferenceMatrix`.
+    /// The drift that each single expert causes on each other task, a matrix for each distance.
     ///
     /// - Throws: `input.missing_data` when a task has none: the matrix has a row for every expert.
-    public func matrix(of set: ExpertSet, distance: Distance = .kl) throws -> [[Double]] {
+    public func matrices(of set: ExpertSet, distances: [Distance] = [.kl]) throws -> [InterferenceMatrix] {
         if let expert = set.experts.first(where: { $0.data == nil }) {
             throw InputError(
                 .missingData, "task \"\(expert.name)\" has no data, and the matrix has a row for every task",
                 hint: "give some with --data \(expert.name)=FILE")
         }
         defer { progress.advance(by: matrixInputCount) }
-        return try interferenceMatrix(
+        return try InterferenceMatrix.all(
             backbone.network, base: try backbone.parameters(of: set.base),
             experts: try set.experts.map { try backbone.parameters(of: $0.store) }, references: references,
-            distance: distance, budget: budget)
+            distances: distances, budget: budget)
     }
 }

@@ -1,0 +1,42 @@
+public import Kernels
+public import Networks
+
+/// The drift that each single expert causes on each other task.
+///
+/// Entry (i, j) is the mean distance, on task i's inputs under its head, between expert i and `base + tau_i + tau_j`; the
+/// diagonal is 0.
+public struct InterferenceMatrix: Sendable, Hashable {
+    public let distance: Distance
+    /// `[N][N]`, rows are the tasks that suffer.
+    public let entries: [[Figure]]
+
+    /// Measures all pairs, in several distances at once.
+    ///
+    /// - Shapes: `base` and each of `experts` a parameter vector.
+    /// - Cost: N (N - 1) passes over inputs.
+    /// - Precondition: experts and references are in one order.
+    /// - Returns: a matrix for each distance.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    public static func all(
+        _ transformer: VisionTransformer, base: [Float], experts: [[Float]], references: [ExpertReference],
+        distances: [Distance] = [.kl], bootstrap: Bootstrap = Bootstrap(), budget: ComputeBudget
+    ) throws(NetworkError) -> [InterferenceMatrix] {
+        precondition(experts.count == references.count, "every expert has one reference")
+        try transformer.check(parameters: base)
+        for expert in experts { try transformer.check(parameters: expert) }
+        let row = [Figure](repeating: Figure(0, 0...0), count: experts.count)
+        var entries = distances.map { _ in [[Figure]](repeating: row, count: experts.count) }
+        var pair = base
+        for i in experts.indices {
+            for j in experts.indices where j != i {
+                for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
+                let logits = try references[i].data.logits(transformer, pair, budget)
+                for (place, distance) in distances.enumerated() {
+                    entries[place][i][j] = Figure(
+                        of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
+                }
+            }
+        }
+        return zip(distances, entries).map(InterferenceMatrix.init)
+    }
+}

@@ -1,0 +1,95 @@
+public import Kernels
+public import Networks
+
+/// What a merged model does otherwise than its experts on the inputs of their tasks, in every figure there is, with intervals.
+///
+/// `CrossTaskInterference` is the first of these. The others tell harmful drift from harmless: outputs may move while the choice stays, and
+/// features may turn in ways that a head could follow.
+public struct MergeDrift: Sendable, Hashable {
+    /// What the distances between outputs are, all from one forward pass.
+    public let distances: [Distance]
+    public let tasks: [Task]
+    /// The sums over tasks, one for each distance.
+    public let totals: [Figure]
+    /// The mean over tasks.
+    public let agreement: Figure
+    /// The means over tasks; nil unless all have labels.
+    public let expertAccuracy: Figure?
+    public let mergedAccuracy: Figure?
+
+    /// The drift on one task.
+    public struct Task: Sendable, Hashable {
+        public let name: String
+        public let samples: Int
+        /// The mean over the inputs of each distance between the expert's outputs and the merged model's.
+        public let interference: [Figure]
+        /// The share of inputs for which both choose the same class.
+        public let agreement: Figure
+        /// The linear CKA of the features of both; nil when these do not vary.
+        public let similarity: Figure?
+        /// Between 0 and 1, where labels exist.
+        public let expertAccuracy: Figure?
+        public let mergedAccuracy: Figure?
+    }
+
+    /// Measures a merged model against its experts.
+    ///
+    /// Where outputs are not finite, figures are NaN and have no interval.
+    ///
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short; `IOError` when it is short for features.
+    public init(
+        _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distances: [Distance] = [.kl],
+        bootstrap: Bootstrap = Bootstrap(), budget: ComputeBudget
+    ) throws {
+        for reference in references {
+            try transformer.check(reference.data.task.head, name: reference.data.task.name)
+        }
+        let features = try transformer.features(
+            parameters: merged, sets: references.map(\.data.inputs), budget: budget)
+        let outcomes = zip(references, features).map { TaskOutcomes($0, features: $1, distances) }
+        func mean(_ values: [[Double]?]) -> Figure? {
+            let known = values.compactMap { $0 }
+            guard known.count == values.count else { return nil }
+            return Figure(of: known, .shares, isMean: true, bootstrap)
+        }
+        func total(_ place: Int, _ outcomes: [TaskOutcomes]) -> Figure {
+            Figure(of: outcomes.map { $0.distances[place] }, .distances, isMean: false, bootstrap)
+        }
+        self.distances = distances
+        tasks = try zip(zip(references, features), outcomes).map { task, outcomes in
+            let (reference, features) = task
+            return Task(
+                name: reference.data.task.name, samples: reference.data.inputs.count,
+                interference: distances.indices.map { total($0, [outcomes]) },
+                agreement: Figure(of: [outcomes.agreements], .shares, isMean: true, bootstrap),
+                similarity: try .similarity(
+                    of: reference.features, to: features, width: transformer.config.featureSize),
+                expertAccuracy: mean([outcomes.expertHits]), mergedAccuracy: mean([outcomes.mergedHits]))
+        }
+        totals = distances.indices.map { total($0, outcomes) }
+        agreement = Figure(of: outcomes.map(\.agreements), .shares, isMean: true, bootstrap)
+        expertAccuracy = mean(outcomes.map(\.expertHits))
+        mergedAccuracy = mean(outcomes.map(\.mergedHits))
+    }
+}
+
+/// What is known of each input of a task: numbers whose means are figures, NaN where outputs are not finite.
+private struct TaskOutcomes {
+    let distances: [[Double]]
+    let agreements: [Double]
+    /// Nil without labels.
+    let expertHits: [Double]?
+    let mergedHits: [Double]?
+
+    init(_ reference: ExpertReference, features: [Float], _ distances: [Distance]) {
+        let data = reference.data
+        let logits = HeadBank([data.task.head]).logits(features: features)
+        let unknown = [Double](repeating: .nan, count: data.inputs.count)
+        func numbers(_ flags: [Bool]?) -> [Double] { flags?.map { $0 ? 1 : 0 } ?? unknown }
+        self.distances = distances.map { reference.distances($0, to: logits) }
+        let (expert, merged) = (data.choices(of: reference.logits), data.choices(of: logits))
+        agreements = numbers(expert.flatMap { expert in merged.map { zip(expert, $0).map(==) } })
+        expertHits = data.labels == nil ? nil : numbers(data.hits(of: reference.logits))
+        mergedHits = data.labels == nil ? nil : numbers(data.hits(of: logits))
+    }
+}
