@@ -47,3 +47,11 @@ func addGram(
 extension MatrixView {
     fileprivate var order: CBLAS_TRANSPOSE { isTransposed ? CblasTrans : CblasNoTrans }
 }
+
+/// The version of OpenBLAS, as it is at run time, and the processor that it takes the machine's for.
+package var openBLASVersion: String {
+    // `OpenBLAS 0.3.29 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY Haswell MAX_THREADS=64`
+    let words = String(cString: openblas_get_config()).split(separator: " ")
+    guard words.count > 1 else { return "" }
+    return "\(words[1]) (\(String(cString: openblas_get_corename())))"
+}

@@ -46,8 +46,8 @@ public struct Recipe: Sendable {
     public var resolve: Resolve?
     /// Where the merged checkpoint goes.
     public var output: OutputPlace?
-    /// Where the report goes; its extension chooses the format.
-    public var report: FilePath?
+    /// Where reports go; their extensions choose the formats.
+    public var reports: [FilePath]
     /// Keys that were ignored and other remarks.
     public var warnings: [Warning]
 

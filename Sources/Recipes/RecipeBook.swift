@@ -112,7 +112,7 @@ public struct RecipeBook: Sendable {
     private static func check(_ document: Document, _ path: FilePath) throws(RecipeError) {
         let recipe = document.recipe
         let own = [
-            ("output", recipe.output != nil), ("report", recipe.report != nil), ("resolve", recipe.resolve != nil),
+            ("output", recipe.output != nil), ("report", !recipe.reports.isEmpty), ("resolve", recipe.resolve != nil),
         ]
         if let key = own.first(where: \.1)?.0 {
             throw RecipeError(

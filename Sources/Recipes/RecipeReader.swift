@@ -45,8 +45,8 @@ struct RecipeReader {
 
         let isFolder = try root.text("output")?.hasSuffix("/") ?? false
         let output = try root.path("output").map { OutputPlace($0, isFolder: isFolder) }
-        let report = try root.path("report")
-        if let report, report == output?.path { throw root.bad("report", "is the path of the output") }
+        let reports = try root.paths("report")
+        if reports.contains(where: { $0 == output?.path }) { throw root.bad("report", "is the path of the output") }
         if layout.isStacked, resolve != nil {
             throw RecipeError(
                 .unsupported, "resolve takes whole models, and the recipe has slices", file: path,
@@ -62,7 +62,7 @@ struct RecipeReader {
             parameterPositions: parameters.positions, isStacked: layout.isStacked, outputDType: outputDType,
             keepBase: keepBase, tokenizer: tokenizer,
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
-            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, report: report,
+            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, reports: reports,
             warnings: warnings)
     }
 

@@ -106,6 +106,17 @@ package struct YAMLSection {
     /// A path, relative ones counted from the recipe's folder.
     func path(_ key: String) throws(RecipeError) -> FilePath? {
         guard let text = try text(key) else { return nil }
+        return try path(text, of: key)
+    }
+
+    /// A path or a list of paths, relative ones counted from the recipe's folder; none without the key.
+    func paths(_ key: String) throws(RecipeError) -> [FilePath] {
+        var paths: [FilePath] = []
+        for text in try texts(key) { paths.append(try path(text, of: key)) }
+        return paths
+    }
+
+    private func path(_ text: String, of key: String) throws(RecipeError) -> FilePath {
         // The system would take a path only up to a NUL.
         guard !text.isEmpty, !text.unicodeScalars.contains("\0") else { throw bad(key, "must be a path") }
         return FilePath(text).relative(toFolderOf: file)
@@ -190,7 +201,7 @@ struct UnknownKey {
 
 extension FilePath {
     /// A path as a recipe means it: relative ones count from the recipe's folder.
-    func relative(toFolderOf file: FilePath) -> FilePath {
+    package func relative(toFolderOf file: FilePath) -> FilePath {
         isAbsolute ? self : file.removingLastComponent().pushing(self).lexicallyNormalized()
     }
 }

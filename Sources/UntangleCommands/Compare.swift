@@ -74,10 +74,12 @@ struct Compare: ToolCommand {
         }
         variants.flatMap(\.recipe.warnings).forEach(session.warn)
         variants = try variants.map { try $0.located(modelsFolder: modelsFolder) }
+        variants.forEach { session.reads($0.recipe) }
         let job = CompareJob(
             variants, folder: keep ?? Self.folder(of: variants[0].recipe),
             auxiliary: auxiliary.map { AuxiliarySource($0) },
             order: sort, write: writing.writeOptions())
+        if case .file(let path) = job.auxiliary { session.reads(path) }
         if cluster.engine != .local {
             let entries = try job.unfinishedEntries(in: session.context)
             // Figures that are all there need no task.
@@ -102,7 +104,8 @@ struct Compare: ToolCommand {
         }
         session.progress.end()
         let isWhole = merges.count == variants.count
-        let comparison = Comparison(merges, groups: isWhole ? job.groups : [], order: sort)
+        let comparison = Comparison(
+            merges, groups: isWhole ? job.groups : [], pairs: isWhole ? job.resolvedPairs : [], order: sort)
         try session.print(comparison.report, to: reports)
         return .done
     }

@@ -76,6 +76,7 @@ struct Convert: ToolCommand {
         let context = session.context
         let budget = context.budget
         // Where the output is stored against --base, the input may have one of its own.
+        [input, skein.base].forEach { session.reads($0) }
         let isDelta = !skein.store && format == .skein
         let store = try TensorStore(
             opening: input,

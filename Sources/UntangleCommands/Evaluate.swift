@@ -53,6 +53,8 @@ struct Evaluate: ToolCommand {
         if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
+        for file in head + data { session.reads(file.file) }
+        [checkpoint, config ?? BackboneConfig.defaultPath(for: checkpoint), base.base].forEach { session.reads($0) }
         let job = try EvaluateJob(
             checkpoint, config: config, base: base.base,
             tasks: data.map {
@@ -65,8 +67,9 @@ struct Evaluate: ToolCommand {
     }
 
     private func report(of accuracies: [TaskAccuracy]) -> Report {
-        let mean = Report.Value.number(accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count))
-        return Report(
+        let mean = accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count)
+        let intervals = accuracies.map { wilsonInterval(of: $0.accuracy, count: $0.samples) }
+        var report = Report(
             title: "Accuracy of \(checkpoint)",
             sections: [
                 .table(
@@ -74,12 +77,27 @@ struct Evaluate: ToolCommand {
                         "tasks",
                         [
                             .init("name", "task"), .init(nil, "samples", .count), .init("accuracy", "accuracy", .share),
-                            .init("samples", nil, .count),
+                            .init("samples", nil, .count), .init("interval", nil, .share),
                         ],
-                        rows: accuracies.map {
-                            [.text($0.name), .integer($0.samples), .number($0.accuracy), .integer($0.samples)]
-                        }, footer: [.text("mean"), .text(""), mean, .text("")])),
-                .facts([.init("mean_accuracy", mean)]),
+                        rows: zip(accuracies, intervals).map { task, interval in
+                            [
+                                .text(task.name), .integer(task.samples), .number(task.accuracy),
+                                .integer(task.samples), .interval(interval),
+                            ]
+                        }, footer: [.text("mean"), .text(""), .number(mean), .text(""), .absent])),
+                .facts([.init("mean_accuracy", .number(mean))]),
+                .bars(
+                    Report.Bars(
+                        "Accuracy, with 95 % intervals", title: "task", labels: accuracies.map(\.name), kind: .share,
+                        groups: [.init("accuracy", accuracies.map(\.accuracy), intervals: intervals)])),
             ])
+        let sorted = accuracies.sorted { $0.accuracy < $1.accuracy }
+        if let worst = sorted.first, let best = sorted.last, mean.isFinite, worst.accuracy < best.accuracy {
+            report.summary = [
+                "The mean accuracy is \(mean.percent): from \(worst.accuracy.percent) on \(worst.name) to "
+                    + "\(best.accuracy.percent) on \(best.name)."
+            ]
+        }
+        return report
     }
 }

@@ -116,6 +116,7 @@ struct InterferenceCommand: ToolCommand {
 
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
         if let merged {
+            session.reads(merged)
             return try TensorStore(opening: merged, options: session.context.reading(sharedBase: experts.base))
         }
         let job = try MergeJob(

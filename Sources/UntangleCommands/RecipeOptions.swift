@@ -54,9 +54,11 @@ struct RecipeOptions: ParsableArguments {
         let book = try RecipeBook.load(path, strict: strict)
         book.warnings.forEach(session.warn)
         let result = output ?? book.final.output?.path ?? path
-        return try book.located(
+        let located = try book.located(
             modelsFolder: modelsFolder,
             intermediateFolder: intermediateDir ?? RecipeBook.intermediateFolder(beside: result))
+        for recipe in located.intermediates + [located.final] { session.reads(recipe) }
+        return located
     }
 }
 

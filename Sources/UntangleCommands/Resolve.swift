@@ -61,6 +61,7 @@ struct Resolve: ToolCommand {
             try experts.expertSet(in: session), auxiliary: resolver.source,
             options: resolver.options, output: output,
             write: options)
+        if case .file(let path) = resolver.source { session.reads(path) }
         job.format = format
         job.resumption = resuming.resumption
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
@@ -70,9 +71,10 @@ struct Resolve: ToolCommand {
             try traceOutput.write(Array(trace.csv.utf8), at: 0)
             try traceOutput.commit()
         }
-        let report = Report(
+        var report = Report(
             title: "Resolving Interference",
             sections: [.table(adapted.table("experts")), .series(adapted.trace(nil))])
+        report.summary = adapted.summary
         try session.print(report, to: reports)
         return .done
     }

@@ -12,7 +12,7 @@ struct Run: ToolCommand {
     static let configuration = CommandConfiguration(
         abstract: "Resolve, merge, measure and write, as one recipe says.",
         discussion: """
-            Prints a table: for each task the accuracy of base, expert, merged model without and with Resolving \
+            Prints what is worth knowing first, in sentences, and a table: for each task the accuracy of base, expert, merged model without and with Resolving \
             Interference, and the interference before and after. Resolving and merging are skipped where an earlier run \
             has done them with the same inputs and settings; --force does them again, but for experts that --resume takes as \
             done.

@@ -1,5 +1,6 @@
 import Checkpoints
 import Kernels
+import Recipes
 import Reporting
 import SystemPackage
 import TensorCore
@@ -16,9 +17,14 @@ final class Session {
     /// What standard output can be shown.
     let style: TextStyle
     private let options: SharedOptions
+    private var sources: ReportSources
 
-    init(_ options: SharedOptions, output: StandardOutput) {
+    /// Begins.
+    ///
+    /// - Parameter arguments: as they were typed, without the name of the program.
+    init(_ options: SharedOptions, arguments: [String], output: StandardOutput) {
         self.options = options
+        sources = ReportSources(arguments: arguments)
         self.output = output
         json = options.json
         style = output.style
@@ -89,8 +95,18 @@ final class Session {
         if json { try print(report.json) } else if !isShown { try print(report.text(in: style)) }
         guard !targets.isEmpty else { return }
         try flush()
+        var report = report
+        if targets.contains(where: \.format.hasOrigin) { report.origin = try sources.origin(in: context) }
         for target in targets { try report.write(to: target) }
     }
+
+    /// Notes a checkpoint or file that the result depends on; nil is none.
+    ///
+    /// - Parameter name: what the user calls it, where that is not its path.
+    func reads(_ place: FilePath?, named name: String? = nil) { if let place { sources.add(place, named: name) } }
+
+    /// Notes a recipe that the result depends on, and all that it names.
+    func reads(_ recipe: Recipe) { sources.add(recipe) }
 
     /// Shows people a part of a result before the rest of it is known. Documents are printed whole.
     func show(_ part: String) throws {
@@ -108,6 +124,7 @@ final class Session {
 
     /// Opens one of several checkpoints, and warns of what is odd about it.
     func open(_ path: FilePath, options: ReadOptions) throws -> TensorStore {
+        reads(path)
         let store = try TensorStore(opening: path, options: options)
         store.warnings.forEach(warn)
         return store

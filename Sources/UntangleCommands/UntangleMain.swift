@@ -28,6 +28,10 @@ public enum UntangleMain {
     }
 
     private static func run(_ arguments: [String], output: StandardOutput) throws -> ExitStatus {
+        if Set(arguments) == ["--version", "--json"] {
+            try output.write(Build.document.rendered() + "\n")
+            return .done
+        }
         var command: any ParsableCommand
         do {
             try checkCommandName(arguments)
@@ -41,7 +45,7 @@ public enum UntangleMain {
             return .done
         }
         guard let command = command as? any ToolCommand else { return .done }
-        let session = Session(command.shared, output: output)
+        let session = Session(command.shared, arguments: arguments, output: output)
         defer { session.progress.end() }
         return try command.run(in: session)
     }

@@ -53,6 +53,7 @@ struct Verify: ToolCommand {
     private func verify(
         _ path: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Verification {
+        [path, base.base].forEach { session.reads($0) }
         do {
             let reader = try CheckpointFormat.open(
                 path, options: input.readOptions(base: base.base, threads: session.budget.threads))

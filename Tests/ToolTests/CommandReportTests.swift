@@ -152,7 +152,7 @@ import Testing
         let report = try report(
             "evaluate", TinySuite.expert("digits"), "--head", "digits=\(TinySuite.folder)/heads_digits.safetensors",
             "--data", "digits=\(TinySuite.folder)/test_digits.npz")
-        #expect(report.csv.contains("\n\ntasks\nname,accuracy,samples\ndigits,"))
+        #expect(report.csv.contains("\n\ntasks\nname,accuracy,samples,interval\ndigits,"))
         #expect(report.html.contains("<tr><th>task</th>"))
         #expect(report.md.contains("| task | samples | accuracy |"))
     }

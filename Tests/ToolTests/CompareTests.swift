@@ -85,7 +85,7 @@ import Testing
         try write("c.yaml", "merge_method: task_arithmetic\nparameters: { lambda: [0.5, 0.500001, 0.0001] }")
         let outcome = try tool.run("compare", "c.yaml", "--quiet")
         #expect(outcome.status == 0, "\(outcome.errors)")
-        let lines = outcome.output.split(separator: "\n")
+        let lines = outcome.output.split(separator: "\n").drop { !$0.hasPrefix("merge ") }.map(String.init)
         #expect(lines.count == 4)
         #expect(lines[1].contains("  best"))
         #expect(lines[2].contains("  ~ best"))

@@ -9,7 +9,7 @@ import Testing
         #expect(outcome.status == 0)
         let document = try outcome.json()
         #expect(document.keys == ["tasks", "mean_accuracy"])
-        for task in document["tasks"].items { #expect(task.keys == ["name", "accuracy", "samples"]) }
+        for task in document["tasks"].items { #expect(task.keys == ["name", "accuracy", "samples", "interval"]) }
         #expect(document["tasks"].items.map { $0["name"].string } == TinySuite.tasks)
         #expect(document["tasks"].items.map { $0["accuracy"].double } == [0.668, 0.788, 0.488, 0.472])
         #expect(document["tasks"].items.allSatisfy { $0["samples"].int == 250 })

@@ -71,7 +71,7 @@ import Testing
         try write("")
         let outcome = try tool.run("run", "work/recipe.yaml", "--quiet")
         #expect(outcome.status == 0)
-        let lines = outcome.output.split(separator: "\n")
+        let lines = outcome.output.split(separator: "\n").drop { !$0.hasPrefix("task ") }.map(String.init)
         #expect(lines[0] == "task            base  expert  merged  interference")
         #expect(lines[1].hasPrefix("digits        78.8 %  92.8 %"))
         #expect(lines[3].hasPrefix("mean / total  63.8 %  79.8 %"))

@@ -68,7 +68,7 @@ import Workflow
               seed: 11
               output: adapted
             output: out/merged.npz
-            report: out/report.html
+            report: [out/report.html, /abs/r.md]
             """)
         #expect(recipe.mergeMethod == "ties")
         #expect(recipe.baseModel?.path == "/abs/base.safetensors")
@@ -99,7 +99,7 @@ import Workflow
         #expect(resolve.output == "some/folder/adapted")
         #expect(recipe.output?.path == "some/folder/out/merged.npz")
         #expect(recipe.output?.isFolder == false)
-        #expect(recipe.report == "some/folder/out/report.html")
+        #expect(recipe.reports == ["some/folder/out/report.html", "/abs/r.md"])
         #expect(
             recipe.warnings.map(\.text) == [
                 "line 10: no weight is given for experts/letters, and 1 is taken where none applies; mergekit refuses this"
@@ -283,6 +283,11 @@ import Workflow
             ("merge_method: linear\nmodels:\n  - model: a\ndtype: int8\n", "recipe.bad_value", 4),
             ("merge_method: linear\nmodels:\n  - model: a\nparameters: 3\n", "recipe.bad_value", 4),
             ("merge_method: linear\nmodels:\n  - model: a\noutput: x.npz\nreport: x.npz\n", "recipe.bad_value", 5),
+            (
+                "merge_method: linear\nmodels:\n  - model: a\noutput: x.npz\nreport: [r.md, x.npz]\n",
+                "recipe.bad_value",
+                5
+            ), ("merge_method: linear\nmodels:\n  - model: a\nreport: [r.md, { a: b }]\n", "recipe.bad_value", 4),
             ("merge_method: linear\nmodels:\n  - model: a\n? [k]\n: v\n", "recipe.syntax", 4),
         ] as [(String, String, Int?)])
     func namesTheLineAtFault(text: String, code: String, line: Int?) throws {

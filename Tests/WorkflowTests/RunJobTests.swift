@@ -86,12 +86,11 @@ import Workflow
         func keys(_ value: JSONValue?) -> Set<String> { Set(value?.object.map { $0.map(\.key) } ?? []) }
         #expect(
             keys(document) == [
-                "recipe", "merge_method", "tasks", "mean_accuracy", "total_interference", "resolve", "output",
-                "skipped",
-                "warnings", "seconds",
+                "recipe", "merge_method", "tasks", "mean_accuracy", "total_interference", "interval", "resolve",
+                "output", "skipped", "warnings", "seconds",
             ])
         let task = document["tasks"]?.array?.first { _ in true }
-        #expect(keys(task) == ["name", "samples", "accuracy", "interference"])
+        #expect(keys(task) == ["name", "samples", "accuracy", "interference", "interval"])
         for value in [task?["accuracy"], document["mean_accuracy"]] {
             #expect(keys(value) == ["base", "expert", "merged", "merged_resolved"])
         }
@@ -324,6 +323,8 @@ import Workflow
         ("ties", "output: out/m.pt", "usage.output_format"),
         ("ties", "output: out/m.safetensors\nreport: precious.json", "io.exists"),
         ("ties", "output: out/m.safetensors\nreport: r.txt", "usage.report_format"),
+        ("ties", "output: out/m.safetensors\nreport: [r.md, r.txt]", "usage.report_format"),
+        ("ties", "output: out/m.safetensors\nreport: [r.md, ./r.md]", "usage.same_report"),
         ("ties", "output: precious.txt/m.safetensors", "io.exists"),
         ("ties", "output: precious.safetensors", "io.exists"),
     ]) func findsOutBeforeTheWork(method: String, more: String, expected: String) throws {

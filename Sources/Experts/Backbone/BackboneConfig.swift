@@ -35,7 +35,7 @@ public struct BackboneConfig: Sendable {
     }
 
     /// Where the configuration of a checkpoint lies when nobody says otherwise.
-    static func defaultPath(for checkpoint: FilePath) -> FilePath {
+    package static func defaultPath(for checkpoint: FilePath) -> FilePath {
         let folder = folderExists(checkpoint) ? checkpoint : checkpoint.removingLastComponent()
         return folder.appending("config.json")
     }

@@ -8,7 +8,7 @@ extension Report {
         return
             (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"]
             + summary.map { "\($0.escapingControlCharacters.escapedForMarkdown)\n" } + Self.blocks(of: sections)
-            + document)
+            + document + (origin?.markdown ?? []))
             .joined(separator: "\n")
     }
 
@@ -17,9 +17,9 @@ extension Report {
             switch section {
             case .facts(let facts): facts.shown.map { [$0.markdown] } ?? []
             case .table(let table): table.shown.map { [$0.markdown] } ?? []
-            case .matrix(let matrix): [matrix.shown.markdown]
-            case .bars(let bars): bars.table.shown.map { [$0.markdown] } ?? []
-            case .scatter(let scatter): scatter.table.shown.map { [$0.markdown] } ?? []
+            case .matrix(let matrix): captioned(matrix.caption, matrix.shown)
+            case .bars(let bars): captioned(bars.caption, bars.table.shown)
+            case .scatter(let scatter): captioned(scatter.caption, scatter.table.shown)
             case .text([]): []
             // Indented by four, a line is what it is, whatever it holds.
             case .text(let lines): [lines.map { "    \($0.escapingControlCharacters)\n" }.joined()]
@@ -28,6 +28,30 @@ extension Report {
             case .series, .warnings: []
             }
         }
+    }
+
+    private static func captioned(_ caption: String?, _ table: Reporting.Table?) -> [String] {
+        guard let table else { return [] }
+        return (caption.map { ["\($0.escapingControlCharacters.escapedForMarkdown):\n"] } ?? []) + [table.markdown]
+    }
+}
+
+extension Report.Origin {
+    /// What was typed, read and done with, behind what came of it.
+    fileprivate var markdown: [String] {
+        func verbatim(_ text: String) -> String {
+            // Carriage returns would end lines, too.
+            text.split(separator: "\n", omittingEmptySubsequences: false).map {
+                $0.isEmpty ? "\n" : "    \(String($0).escapingControlCharacters)\n"
+            }.joined()
+        }
+        var files = Reporting.Table([.init("input"), .init("bytes", .right), .init("digest")])
+        for input in inputs { files.append([input.path, input.byteCount.grouped, input.digest]) }
+        var programs = Reporting.Table([.init("program or library"), .init("version")])
+        for version in versions { programs.append([version.name, version.version]) }
+        return ["## Where the figures come from\n", verbatim(command)]
+            + (recipe.map { ["The recipe:\n", verbatim($0)] } ?? [])
+            + (inputs.isEmpty ? [] : [files.markdown]) + [programs.markdown]
     }
 }
 

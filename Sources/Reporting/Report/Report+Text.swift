@@ -27,6 +27,7 @@ extension Report {
             switch section {
             case .facts(let facts): facts.shown?.append(to: &text, in: style)
             case .table(let table): table.shown(in: style)?.append(to: &text, in: style)
+            case .matrix(let matrix) where matrix.isForPages: break
             case .matrix(let matrix):
                 append([.text(matrix.caption.map { [$0] } ?? [])], between: "", style, to: &text)
                 matrix.shown(in: style).append(to: &text, in: style)

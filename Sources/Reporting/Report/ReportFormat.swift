@@ -4,6 +4,9 @@ public enum ReportFormat: String, Sendable, CaseIterable {
     case markdown = "md"
     case csv
     case json
+
+    /// Whether the report says where it comes from: documents are the values alone.
+    public var hasOrigin: Bool { self == .html || self == .markdown }
 }
 
 extension Report {

@@ -16,6 +16,8 @@ extension Report {
         public var scale: Scale
         /// What people see above it.
         public var caption: String?
+        /// Whether a terminal leaves it out, because its figures would only repeat others.
+        public var isForPages = false
 
         public init(
             _ key: String?, title: String, kind: Kind, rows: [String], columns: [String], values: [[Double]],

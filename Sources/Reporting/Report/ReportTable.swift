@@ -119,7 +119,7 @@ extension Report.Bars {
                 [.text(labels[place])]
                     + groups.flatMap { group -> [Report.Value] in
                         [.init(group.values[place])]
-                            + (group.intervals.isEmpty ? [] : [.init(interval: group.intervals[place])])
+                            + (group.intervals.isEmpty ? [] : [.interval(group.intervals[place])])
                     }
             })
     }
@@ -133,15 +133,8 @@ extension Report.Scatter {
             nil, [.init(nil, title), x, y] + (hasIntervals ? [.init(nil, "95 %", y.kind)] : []),
             rows: points.map { point in
                 [.text(point.name), .number(point.x), .number(point.y)]
-                    + (hasIntervals ? [.init(interval: point.interval)] : [])
+                    + (hasIntervals ? [.interval(point.interval)] : [])
             })
-    }
-}
-
-extension Report.Value {
-    /// Both ends of an interval.
-    fileprivate init(interval: ClosedRange<Double>?) {
-        self = interval.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .none
     }
 }
 

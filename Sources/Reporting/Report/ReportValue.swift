@@ -34,6 +34,10 @@ extension Report {
         public static func texts(_ texts: some Sequence<String>) -> Value { .list(texts.map(Value.text)) }
         /// A list of numbers.
         public static func numbers(_ numbers: some Sequence<Double>) -> Value { .list(numbers.map(Value.number)) }
+        /// Both ends of an interval; documents leave out one that is not known.
+        public static func interval(_ interval: ClosedRange<Double>?) -> Value {
+            interval.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .absent
+        }
         /// A list of whole numbers, such as a shape.
         public static func integers(_ integers: some Sequence<Int>) -> Value { .list(integers.map(Value.integer)) }
     }

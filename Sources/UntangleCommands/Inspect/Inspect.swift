@@ -78,6 +78,7 @@ struct Inspect: ToolCommand {
     private func inspect(
         _ checkpoint: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Inspection {
+        [checkpoint, base.base].forEach { session.reads($0) }
         let chosen = selection.selection
         let reader = try CheckpointFormat.open(
             checkpoint, options: input.readOptions(selection: chosen, base: base.base, threads: 1))

@@ -39,6 +39,9 @@ struct ExpertOptions: ParsableArguments {
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
+        session.reads(base)
+        for file in expert + head + data { session.reads(file.file) }
+        session.reads(config ?? BackboneConfig.defaultPath(for: base))
         let set = try ExpertSet(
             base: base, config: config,
             experts: expert.map { expert in

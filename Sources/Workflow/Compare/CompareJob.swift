@@ -139,6 +139,25 @@ public struct CompareJob: Job {
         return groups.values.sorted { $0[0] < $1[0] }
     }
 
+    /// The places of variants of which one merges adapted experts where the other merges the experts as they are, and which are alike
+    /// in everything else.
+    public var resolvedPairs: [(plain: Int, resolved: Int)] {
+        struct Kind: Hashable {
+            let suite: ComparedSuite
+            let settings: Fingerprint?
+        }
+        let kinds = variants.map {
+            Kind(
+                suite: ComparedSuite($0.recipe),
+                settings: try? Fingerprint("merge", settings: MergeSettings($0.recipe), inputs: []))
+        }
+        return variants.indices.flatMap { place -> [(plain: Int, resolved: Int)] in
+            guard variants[place].recipe.resolve == nil else { return [] }
+            return variants.indices.filter { variants[$0].recipe.resolve != nil && kinds[$0] == kinds[place] }
+                .map { (plain: place, resolved: $0) }
+        }
+    }
+
     private func fingerprint(of recipe: Recipe, on bench: CompareBench) throws -> Fingerprint {
         let (run, backbone) = (RunJob(recipe), bench.set.backbone)
         let settings = RowSettings(

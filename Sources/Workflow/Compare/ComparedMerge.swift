@@ -46,6 +46,14 @@ public struct ComparedMerge: Sendable {
         return accuracies.reduce(0, +) / Double(accuracies.count)
     }
 
+    /// The figure that merges are sorted by; nil where it is not known.
+    func figure(for order: CompareOrder) -> Double? {
+        switch order {
+        case .accuracy: meanAccuracy
+        case .interference: interference
+        }
+    }
+
     /// The sum over the tasks.
     public var interference: Double { figures.tasks.reduce(0) { $0 + $1.outcomes.interference } }
 

@@ -5,12 +5,15 @@ extension Comparison {
     /// A key of the document, which pages contain as well: a file that has it is the report of a comparison.
     public static let mark = "tied_with_best"
 
-    /// The rows, and for documents the name of the best and the figures of every task.
+    /// The rows, and for documents the name of the best and the figures of every task; for pages pictures of them.
     public var report: Report {
-        Report(
+        var report = Report(
             title: "Merges by \(order.rawValue)",
             provenance: [.init("sorted_by", .text(order.rawValue))],
-            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])], mark: Self.mark)
+            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])] + pictures,
+            mark: Self.mark)
+        report.summary = sentences
+        return report
     }
 
     private var table: Report.Table {
@@ -45,7 +48,7 @@ extension Comparison {
                     + (isByAccuracy ? [ends, total] : [total, ends])
                     + [
                         .text(rank == 0 ? "best" : row.isTied ? "~ best" : ""),
-                        row.interval.map { .numbers([$0.lowerBound, $0.upperBound]) } ?? .absent, .flag(row.isTied),
+                        .interval(row.interval), .flag(row.isTied),
                         merge.figures.auxiliaryInterference.map(Report.Value.number) ?? .absent, .text(choice(row)),
                         row.isChosen.map(Report.Value.flag) ?? .absent, row.cost.map(Report.Value.number) ?? .absent,
                         .number(merge.figures.seconds), .init(merge.figures.peakByteCount), .table(tasks(of: merge)),

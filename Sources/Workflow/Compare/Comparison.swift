@@ -5,6 +5,9 @@ public struct Comparison: Sendable {
     /// The best first.
     public let rows: [Row]
     public let order: CompareOrder
+    /// By how much resolving makes the figure better that rows are sorted by, for every pair of merges of which one is the other with
+    /// adapted experts; those with a figure that is not finite are left out.
+    public let gains: [Double]
 
     /// One merge among the others.
     public struct Row: Sendable {
@@ -25,15 +28,20 @@ public struct Comparison: Sendable {
     ///
     /// - Parameters:
     ///   - merges: with the recipe variants that they come from.
+    ///   - groups: the places of merges among which a coefficient is chosen.
+    ///   - pairs: the places of merges that differ in nothing but whether adapted experts were merged.
     ///   - order: nil sorts by accuracy where all tasks have labels, by interference otherwise.
     public init(
-        _ merges: [ComparedMerge], groups: [[Int]], order: CompareOrder? = nil, bootstrap: Bootstrap = Bootstrap()
+        _ merges: [ComparedMerge], groups: [[Int]], pairs: [(plain: Int, resolved: Int)] = [],
+        order: CompareOrder? = nil, bootstrap: Bootstrap = Bootstrap()
     ) {
         // Of a merge whose logits are not finite nothing is known; the data has labels where another one's hits are.
         let labelled = Set(merges.flatMap(\.figures.tasks).filter { $0.outcomes.hits != nil }.map(\.name))
         let isLabelled = merges.flatMap(\.figures.tasks).allSatisfy { labelled.contains($0.name) }
         let order = order ?? (isLabelled ? .accuracy : .interference)
         self.order = order
+        gains = pairs.map { Self.loss(merges[$0.plain], order) - Self.loss(merges[$0.resolved], order) }
+            .filter(\.isFinite)
         let sorted = merges.indices.sorted { a, b in
             let (x, y) = (Self.loss(merges[a], order), Self.loss(merges[b], order))
             // What is not finite comes last.

@@ -9,7 +9,7 @@ extension RunJob {
     /// What `run` does, in its order. An entry can be carried out once those before it are.
     public var entries: [RunEntry] {
         let experts = recipe.resolve == nil ? [] : recipe.experts.map { RunEntry.expert($0.name) }
-        let isTold = recipe.report != nil || recipe.models.contains { $0.data != nil }
+        let isTold = !recipe.reports.isEmpty || recipe.models.contains { $0.data != nil }
         return experts + (recipe.output == nil ? [] : [.merge]) + (isTold ? [.measure] : [])
     }
 

@@ -55,7 +55,7 @@ public struct RunJob: Job, Sendable {
     }
 
     /// Those of a checkpoint; of what cannot be opened the path, whose reading says why.
-    static func files(of path: FilePath) -> [FilePath] {
+    package static func files(of path: FilePath) -> [FilePath] {
         (try? TensorStore(opening: path))?.reader.files ?? [path]
     }
 
@@ -186,8 +186,7 @@ public struct RunJob: Job, Sendable {
     ///
     /// - Throws: `usage.report_format`, `usage.same_report`.
     public func reportTargets() throws(OutputError) -> [ReportTarget] {
-        try ReportTarget.targets(
-            (recipe.report.map { [$0] } ?? []) + reports, replacing: RunReport.mark, options: write)
+        try ReportTarget.targets(recipe.reports + reports, replacing: RunReport.mark, options: write)
     }
 
     private func basePath() throws(RecipeError) -> FilePath {

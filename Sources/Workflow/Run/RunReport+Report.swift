@@ -7,32 +7,18 @@ extension RunReport {
     static let mark = "total_interference"
 
     /// What is told of the run: a row for every task and one of means and totals, without the columns about RI when nothing was
-    /// resolved, and what was written.
+    /// resolved, pictures of them, and what was written.
     public var report: Report {
-        let hasResolved = mergedResolved != nil
-        typealias Column = Report.Column
-        let tasks = Report.Table(
-            "tasks",
-            [
-                Column("name", "task"), Column("samples", nil, .count), Column("accuracy.base", "base", .share),
-                Column("accuracy.expert", "expert", .share), Column("accuracy.merged", "merged", .share),
-                Column("accuracy.merged_resolved", hasResolved ? "merged + RI" : nil, .share),
-                Column("interference.merged", "interference", .decimals(3), gauge: .bar),
-                Column("interference.merged_resolved", hasResolved ? "with RI" : nil, .decimals(3)),
-            ], rows: rows.map(\.values), footer: summary.values)
-        let means = zip(tasks.columns, summary.values).compactMap { column, value -> Report.Fact? in
-            guard let key = column.key else { return nil }
-            if key.hasPrefix("accuracy.") { return .init("mean_\(key)", value) }
-            return key.hasPrefix("interference.") ? .init("total_\(key)", value) : nil
-        }
-        return Report(
+        let figures = RunFigures(of: self)
+        let table = figures.table(hasResolved: mergedResolved != nil)
+        var report = Report(
             title: "\(recipe.mergeMethod) of \(recipe.expertPlaces.count) experts",
             provenance: [
                 .init("recipe", .text(recipe.path.string)), .init("merge_method", .text(recipe.mergeMethod)),
             ],
             sections: [
-                .table(rows.isEmpty ? tasks.forDocuments : tasks),
-                .facts(means),
+                .table(figures.tasks.isEmpty ? table.forDocuments : table),
+                .facts(figures.totals),
                 recipe.resolve == nil
                     ? .facts([.init("resolve", .none)]) : .table(adapted.table("resolve").forDocuments),
                 .facts([
@@ -41,7 +27,10 @@ extension RunReport {
                 .warnings,
                 .facts([.init("seconds", .number(duration.seconds))]),
                 .text(lines),
-            ], warnings: warnings, mark: Self.mark)
+            ] + figures.bars + (adapted.contains { $0.training != nil } ? [.series(adapted.trace(nil))] : []),
+            warnings: warnings, mark: Self.mark)
+        report.summary = sentences(about: figures)
+        return report
     }
 
     /// What was done, and where it is.
@@ -68,13 +57,69 @@ extension RunReport {
     }
 }
 
-extension RunReport.Row {
-    /// In the order of the columns.
-    fileprivate var values: [Report.Value] {
-        [
-            .text(name), .integer(samples ?? 0), .init(base), .init(expert), .init(merged), .init(mergedResolved),
-            .init(interference), .init(interferenceResolved),
+extension RunFigures {
+    private typealias Column = Report.Column
+
+    /// A column of each figure for people, and behind them, for documents, one of each interval.
+    fileprivate func table(hasResolved: Bool) -> Report.Table {
+        let figures = [
+            Column("accuracy.base", "base", .share), Column("accuracy.expert", "expert", .share),
+            Column("accuracy.merged", "merged", .share),
+            Column("accuracy.merged_resolved", hasResolved ? "merged + RI" : nil, .share),
+            Column("interference.merged", "interference", .decimals(3), gauge: .bar),
+            Column("interference.merged_resolved", hasResolved ? "with RI" : nil, .decimals(3)),
         ]
+        return Report.Table(
+            "tasks",
+            [Column("name", "task"), Column("samples", nil, .count)] + figures
+                + figures.map { Column("interval.\($0.key ?? "")", nil, $0.kind) },
+            rows: tasks.map(\.values), footer: total.values)
+    }
+
+    /// Means and totals, which people see below the table.
+    fileprivate var totals: [Report.Fact] {
+        let keys = [
+            "mean_accuracy.base", "mean_accuracy.expert", "mean_accuracy.merged", "mean_accuracy.merged_resolved",
+            "total_interference.merged", "total_interference.merged_resolved",
+        ]
+        return zip(keys, total.figures).map { .init($0, .init($1.value)) }
+            + zip(keys, total.figures).map { .init("interval.\($0)", .interval($1.interval)) }
+    }
+
+    /// Accuracies where there are labels, and interferences.
+    fileprivate var bars: [Report.Section] {
+        guard !tasks.isEmpty else { return [] }
+        let hasResolved = total.interferenceResolved.value != nil
+        func group(_ name: String, _ rows: [Row], _ figure: (Row) -> Figure) -> Report.Bars.Group {
+            .init(name, rows.map { figure($0).value }, intervals: rows.map { figure($0).interval })
+        }
+        let labelled = tasks.filter { $0.expert.value != nil }
+        let accuracies = labelled + (labelled.count > 1 ? [total] : [])
+        let accuracy = Report.Bars(
+            "Accuracy before and after merging, with 95 % intervals", title: "task",
+            labels: labelled.map(\.name) + (labelled.count > 1 ? ["mean"] : []), kind: .share,
+            groups: [
+                group("base", accuracies, \.base), group("expert", accuracies, \.expert),
+                group("merged", accuracies, \.merged),
+            ] + (hasResolved ? [group("merged + RI", accuracies, \.mergedResolved)] : []))
+        let interference = Report.Bars(
+            "Interference of the merged model, with 95 % intervals", title: "task", labels: tasks.map(\.name),
+            kind: .decimals(3),
+            groups: [group(hasResolved ? "without RI" : "interference", tasks, \.interference)]
+                + (hasResolved ? [group("with RI", tasks, \.interferenceResolved)] : []))
+        return (labelled.isEmpty ? [] : [.bars(accuracy)]) + [.bars(interference)]
+    }
+}
+
+extension RunFigures.Row {
+    /// In the order of the columns.
+    fileprivate var figures: [RunFigures.Figure] {
+        [base, expert, merged, mergedResolved, interference, interferenceResolved]
+    }
+
+    fileprivate var values: [Report.Value] {
+        [.text(name), .integer(samples ?? 0)] + figures.map { .init($0.value) }
+            + figures.map { .interval($0.interval) }
     }
 }
 
@@ -115,7 +160,7 @@ extension [AdaptedExpert] {
 
     /// Loss and its terms, step by step.
     public func trace(_ key: String?) -> Report.Series {
-        Report.Series(
+        var series = Report.Series(
             key, name: .init("expert", "expert"), axis: .init("step", "step", .count),
             figures: [
                 .init("loss", "loss", .number), .init("preservation", "preservation", .number),
@@ -129,5 +174,9 @@ extension [AdaptedExpert] {
                     ]
                 }
             })
+        series.caption = "What resolving minimises, step by step: the loss and its two terms"
+        let losses = flatMap { $0.training?.trace.map(\.loss) ?? [] }
+        if let low = losses.min(), let high = losses.max(), low > 0 { series.isLogarithmic = high > 20 * low }
+        return series
     }
 }

@@ -1,0 +1,95 @@
+import Reporting
+
+extension RunReport {
+    /// What is worth knowing first. Every number stands in the table; what is not known, or is not finite, is not spoken of.
+    func sentences(about figures: RunFigures) -> [String] {
+        let (tasks, total) = (figures.tasks, figures.total)
+        let hasResolved = mergedResolved != nil
+        let owners = recipe.expertPlaces.count == 1 ? "the expert's" : "the experts'"
+        func kept(_ accuracy: RunFigures.Figure) -> (verb: String, text: String)? {
+            guard let merged = accuracy.value, let experts = total.expert.value, merged.isFinite, experts.isFinite,
+                experts > 0
+            else { return nil }
+            return (merged > experts ? "reaches" : "keeps", "\((merged / experts).percent) of \(owners) accuracy")
+        }
+        var sentences: [String] = []
+        if let (verb, share) = kept(total.final.accuracy) {
+            sentences.append(
+                "Merging with \(recipe.mergeMethod)\(hasResolved ? " after RI" : "") \(verb) \(share) "
+                    + "(\(text(total.final.accuracy)) of \(text(total.expert))).")
+        }
+        if hasResolved, let (verb, share) = kept(total.merged) {
+            sentences.append("Without RI it \(verb) \(share) (\(text(total.merged))).")
+        }
+        if let plain = total.interference.value, let resolved = total.interferenceResolved.value,
+            let change = Change(from: plain, to: resolved)
+        {
+            sentences.append(
+                "RI \(change.isLoss ? "removes" : "adds") \(change.share.percent) of the interference "
+                    + "(\(resolved.decimals(3)) instead of \(plain.decimals(3))).")
+        }
+        if tasks.count > 1, let sentence = sentence(aboutTheWorstOf: tasks, of: total) { sentences.append(sentence) }
+        let lost = tasks.filter { !($0.final.interference.value ?? 0).isFinite }.map(\.name)
+        if !lost.isEmpty {
+            sentences.append("Outputs are not finite on \(lost.joined(separator: ", ")), and nothing is known there.")
+        }
+        return sentences
+    }
+
+    /// The task that loses most accuracy; without labels, the one with the most interference.
+    private func sentence(aboutTheWorstOf tasks: [RunFigures.Row], of total: RunFigures.Row) -> String? {
+        let losses = tasks.compactMap { task -> (task: RunFigures.Row, loss: Double)? in
+            guard let expert = task.expert.value, let merged = task.final.accuracy.value, (expert - merged).isFinite
+            else { return nil }
+            return (task, expert - merged)
+        }
+        if let worst = losses.max(by: { $0.loss < $1.loss }) {
+            let (before, after) = (text(worst.task.expert), text(worst.task.final.accuracy))
+            guard worst.loss > 0, before != after, losses.count > 1 else { return nil }
+            return "\(worst.task.name) loses most: its accuracy falls from \(before) to \(after)."
+        }
+        let known = tasks.filter { ($0.final.interference.value ?? .nan).isFinite }
+        guard known.count > 1, let whole = total.final.interference.value, whole.isFinite, whole > 0,
+            let worst = known.max(by: { ($0.final.interference.value ?? 0) < ($1.final.interference.value ?? 0) }),
+            let most = worst.final.interference.value
+        else { return nil }
+        return "\(worst.name) suffers most: \(most.decimals(3)) of an interference of \(whole.decimals(3)) in all."
+    }
+
+    private func text(_ accuracy: RunFigures.Figure) -> String { accuracy.value?.percent ?? "" }
+}
+
+/// What becomes of a figure, as a share of what it was.
+private struct Change {
+    let share: Double
+    let isLoss: Bool
+
+    /// Nil where there is none to speak of.
+    init?(from before: Double, to after: Double) {
+        let share = abs(before - after) / before
+        guard before > 0, share.isFinite, share >= 0.0005 else { return nil }
+        (self.share, isLoss) = (share, after < before)
+    }
+}
+
+extension [AdaptedExpert] {
+    /// What adapting did to the losses, of those that were adapted now.
+    public var summary: [String] {
+        let changes = compactMap { expert -> (name: String, first: Double, last: Double)? in
+            guard let first = expert.training?.trace.first?.loss, let last = expert.training?.trace.last?.loss,
+                first.isFinite, last.isFinite, first > 0
+            else { return nil }
+            return (expert.name, first, last)
+        }
+        func text(_ change: (name: String, first: Double, last: Double)) -> String {
+            "\(change.first.decimals(4)) to \(change.last.decimals(4))"
+        }
+        guard changes.count > 4, let best = changes.min(by: { $0.last / $0.first < $1.last / $1.first }) else {
+            return changes.map { "\($0.name): the loss \($0.last < $0.first ? "fell" : "rose") from \(text($0))." }
+        }
+        let falling = changes.count { $0.last < $0.first }
+        guard falling > 0 else { return ["The loss fell for none of \(changes.count) experts."] }
+        let all = falling == changes.count ? "all \(falling)" : "\(falling) of \(changes.count)"
+        return ["The loss fell for \(all) experts, most for \(best.name): from \(text(best))."]
+    }
+}
