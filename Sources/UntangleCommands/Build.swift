@@ -13,7 +13,9 @@ enum Build {
 
     static var document: JSONOutput {
         [
-            "version": .string(ToolVersion.current), "swift": .string(swift),
+            "version": .string(ToolVersion.current),
+            // Package manifests are cached, and what they know of a commit is soon that of another one.
+            "revision": .null, "swift": .string(swift),
             "libraries": .object(libraries.map { .init($0.name, .string($0.version)) }),
             "cpu": .array(Processor.features.map(JSONOutput.string)),
         ]

@@ -33,7 +33,9 @@ struct ReportSources {
     mutating func add(_ recipe: Recipe) {
         recipes.append(recipe)
         add(recipe.path)
-        for place in recipe.sourcePlaces {
+        // Measuring needs the base also where the method takes none.
+        let measuredBase = recipe.experts.contains { $0.head != nil } ? recipe.basePlace : nil
+        for place in (measuredBase.map { [$0] } ?? []) + recipe.sourcePlaces {
             let reference = recipe.models[place].reference
             let isLocated = reference.path != FilePath(reference.text).relative(toFolderOf: recipe.path)
             add(reference.path, named: isLocated ? reference.text : nil)
@@ -41,9 +43,7 @@ struct ReportSources {
         for expert in recipe.experts { [expert.head, expert.data].compactMap { $0 }.forEach { add($0) } }
         if case .file(let path) = recipe.resolve?.auxiliary { add(path) }
         recipe.parameterInputs().flatMap(\.files).forEach { add($0) }
-        if let base = recipe.baseModel?.path, recipe.experts.contains(where: { $0.head != nil }) {
-            add(BackboneConfig.defaultPath(for: base))
-        }
+        if let measuredBase { add(BackboneConfig.defaultPath(for: recipe.models[measuredBase].path)) }
     }
 
     /// Reads what was read before, as far as the work has not taken its digest.
