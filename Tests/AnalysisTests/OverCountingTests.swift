@@ -7,7 +7,7 @@ import Testing
 @Suite struct OverCountingTests {
     /// Over a base of zeros, so that experts are their own task vectors.
     private func counting(_ experts: [[Float]], _ changes: [TaskVectorSet.MergedChange]) throws -> [OverCounting] {
-        let shape = try Shape([2, 2])
+        let shape = Shape([2, 2])
         func model(_ values: [Float]) throws -> TensorStore { try makeModel([("m", shape, values)]) }
         let set = try TaskVectorSet(
             base: try model([0, 0, 0, 0]),

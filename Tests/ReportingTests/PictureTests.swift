@@ -88,7 +88,8 @@ import Testing
 
     /// Figures at the ends of what a number can be are drawn or left out, and nothing traps.
     @Test(arguments: [
-        [1.7e308, -1.7e308], [5e-324, 0], [1e16, 1e16 + 2], [.nan, .infinity], [-.infinity, 1], [0, 0], [-3, -3], [],
+        [1.7e308, -1.7e308], [.leastNonzeroMagnitude, 0], [1e16, 1e16 + 2], [.nan, .infinity], [-.infinity, 1], [0, 0],
+        [-3, -3], [],
     ]) func drawsWhatCanBeDrawn(figures: [Double]) {
         let names = figures.indices.map { "n\($0)" }
         for kind: Report.Kind in [.number, .share, .bytes, .seconds, .count, .decimals(2)] {

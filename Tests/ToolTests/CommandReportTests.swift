@@ -18,13 +18,16 @@ import Testing
 
     private func text(_ name: String) throws -> String { String(decoding: try tool.data(name), as: UTF8.self) }
 
+    /// A page without the line breaks between its elements.
+    private func html(_ name: String) throws -> String { try text(name).replacing(">\n", with: ">") }
+
     /// Runs with a report in every format, and makes sure that the one in JSON is what `--json` prints.
     private func report(_ arguments: String..., status: Int32 = 0) throws -> (csv: String, html: String, md: String) {
         let reports = ["r.csv", "r.html", "r.md", "r.json"].flatMap { ["--report", $0] }
         let outcome = try tool.run(arguments + reports + ["--json", "--quiet"])
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(try text("r.json") == outcome.output)
-        return try (text("r.csv"), text("r.html"), text("r.md"))
+        return try (text("r.csv"), html("r.html"), text("r.md"))
     }
 
     /// The root of the mean of 0 and 4 is the root of 2.
@@ -47,9 +50,11 @@ import Testing
                 model,file,tensor,nan,inf
 
                 """)
-        #expect(report.html.contains("<p>only in a.safetensors:\n  m.&lt;left&gt;</p>"))
+        #expect(report.html.contains("<p class=\"lines\">only in a.safetensors:\n  m.&lt;left&gt;</p>"))
         #expect(report.html.contains("<tr><td>z</td><td>F32</td><td>[2, 1] -&gt; [2]</td>"))
-        #expect(report.html.contains("<p>2 tensors compared, 2 changed, 1 only in the first, 1 only in the second</p>"))
+        #expect(
+            report.html.contains(
+                "<p class=\"lines\">2 tensors compared, 2 changed, 1 only in the first, 1 only in the second</p>"))
         #expect(report.md.contains("\n\n    only in b.safetensors:\n      right\n\n| CHANGED |"))
         #expect(report.md.contains("\n| x | F32 | \\[2\\] | 1 | 2 | 1.414 |\n"))
     }
@@ -66,11 +71,11 @@ import Testing
         #expect(report.csv.contains("\n\ndamage\ntensor,file,offset,bytes,reason\nt,d.npz,"))
         #expect(report.html.contains("<tr><th>TENSOR</th><th>FILE</th><th class=\"right\">OFFSET</th>"))
         #expect(report.html.contains("<tr><td>t</td><td>d.npz</td>"))
-        #expect(report.html.contains("<p>d.npz: 1 place damaged, "))
+        #expect(report.html.contains("<p class=\"lines\">d.npz: 1 place damaged, "))
         #expect(report.md.contains("\n\n    d.npz: 1 place damaged, "))
         let sound = try tool.run("verify", "a.safetensors", "--report", "s.html")
         #expect(sound.status == 0)
-        #expect(try text("s.html").contains("<p>a.safetensors: ok, "))
+        #expect(try html("s.html").contains("<p class=\"lines\">a.safetensors: ok, "))
     }
 
     @Test func verifyOfATreeHasEveryCheckpoint() throws {
@@ -79,7 +84,7 @@ import Testing
         #expect(report.csv.hasPrefix("facts\nkey,value\nok,false\nother_files,1\n\ncheckpoints\npath,ok,"))
         #expect(report.csv.contains("\nt/a.safetensors,true,"))
         #expect(report.csv.contains("\nt/broken.safetensors,false,"))
-        #expect(report.html.contains("<p>t/a.safetensors: ok, "))
+        #expect(report.html.contains("<p class=\"lines\">t/a.safetensors: ok, "))
         #expect(report.html.contains("1 ok, 0 damaged, 1 in error; 1 other file</p>"))
         #expect(report.md.contains("    t/broken.safetensors: "))
     }
@@ -99,9 +104,10 @@ import Testing
                 x,F32,2,8,1.0,2.0,1.5,0.5,2.23606797749979,0,0,0
 
                 """))
-        #expect(report.html.contains("<p>a.safetensors: safetensors</p>\n<table>\n<tr><th>NAME</th><th>DTYPE</th>"))
+        #expect(report.html.contains("<p class=\"lines\">a.safetensors: safetensors</p>"))
+        #expect(report.html.contains("<tr><th>NAME</th><th>DTYPE</th>"))
         #expect(report.html.contains("<tr><td>x</td><td>F32</td><td>[2]</td><td class=\"right\">8 B</td>"))
-        #expect(report.html.contains("<p>1 tensor, 2 parameters, 8 B</p>"))
+        #expect(report.html.contains("<p class=\"lines\">1 tensor, 2 parameters, 8 B</p>"))
         #expect(report.md.contains("\n| x | F32 | \\[2\\] | 8 B | 1 | 2 | 1.5 | 0.5 | 2.236 | 0 | 0 | 0 |\n"))
     }
 
@@ -113,8 +119,8 @@ import Testing
             report.csv.contains(
                 "\n\ncheckpoints.tensors\ncheckpoints.path,name,dtype,shape,bytes\na.safetensors,x,F32,2,8\n"))
         #expect(report.csv.contains("\ndeep.safetensors,p.q,1,1,4\n"))
-        #expect(report.html.contains("<p>a.safetensors: safetensors</p>"))
-        #expect(report.html.contains("<p>deep.safetensors: safetensors</p>"))
+        #expect(report.html.contains("<p class=\"lines\">a.safetensors: safetensors</p>"))
+        #expect(report.html.contains("<p class=\"lines\">deep.safetensors: safetensors</p>"))
         #expect(report.html.contains("<tr><td>  q</td><td class=\"right\">1</td>"))
         #expect(report.md.contains("\n| &nbsp;&nbsp;q | 1 | 1 | 4 B | 100.0 % |\n"))
     }
@@ -126,7 +132,7 @@ import Testing
         #expect(
             report.csv.hasPrefix("facts\nkey,value\noutput,o.safetensors\nformat,safetensors\nfiles,o.safetensors\n"))
         #expect(report.csv.hasSuffix("\n\noverflows\ntensor,dtype,count\nw,F16,1\n"))
-        #expect(report.html.contains("<p>o.safetensors: 1 tensor written as safetensors, "))
+        #expect(report.html.contains("<p class=\"lines\">o.safetensors: 1 tensor written as safetensors, "))
         #expect(report.md.contains("\n\n    o.safetensors: 1 tensor written as safetensors, "))
     }
 
@@ -135,13 +141,13 @@ import Testing
         let merge = ["merge", "--method", "linear", "a.safetensors", "b.safetensors", "--only", "x"]
         let plan = try tool.run(merge + ["--dry-run", "--report", "plan.html", "--report", "plan.csv"])
         #expect(plan.status == 0, "\(plan.errors)")
-        #expect(try text("plan.html").contains("<tr><td>parameters</td><td class=\"right\">2</td></tr>"))
+        #expect(try html("plan.html").contains("<tr><td>parameters</td><td class=\"right\">2</td></tr>"))
         #expect(try text("plan.csv").contains("method,linear\nunits,1\ntensors.elementwise,1\n"))
         let report = try report(
             "merge", "--method", "linear", "a.safetensors", "b.safetensors", "--only", "x", "--output", "m.safetensors")
         #expect(report.csv.hasPrefix("facts\nkey,value\noutput,m.safetensors\nfiles,m.safetensors\n"))
         #expect(report.csv.contains("\nmethod,linear\ntensors,1\nparameters,2\n"))
-        #expect(report.html.contains("<p>m.safetensors: 1 tensor, 2 parameters merged with linear, "))
+        #expect(report.html.contains("<p class=\"lines\">m.safetensors: 1 tensor, 2 parameters merged with linear, "))
         #expect(report.md.contains("\n\n    m.safetensors: 1 tensor, 2 parameters merged with linear, "))
         let methods = try tool.run("merge", "--list-methods", "--report", "methods.md")
         #expect(methods.status == 0, "\(methods.errors)")

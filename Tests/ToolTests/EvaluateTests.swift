@@ -75,7 +75,8 @@ import Testing
         let broken = ["--base", "broken.safetensors", "--expert", "digits=\(TinySuite.expert("digits"))"]
         let expert = ["--base", TinySuite.base, "--expert", "digits=broken.safetensors"]
         for arguments in [
-            ["evaluate", "broken.safetensors"] + data, ["interference", "--merged", TinySuite.base] + broken + data,
+            ["evaluate", "broken.safetensors"] + data,
+            ["interference", "--matrix", "--merged", TinySuite.base] + broken + data,
             ["interference", "--merged", TinySuite.base] + expert + data,
             ["interference", "--merged", "broken.safetensors"] + TinySuite.experts(["digits"]) + data,
             ["resolve", "--auxiliary", "noise", "--steps", "1", "--output", "out"] + broken,

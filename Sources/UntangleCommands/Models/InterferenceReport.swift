@@ -110,7 +110,8 @@ struct InterferenceReport {
         return Report.Table(
             nil,
             [
-                Column(nil, "task"), Column(nil, "samples", .count), Column(nil, "interference", .decimals(4), gauge: .bar),
+                Column(nil, "task"), Column(nil, "samples", .count),
+                Column(nil, "interference", .decimals(4), gauge: .bar),
                 Column(nil, "95 %", .count), Column(nil, "agreement", .share), Column(nil, "95 %", .count),
                 Column(nil, hasSimilarity ? "CKA" : nil, .decimals(3)),
                 Column(nil, hasSimilarity ? "95 %" : nil, .count),
