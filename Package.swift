@@ -79,8 +79,8 @@ let package = Package(
         .executableTarget(
             name: "untangle-bench",
             dependencies: [
-                "TensorCore", "Kernels", "Checkpoints", "Merging", "Networks", "Interference", "Work", "Transcoding",
-                "Experts", "Workflow", "CZstd",
+                "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Work",
+                "Transcoding", "Experts", "Workflow", "CZstd",
             ]),
 
         // Tests.

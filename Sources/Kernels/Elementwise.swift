@@ -3,6 +3,8 @@
 //
 // Safety: every pointer is valid for `count` elements; buffers do not overlap unless they are the same.
 
+import CKernels
+
 /// `result = factor * x`
 @inlinable
 public func assign<T: ElementwiseScalar>(
@@ -64,4 +66,11 @@ public func countNonFinite<T: ElementwiseScalar>(_ x: UnsafePointer<T>, count: I
         if x[i].isNaN { nan += 1 } else if x[i].isInfinite { infinite += 1 }
     }
     return (nan, infinite)
+}
+
+/// `result = x - base` with `x` as F32 is stored, at any address; equal infinities make NaN.
+public func subtract(
+    _ base: UnsafePointer<Float>, fromStored x: UnsafeRawBufferPointer, into result: UnsafeMutablePointer<Float>
+) {
+    untangle_difference(base, x.baseAddress, x.count / 4, result)
 }

@@ -110,3 +110,23 @@ public func extremes(_ x: UnsafePointer<Double>, count: Int) -> (minimum: Double
     if i < count { (low.0, high.0) = (min(low.0, x[i]), max(high.0, x[i])) }
     return (min(low.0, low.1), max(high.0, high.1))
 }
+
+/// The inner products of all pairs of rows, [i * rows + j] for i ≤ j.
+///
+/// - Precondition: `count` is a multiple of 8; there is room for the square of the number of rows.
+public func gram(
+    of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, count: Int, into products: UnsafeMutablePointer<Double>
+) {
+    untangle_gram(rows.baseAddress!, rows.count, count, products)
+}
+
+/// Σ |Σ_e x_e| and Σ Σ_e |x_e| over the places of several rows.
+///
+/// - Precondition: `count` is a multiple of 8.
+public func cancellation(
+    of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, count: Int
+) -> (ofSums: Double, ofAll: Double) {
+    var (ofSums, ofAll) = (0.0, 0.0)
+    untangle_cancellation(rows.baseAddress!, rows.count, count, &ofSums, &ofAll)
+    return (ofSums, ofAll)
+}

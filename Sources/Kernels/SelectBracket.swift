@@ -5,10 +5,10 @@
 /// Magnitudes are keys as `ElementwiseScalar.magnitudeKey` gives them, below 2^31.
 public struct MagnitudeBracket: Sendable {
     /// What is counted, not listed.
-    @usableFromInline let pivot: UInt32
+    public let pivot: UInt32
     /// What is listed lies above `lower` and below `upper`. In wrapping arithmetic; 2^32 - 1 stands for -1.
-    @usableFromInline let lower: UInt32
-    @usableFromInline let upper: UInt32
+    public let lower: UInt32
+    public let upper: UInt32
 
     /// The bracket that lists everything but the largest NaN.
     public static let everything = MagnitudeBracket(pivot: 0x7FFF_FFFF, lower: .max, upper: 1 << 31)
@@ -18,6 +18,14 @@ public struct MagnitudeBracket: Sendable {
         self.lower = lower
         self.upper = upper
     }
+
+    /// The bracket of some keys, below 2^31 and at least one, whose lowest is the pivot.
+    public init(keys: Range<UInt32>) {
+        self.init(pivot: keys.lowerBound, lower: keys.lowerBound &- 1, upper: keys.upperBound)
+    }
+
+    /// The keys inside, the pivot included.
+    public var keys: Range<UInt32> { lower &+ 1..<upper }
 
     /// A bracket of six standard deviations of a sample's rank to either side; wide, since neighbours in a tensor are
     /// alike and tell less than as many independent values.

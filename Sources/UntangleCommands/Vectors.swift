@@ -15,7 +15,10 @@ struct Vectors: ToolCommand {
             Per expert: the norm of its task vector, the norm relative to the base's, the share of entries that did not \
             move. Per pair: the cosine, the share of conflicting signs among entries that both moved, and the overlap of \
             the largest entries. --spectrum adds the singular values of every matrix, and between experts the singular \
-            task interference and the alignment of subspaces.
+            task interference, the alignment of subspaces, and how often each direction of their sum is counted (SVC).
+
+            --sort and --top say which tensors, layers or kinds of modules (attention, mlp, norm, embedding, head, other) \
+            are listed, also in "tensors" of JSON.
 
             Every figure that depends on a tensor with NaN or an infinity is nan ("nan" in JSON), and a warning names each \
             such tensor with its model and file.
@@ -32,7 +35,10 @@ struct Vectors: ToolCommand {
     @Argument(help: "The experts.")
     var experts: [FilePath]
 
-    @Option(help: "Gather statistics per tensor, layer or model (default: model; tensor with --json).")
+    @Option(
+        help:
+            "Gather statistics per tensor, layer, kind of module or model (default: model; tensor with --json, --sort or --top)."
+    )
     var per: TaskVectorStatistics.Level?
 
     @Flag(help: "Decompose every matrix.")
@@ -42,7 +48,13 @@ struct Vectors: ToolCommand {
     var energyRank = 8
 
     @Option(help: ArgumentHelp("The share of entries, in percent, that count as the largest.", valueName: "percent"))
-    var top = 1.0
+    var topShare = 1.0
+
+    @Option(help: "List what stands out first: most conflict, largest norm or lowest cosine.")
+    var sort: GroupListing.Order?
+
+    @Option(help: ArgumentHelp("List at most so many tensors, layers or kinds.", valueName: "n"))
+    var top: Int?
 
     @Option(help: ArgumentHelp("Write the task vectors into this folder, as F32 safetensors.", valueName: "dir"))
     var save: FilePath?
@@ -54,7 +66,11 @@ struct Vectors: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func validate() throws {
-        guard top > 0, top <= 100 else { throw ValidationError("--top must lie between 0 and 100") }
+        guard topShare > 0, topShare <= 100 else { throw ValidationError("--top-share must lie between 0 and 100") }
+        guard (top ?? 1) > 0 else { throw ValidationError("--top must be at least 1") }
+        guard per != .model || sort == nil && top == nil else {
+            throw ValidationError("--sort and --top choose among tensors, layers or kinds; --per model lists none")
+        }
         guard energyRank > 0 else { throw ValidationError("--energy-rank must be at least 1") }
     }
 
@@ -77,16 +93,16 @@ struct Vectors: ToolCommand {
                             memoryByteCount: session.memoryByteCount))
                 )
             }, selection: selection.selection)
-        let level = per ?? (session.json ? .tensor : .model)
+        let level = per ?? (session.json || sort != nil || top != nil ? .tensor : .model)
         let job = try VectorsJob(
             set,
             settings: VectorsJob.Settings(
-                level: level, topShare: top / 100, energyRank: spectrum ? energyRank : nil),
+                level: level, topShare: topShare / 100, energyRank: spectrum ? energyRank : nil),
             folder: save, write: writing.writeOptions(), in: session.context)
         let outcome = try session.run(job)
         let report = VectorsReport(
             base: base.string, statistics: outcome.statistics, spectra: outcome.spectra, level: level,
-            isDecomposed: spectrum, notMeasured: outcome.notMeasured
+            listing: GroupListing(order: sort, count: top), isDecomposed: spectrum, notMeasured: outcome.notMeasured
         ).report
         try session.print(report, to: reports)
         return .done
@@ -105,3 +121,4 @@ struct Vectors: ToolCommand {
 }
 
 extension TaskVectorStatistics.Level: ExpressibleByArgument {}
+extension GroupListing.Order: ExpressibleByArgument {}

@@ -33,19 +33,25 @@ final class SyntheticFolder {
     /// - Parameters:
     ///   - seed: experts of different seeds are `base` plus changes a hundredth as large.
     func checkpoint(_ name: String, byteCount: Int, dtype: DType, width: Int, seed: UInt64) throws -> FilePath {
+        let count = max(1, byteCount / (width * width * dtype.bitWidth / 8))
+        return try checkpoint(
+            name, dtype: dtype, shapes: Array(repeating: [width, width], count: count), seed: seed)
+    }
+
+    /// The same with matrices of given shapes.
+    func checkpoint(_ name: String, dtype: DType, shapes: [Shape], seed: UInt64) throws -> FilePath {
         let path = file(name)
-        let matrixByteCount = width * width * dtype.bitWidth / 8
-        let descriptors = try (0..<max(1, byteCount / matrixByteCount)).map {
-            try TensorDescriptor(name: TensorName("blocks.\($0).weight"), dtype: dtype, shape: [width, width])
+        let descriptors = try shapes.enumerated().map {
+            try TensorDescriptor(name: TensorName("blocks.\($0).weight"), dtype: dtype, shape: $1)
         }
         let writer = try CheckpointFormat.makeWriter(
             .safetensors, at: path, declaring: descriptors, options: WriteOptions(sync: false))
-        let values = try FloatBuffer(count: width * width)
-        let bytes = try AlignedBuffer(byteCount: matrixByteCount)
-        for index in descriptors.indices {
+        for (index, descriptor) in descriptors.enumerated() {
+            let values = try FloatBuffer(count: descriptor.elementCount)
+            let bytes = try AlignedBuffer(byteCount: descriptor.byteCount)
             let base = CounterGenerator(seed: 0, stream: UInt64(index))
             let change = CounterGenerator(seed: seed, stream: UInt64(index))
-            for i in 0..<width * width {
+            for i in 0..<descriptor.elementCount {
                 values.pointer[i] =
                     0.02 * Self.spread(base, i) + (seed == 0 ? 0 : 0.0002 * Self.spread(change, i))
             }

@@ -60,14 +60,14 @@ import Testing
         let lines = try goldenLines("task_vectors.txt").filter { $0[0] == "spectra" }
         #expect(found.count == lines.count + 1 && found.count == set.matrices.count)
         for words in lines {
-            let matrix = try #require(found.first { $0.tensor.text == words[1] })
+            let matrix = try #require(found.first { $0.matrix.name == words[1] })
             let numbers =
                 matrix.experts.map(\.stableRank) + matrix.experts.map(\.effectiveRank) + matrix.experts.map(\.topEnergy)
                 + [matrix.interference] + matrix.alignments.map(\.value)
             expectEqual(numbers, Array(words[2...]), tolerance: 2e-5, words[1])
         }
         // Directions of rounding noise are left out: the changes of this one have rank 2.
-        let lowRank = try #require(found.first { $0.tensor == "lowrank.weight" })
+        let lowRank = try #require(found.first { $0.matrix.name == "lowrank.weight" })
         #expect(lowRank.experts.map(\.numericalRank) == [2, 2, 2])
     }
 
@@ -92,6 +92,56 @@ import Testing
         #expect(abs(try #require(matrix.interference) - 6) < 1e-5)
     }
 
+    @Test("what a sum has of each expert, worked out by hand, also of a stack of experts' weights")
+    func sums() throws {
+        let zeros = [Float](repeating: 0, count: 8)
+        let base = try makeModel([("moe.experts.w", [2, 2, 2], zeros), ("conv.w", [2, 2, 2], zeros)])
+        // The first matrix of the stack; nobody moves the second one.
+        let one = try makeModel([
+            ("moe.experts.w", [2, 2, 2], [3, 0, 0, 1, 0, 0, 0, 0]), ("conv.w", [2, 2, 2], zeros),
+        ])
+        let two = try makeModel([
+            ("moe.experts.w", [2, 2, 2], [1, 0, 0, 2, 0, 0, 0, 0]), ("conv.w", [2, 2, 2], zeros),
+        ])
+        let found = try set(base, one, two).spectra()
+        #expect(found.map(\.matrix.name) == ["moe.experts.w[0]", "moe.experts.w[1]"])
+        let sum = try #require(found[0].sum)
+        // M = diag(4, 3). Direction 1: 4 · 3 / 9 and 4 · 1 / 1, direction 2: 3 · 1 / 1 and 3 · 2 / 4.
+        func isClose(_ a: Double?, _ b: Double) -> Bool { a.map { abs($0 - b) < 1e-6 } ?? false }
+        #expect(isClose(sum.directions[0], 8.0 / 3) && isClose(sum.directions[1], 2.25))
+        #expect(
+            isClose(sum.experts[0], (16 * 4.0 / 3 + 9 * 3) / 25) && isClose(sum.experts[1], (16 * 4 + 9 * 1.5) / 25))
+        #expect(isClose(sum.mean, (16 * 8.0 / 3 + 9 * 2.25) / 25) && sum.shareAboveOne == 1)
+        // 4 / 5 is less than 0.95.
+        #expect(sum.alignmentRank == 2 && isClose(sum.alignmentRatios[0], 1))
+        // exp(-(0.75 ln 0.75 + 0.25 ln 0.25)); 9 of 10 are more than 0.8, and no more than 0.9.
+        #expect(isClose(found[0].experts[0].linearEffectiveRank, 1.754765))
+        #expect(found[0].experts[0].energyRanks == [1, 1, 1, 2, 2])
+        #expect(found[1].sum == nil && found[1].interference == 0)
+        #expect(try set(base, one).spectra()[0].sum == nil)
+    }
+
+    /// Where the first 16 of 288 entries, which a sample of 2^19 takes, are unlike the others, and more entries are in question than
+    /// are kept.
+    @Test("the largest entries are exact where a sample misleads")
+    func misleadingSample() throws {
+        let count = 9 << 20
+        func values(_ factor: Int) -> [Float] {
+            (0..<count).map { $0 % 288 < 16 ? 0.25 : Float(($0 &* factor) % 9_999_991 + 1) }
+        }
+        let (x, y) = (values(7919), values(104_729))
+        let base = try makeModel([("w", [count], [Float](repeating: 0, count: count))])
+        let models = try set(base, makeModel([("w", [count], x)]), makeModel([("w", [count], y)]))
+        let rank = count / 100
+        let (first, second) = (x.sorted(by: >)[rank - 1], y.sorted(by: >)[rank - 1])
+        let (inFirst, inSecond) = (x.count { $0 >= first }, y.count { $0 >= second })
+        let common = zip(x, y).count { $0 >= first && $1 >= second }
+        for threads in [1, 5] {
+            let found = try TaskVectorStatistics(models, level: .model, budget: ComputeBudget(threads: threads))
+            #expect(found.model.pairs[0].topOverlap == Double(common) / Double(min(inFirst, inSecond)))
+        }
+    }
+
     @Test("conflicts, overlap and shares worked out by hand")
     func byHand() throws {
         let base = try makeModel([("a", [6], [1, 1, 1, 1, 1, 1]), ("b", [2], [0, 0])])
@@ -104,6 +154,9 @@ import Testing
         #expect(abs(try #require(pair.cosine) - 12 / (18.25 * 21).squareRoot()) < 1e-12)
         // Both moved three entries, one of them apart.
         #expect(pair.signConflict == 1.0 / 3)
+        // One of eight went both ways; |sums| are 0, 2, 1, 7, 0, 0.5, 0, 3, magnitudes 6.5 and 9.
+        #expect(found.model.signConflict == 1.0 / 8)
+        #expect(abs(try #require(found.model.signConflictWeighted) - (1 - 13.5 / 15.5)) < 1e-12)
         // Two of eight are the largest: magnitudes from 1 on, three entries, for expert 1; from 3 on, two, for expert 2.
         #expect(pair.topOverlap == 0.5)
         #expect(found.groups[1].experts[0].relativeNorm == nil)

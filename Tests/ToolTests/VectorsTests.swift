@@ -13,7 +13,11 @@ import Testing
 
     @Test func jsonHasTheKeysOfTheContract() throws {
         let document = try Tool().run(["vectors", "--json"] + models).json()
-        #expect(document.keys == ["base", "experts", "pairs", "tensors", "not_measured", "not_finite"])
+        #expect(
+            document.keys == [
+                "base", "experts", "sign_conflict", "sign_conflict_weighted", "pairs", "tensors", "not_measured",
+                "not_finite",
+            ])
         #expect(document["not_finite"].count == 0)
         #expect(document["base"].string == "\(suite)/base.safetensors")
         #expect(document["experts"][0].keys == ["name", "norm", "relative_norm", "unchanged", "largest"])
@@ -51,7 +55,51 @@ import Testing
         let outcome = try tool.run(["vectors", "--spectrum", "--report", "v.html"] + models)
         #expect(outcome.status == 0)
         #expect(outcome.output.contains("singular interference"))
-        #expect(try tool.shell("grep -c '<table>' v.html").output == "4\n")
+        #expect(try tool.shell("grep -c 'counted more than once' v.html").output != "0\n")
+    }
+
+    @Test func theSameBytesForAnyNumberOfThreads() throws {
+        let tool = try Tool()
+        let one = try tool.run(["vectors", "--json", "--spectrum", "--threads", "1"] + models)
+        #expect(one.status == 0)
+        for threads in ["2", "5"] {
+            #expect(
+                try tool.run(["vectors", "--json", "--spectrum", "--threads", threads] + models).output == one.output)
+        }
+    }
+
+    /// Norms are 1, 2 and 4; the experts agree in `a`, differ in half of `b`, and in all of `c`.
+    @Test func whatStandsOutComesFirst() throws {
+        let tool = try Tool()
+        for (name, a, b, c) in [
+            ("base", [0, 0], [0, 0], [0, 0]), ("x", [4, 0], [1, 1], [2, 0]), ("y", [4, 0], [1, -1], [-2, 0]),
+        ] as [(String, [Float], [Float], [Float])] {
+            try tool.write(
+                "\(name).safetensors",
+                [StoredTensor("a", [2], a), StoredTensor("b", [2], b), StoredTensor("c", [2], c)])
+        }
+        let arguments = ["vectors", "--base", "base.safetensors", "x.safetensors", "y.safetensors", "--quiet"]
+        for (sort, names) in [("conflict", ["c", "b", "a"]), ("norm", ["a", "c", "b"]), ("cosine", ["c", "b", "a"])] {
+            let all = try tool.run(arguments + ["--json", "--sort", sort]).json()["tensors"].items
+            #expect(all.map { $0["name"].string } == names)
+            let top = try tool.run(arguments + ["--json", "--sort", sort, "--top", "1"]).json()["tensors"].items
+            #expect(top.map { $0["name"].string } == [names[0]])
+        }
+        let text = try tool.run(arguments + ["--sort", "norm", "--top", "2"]).output
+        #expect(text.contains("\nc  ") && !text.contains("\nb  "))
+        #expect(text.contains("x and y") && text.contains("Conflict is highest by layer in c (100.0 %)"))
+        for wrong in [["--top", "0"], ["--top-share", "0"], ["--per", "model", "--sort", "norm"]] {
+            #expect(try tool.run(arguments + wrong).status == 2)
+        }
+        let kinds = try tool.run(arguments + ["--json", "--per", "kind"]).json()["tensors"].items
+        #expect(kinds.map { $0["name"].string } == ["other"])
+    }
+
+    @Test func anExpertThatIsItsBaseDidNotMove() throws {
+        let outcome = try Tool().run(
+            "vectors", "--spectrum", "--base", "\(suite)/base.safetensors", "\(suite)/base.safetensors")
+        #expect(outcome.status == 0)
+        #expect(outcome.output.hasPrefix("base did not move: what was measured equals the base.\n"))
     }
 
     /// A row of a table, cell by cell. Cells of figures hold single spaces at most.
@@ -70,8 +118,8 @@ import Testing
         value.double.map { String(format: "%.1f %%", 100 * $0) } ?? (value.isNull ? "-" : "nan")
     }
 
-    private func decimals(_ value: JSONValue) -> String {
-        value.double.map { String(format: "%.4f", $0) } ?? (value.isNull ? "-" : "nan")
+    private func decimals(_ value: JSONValue, _ count: Int = 4) -> String {
+        value.double.map { String(format: "%.\(count)f", $0) } ?? (value.isNull ? "-" : "nan")
     }
 
     /// The JSON document has whatever the tables have, whatever statistics are gathered over.
@@ -81,7 +129,9 @@ import Testing
         let arguments =
             ["vectors", "--quiet", "--per", level, "--only", "blocks.0.*", "--only", "norm.weight"]
             + (spectrum ? ["--spectrum"] : []) + models
-        let tables = try tool.run(arguments).output.split(separator: "\n\n").map(cells)
+        // The summary comes first, then the experts and two figures of all.
+        var tables = try tool.run(arguments).output.split(separator: "\n\n").dropFirst().map(cells)
+        tables.remove(at: 1)
         let document = try tool.run(arguments + ["--json"]).json()
         #expect(tables.count == 2 + (level == "model" ? 0 : 1) + (spectrum ? 2 : 0))
         let (experts, pair) = (document["experts"], document["pairs"][0])
@@ -126,12 +176,14 @@ import Testing
                         matrix["name"].string, expert["name"].string, text(expert["singular_values"][0]),
                         expert["rank"].int.map(String.init), text(expert["stable_rank"]),
                         text(expert["effective_rank"]),
-                        percent(expert["top_energy"]),
+                        percent(expert["top_energy"]), decimals(expert["alignment_ratio"], 3),
+                        decimals(expert["svc"], 3),
                     ])
             }
             #expect(
                 subspaces[place] == [
                     matrix["name"].string, text(found["singular_interference"]), text(found["alignments"][0]["value"]),
+                    decimals(found["svc"]["mean"], 3), percent(found["svc"]["share_above_one"]),
                 ])
         }
     }

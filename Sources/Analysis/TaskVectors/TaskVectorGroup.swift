@@ -12,6 +12,11 @@ public struct TaskVectorGroup: Sendable, Hashable {
     /// Every pair once, in the order of the experts.
     public let pairs: [Pair]
 
+    /// The share of entries that one expert moved up and another one down; nil when there are no entries.
+    public let signConflict: Double?
+    /// 1 − Σ |Σ_i τ_i| / Σ Σ_i |τ_i| over entries and experts: what cancels out in the sum; nil when no expert moved.
+    public let signConflictWeighted: Double?
+
     /// How one expert moved.
     public struct Expert: Sendable, Hashable {
         /// The Euclidean norm of the task vector.
@@ -54,6 +59,12 @@ public struct TaskVectorGroup: Sendable, Hashable {
                     ? nil : norm.isFinite && baseNorm.isFinite ? norm / baseNorm : .nan,
                 unchanged: isEmpty ? nil : Double(sums.unchanged[expert]) / Double(sums.elementCount))
         }
+        let isEmpty = sums.elementCount == 0
+        signConflict =
+            sums.isAnySpoilt ? .nan : isEmpty ? nil : Double(sums.conflicting) / Double(sums.elementCount)
+        let kept = sums.magnitudeOfSums / sums.sumOfMagnitudes
+        signConflictWeighted =
+            sums.isAnySpoilt ? .nan : sums.sumOfMagnitudes == 0 ? nil : kept.isNaN ? .nan : max(0, 1 - kept)
         let count = sums.squares.count
         let places = (0..<count).flatMap { a in (a + 1..<max(count, a + 1)).map { (a, $0) } }
         pairs = zip(places, sums.pairs).map { place, pair in

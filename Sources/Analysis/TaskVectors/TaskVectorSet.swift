@@ -190,6 +190,23 @@ struct LoadedTaskVector: Sendable {
         }
     }
 
+    /// The same, given the base in F32; equal infinities make NaN.
+    func readTaskVector(
+        of expert: Int, _ range: Range<Int>, base values: UnsafePointer<Float>, into row: UnsafeMutablePointer<Float>
+    ) {
+        guard base.dtype != .f64, experts[expert].dtype != .f64 else {
+            return readTaskVector(of: expert, range, into: row)
+        }
+        guard experts[expert].dtype == .f32 else {
+            Self.read(experts[expert], range, into: row)
+            return subtract(values, from: row, count: range.count)
+        }
+        experts[expert].bytes.withUnsafeBytes { bytes in
+            let part = bytes[4 * range.lowerBound..<4 * range.upperBound]
+            subtract(values, fromStored: UnsafeRawBufferPointer(rebasing: part), into: row)
+        }
+    }
+
     /// The base in F64, for where F32 cannot hold it.
     func wideBase(_ range: Range<Int>) -> [Double] {
         [Double](unsafeUninitializedCapacity: range.count) { buffer, count in
@@ -215,6 +232,17 @@ struct LoadedTaskVector: Sendable {
             return source.bytes.withUnsafeBytes { bytes in
                 let part = bytes[range.lowerBound * width..<range.upperBound * width]
                 return Kernels.countNonFinite(UnsafeRawBufferPointer(rebasing: part), source.dtype)
+            }
+        }
+    }
+
+    /// Whether the base or one of some experts stores NaN or an infinity in a run.
+    func isSpoilt(_ experts: Range<Int>, _ range: Range<Int>) -> Bool {
+        ([base] + self.experts[experts]).contains { source in
+            let width = source.dtype.bitWidth / 8
+            return source.bytes.withUnsafeBytes { bytes in
+                let part = bytes[range.lowerBound * width..<range.upperBound * width]
+                return hasNonFinite(UnsafeRawBufferPointer(rebasing: part), source.dtype)
             }
         }
     }

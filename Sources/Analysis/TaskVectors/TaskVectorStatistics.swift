@@ -6,8 +6,12 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     public let experts: [String]
     /// Over all tensors.
     public let model: TaskVectorGroup
-    /// By tensor or by layer, in the order of the base; empty when only the model was asked for.
+    /// By tensor, by layer or by kind of module; empty when only the model was asked for.
     public let groups: [TaskVectorGroup]
+    /// In the order of the base.
+    public let layers: [TaskVectorGroup]
+    /// Those that there are, in the order of `ModuleKind`.
+    public let kinds: [TaskVectorGroup]
     /// For every expert the tensors with the largest norms, largest first; those whose norm is NaN come last.
     public let largest: [[TensorNorm]]
     /// Every tensor that holds NaN or an infinity in a model, in the order of the base; of one tensor the base comes first.
@@ -34,10 +38,10 @@ public struct TaskVectorStatistics: Sendable, Hashable {
 
     /// What the statistics are gathered over.
     public enum Level: String, Sendable, Encodable, CaseIterable {
-        case tensor, layer, model
+        case tensor, layer, kind, model
     }
 
-    /// Reads all models three times: twice to find the largest entries, once to measure.
+    /// Reads all models once, and a part in a hundred before; once or twice more where that sample misled about the largest entries.
     ///
     /// - Parameters:
     ///   - topShare: the share of a task vector's entries over the whole model that counts as its largest, more than 0 and up
@@ -51,19 +55,41 @@ public struct TaskVectorStatistics: Sendable, Hashable {
         guard topShare > 0, topShare <= 1 else {
             throw AnalysisError(.badOption, "the share of largest entries must lie between 0 and 1, not \(topShare)")
         }
-        let keys = try Self.topKeys(set, share: topShare, threads: budget.threads)
-        let parts = try set.mapChunks(threads: budget.threads) { tensor, range in
-            TaskVectorSums(tensor, range, topKeys: keys)
+        var search = try TopSearch(set, share: topShare, threads: budget.threads)
+        var sums: [TaskVectorSums] = []
+        var limits: [UInt32]?
+        while limits == nil {
+            let pass = search.pass()
+            let parts = try set.mapChunks(threads: budget.threads) { TaskVectorSums($0, $1, search: pass) }
+            sums = Array(repeating: TaskVectorSums(expertCount: set.names.count), count: set.tensors.count)
+            for part in parts { sums[part.tensor].add(part.result) }
+            limits = search.finish(pass, sums.map(\.candidates))
+            if let limits {
+                sums = parallelMap(count: sums.count, threads: budget.threads) { [sums] tensor in
+                    sums[tensor].settled(limits, pass.brackets)
+                }
+            }
         }
-        var sums = Array(repeating: TaskVectorSums(expertCount: set.names.count), count: set.tensors.count)
-        for part in parts { sums[part.tensor].add(part.result) }
-
-        var total = TaskVectorSums(expertCount: set.names.count)
-        for part in sums { total.add(part) }
-        let isRanked = set.names.indices.map { !total.isSpoilt($0) && keys[$0] < Float.infinity.magnitudeKey }
+        let total = sums.reduce(into: TaskVectorSums(expertCount: set.names.count)) { $0.add($1) }
+        let isRanked = set.names.indices.map { expert in
+            !total.isSpoilt(expert) && (limits?[expert] ?? .max) < Float.infinity.magnitudeKey
+        }
         experts = set.names
         model = TaskVectorGroup(name: "model", tensorCount: sums.count, total, isRanked: isRanked)
-        groups = Self.groups(set.tensors, sums, isRanked: isRanked, level: level)
+        func groups(by name: (TensorName) -> String) -> [TaskVectorGroup] {
+            Self.groups(set.tensors, sums, isRanked: isRanked, by: name)
+        }
+        layers = groups(by: \.layer)
+        kinds = ModuleKind.allCases.flatMap { kind in
+            groups { ModuleKind($0).rawValue }.filter { $0.name == kind.rawValue }
+        }
+        self.groups =
+            switch level {
+            case .tensor: groups(by: \.description)
+            case .layer: layers
+            case .kind: kinds
+            case .model: []
+            }
         largest = set.names.indices.map { expert in
             let norms = zip(set.tensors, sums).map { tensor, sums in
                 TensorNorm(tensor: tensor.name, norm: sums.isSpoilt(expert) ? .nan : sums.squares[expert].norm)
@@ -88,46 +114,23 @@ public struct TaskVectorStatistics: Sendable, Hashable {
         }
     }
 
+    /// Gathers tensors under names, in the order in which they first appear.
     private static func groups(
-        _ tensors: [TensorDescriptor], _ sums: [TaskVectorSums], isRanked: [Bool], level: Level
+        _ tensors: [TensorDescriptor], _ sums: [TaskVectorSums], isRanked: [Bool], by name: (TensorName) -> String
     ) -> [TaskVectorGroup] {
-        switch level {
-        case .model: return []
-        case .tensor:
-            return zip(tensors, sums).map {
-                TaskVectorGroup(name: $0.name.description, tensorCount: 1, $1, isRanked: isRanked)
+        var places: [String: Int] = [:]
+        var members: [(name: String, count: Int, sums: TaskVectorSums)] = []
+        for (tensor, part) in zip(tensors, sums) {
+            let name = name(tensor.name)
+            let place = places[name] ?? members.count
+            if place == members.count {
+                places[name] = place
+                members.append((name, 0, TaskVectorSums(expertCount: isRanked.count)))
             }
-        case .layer:
-            var order: [String] = []
-            var members: [String: (count: Int, sums: TaskVectorSums)] = [:]
-            for (tensor, part) in zip(tensors, sums) {
-                let layer = tensor.name.layer
-                if members[layer] == nil { order.append(layer) }
-                members[layer, default: (0, TaskVectorSums(expertCount: part.squares.count))].count += 1
-                members[layer]?.sums.add(part)
-            }
-            return order.compactMap { layer in
-                members[layer].map {
-                    TaskVectorGroup(name: layer, tensorCount: $0.count, $0.sums, isRanked: isRanked)
-                }
-            }
+            members[place].count += 1
+            members[place].sums.add(part)
         }
-    }
-
-    /// For every expert the magnitude, as `magnitudeKey`, that its largest entries reach.
-    private static func topKeys(_ set: TaskVectorSet, share: Double, threads: Int) throws -> [UInt32] {
-        guard set.parameterCount > 0 else { return set.names.map { _ in UInt32.max } }
-        let rank = max(1, Int(share * Double(set.parameterCount)))
-        var selections = set.names.map { _ in MagnitudeSelection(rank: rank) }
-        for _ in 0..<2 {
-            for expert in set.names.indices {
-                let counter = selections[expert].counter
-                let counts = MagnitudeCounts()
-                _ = try set.mapChunks(threads: threads) { tensor, range in counts.add(tensor, range, expert, counter) }
-                counts.finish(&selections[expert])
-            }
-        }
-        return selections.map { max(1, $0.result?.key ?? 1) }
+        return members.map { TaskVectorGroup(name: $0.name, tensorCount: $0.count, $0.sums, isRanked: isRanked) }
     }
 }
 

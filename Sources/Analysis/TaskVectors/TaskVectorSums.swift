@@ -8,7 +8,14 @@ struct TaskVectorSums: Sendable {
     /// Of every expert.
     private(set) var squares: [SquareSum]
     private(set) var unchanged: [Int]
+    /// Of every expert, its entries among the largest; known once settled, as `Pair.top` is.
     private(set) var top: [Int]
+    private(set) var candidates: TopCandidates
+    /// Places in which one expert moved up and another one down.
+    private(set) var conflicting = 0
+    /// Over all places, the magnitude of the sum of all experts, and the sum of their magnitudes.
+    private(set) var magnitudeOfSums = 0.0
+    private(set) var sumOfMagnitudes = 0.0
     /// Of every pair of experts, (0, 1), (0, 2), …, (1, 2), ….
     private(set) var pairs: [Pair]
     /// NaN and infinities that are stored, in the base, then in every expert.
@@ -28,82 +35,128 @@ struct TaskVectorSums: Sendable {
         squares = Array(repeating: SquareSum(), count: expertCount)
         unchanged = Array(repeating: 0, count: expertCount)
         top = Array(repeating: 0, count: expertCount)
+        candidates = TopCandidates(expertCount: expertCount)
         pairs = Array(repeating: Pair(), count: expertCount * (expertCount - 1) / 2)
         nonFinite = Array(repeating: NonFiniteCount(), count: expertCount + 1)
         beyondF32 = Array(repeating: 0, count: expertCount)
     }
 
+    /// Whether any figure of all experts together cannot be told.
+    var isAnySpoilt: Bool { nonFinite.contains { !$0.isZero } }
+
     /// Whether the base or an expert holds NaN or an infinity, so that nothing can be said about the expert's task vector.
     func isSpoilt(_ expert: Int) -> Bool { !nonFinite[0].isZero || !nonFinite[expert + 1].isZero }
 
     /// Measures a run of elements.
-    init(_ tensor: LoadedTaskVector, _ range: Range<Int>, topKeys: [UInt32]) {
-        self.init(expertCount: topKeys.count)
-        let capacity = LoadedTaskVector.blockCapacity
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: (topKeys.count + 1) * capacity) { memory in
-            let base = memory.baseAddress!
-            let rows = topKeys.indices.map { base + ($0 + 1) * capacity }
+    init(_ tensor: LoadedTaskVector, _ range: Range<Int>, search: TopSearch.Pass) {
+        self.init(expertCount: search.brackets.count)
+        let capacity = TaskVectorBlock.capacity
+        withUnsafeTemporaryAllocation(
+            byteCount: TaskVectorBlock.byteCount(expertCount: search.brackets.count), alignment: 64
+        ) { memory in
+            let block = TaskVectorBlock(memory, expertCount: search.brackets.count)
             for start in stride(from: range.lowerBound, to: range.upperBound, by: capacity) {
-                let block = start..<min(start + capacity, range.upperBound)
-                tensor.readBase(block, into: base)
-                for (expert, row) in rows.enumerated() { tensor.readTaskVector(of: expert, block, into: row) }
-                let counts = tensor.countNonFinite(block)
-                for model in counts.indices { nonFinite[model] += counts[model] }
-                let baseRow = Row(base, count: block.count) { tensor.wideBase(block) }
-                let taskVectors = rows.enumerated().map { expert, row in
-                    Row(row, count: block.count) { tensor.wideTaskVector(of: expert, block) }
-                }
-                for (expert, row) in taskVectors.enumerated() where counts[0].isZero && counts[expert + 1].isZero {
-                    beyondF32[expert] += row.wide == nil ? 0 : (0..<block.count).count { !row.values[$0].isFinite }
-                }
-                measure(baseRow, taskVectors, count: block.count, topKeys: topKeys)
+                let part = start..<min(start + capacity, range.upperBound)
+                block.read(tensor, part)
+                measureSums(block, tensor, part)
+                measureCounts(block, count: part.count, search)
             }
         }
     }
 
-    private mutating func measure(_ base: Row, _ rows: [Row], count: Int, topKeys: [UInt32]) {
-        elementCount += count
-        baseSquares += base.squares
+    /// Norms, inner products and what cancels out.
+    private mutating func measureSums(_ block: TaskVectorBlock, _ tensor: LoadedTaskVector, _ part: Range<Int>) {
+        elementCount += part.count
+        let products = block.products()
+        let baseSquare = block.baseSquare(count: part.count)
+        let expertCount = squares.count
+        // A base that is finite, and squares that are, leave nothing stored that is not.
+        guard baseSquare.isFinite, (0..<expertCount).allSatisfy({ products[$0 * expertCount + $0].isFinite }) else {
+            return measureWide(block, tensor, part)
+        }
+        baseSquares += SquareSum(baseSquare)
+        var pair = 0
+        for a in 0..<expertCount {
+            squares[a] += SquareSum(products[a * expertCount + a])
+            for b in a + 1..<max(expertCount, a + 1) {
+                pairs[pair].product += products[a * expertCount + b]
+                pair += 1
+            }
+        }
+        let (ofSums, ofAll) = block.cancellation()
+        magnitudeOfSums += ofSums
+        sumOfMagnitudes += ofAll
+    }
+
+    /// The same where something is not finite, in F64 where F32 cannot hold it.
+    private mutating func measureWide(_ block: TaskVectorBlock, _ tensor: LoadedTaskVector, _ part: Range<Int>) {
+        let counts = tensor.countNonFinite(part)
+        for model in counts.indices { nonFinite[model] += counts[model] }
+        baseSquares += Row(block.base, count: part.count) { tensor.wideBase(part) }.squares
+        let rows = block.rows.enumerated().map { expert, row in
+            Row(row, count: part.count) { tensor.wideTaskVector(of: expert, part) }
+        }
         var pair = 0
         for (a, row) in rows.enumerated() {
             squares[a] += row.squares
-            let x = row.values
-            var (unchangedCount, topCount): (UInt32, UInt32) = (0, 0)
-            let topKey = topKeys[a]
-            for i in 0..<count {
-                unchangedCount &+= x[i].zeroBit
-                topCount &+= isAtLeast(x[i].magnitudeKey, topKey)
+            if counts[0].isZero, counts[a + 1].isZero, row.wide != nil {
+                beyondF32[a] += (0..<part.count).count { !row.values[$0].isFinite }
             }
-            unchanged[a] += Int(unchangedCount)
-            top[a] += Int(topCount)
-            for b in rows.indices.dropFirst(a + 1) {
-                compare(row, rows[b], count: count, topKeys[a], topKeys[b], into: pair)
+            for other in rows.dropFirst(a + 1) {
+                pairs[pair].product += row.product(with: other, count: part.count)
+                pair += 1
+            }
+        }
+        for place in 0..<part.count {
+            magnitudeOfSums += abs(rows.reduce(0) { $0 + $1.number(place) })
+            sumOfMagnitudes += rows.reduce(0) { $0 + abs($1.number(place)) }
+        }
+    }
+
+    /// Entries that moved, in which directions, and which may be among the largest.
+    private mutating func measureCounts(_ block: TaskVectorBlock, count: Int, _ search: TopSearch.Pass) {
+        let wordCount = (count + 63) / 64
+        let planes = block.planes
+        for (expert, plane) in planes.enumerated() {
+            plane.fill(block.rows[expert], count: count, search.brackets[expert])
+        }
+        for word in 0..<wordCount {
+            let (up, down) = planes.reduce((0, 0)) { ($0.0 | $1.up[word], $0.1 | $1.down[word]) }
+            conflicting += (up & down).nonzeroBitCount
+        }
+        candidates.add(planes, block.rows, wordCount: wordCount, to: search)
+        let hasPivots = planes.map { plane in (0..<wordCount).contains { plane.pivot[$0] != 0 } }
+        var pair = 0
+        for (a, plane) in planes.enumerated() {
+            unchanged[a] += count - plane.common(with: plane, wordCount: wordCount).moved
+            for b in planes.indices.dropFirst(a + 1) {
+                let common = plane.common(with: planes[b], wordCount: wordCount)
+                pairs[pair].moved += common.moved
+                pairs[pair].opposed += common.opposed
+                candidates.add(
+                    pair, plane, planes[b], above: common.top, hasPivots: hasPivots[a] || hasPivots[b],
+                    wordCount: wordCount)
                 pair += 1
             }
         }
     }
 
-    private mutating func compare(
-        _ rowX: Row, _ rowY: Row, count: Int, _ topX: UInt32, _ topY: UInt32, into pair: Int
-    ) {
-        let (x, y) = (rowX.values, rowY.values)
-        var (moved, opposed, top): (UInt32, UInt32, UInt32) = (0, 0, 0)
-        for i in 0..<count {
-            let (a, b) = (x[i], y[i])
-            let both = ~(a.zeroBit | b.zeroBit) & 1
-            moved &+= both
-            opposed &+= both & (a.signBit ^ b.signBit)
-            top &+= isAtLeast(a.magnitudeKey, topX) & isAtLeast(b.magnitudeKey, topY)
-        }
-        pairs[pair].product += rowX.product(with: rowY, count: count)
-        pairs[pair].moved += Int(moved)
-        pairs[pair].opposed += Int(opposed)
-        pairs[pair].top += Int(top)
+    /// Counts the largest entries, once it is known which they are.
+    func settled(_ limits: [UInt32], _ brackets: [MagnitudeBracket]) -> TaskVectorSums {
+        var sums = self
+        let counts = candidates.counts(from: limits, brackets)
+        sums.top = counts.experts
+        for (pair, count) in counts.pairs.enumerated() { sums.pairs[pair].top = count }
+        sums.candidates = TopCandidates(expertCount: limits.count)
+        return sums
     }
 
     mutating func add(_ other: TaskVectorSums) {
         elementCount += other.elementCount
         baseSquares += other.baseSquares
+        conflicting += other.conflicting
+        magnitudeOfSums += other.magnitudeOfSums
+        sumOfMagnitudes += other.sumOfMagnitudes
         for expert in squares.indices {
             squares[expert] += other.squares[expert]
             unchanged[expert] += other.unchanged[expert]
@@ -115,6 +168,7 @@ struct TaskVectorSums: Sendable {
             pairs[pair].opposed += other.pairs[pair].opposed
             pairs[pair].top += other.pairs[pair].top
         }
+        candidates.add(other.candidates)
         for model in nonFinite.indices { nonFinite[model] += other.nonFinite[model] }
         for expert in beyondF32.indices { beyondF32[expert] += other.beyondF32[expert] }
     }
@@ -149,7 +203,7 @@ private struct Row {
         return (0..<count).reduce(0) { $0 + number($1) * other.number($1) }
     }
 
-    private func number(_ place: Int) -> Double { wide?[place] ?? Double(values[place]) }
+    func number(_ place: Int) -> Double { wide?[place] ?? Double(values[place]) }
 }
 
 /// A sum of squares of numbers of any size.

@@ -39,6 +39,9 @@ void untangle_widen_and_square_bf16(const void *source, size_t count, float *des
 /* x = x - base. Returns whether NaN or an infinity was among x. */
 int untangle_subtract(const float *base, float *x, size_t count);
 
+/* out = x - base, with x as it is stored, at any address. */
+void untangle_difference(const float *base, const void *x, size_t count, float *restrict out);
+
 /* Random numbers of 53 bits: those of the counters `first`, `first` + `step` and so on of splitmix64 from a state. */
 void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers);
 
@@ -47,6 +50,26 @@ void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size
    that; `lower` may be 2^32 - 1, which stands for -1. */
 void untangle_mark_keys(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper, uint8_t *marks,
                         size_t *larger, size_t *equal);
+
+/* Properties of numbers as bits, the first number in the lowest bit of the first word: which are above zero, below zero (NaN
+   by its sign), and of their magnitude keys which are at least `upper`, which are `pivot`, and which of the others are above
+   `lower`; bounds as for untangle_mark_keys. Each of the five planes takes `stride` words; bits of the last word beyond
+   `count` are 0. */
+void untangle_planes(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper, uint64_t *planes,
+                     size_t stride);
+
+/* Adds to three counts, of `words` words of the planes of two vectors: entries that are zero in neither, those of them with
+   opposite signs, and entries that are at least `upper` in both. */
+void untangle_compare_planes(const uint64_t *a, const uint64_t *b, size_t words, size_t stride, uint64_t *counts);
+
+/* Bits that are set in both. */
+uint64_t untangle_count_common(const uint64_t *a, const uint64_t *b, size_t words);
+
+/* The inner products of all pairs of rows in F64: [i * row_count + j] for i <= j. `count` is a multiple of 8. */
+void untangle_gram(const float *const *x, size_t row_count, size_t count, double *products);
+
+/* The sum over places of the magnitude of the sum over rows, and of the sum of magnitudes. `count` is a multiple of 8. */
+void untangle_cancellation(const float *const *x, size_t row_count, size_t count, double *of_sums, double *of_all);
 
 /* The largest entries of several task vectors, of which those count that have the sign of the sum:
 

@@ -8,31 +8,53 @@ struct VectorsReport {
     let statistics: TaskVectorStatistics
     let spectra: [TaskVectorSpectra]
     let level: TaskVectorStatistics.Level
+    /// Which of the groups are listed.
+    let listing: GroupListing
     /// Whether spectra were asked for, of which there may be none.
     let isDecomposed: Bool
     let notMeasured: [UnmeasuredTensors]
 
-    private typealias Value = Report.Value
-    private typealias Column = Report.Column
-    private var names: [String] { statistics.experts }
+    typealias Value = Report.Value
+    typealias Column = Report.Column
+    var names: [String] { statistics.experts }
+    private var hasPairs: Bool { !statistics.model.pairs.isEmpty }
 
-    /// A matrix's spectrum stands with its tensor; gathered by layer or model, tensors have no place of their own, and `spectra`
-    /// lists the matrices.
+    /// A matrix's spectrum stands with its tensor; gathered by layer, kind or model, tensors have no place of their own, and
+    /// `spectra` lists the matrices, as it does those of stacks.
     var report: Report {
+        let groups = listing.choose(statistics.groups)
+        let listed = listing.isComplete || level != .tensor ? spectra : spectra(of: groups)
+        let withTensor = level == .tensor ? listed.filter { $0.matrix.slice == nil } : []
+        let apart = level == .tensor ? listed.filter { $0.matrix.slice != nil } : listed
         var sections: [Report.Section] = [
-            .table(experts), .table(pairs(statistics.model, isShown: true)), .table(groups),
+            .table(experts), .facts(agreement), .table(pairs(statistics.model, isShown: names.count < 3)),
         ]
-        if !spectra.isEmpty { sections += [.table(spectrum)] + (names.count > 1 ? [.table(subspaces)] : []) }
+        if names.count > 2 { sections += heatMaps }
+        sections.append(.table(table(of: groups, withTensor)))
+        sections += bars
+        if !listed.isEmpty {
+            sections.append(.table(spectrum(listed)))
+            if names.count > 1 { sections.append(.table(subspaces(listed))) }
+            sections += curves(listed)
+        }
         sections += [.table(unmeasured), .table(statistics.notFinite.table)]
-        if level != .tensor, isDecomposed {
+        if isDecomposed, level != .tensor || !apart.isEmpty {
             sections.append(
                 .table(
                     Report.Table(
                         "spectra", [Column("name", nil)] + spectrumColumns,
-                        rows: spectra.map { [.text($0.tensor.text)] + values(of: $0) })))
+                        rows: apart.map { [.text($0.matrix.name)] + values(of: $0) })))
         }
-        return Report(
+        var report = Report(
             title: "Task vectors over \(base)", provenance: [.init("base", .text(base))], sections: sections)
+        report.summary = VectorsSummary(statistics: statistics, spectra: listed).sentences
+        return report
+    }
+
+    /// The matrices of listed tensors, in the order of the list.
+    private func spectra(of groups: [TaskVectorGroup]) -> [TaskVectorSpectra] {
+        let matrices = Dictionary(grouping: spectra) { $0.matrix.tensor.name.description }
+        return groups.flatMap { matrices[$0.name] ?? [] }
     }
 
     private var experts: Report.Table {
@@ -68,6 +90,19 @@ struct VectorsReport {
         [.text(name), .number(norm), .init(expert.relativeNorm), .init(expert.unchanged)]
     }
 
+    /// What all experts make of the same entries.
+    private var agreement: [Report.Fact] {
+        let model = statistics.model
+        return [
+            .init("sign_conflict", hasPairs ? "entries moved both ways" : nil, .share, .init(model.signConflict)),
+            .init(
+                "sign_conflict_weighted", hasPairs ? "cancelled in the sum" : nil, .share,
+                .init(model.signConflictWeighted)),
+        ]
+    }
+
+    // MARK: - Pairs
+
     private func pairs(_ group: TaskVectorGroup, isShown: Bool = false) -> Report.Table {
         let table = Report.Table(
             "pairs",
@@ -86,93 +121,78 @@ struct VectorsReport {
         return isShown && !group.pairs.isEmpty ? table : table.forDocuments
     }
 
-    /// A row for every tensor or layer. People see the norm of each expert, and the means over pairs.
-    private var groups: Report.Table {
-        let means = statistics.model.pairs.isEmpty ? [] : ["mean cosine", "mean conflict"]
-        let matrices = level == .tensor ? Dictionary(spectra.map { ($0.tensor.description, $0) }) { $1 } : [:]
+    /// For people; documents have the pairs.
+    private var heatMaps: [Report.Section] {
+        func map(
+            _ title: String, _ caption: String, _ kind: Report.Kind, _ scale: Report.Scale, self own: Double,
+            _ figure: (TaskVectorGroup.Pair) -> Double?
+        ) -> Report.Section {
+            var values = names.indices.map { row in names.indices.map { $0 == row ? own : .nan } }
+            for pair in statistics.model.pairs {
+                let value = figure(pair) ?? .nan
+                values[pair.a][pair.b] = value
+                values[pair.b][pair.a] = value
+            }
+            return .matrix(
+                Report.Matrix(
+                    nil, title: title, kind: kind, rows: names, columns: names, values: values, scale: scale,
+                    caption: caption))
+        }
+        return [
+            map("cosine", "Cosine of task vectors", .decimals(3), .diverging, self: 1, \.cosine),
+            map(
+                "sign conflict", "Entries that two experts both moved, and in opposite directions", .share, .sequential,
+                self: 0, \.signConflict),
+            map(
+                "top overlap", "Entries among the largest of both", .share, .sequential, self: 1, \.topOverlap),
+        ]
+    }
+
+    // MARK: - Parts of the model
+
+    /// A row for every tensor, layer or kind. People see the norm of each expert, and the means over pairs.
+    private func table(of groups: [TaskVectorGroup], _ spectra: [TaskVectorSpectra]) -> Report.Table {
+        let means = hasPairs ? ["mean cosine", "mean conflict"] : []
+        let matrices = Dictionary(spectra.map { ($0.matrix.name, $0) }) { $1 }
         let table = Report.Table(
             "tensors",
             [
                 Column("name", level.rawValue), Column("parameters", nil, .count), Column("experts", nil),
-                Column("pairs", nil),
+                Column("pairs", nil), Column("sign_conflict", nil, .share),
+                Column("sign_conflict_weighted", nil, .share),
             ] + names.map { Column(nil, "norm \($0)", .number) }
                 + zip(means, [.decimals(4), .share] as [Report.Kind]).map { Column(nil, $0, $1) }
                 + (level == .tensor ? spectrumColumns : []),
-            rows: statistics.groups.map { group in
+            rows: groups.map { group in
                 let experts = zip(names, group.experts).map { figures($0, $1, norm: $1.norm) }
                 return [
                     .text(group.name), .integer(group.parameterCount),
                     .table(Report.Table("experts", figureColumns(), rows: experts)), .table(pairs(group)),
+                    .init(group.signConflict), .init(group.signConflictWeighted),
                 ] + group.experts.map { .number($0.norm) }
-                    + [
-                        Value(mean(group.pairs.compactMap(\.cosine))),
-                        Value(mean(group.pairs.compactMap(\.signConflict))),
-                    ].prefix(means.count)
+                    + [Value(group.meanCosine), Value(group.meanConflict)].prefix(means.count)
                     + (level == .tensor ? values(of: matrices[group.name]) : [])
             })
         return level == .model ? table.forDocuments : table
     }
 
-    // MARK: - Spectra
-
-    private var spectrumColumns: [Column] {
-        ["experts", "singular_interference", "alignments"].map { Column("spectrum.\($0)", nil) }
-    }
-
-    /// In the order of the columns.
-    private func values(of matrix: TaskVectorSpectra?) -> [Value] {
-        guard let matrix else { return [.absent, .absent, .absent] }
-        let experts = Report.Table(
-            "experts",
-            ["name", "rank", "stable_rank", "effective_rank", "top_energy", "singular_values"].map { Column($0, nil) },
-            rows: zip(names, matrix.experts).map { name, expert in
-                [
-                    .text(name), rank(of: expert), .init(expert.stableRank), .init(expert.effectiveRank),
-                    .init(expert.topEnergy), .numbers(expert.singularValues.map(Double.init)),
-                ]
-            })
-        let alignments = Report.Table(
-            "alignments", ["a", "b", "value"].map { Column($0, nil) },
-            rows: matrix.alignments.map { [.text(names[$0.a]), .text(names[$0.b]), .init($0.value)] })
-        return [.table(experts), .init(matrix.interference), .table(alignments)]
-    }
-
-    private var spectrum: Report.Table {
-        Report.Table(
-            nil,
-            [
-                Column(nil, "matrix"), Column(nil, "expert"), Column(nil, "largest", .number),
-                Column(nil, "rank", .count), Column(nil, "stable rank", .number),
-                Column(nil, "effective rank", .number), Column(nil, "top energy", .share),
-            ],
-            rows: spectra.flatMap { matrix in
-                zip(names, matrix.experts).map { name, expert in
-                    [
-                        .text(matrix.tensor.description), .text(name),
-                        .init(expert.singularValues.first.map(Double.init)), rank(of: expert),
-                        .init(expert.stableRank), .init(expert.effectiveRank), .init(expert.topEnergy),
-                    ]
-                }
-            })
-    }
-
-    private func rank(of expert: TaskVectorSpectra.Spectrum) -> Value {
-        expert.numericalRank.map(Value.integer) ?? .number(.nan)
-    }
-
-    private var subspaces: Report.Table {
-        Report.Table(
-            nil,
-            [
-                Column(nil, "matrix"), Column(nil, "singular interference", .number),
-                Column(nil, "mean alignment", .number),
-            ],
-            rows: spectra.map { matrix in
-                [
-                    .text(matrix.tensor.description), .init(matrix.interference),
-                    .init(mean(matrix.alignments.compactMap(\.value))),
-                ]
-            })
+    /// Norms and conflict along the model, and by kind of module.
+    private var bars: [Report.Section] {
+        [(statistics.layers, "layer"), (statistics.kinds, "kind")].flatMap { groups, title -> [Report.Section] in
+            guard groups.count > 1 else { return [] }
+            func bars(_ caption: String, _ kind: Report.Kind, _ bars: [Report.Bars.Group]) -> Report.Section {
+                .bars(Report.Bars(caption, title: title, labels: groups.map(\.name), kind: kind, groups: bars))
+            }
+            let norms = names.indices.map { expert in
+                Report.Bars.Group(names[expert], groups.map { $0.experts[expert].relativeNorm })
+            }
+            let conflict = [
+                Report.Bars.Group("mean conflict", groups.map(\.meanConflict)),
+                Report.Bars.Group("cancelled in the sum", groups.map(\.signConflictWeighted)),
+            ]
+            return [bars("Norm relative to the base's by \(title)", .number, norms)]
+                + (hasPairs ? [bars("Sign conflict by \(title)", .share, conflict)] : [])
+        }
     }
 
     // MARK: - What could not be measured
@@ -184,8 +204,14 @@ struct VectorsReport {
                 [.text($0.reason), .integer($0.names.count), .integer($0.byteCount), .number($0.share)]
             })
     }
+}
 
-    private func mean(_ values: [Double]) -> Double? {
-        values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
-    }
+extension TaskVectorGroup {
+    /// Over the pairs that have one; nil when none has.
+    var meanCosine: Double? { pairs.compactMap(\.cosine).mean }
+    var meanConflict: Double? { pairs.compactMap(\.signConflict).mean }
+}
+
+extension [Double] {
+    var mean: Double? { isEmpty ? nil : reduce(0, +) / Double(count) }
 }
