@@ -343,8 +343,10 @@ enum { tile_rows = 2, tile_columns = 4 };
 
 #define SUM(v) ((((v)[0] + (v)[1]) + ((v)[2] + (v)[3])) + (((v)[4] + (v)[5]) + ((v)[6] + (v)[7])))
 
-/* The products of two rows with four; all sums stay in registers. */
+/* The products of two rows with four; all sums stay in registers. A product of two F32 is exact in F64, so that fusing it with
+   the sum changes nothing. */
 INLINE void gram_tile(const float *const *a, const float *const *b, size_t count, double *products) {
+#pragma clang fp contract(fast)
     D sums[tile_rows][tile_columns] = {0};
     for (size_t i = 0; i < count; i += lanes) {
         D first = DOUBLES(*(const F *)(a[0] + i)), second = DOUBLES(*(const F *)(a[1] + i));

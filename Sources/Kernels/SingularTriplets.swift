@@ -53,6 +53,7 @@ public struct SingularTriplets: Sendable {
     ///
     /// - Throws: `DecompositionError` `tooLarge`.
     public static func workingByteCount(rows: Int, columns: Int) throws(DecompositionError) -> Int {
+        guard max(rows, columns) <= largestMatrixDimension else { throw .tooLarge }
         let order = min(rows, columns)
         let panels = 2 * MatrixPanels.elementCount(rows: rows, columns: columns)
         return try 8 * (panels + 3 * order * order) + 4 * order * (rows + columns)

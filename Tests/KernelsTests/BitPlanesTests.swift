@@ -29,14 +29,14 @@ import Testing
                 )
                 first.fill(x, count: count, bracket)
                 second.fill(y, count: count, bracket)
-                func count(_ plane: UnsafePointer<UInt64>) -> Int {
+                func bits(_ plane: UnsafePointer<UInt64>) -> Int {
                     BitPlanes.countCommon(plane, plane, wordCount: wordCount)
                 }
-                #expect(count(first.up) == x.count { $0 > 0 })
-                #expect(count(first.down) == x.count { $0 < 0 })
-                #expect(count(first.top) == x.count { abs($0) >= 1.5 })
-                #expect(count(first.pivot) == x.count { abs($0) == 0.5 })
-                #expect(count(first.listed) == x.count { abs($0) > 0.5 && abs($0) < 1.5 })
+                #expect(bits(first.up) == x.count { $0 > 0 })
+                #expect(bits(first.down) == x.count { $0 < 0 })
+                #expect(bits(first.top) == x.count { abs($0) >= 1.5 })
+                #expect(bits(first.pivot) == x.count { abs($0) == 0.5 })
+                #expect(bits(first.listed) == x.count { abs($0) > 0.5 && abs($0) < 1.5 })
                 let common = first.common(with: second, wordCount: wordCount)
                 let pairs = Array(zip(x, y))
                 #expect(common.moved == pairs.count { $0 != 0 && $1 != 0 })
@@ -50,7 +50,8 @@ import Testing
     func rows(rowCount: Int) {
         let count = 24
         // Quarters, so that sums in F64 are exact in any order.
-        let rows = (0..<rowCount).map { row in (0..<count).map { Float(($0 * 13 + row * 29) % 31 - 15) / 4 } }
+        func number(_ row: Int, _ i: Int) -> Float { Float((i * 13 + row * 29) % 31 - 15) / 4 }
+        let rows: [[Float]] = (0..<rowCount).map { row in (0..<count).map { number(row, $0) } }
         let memory = UnsafeMutablePointer<Float>.allocate(capacity: rowCount * count)
         defer { memory.deallocate() }
         for (place, value) in rows.joined().enumerated() { (memory + place).initialize(to: value) }
@@ -59,13 +60,13 @@ import Testing
         addresses.withUnsafeBufferPointer { addresses in
             gram(of: addresses, count: count, into: &products)
             let found = cancellation(of: addresses, count: count)
-            let sums = (0..<count).map { i in rows.reduce(0.0) { $0 + Double($1[i]) } }
+            let sums: [Double] = (0..<count).map { i in rows.reduce(0) { $0 + Double($1[i]) } }
             #expect(found.ofSums == sums.reduce(0) { $0 + abs($1) })
             #expect(found.ofAll == rows.joined().reduce(0) { $0 + Double(abs($1)) })
         }
         for a in 0..<rowCount {
             for b in a..<rowCount {
-                let expected = zip(rows[a], rows[b]).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+                let expected: Double = (0..<count).reduce(0) { $0 + Double(rows[a][$1]) * Double(rows[b][$1]) }
                 #expect(products[a * rowCount + b] == expected)
             }
         }
@@ -83,9 +84,10 @@ import Testing
             #expect(found.numericalRank == 2 && found.ut.rows == 2 && found.singularValues.count == 5)
             for i in 0..<rows {
                 for j in 0..<columns {
-                    let value = (0..<2).reduce(0) {
-                        $0 + found.singularValues[$1] * Double(found.ut.pointer[$1 * rows + i])
-                            * Double(found.vt.pointer[$1 * columns + j])
+                    var value = 0.0
+                    for k in 0..<2 {
+                        let (left, right) = (found.ut.pointer[k * rows + i], found.vt.pointer[k * columns + j])
+                        value += found.singularValues[k] * Double(left) * Double(right)
                     }
                     #expect(abs(value - Double(matrix.pointer[i * columns + j])) < 1e-4)
                 }

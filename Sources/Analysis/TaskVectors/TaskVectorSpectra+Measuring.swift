@@ -14,6 +14,8 @@ extension TaskVectorSet {
         progress: @escaping @Sendable (TaskVectorMatrix) -> Void = { _ in }
     ) throws -> [TaskVectorSpectra] {
         let all = matrices
+        // What LAPACK cannot count is refused before anything is read.
+        for matrix in all { _ = try workingByteCount(matrix) }
         var found: [TaskVectorSpectra] = []
         while found.count < all.count {
             let rest = all[found.count...]
@@ -31,6 +33,14 @@ extension TaskVectorSet {
             rest.prefix(count).forEach(progress)
         }
         return found
+    }
+
+    /// Bytes that one decomposition takes.
+    fileprivate func workingByteCount(_ matrix: TaskVectorMatrix) throws -> Int {
+        do {
+            return try SingularTriplets.workingByteCount(rows: matrix.rows, columns: matrix.columns)
+                + 8 * matrix.rows * matrix.columns
+        } catch { throw AnalysisError(error, tensor: matrix.tensor) }
     }
 
     /// Triplets that are kept of each expert, at most.
@@ -118,9 +128,7 @@ private struct SpectraBatch {
         try parallelMap(count: matrices.count * width, threads: threads) { number in
             let matrix = matrices[number / width]
             do {
-                let bytes =
-                    try SingularTriplets.workingByteCount(rows: matrix.rows, columns: matrix.columns)
-                    + 8 * matrix.rows * matrix.columns
+                let bytes = try set.workingByteCount(matrix)
                 gate.enter(bytes)
                 defer { gate.leave(bytes) }
                 return try body(number / width, number % width)
