@@ -189,6 +189,8 @@ private struct ConfigSizes {
 
     static let widths = ["hidden_size", "n_embd", "d_model", "dim", "embed_dim", "num_features"]
 
+    /// Finds where keys may stand.
+    ///
     /// - Parameter sections: go before the whole.
     init(_ root: JSONValue, sections: [String]) {
         places = sections.compactMap { root[$0] }.filter { $0.kind == .object } + [root]

@@ -21,6 +21,8 @@ struct TaskVectorBlock {
             + 8 * expertCount + 8
     }
 
+    /// Lays the rows of a block out.
+    ///
     /// - Parameter memory: `byteCount` bytes, aligned to 8.
     init(_ memory: UnsafeMutableRawBufferPointer, expertCount: Int) {
         var place = memory.baseAddress!

@@ -204,6 +204,8 @@ private struct Overlaps: Sendable {
     let fullInterference: Double?
     let alignments: [TaskVectorSpectra.Alignment]
 
+    /// Compares the directions of experts.
+    ///
     /// - Parameter experts: nil for what is not finite.
     init(_ experts: [SingularTriplets?], strongest: Int, isFull: Bool) throws {
         let known = experts.map { $0?.ut.rows ?? 0 }
@@ -231,6 +233,8 @@ private struct DirectionOverlaps {
     let right: Matrix<Float>
     var count: Int { singularValues.count }
 
+    /// Multiplies the directions of all experts with each other.
+    ///
     /// - Parameter counts: how many directions are taken of each.
     init(_ experts: [SingularTriplets?], counts: [Int]) throws {
         var (ranges, values) = ([Range<Int>](), [Double]())

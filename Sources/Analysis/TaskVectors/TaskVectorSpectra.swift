@@ -131,6 +131,8 @@ public struct TaskVectorSpectra: Sendable, Hashable {
             experts = alignmentRatios
         }
 
+        /// Puts the figures of a sum together.
+        ///
         /// - Parameters:
         ///   - values: of the sum, up to its numerical rank; at least one.
         ///   - shares: of every expert.
