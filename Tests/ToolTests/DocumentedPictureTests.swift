@@ -14,21 +14,24 @@ import Testing
         }
     }
 
-    /// The first picture of a page, with its style.
-    private func picture(of page: String) throws -> String {
+    /// The picture of a page below a caption, with its style.
+    private func picture(below caption: String, of page: String) throws -> String {
         let style = try #require(page.firstMatch(of: /<style id="pictures">([^<]*)<\/style>/)?.1)
-        let start = try #require(page.firstRange(of: "<svg")).lowerBound
+        let figure = try #require(page.firstRange(of: "<figcaption>\(caption)")).upperBound
+        let start = try #require(page[figure...].firstRange(of: "<svg")).lowerBound
         let end = try #require(page[start...].firstRange(of: "</svg>\n")).upperBound
         return String(page[start..<end]).replacing(">\n", with: ">\n<style>\(style)</style>\n", maxReplacements: 1)
     }
 
     /// Numbers may differ by what processors differ in: places by half a pixel, figures by 0.02. `UNTANGLE_DRAW=1` writes the pictures anew.
-    @Test(arguments: ["interference", "resolve"]) func isWhatTheCommandDraws(name: String) throws {
+    @Test(arguments: [("interference", "What each expert alone does"), ("resolve", "What resolving minimises")])
+    func isWhatTheCommandDraws(name: String, caption: String) throws {
         let tool = try Tool()
         let command = try #require(try commands().first { $0.hasPrefix("untangle \(name) ") })
         let outcome = try tool.shell(command)
         #expect(outcome.status == 0, "\(outcome.errors)")
-        let drawn = try picture(of: String(decoding: try tool.data("out/\(name).html"), as: UTF8.self))
+        let drawn = try picture(
+            below: caption, of: String(decoding: try tool.data("out/\(name).html"), as: UTF8.self))
         let file = Self.documents.appending(path: "pictures/\(name).svg")
         if ProcessInfo.processInfo.environment["UNTANGLE_DRAW"] != nil {
             try drawn.write(to: file, atomically: true, encoding: .utf8)

@@ -3,6 +3,8 @@ extension Report.Matrix {
     struct HeatMap: Drawing {
         private let matrix: Report.Matrix
         private let texts: [[String]]
+        /// What the pointer shows of each figure.
+        private let remarks: [[String]]
         private let cell: (width: Double, height: Double)
         private let left, top: Double
         private let turnsTitles: Bool
@@ -20,7 +22,18 @@ extension Report.Matrix {
         init?(_ matrix: Report.Matrix) {
             guard !matrix.rows.isEmpty, !matrix.columns.isEmpty else { return nil }
             self.matrix = matrix
-            texts = matrix.values.map { $0.map { $0.isNaN ? "-" : matrix.kind.text(.number($0)) } }
+            let texts = matrix.texts
+            self.texts = texts
+            remarks = texts.indices.map { row in
+                texts[row].indices.map { column in
+                    let interval = matrix.intervals.isEmpty ? nil : matrix.intervals[row][column]
+                    return texts[row][column]
+                        + (interval.map {
+                            ", 95 % \(matrix.kind.text(.number($0.lowerBound))) to \(matrix.kind.text(.number($0.upperBound)))"
+                        }
+                            ?? "")
+                }
+            }
             largest = matrix.values.joined().lazy.filter(\.isFinite).map(abs).max() ?? 0
             rowTitles = matrix.rows.map { $0.cut(to: 28) }
             columnTitles = matrix.columns.map { $0.cut(to: 20) }
@@ -74,7 +87,9 @@ extension Report.Matrix {
             let (x, y) = (left + Double(column) * cell.width, top + Double(row) * cell.height)
             let figure = texts[row][column]
             svg.add("g", ["class": .init(style(value))]) { svg in
-                svg.add("title", "\(matrix.rows[row].cut(to: 80)), \(matrix.columns[column].cut(to: 80)): \(figure)")
+                svg.add(
+                    "title",
+                    "\(matrix.rows[row].cut(to: 80)), \(matrix.columns[column].cut(to: 80)): \(remarks[row][column])")
                 svg.add(
                     "rect",
                     ["x": .init(x), "y": .init(y), "width": .init(cell.width), "height": .init(cell.height)])

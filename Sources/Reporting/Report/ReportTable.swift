@@ -95,16 +95,16 @@ extension Report.Matrix {
         var table = Table(
             [.init(title, .left, fit: .cut)]
                 + columns.flatMap { [.init($0, kind.alignment)] + (gauge?.columns ?? []) })
-        for (name, row) in zip(rows, values) {
+        for (name, (texts, figures)) in zip(rows, zip(texts, values)) {
             table.append(
                 [.init(name)]
-                    + row.flatMap { figure -> [Table.Cell] in
-                        let text = kind.text(.number(figure))
-                        return gauge?.cells(text, figure) ?? [.init(text)]
-                    })
+                    + zip(texts, figures).flatMap { text, figure in gauge?.cells(text, figure) ?? [.init(text)] })
         }
         return table
     }
+
+    /// The figures as people read them.
+    var texts: [[String]] { values.map { $0.map { kind.text($0.isNaN ? .none : .number($0)) } } }
 }
 
 extension Report.Bars {

@@ -124,10 +124,11 @@ struct VectorsReport {
     /// For people; documents have the pairs.
     private var heatMaps: [Report.Section] {
         func map(
-            _ title: String, _ caption: String, _ kind: Report.Kind, _ scale: Report.Scale, self own: Double,
+            _ title: String, _ caption: String, _ kind: Report.Kind, _ scale: Report.Scale,
             _ figure: (TaskVectorGroup.Pair) -> Double?
         ) -> Report.Section {
-            var values = names.indices.map { row in names.indices.map { $0 == row ? own : .nan } }
+            // What each is beside itself goes without saying, and would outshine the rest.
+            var values = names.map { _ in names.map { _ in Double.nan } }
             for pair in statistics.model.pairs {
                 let value = figure(pair) ?? .nan
                 values[pair.a][pair.b] = value
@@ -139,12 +140,12 @@ struct VectorsReport {
                     caption: caption))
         }
         return [
-            map("cosine", "Cosine of task vectors", .decimals(3), .diverging, self: 1, \.cosine),
+            map("cosine", "Cosine of task vectors", .decimals(3), .diverging, \.cosine),
             map(
                 "sign conflict", "Entries that two experts both moved, and in opposite directions", .share, .sequential,
-                self: 0, \.signConflict),
+                \.signConflict),
             map(
-                "top overlap", "Entries among the largest of both", .share, .sequential, self: 1, \.topOverlap),
+                "top overlap", "Entries among the largest of both", .share, .sequential, \.topOverlap),
         ]
     }
 
