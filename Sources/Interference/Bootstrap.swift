@@ -21,6 +21,9 @@ public struct Bootstrap: Sendable {
         case distances
     }
 
+    /// With fewer inputs of a task, percentiles are taken.
+    private static let fewestToStudentize = 20
+
     /// Our choice: with a thousand the ends of a 95 % interval vary by a few hundredths of its width.
     public init(resampleCount: Int = 1000, seed: UInt64 = 0) {
         self.resampleCount = resampleCount
@@ -30,12 +33,12 @@ public struct Bootstrap: Sendable {
     /// The interval that holds the figure of all inputs there are, of which these are a sample, in 95 % of samples.
     ///
     /// - Parameters:
-    ///   - tasks: for every task the values of its inputs, at least one each.
+    ///   - tasks: for every task the values of its inputs.
     ///   - kind: what the values are.
     ///   - isMean: whether the figure is the mean over the tasks; otherwise it is their sum.
-    /// - Returns: lower and upper end; nil when a value is not finite.
+    /// - Returns: lower and upper end; nil when a value is not finite, or a task has one input, which says nothing of others.
     public func interval(of tasks: [[Double]], _ kind: Values, isMean: Bool) -> ClosedRange<Double>? {
-        guard !tasks.isEmpty, tasks.allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isFinite) }) else { return nil }
+        guard !tasks.isEmpty, tasks.allSatisfy({ $0.count > 1 && $0.allSatisfy(\.isFinite) }) else { return nil }
         let weight = isMean ? 1 / Double(tasks.count) : 1
         var (figure, squaredError) = (0.0, 0.0)
         var resamples = [Resample](repeating: Resample(), count: resampleCount)
@@ -52,13 +55,21 @@ public struct Bootstrap: Sendable {
             return (sorted[tail], sorted[resampleCount - 1 - tail])
         }
         let percentiles = ends(resamples.map(\.figure))
-        guard kind == .distances, squaredError > 0 else { return percentiles.low...percentiles.high }
+        let fewest = tasks.map(\.count).min() ?? 0
+        guard kind == .distances, squaredError > 0, fewest >= Self.fewestToStudentize,
+            // A resample that lacks the few large values has next to no spread, and steps in units of it mean nothing.
+            resamples.count(where: { $0.squaredError < 0.05 * squaredError }) <= resampleCount / 100
+        else {
+            return percentiles.low...percentiles.high
+        }
         let steps = ends(
             resamples.map { $0.figure == figure ? 0 : ($0.figure - figure) / $0.squaredError.squareRoot() })
         // Of few inputs, a resample may hold a single value and have no spread to measure by.
         guard steps.low.isFinite, steps.high.isFinite else { return percentiles.low...percentiles.high }
         let error = squaredError.squareRoot()
-        return figure - steps.high * error...figure - steps.low * error
+        // What is never negative has no negative mean.
+        let least = tasks.allSatisfy { $0.allSatisfy { $0 >= 0 } } ? 0 : -Double.infinity
+        return max(least, figure - steps.high * error)...max(least, figure - steps.low * error)
     }
 
     /// The figure of one resample, and the square of its standard error.

@@ -10,6 +10,14 @@ public struct Figure: Sendable, Hashable {
         self.interval = interval
     }
 
+    /// A share of one task's inputs, with the interval of Wilson.
+    ///
+    /// - Parameter hits: 1 or 0 for each input; NaN where it is not known.
+    init(shareOf hits: [Double]) {
+        let share = hits.reduce(0, +) / Double(hits.count)
+        self.init(share, wilsonInterval(of: share, count: hits.count))
+    }
+
     /// The mean or the sum over tasks of the means of their inputs.
     ///
     /// - Parameter tasks: the values of each task's inputs; NaN where there is none.

@@ -3,8 +3,8 @@ public import Networks
 
 /// The drift that each single expert causes on each other task.
 ///
-/// Entry (i, j) is the mean distance, on task i's inputs under its head, between expert i and `base + tau_i + tau_j`; the
-/// diagonal is 0.
+/// Entry (i, j) is the mean distance, on task i's inputs under its head, between expert i and `base + tau_i + tau_j`; on the diagonal
+/// between expert i and itself, which is 0 but for the cross-entropy.
 public struct InterferenceMatrix: Sendable, Hashable {
     public let distance: Distance
     /// `[N][N]`, rows are the tasks that suffer.
@@ -26,15 +26,18 @@ public struct InterferenceMatrix: Sendable, Hashable {
         for expert in experts { try transformer.check(parameters: expert) }
         let row = [Figure](repeating: Figure(0, 0...0), count: experts.count)
         var entries = distances.map { _ in [[Figure]](repeating: row, count: experts.count) }
+        func set(_ i: Int, _ j: Int, _ logits: [Float]) {
+            for (place, distance) in distances.enumerated() {
+                entries[place][i][j] = Figure(
+                    of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
+            }
+        }
         var pair = base
         for i in experts.indices {
+            set(i, i, references[i].logits)
             for j in experts.indices where j != i {
                 for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
-                let logits = try references[i].data.logits(transformer, pair, budget)
-                for (place, distance) in distances.enumerated() {
-                    entries[place][i][j] = Figure(
-                        of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
-                }
+                set(i, j, try references[i].data.logits(transformer, pair, budget))
             }
         }
         return zip(distances, entries).map(InterferenceMatrix.init)

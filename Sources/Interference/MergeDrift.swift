@@ -61,10 +61,11 @@ public struct MergeDrift: Sendable, Hashable {
             return Task(
                 name: reference.data.task.name, samples: reference.data.inputs.count,
                 interference: distances.indices.map { total($0, [outcomes]) },
-                agreement: Figure(of: [outcomes.agreements], .shares, isMean: true, bootstrap),
+                agreement: Figure(shareOf: outcomes.agreements),
                 similarity: try .similarity(
                     of: reference.features, to: features, width: transformer.config.featureSize),
-                expertAccuracy: mean([outcomes.expertHits]), mergedAccuracy: mean([outcomes.mergedHits]))
+                expertAccuracy: outcomes.expertHits.map(Figure.init(shareOf:)),
+                mergedAccuracy: outcomes.mergedHits.map(Figure.init(shareOf:)))
         }
         totals = distances.indices.map { total($0, outcomes) }
         agreement = Figure(of: outcomes.map(\.agreements), .shares, isMean: true, bootstrap)

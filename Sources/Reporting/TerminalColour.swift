@@ -7,8 +7,8 @@ struct TerminalColour: Sendable, Hashable {
 
     /// From little to much.
     static let sequential = [231, 230, 229, 222, 215, 208, 202, 160].map(TerminalColour.init)
-    /// From the most negative over nothing to the most positive.
-    static let diverging = [26, 69, 111, 153, 195, 231, 224, 217, 210, 203, 160].map(TerminalColour.init)
+    /// From the most negative over nothing to the most positive, red and blue as on pages.
+    static let diverging = [160, 203, 210, 217, 224, 231, 195, 153, 111, 69, 26].map(TerminalColour.init)
 
     /// A text on this background, after which colours are as they were.
     func painting(_ text: String) -> String {

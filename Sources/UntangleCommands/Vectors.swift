@@ -71,6 +71,9 @@ struct Vectors: ToolCommand {
         guard per != .model || sort == nil && top == nil else {
             throw ValidationError("--sort and --top choose among tensors, layers or kinds; --per model lists none")
         }
+        if let sort, sort != .norm, experts.count < 2 {
+            throw ValidationError("--sort \(sort.rawValue) compares experts, and there is one")
+        }
         guard energyRank > 0 else { throw ValidationError("--energy-rank must be at least 1") }
     }
 
@@ -93,6 +96,11 @@ struct Vectors: ToolCommand {
                             memoryByteCount: session.memoryByteCount))
                 )
             }, selection: selection.selection)
+        if set.tensors.isEmpty, set.notMeasured.isEmpty,
+            let warning = selection.warning(selected: 0, of: set.base.descriptors.count)
+        {
+            session.warn(warning)
+        }
         let level = per ?? (session.json || sort != nil || top != nil ? .tensor : .model)
         let job = try VectorsJob(
             set,

@@ -111,7 +111,9 @@ import Testing
         #expect(isClose(sum.directions[0], 8.0 / 3) && isClose(sum.directions[1], 2.25))
         #expect(
             isClose(sum.experts[0], (16 * 4.0 / 3 + 9 * 3) / 25) && isClose(sum.experts[1], (16 * 4 + 9 * 1.5) / 25))
-        #expect(isClose(sum.mean, (16 * 8.0 / 3 + 9 * 2.25) / 25) && sum.shareAboveOne == 1)
+        #expect(
+            isClose(sum.mean, (16 * 8.0 / 3 + 9 * 2.25) / 25)
+                && isClose(sum.countedTwice, (16 * (1 - 3 / 8.0) + 9 * (1 - 1 / 2.25)) / 25))
         // 4 / 5 is less than 0.95.
         #expect(sum.alignmentRank == 2 && isClose(sum.alignmentRatios[0], 1))
         // exp(-(0.75 ln 0.75 + 0.25 ln 0.25)); 9 of 10 are more than 0.8, and no more than 0.9.

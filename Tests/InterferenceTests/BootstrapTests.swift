@@ -74,6 +74,18 @@ import Testing
     /// Two inputs, of which half of all resamples hold one twice and have no spread: the interval is that of the resampled means.
     @Test func hasEndsForFewInputs() throws {
         #expect(Bootstrap().interval(of: [[0, 1]], .distances, isMean: true) == 0...1)
-        #expect(Bootstrap().interval(of: [[0.25]], .distances, isMean: true) == 0.25...0.25)
+        // One input says nothing of others.
+        #expect(Bootstrap().interval(of: [[0.25]], .distances, isMean: true) == nil)
+        #expect(Bootstrap().interval(of: [[0.25, 0.5], [0.25]], .distances, isMean: false) == nil)
+    }
+
+    /// A resample that lacks the few large values has a millionth of the spread; in units of that, all others lie far away.
+    @Test(arguments: [(250, 5), (200, 3), (100, 1), (3, 1)]) func staysNearFiguresThatHangOnAFewInputs(
+        count: Int, large: Int
+    ) throws {
+        let values = (0..<count).map { $0 < large ? 2.5 : 1e-4 * Double(1 + $0 % 7) }
+        let mean = values.reduce(0, +) / Double(count)
+        let interval = try #require(Bootstrap().interval(of: [values], .distances, isMean: true))
+        #expect(interval.contains(mean) && interval.lowerBound >= 0 && interval.upperBound < 5 * mean, "\(interval)")
     }
 }

@@ -71,7 +71,7 @@ import Testing
                 who disturbs whom
                 on \\ from    a      b
                 a          0.0    2.0 █
-                b          1.0 ▒  nan
+                b          1.0 ▒    -
 
                 """)
         // From white to red in eight steps; half of the largest is the fifth. What is no number has no colour.
@@ -80,7 +80,7 @@ import Testing
                 who disturbs whom
                 on \\ from    a    b
                 a          \u{1B}[48;5;231;38;5;16m0.0\u{1B}[0m  \u{1B}[48;5;160;38;5;231m2.0\u{1B}[0m
-                b          \u{1B}[48;5;215;38;5;16m1.0\u{1B}[0m  nan
+                b          \u{1B}[48;5;215;38;5;16m1.0\u{1B}[0m    -
 
                 """)
         #expect(
@@ -88,7 +88,7 @@ import Testing
                 who disturbs whom
                 on \\ from    a    b
                 a          0.0  2.0
-                b          1.0  nan
+                b          1.0    -
 
                 """)
     }

@@ -176,7 +176,7 @@ import Testing
             everything + TinySuite.data() + ["--method", "task_arithmetic", "--set", "lambda=0.3", "--matrix"])
         #expect(outcome.status == 0)
         let lines = outcome.output.split(separator: "\n").map(String.init)
-        #expect(lines[0].hasPrefix("latin_lower loses most: 0.495 ("))
+        #expect(lines[0].hasPrefix("latin_lower suffers most: 0.495 ("))
         #expect(lines[0].contains(" of an interference of 1.673 ("))
         #expect(
             lines[1].contains("chooses as its experts do on 73.3 % (")

@@ -120,13 +120,13 @@ public struct TaskVectorSpectra: Sendable, Hashable {
         public let experts: [Double?]
         /// The mean of `directions`, weighted with their energy.
         public let mean: Double?
-        /// The share of the energy in directions whose mean is above 1.
-        public let shareAboveOne: Double?
+        /// The share of the change that is there more than once: the mean of max(0, 1 − 1/s) over `directions`, weighted with their energy.
+        public let countedTwice: Double?
 
         /// Of a sum that is not finite.
         init(notFiniteOf expertCount: Int) {
             (singularValues, alignmentRank, directions) = ([], 0, [])
-            (mean, shareAboveOne) = (.nan, .nan)
+            (mean, countedTwice) = (.nan, .nan)
             alignmentRatios = Array(repeating: .nan, count: expertCount)
             experts = alignmentRatios
         }
@@ -147,7 +147,7 @@ public struct TaskVectorSpectra: Sendable, Hashable {
             let energies = values.map { $0 * $0 }
             experts = shares.map { weightedMean($0.coefficients, energies) }
             mean = weightedMean(directions, energies)
-            shareAboveOne = weightedMean(directions.map { $0.map { $0 > 1 ? 1 : 0 } }, energies)
+            countedTwice = weightedMean(directions.map { $0.map { $0 < 1 ? 0 : 1 - 1 / $0 } }, energies)
         }
     }
 

@@ -7,9 +7,15 @@ extension Report {
         let document = mark == nil ? [] : ["```json\n\(json.rendered())\n```\n"]
         return
             (["# \(title.escapingControlCharacters.escapedForMarkdown)\n"]
-            + summary.map { "\($0.escapingControlCharacters.escapedForMarkdown)\n" } + Self.blocks(of: sections)
+            + summary.map { "\(Self.paragraph($0))\n" } + Self.blocks(of: sections)
             + document + (origin?.markdown ?? []))
             .joined(separator: "\n")
+    }
+
+    /// A sentence; at the beginning of a line, a name may not begin a list.
+    private static func paragraph(_ sentence: String) -> String {
+        let text = sentence.escapingControlCharacters.escapedForMarkdown
+        return text.first.map { "-+=".contains($0) } ?? false ? "\\" + text : text
     }
 
     private static func blocks(of sections: [Section]) -> [String] {

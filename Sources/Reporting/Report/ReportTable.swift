@@ -37,7 +37,11 @@ extension Report {
             let places = columns.indices.filter { columns[$0].title != nil }
             guard !places.isEmpty else { return nil }
             let gauges = places.map { place in
-                columns[place].gauge.flatMap { DrawnGauge($0, rows.lazy.map { $0[place].figure }, in: style) }
+                // A share is one of a whole, which is the full length.
+                let whole: [Double?] = columns[place].kind == .share ? [1] : []
+                return columns[place].gauge.flatMap { gauge in
+                    DrawnGauge(gauge, rows.map { $0[place].figure } + whole, in: style)
+                }
             }
             var table = Reporting.Table(
                 zip(places, gauges).flatMap { place, gauge -> [Reporting.Table.Column] in

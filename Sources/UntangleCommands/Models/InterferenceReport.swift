@@ -226,12 +226,13 @@ struct InterferenceReport {
             let worst = known.max(by: { $0.interference[0].value < $1.interference[0].value })
         {
             sentences.append(
-                "\(worst.name) loses most: \(told(worst.interference[0], .decimals(3))) of an interference of "
+                "\(worst.name) suffers most: \(told(worst.interference[0], .decimals(3))) of an interference of "
                     + "\(told(drift.totals[0], .decimals(3))) in all.")
         }
         if drift.agreement.interval != nil {
             var sentence =
                 "The merged model chooses as its experts do on \(told(drift.agreement, .share)) of the inputs"
+                + (drift.tasks.count > 1 ? ", on average over the tasks" : "")
             if let least = drift.tasks.min(by: { $0.agreement.value < $1.agreement.value }), drift.tasks.count > 1 {
                 sentence += ", least on \(least.name) (\(least.agreement.value.percent))"
             }
@@ -245,7 +246,9 @@ struct InterferenceReport {
                     + "\(told(merged, .share)).")
         }
         if let entries = matrices.first?.entries {
-            let pairs = names.indices.flatMap { i in names.indices.map { (i: i, j: $0, figure: entries[i][$0]) } }
+            let pairs = names.indices.flatMap { i in
+                names.indices.filter { $0 != i }.map { (i: i, j: $0, figure: entries[i][$0]) }
+            }
             if pairs.allSatisfy({ $0.figure.interval != nil }),
                 let worst = pairs.max(by: { $0.figure.value < $1.figure.value }), worst.figure.value > 0
             {

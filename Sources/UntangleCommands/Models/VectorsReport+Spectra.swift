@@ -6,7 +6,7 @@ extension VectorsReport {
     var spectrumColumns: [Column] {
         [
             "experts", "singular_interference", "singular_interference_full", "alignments", "alignment_rank",
-            "svc.directions", "svc.mean", "svc.share_above_one",
+            "svc.directions", "svc.mean", "svc.counted_twice",
         ].map { Column("spectrum.\($0)", nil) }
     }
 
@@ -38,7 +38,7 @@ extension VectorsReport {
             .table(experts), .init(matrix.interference), .init(matrix.fullInterference), .table(alignments),
             isAlone ? .absent : .init(sum?.alignmentRank),
             isAlone ? .absent : sum.map { .list($0.directions.map { Value($0) }) } ?? .none,
-            isAlone ? .absent : .init(sum?.mean), isAlone ? .absent : .init(sum?.shareAboveOne),
+            isAlone ? .absent : .init(sum?.mean), isAlone ? .absent : .init(sum?.countedTwice),
         ]
     }
 
@@ -84,12 +84,12 @@ extension VectorsReport {
             [
                 Column(nil, "matrix"), Column(nil, "singular interference", .number),
                 Column(nil, "mean alignment", .number), Column(nil, "SVC", .decimals(3)),
-                Column(nil, "counted more than once", .share),
+                Column(nil, "counted twice", .share),
             ],
             rows: spectra.map { matrix in
                 [
                     .text(matrix.matrix.name), .init(matrix.interference), .init(matrix.meanAlignment),
-                    .init(matrix.sum?.mean), .init(matrix.sum?.shareAboveOne),
+                    .init(matrix.sum?.mean), .init(matrix.sum?.countedTwice),
                 ]
             })
     }
@@ -97,9 +97,11 @@ extension VectorsReport {
     /// Spectra of the matrices that stand out, and of no others, so that a page stays small.
     func curves(_ spectra: [TaskVectorSpectra]) -> [Report.Section] {
         let strongest = spectra.max { $0.largest < $1.largest }
-        let fiercest = spectra.max { ($0.interference ?? -1) < ($1.interference ?? -1) }
+        let fiercest = spectra.filter { ($0.interference ?? 0) > 0 }.max {
+            ($0.interference ?? 0) < ($1.interference ?? 0)
+        }
         var chosen: [(matrix: TaskVectorSpectra, reason: String)] = []
-        if let fiercest, (fiercest.interference ?? 0) > 0 { chosen.append((fiercest, "largest singular interference")) }
+        if let fiercest { chosen.append((fiercest, "largest singular interference")) }
         if let strongest, strongest.largest > 0, !chosen.contains(where: { $0.matrix.matrix == strongest.matrix }) {
             chosen.append((strongest, "largest singular value"))
         }

@@ -63,7 +63,7 @@ struct VectorsReport {
         return Report.Table(
             "experts",
             figureColumns(["expert", "norm", "relative", "unchanged"])
-                + [Column(nil, "largest tensors"), Column("largest", nil)],
+                + [Column(nil, "most in"), Column(nil, "with norm", .number), Column("largest", nil)],
             rows: names.indices.map { place in
                 let largest = statistics.largest[place]
                 let norms = largest.map { [.text($0.tensor.text), .number($0.norm)] as [Value] }
@@ -71,7 +71,7 @@ struct VectorsReport {
                     names[place], statistics.model.experts[place],
                     norm: isMeasured ? statistics.model.experts[place].norm : .nan)
                     + [
-                        .texts(largest.prefix(3).map { "\($0.tensor) \($0.norm.short(3))" }),
+                        .init(largest.first?.tensor.description), .init(largest.first?.norm),
                         .table(Report.Table("largest", [Column("tensor", nil), Column("norm", nil)], rows: norms)),
                     ]
             })
@@ -158,7 +158,7 @@ struct VectorsReport {
         let table = Report.Table(
             "tensors",
             [
-                Column("name", level.rawValue), Column("parameters", nil, .count), Column("experts", nil),
+                Column("name", level.rawValue), Column("parameters", "entries", .count), Column("experts", nil),
                 Column("pairs", nil), Column("sign_conflict", nil, .share),
                 Column("sign_conflict_weighted", nil, .share),
             ] + names.map { Column(nil, "norm \($0)", .number) }

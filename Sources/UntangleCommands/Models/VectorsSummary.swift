@@ -25,8 +25,9 @@ struct VectorsSummary {
             + (model.experts[first].relativeNorm.map { ", \($0.percent) of the base's" } ?? "")
         let tensor = statistics.largest[first].first.map { ", most in \($0.tensor)" } ?? ""
         guard order.count > 1, let last = order.last else { return "\(names[first]) moved (\(figures))\(tensor)." }
-        return "\(names[first]) moved furthest (\(figures))\(tensor); \(names[last]) least "
-            + "(norm \(model.experts[last].norm.short()))."
+        let least = model.experts[last].norm.short()
+        guard least != model.experts[first].norm.short() else { return "All moved equally far (\(figures))." }
+        return "\(names[first]) moved furthest (\(figures))\(tensor); \(names[last]) least (norm \(least))."
     }
 
     private var unmoved: String? {
@@ -49,13 +50,16 @@ struct VectorsSummary {
         let both = "\(names[worst.a]) and \(names[worst.b])"
         let rest =
             "\(share.percent) of the entries that both moved went in opposite directions, where chance makes 50 %."
-        return pairs.count > 1 ? "\(both) fight most: \(rest)" : "Of \(both), \(rest)"
+        guard pairs.count > 1 else { return "Of \(both), \(rest)" }
+        return share > 0.5 ? "\(both) fight most: \(rest)" : "No two fight more than chance; \(both) most: \(rest)"
     }
 
-    /// Where conflict is, as means over pairs.
+    /// Where conflict is, as means over pairs, among the parts that are large enough for it to matter: those of a hundredth of all entries.
     private var places: String? {
         func worst(_ groups: [TaskVectorGroup]) -> String? {
-            let known = groups.filter { ($0.meanConflict ?? .nan) >= 0 }
+            let known = groups.filter {
+                ($0.meanConflict ?? .nan) > 0 && 100 * $0.parameterCount >= model.parameterCount
+            }
             guard known.count > 1, let group = known.max(by: { ($0.meanConflict ?? 0) < ($1.meanConflict ?? 0) }) else {
                 return nil
             }
@@ -77,6 +81,7 @@ struct VectorsSummary {
             let range =
                 pairs.count == 1
                 ? "cosine \(low.decimals(4))" : "cosines from \(low.decimals(4)) to \(high.decimals(4))"
+            guard pairs.count == model.pairs.count else { return nil }
             return "The task vectors are nearly orthogonal: \(range)."
         }
         if pairs.count == 1 {
@@ -88,14 +93,18 @@ struct VectorsSummary {
 
     private var cancellation: String? {
         guard moved.count > 1, let share = model.signConflictWeighted, !share.isNaN else { return nil }
-        return "Added up, \(share.percent) of all that was moved cancels out."
+        // Of independent normal numbers, |Σ τ| is on average the norm of their norms, and Σ |τ| the sum of their norms.
+        let norms = moved.map { model.experts[$0].norm }
+        let chance = 1 - norms.reduce(0) { $0 + $1 * $1 }.squareRoot() / norms.reduce(0, +)
+        let beside = chance.isFinite ? "; of unrelated ones of these norms, \(chance.percent) would" : ""
+        return "Added up, \(share.percent) of all that was moved cancels out\(beside)."
     }
 
     private var subspaces: String? {
         let known = spectra.filter { ($0.interference ?? .nan) > 0 }
         guard let worst = known.max(by: { ($0.interference ?? 0) < ($1.interference ?? 0) }) else { return nil }
-        let share = worst.sum?.shareAboveOne.map {
-            "; \($0.percent) of the energy of its sum lies in directions that are counted more than once"
+        let share = worst.sum?.countedTwice.map {
+            "; \($0.percent) of its sum is counted twice"
         }
         return
             "Singular interference is largest in \(worst.matrix.name) (\((worst.interference ?? 0).short()))\(share ?? "")."

@@ -76,8 +76,8 @@ extension [AdaptedExpert] {
     /// What adapting did to the losses, of those that were adapted now.
     public var summary: [String] {
         let changes = compactMap { expert -> (name: String, first: Double, last: Double)? in
-            guard let first = expert.training?.trace.first?.loss, let last = expert.training?.trace.last?.loss,
-                first.isFinite, last.isFinite, first > 0
+            guard let trace = expert.training?.trace, trace.count > 1, let first = trace.first?.loss,
+                let last = trace.last?.loss, first.isFinite, last.isFinite, first > 0
             else { return nil }
             return (expert.name, first, last)
         }
