@@ -257,14 +257,16 @@ public struct RunJob: Job, Sendable {
             return try outcome.open()
         }
         let fingerprint = try job.fingerprint()
+        // What is in the way is looked for first: between the two, another process may leave what this one would.
+        let obstacle = job.obstacle
         if !write.force || entry == .measure, WorkRecord.isFinished(fingerprint, at: target.path) {
             WorkRecord.removeRemains(ofOutputAt: target.path)
             report.mergeWasDone = true
         } else if entry == .measure {
             throw InputError.notReady(
-                "the merged checkpoint \(target.path)", madeBy: RunEntry.merge, replacing: job.obstacle != nil)
+                "the merged checkpoint \(target.path)", madeBy: RunEntry.merge, replacing: obstacle != nil)
         } else {
-            if job.obstacle != nil, !write.force { throw WorkRecord.mismatch(fingerprint, at: target.path) }
+            if obstacle != nil, !write.force { throw WorkRecord.mismatch(fingerprint, at: target.path) }
             var job = job
             job.keepsRecord = true
             do {
