@@ -40,6 +40,34 @@ import Testing
         expectClose([found.coefficient, found.share], [1.5, 1 - 1 / 1.5])
     }
 
+    /// Against NumPy: `u, s, vt = svd(a + b)`, `x = u[:, r] @ t`, `(u[:, r] @ m) @ x / (x @ x)`, the mean over a and b, weighted with s².
+    /// The spectra of the same experts have the same figures, as has a stack that repeats the matrix.
+    @Test func agreesWithNumPyOnAMatrixOfAnyKind() throws {
+        func values(_ p: Int, _ q: Int, _ r: Int, _ s: Int) -> [Float] {
+            (0..<24).map { place in
+                let (i, j) = (place / 4, place % 4)
+                return Float((i * i * p + j * q + i * j) % r - s) / 10
+            }
+        }
+        let experts = [values(7, 3, 11, 5), values(5, 2, 13, 6)]
+        for copies in [1, 3] {
+            let shape = copies == 1 ? Shape([6, 4]) : Shape([copies, 6, 4])
+            func model(_ values: [Float]) throws -> TensorStore {
+                try makeModel([("experts.w", shape, (0..<copies).flatMap { _ in values })])
+            }
+            let set = try TaskVectorSet(
+                base: try model(Array(repeating: 0, count: 24)),
+                experts: try experts.enumerated().map { (name: "e\($0)", store: try model($1)) })
+            let found = try set.overCounting(of: [.init(sum: [0, 1], experts: [0, 1])])[0]
+            expectClose([found.coefficient, found.share], [1.3685840616, 0.2391096928])
+            let spectra = try set.spectra()
+            #expect(spectra.count == copies)
+            for sum in spectra.map(\.sum) {
+                expectClose([sum?.mean, sum?.countedTwice], [1.3685840616, 0.2391096928])
+            }
+        }
+    }
+
     @Test func whatDidNotMoveHasNoCount() throws {
         let found = try counting(
             [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]],

@@ -58,25 +58,24 @@ extension TaskVectorSet {
     /// - Throws: `AnalysisError` naming the tensor that cannot be decomposed, what the readers throw.
     public func overCounting(
         of changes: [MergedChange], budget: ComputeBudget = ComputeBudget(), memory: Int? = nil,
-        progress: @escaping @Sendable (TensorDescriptor) -> Void = { _ in }
+        progress: @escaping @Sendable (TaskVectorMatrix) -> Void = { _ in }
     ) throws -> [OverCounting] {
-        let places = tensors.indices.filter { tensors[$0].shape.isMatrix && tensors[$0].elementCount > 0 }
+        let matrices = matrices
         let gate = MemoryGate(limit: memory ?? Int.max)
-        let parts = try parallelMap(count: places.count, threads: budget.threads) { number in
-            let tensor = tensors[places[number]]
-            let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
+        let parts = try parallelMap(count: matrices.count, threads: budget.threads) { number in
+            let matrix = matrices[number]
             do {
                 let bytes =
-                    try SingularValueDecomposition<Float>.workingByteCount(rows: rows, columns: columns)
-                    + 4 * rows * columns * (names.count + 2) + decodedByteCount(places[number])
+                    try SingularTriplets.workingByteCount(rows: matrix.rows, columns: matrix.columns)
+                    + 4 * matrix.elements.count * (names.count + 2) + decodedByteCount(matrix.place)
                 gate.enter(bytes)
                 defer { gate.leave(bytes) }
-                let vectors = try taskVectors(of: places[number], rows: rows, columns: columns)
+                let vectors = try taskVectors(of: matrix)
                 let sums = try changes.map { try DirectionSums(of: $0, vectors) }
-                progress(tensor)
+                progress(matrix)
                 return sums
             } catch let error as DecompositionError {
-                throw AnalysisError(error, tensor: tensor)
+                throw AnalysisError(error, tensor: matrix.tensor)
             }
         }
         return changes.indices.map { place in
@@ -86,14 +85,14 @@ extension TaskVectorSet {
         }
     }
 
-    private func taskVectors(of place: Int, rows: Int, columns: Int) throws -> [Matrix<Float>] {
-        let loaded = try load(place)
+    private func taskVectors(of matrix: TaskVectorMatrix) throws -> [Matrix<Float>] {
+        let loaded = try load(matrix.place)
         return try names.indices.map { expert in
-            let matrix = try Matrix<Float>(rows: rows, columns: columns)
-            loaded.forEachBlock(of: expert, 0..<rows * columns) { start, count, values in
-                (matrix.pointer + start).update(from: values, count: count)
+            let vector = try Matrix<Float>(rows: matrix.rows, columns: matrix.columns)
+            loaded.forEachBlock(of: expert, matrix.elements) { start, count, values in
+                (vector.pointer + (start - matrix.elements.lowerBound)).update(from: values, count: count)
             }
-            return matrix
+            return vector
         }
     }
 }
@@ -109,8 +108,7 @@ private struct DirectionSums {
 
     init(of change: TaskVectorSet.MergedChange, _ vectors: [Matrix<Float>]) throws {
         self.init(expertCount: change.experts.count)
-        let (rows, columns) = (vectors[0].rows, vectors[0].columns)
-        let sum = try Matrix<Float>(rows: rows, columns: columns)
+        let sum = try Matrix<Float>(rows: vectors[0].rows, columns: vectors[0].columns)
         for place in change.sum {
             for n in 0..<sum.count { sum.pointer[n] += vectors[place].pointer[n] }
         }
@@ -121,45 +119,21 @@ private struct DirectionSums {
             experts = Array(repeating: (.nan, .nan), count: experts.count)
             return
         }
-        let factors = try SingularValueDecomposition(destroying: sum)
-        let rank = factors.numericalRank
-        // s_ri, nil where expert i does not move along u_r.
-        let coefficients = try change.experts.map { try Self.coefficients(of: vectors[$0], factors, rank: rank) }
-        for r in 0..<rank {
-            let weight = Double(factors.singularValues[r]) * Double(factors.singularValues[r])
+        let triplets = try SingularTriplets(sum)
+        let coefficients = try change.experts.map { try DirectionShares(of: vectors[$0], in: triplets).coefficients }
+        for r in 0..<triplets.ut.rows {
+            let weight = triplets.singularValues[r] * triplets.singularValues[r]
             let known = coefficients.compactMap { $0[r] }
             guard !known.isEmpty else { continue }
             let mean = known.reduce(0, +) / Double(known.count)
             energy += weight
             coefficient += weight * mean
-            excess += weight * max(0, 1 - 1 / max(mean, 1))
+            excess += weight * mean.excess
             for (place, values) in coefficients.enumerated() {
                 guard let value = values[r] else { continue }
                 experts[place].energy += weight
                 experts[place].coefficient += weight * value
             }
-        }
-    }
-
-    private static func coefficients(
-        of vector: Matrix<Float>, _ factors: SingularValueDecomposition<Float>, rank: Int
-    ) throws -> [Double?] {
-        guard rank > 0 else { return [] }
-        let columns = vector.columns
-        let projection = try Matrix<Float>(rows: rank, columns: columns)
-        multiply(
-            rank, columns, vector.rows, .transposed(factors.u.pointer, stride: factors.u.columns), vector.view,
-            into: projection.pointer, stride: columns)
-        let norm = vector.values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-        let noise = Double(max(vector.rows, columns)) * Double(Float.ulpOfOne) * norm
-        return (0..<rank).map { r in
-            var (square, product) = (0.0, 0.0)
-            for c in 0..<columns {
-                let moved = Double(projection.pointer[r * columns + c])
-                square += moved * moved
-                product += moved * Double(factors.vt.pointer[r * columns + c])
-            }
-            return square.squareRoot() > noise ? Double(factors.singularValues[r]) * product / square : nil
         }
     }
 

@@ -172,20 +172,9 @@ private struct SpectraBatch {
             let directions = sum?.numericalRank ?? 0
             return .init(alignmentRatio: nil, coefficients: Array(repeating: nil, count: directions))
         }
-        let projected = try Matrix<Float>(rows: sum.numericalRank, columns: matrix.columns)
-        multiply(
-            projected.rows, matrix.columns, matrix.rows, .rows(sum.ut.pointer, stride: matrix.rows),
-            .rows(values.pointer, stride: matrix.columns), into: projected.pointer, stride: matrix.columns)
-        let noise = Double(max(matrix.rows, matrix.columns)) * Double(Float.ulpOfOne) * triplets.singularValues[0]
-        var (aligned, coefficients) = (0.0, [Double?]())
-        for direction in 0..<projected.rows {
-            let row = projected.pointer + direction * matrix.columns
-            let square = sumOfSquares(row, count: matrix.columns)
-            if direction < sum.alignmentRank { aligned += square }
-            let product = dotProduct(row, sum.vt.pointer + direction * matrix.columns, count: matrix.columns)
-            coefficients.append(square > noise * noise ? sum.singularValues[direction] * product / square : nil)
-        }
-        return .init(alignmentRatio: (aligned / norm).squareRoot(), coefficients: coefficients)
+        let shares = try DirectionShares(of: values, in: sum)
+        let aligned = shares.squares.prefix(sum.alignmentRank).reduce(0, +)
+        return .init(alignmentRatio: (aligned / norm).squareRoot(), coefficients: shares.coefficients)
     }
 }
 

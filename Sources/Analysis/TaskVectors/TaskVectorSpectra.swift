@@ -147,7 +147,7 @@ public struct TaskVectorSpectra: Sendable, Hashable {
             let energies = values.map { $0 * $0 }
             experts = shares.map { weightedMean($0.coefficients, energies) }
             mean = weightedMean(directions, energies)
-            countedTwice = weightedMean(directions.map { $0.map { $0 < 1 ? 0 : 1 - 1 / $0 } }, energies)
+            countedTwice = weightedMean(directions.map { $0.map(\.excess) }, energies)
         }
     }
 
