@@ -6,24 +6,31 @@ extension String {
     }
 
     /// As many characters from the beginning as fit into so many columns.
-    func prefix(columns: Int) -> String { String(Self.characters(self, columns: columns)) }
+    func prefix(columns: Int) -> String { String(Self.characters(self, columns: columns) { String($0).displayWidth }) }
 
     /// The text with its middle left out where it is too long: `model.layers.…proj.weight`.
     ///
-    /// - Parameter mark: stands for what is left out.
-    func cutInTheMiddle(to columns: Int, mark: String) -> String {
-        guard displayWidth > columns else { return self }
+    /// - Parameters:
+    ///   - mark: stands for what is left out.
+    ///   - width: how many columns a character counts.
+    func cutInTheMiddle(
+        to columns: Int, mark: String, counting width: (Character) -> Int = { String($0).displayWidth }
+    ) -> String {
+        guard reduce(0, { $0 + width($1) }) > columns else { return self }
         let room = max(0, columns - mark.displayWidth)
-        let end = Self.characters(reversed(), columns: room / 2)
-        return prefix(columns: room - room / 2) + mark.prefix(columns: columns) + String(end.reversed())
+        let start = Self.characters(self, columns: room - room / 2, counting: width)
+        let end = Self.characters(reversed(), columns: room / 2, counting: width)
+        return String(start) + mark.prefix(columns: columns) + String(end.reversed())
     }
 
-    private static func characters(_ text: some Sequence<Character>, columns: Int) -> [Character] {
-        var width = 0
+    private static func characters(
+        _ text: some Sequence<Character>, columns: Int, counting width: (Character) -> Int
+    ) -> [Character] {
+        var used = 0
         return Array(
             text.prefix { character in
-                width += String(character).displayWidth
-                return width <= columns
+                used += width(character)
+                return used <= columns
             })
     }
 }

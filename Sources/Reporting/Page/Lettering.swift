@@ -8,21 +8,9 @@ extension String {
     ///
     /// A combining mark counts as a column, so that a heap of them is cut, too.
     func cut(to columns: Int) -> String {
-        let scalars = Array(escapingControlCharacters.unicodeScalars)
-        let widths = scalars.map { max(1, String($0).displayWidth) }
-        guard widths.reduce(0, +) > columns else { return escapingControlCharacters }
-        var (front, back, used) = (0, scalars.count, 1)
-        while true {
-            let takesFront = front <= scalars.count - back
-            let width = widths[takesFront ? front : back - 1]
-            if used + width > columns { break }
-            used += width
-            if takesFront { front += 1 } else { back -= 1 }
+        escapingControlCharacters.cutInTheMiddle(to: columns, mark: "…") {
+            max(String($0).displayWidth, $0.unicodeScalars.count)
         }
-        var text = String.UnicodeScalarView(scalars[..<front])
-        text.append("…")
-        text.append(contentsOf: scalars[back...])
-        return String(text)
     }
 
     /// The text with its first letter as a sentence begins.

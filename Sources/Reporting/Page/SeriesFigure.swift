@@ -24,10 +24,10 @@ extension Report {
             (self.title, kind, name, axis) = (title, columns[place].kind, columns[0], columns[1])
             isLogarithmic = series.isLogarithmic
             for row in series.table.rows {
-                guard let x = row[1].double, x.isFinite else { continue }
+                guard let x = row[1].figure, x.isFinite else { continue }
                 let name = columns[0].kind.text(row[0])
                 if curves.last?.name != name { curves.append(Curve(name: name)) }
-                curves[curves.count - 1].points.append((x, row[place].double ?? .nan))
+                curves[curves.count - 1].points.append((x, row[place].figure ?? .nan))
             }
         }
 
@@ -55,16 +55,6 @@ extension Report {
                     rows: chosen.map { x in [.number(x)] + figures.map { $0[x].map(Value.number) ?? .none } }),
                 all.count
             )
-        }
-    }
-}
-
-extension Report.Value {
-    fileprivate var double: Double? {
-        switch self {
-        case .integer(let count): Double(count)
-        case .number(let number): number
-        default: nil
         }
     }
 }

@@ -21,7 +21,7 @@ extension Report {
         public init(_ integer: Int?) { self = integer.map(Value.integer) ?? .none }
         public init(_ number: Double?) { self = number.map(Value.number) ?? .none }
 
-        /// What gauges show of it.
+        /// What gauges and pictures show of it.
         var figure: Double? {
             switch self {
             case .integer(let count): Double(count)
