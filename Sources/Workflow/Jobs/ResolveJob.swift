@@ -67,7 +67,13 @@ public struct ResolveJob: RecordedJob, Sendable {
         var remaining: [Piece] = []
         for index in chosen {
             let expert = set.experts[index]
-            if let done = try finished(expert) { adapted.append(done) } else { remaining.append(try begin(index)) }
+            // What is in the way is looked for first: between the two, another process may leave what this one would.
+            let isThere = path(of: expert).map(fileExists) ?? false
+            if let done = try finished(expert) {
+                adapted.append(done)
+            } else {
+                remaining.append(try begin(index, isThere: isThere))
+            }
         }
         guard !remaining.isEmpty else { return adapted }
         try willWork()
@@ -202,7 +208,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         case file(any CheckpointWriter, FilePath, Fingerprint?)
     }
 
-    private func begin(_ index: Int) throws -> Piece {
+    private func begin(_ index: Int, isThere: Bool) throws -> Piece {
         let expert = set.experts[index]
         let descriptors = expert.store.descriptors
         guard let output, let path = path(of: expert) else {
@@ -215,7 +221,7 @@ public struct ResolveJob: RecordedJob, Sendable {
             found = try resumption.resumes ? stateFile?.find() : nil
             if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
         }
-        if let fingerprint, !write.force, !mends, fileExists(path) { throw WorkRecord.mismatch(fingerprint, at: path) }
+        if let fingerprint, !write.force, !mends, isThere { throw WorkRecord.mismatch(fingerprint, at: path) }
         var options = write
         options.force = write.force || mends
         let target = try OutputTarget(
