@@ -13,17 +13,7 @@ import Testing
     private let resolve = "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 20, batch_size: 32 }"
 
     private func write(_ name: String, _ more: String, tasks: [String] = ["digits", "latin_lower"]) throws {
-        let models = tasks.map { task in
-            """
-              - model: \(TinySuite.expert(task))
-                name: \(task)
-                head: \(TinySuite.folder)/heads_\(task).safetensors
-                data: \(TinySuite.folder)/test_\(task).npz
-
-            """
-        }.joined()
-        _ = try tool.folder.write(
-            Array("base_model: \(TinySuite.base)\nmodels:\n\(models)\(more)\n".utf8), to: name)
+        _ = try tool.folder.write(Array(TinySuite.recipe(more, tasks: tasks).utf8), to: name)
     }
 
     /// Compares, and gives the document, the words of the terminal, and Markdown.

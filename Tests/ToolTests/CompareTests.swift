@@ -7,17 +7,7 @@ import Testing
     init() throws { tool = try Tool() }
 
     private func write(_ name: String, _ more: String, tasks: [String] = ["digits", "latin_lower"]) throws {
-        let models = tasks.map { task in
-            """
-              - model: \(TinySuite.expert(task))
-                name: \(task)
-                head: \(TinySuite.folder)/heads_\(task).safetensors
-                data: \(TinySuite.folder)/test_\(task).npz
-
-            """
-        }.joined()
-        let text = "base_model: \(TinySuite.base)\nmodels:\n\(models)\(more)\n"
-        _ = try tool.folder.write(Array(text.utf8), to: name)
+        _ = try tool.folder.write(Array(TinySuite.recipe(more, tasks: tasks).utf8), to: name)
     }
 
     private var resolve: String { "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 2, batch_size: 16 }" }

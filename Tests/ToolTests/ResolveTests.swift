@@ -22,6 +22,22 @@ enum TinySuite {
     static func data(_ tasks: [String] = tasks) -> [String] {
         tasks.flatMap { ["--data", "\($0)=\(folder)/test_\($0).npz"] }
     }
+
+    /// A recipe over experts of the suite.
+    ///
+    /// - Parameter data: where the data of a task is; nil for that of the suite.
+    static func recipe(_ more: String, tasks: [String], data: ((String) -> String)? = nil) -> String {
+        let models = tasks.map { task in
+            """
+              - model: \(expert(task))
+                name: \(task)
+                head: \(folder)/heads_\(task).safetensors
+                data: \(data?(task) ?? "\(folder)/test_\(task).npz")
+
+            """
+        }.joined()
+        return "base_model: \(base)\nmodels:\n\(models)\(more)\n"
+    }
 }
 
 extension Tool {

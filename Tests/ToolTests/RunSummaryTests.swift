@@ -24,17 +24,8 @@ import Testing
         throws
         -> (document: JSONValue, markdown: String, output: String)
     {
-        let models = tasks.map { task in
-            """
-              - model: \(TinySuite.expert(task))
-                name: \(task)
-                head: \(TinySuite.folder)/heads_\(task).safetensors
-                data: \(data ? "\(TinySuite.folder)/test_\(task).npz" : "\(task).npz")
-
-            """
-        }.joined()
-        let recipe =
-            "base_model: \(TinySuite.base)\nmodels:\n\(models)\(more)\nreport: [\(name).json, out/\(name).md]\n"
+        let recipe = TinySuite.recipe(
+            "\(more)\nreport: [\(name).json, out/\(name).md]", tasks: tasks, data: data ? nil : { "\($0).npz" })
         _ = try tool.folder.write(Array(recipe.utf8), to: "\(name).yaml")
         let outcome = try tool.run("run", "\(name).yaml", "--quiet", "--no-sync")
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -87,6 +78,22 @@ import Testing
             let interval = document["interval"]["total_interference"][model]
             #expect((interval[0].double ?? .infinity) < value && value < (interval[1].double ?? 0))
         }
+    }
+
+    @Test func sentencesSayWhichTasksHaveLabels() throws {
+        let data = "\(TinySuite.folder)/test_"
+        #expect(try tool.run("convert", "\(data)digits.npz", "digits.npz").status == 0)
+        #expect(
+            try tool.run("convert", "\(data)latin_lower.npz", "latin_lower.npz", "--exclude", "labels").status == 0)
+        let (document, _, output) = try run("r", "merge_method: average", data: false)
+        let accuracy = document["mean_accuracy"]
+        let (merged, expert) = (
+            try #require(accuracy["merged"].double), try #require(accuracy["expert"].double)
+        )
+        #expect(
+            output.hasPrefix(
+                "Merging with average keeps \(percent(merged / expert)) of the experts' accuracy on the 1 of 2 tasks that have "
+                    + "labels (\(percent(merged)) of \(percent(expert))).\n"), "\(output)")
     }
 
     @Test func oneExpertIsNoPlural() throws {

@@ -6,11 +6,15 @@ extension RunReport {
         let (tasks, total) = (figures.tasks, figures.total)
         let hasResolved = mergedResolved != nil
         let owners = recipe.expertPlaces.count == 1 ? "the expert's" : "the experts'"
+        let labelled = tasks.count { $0.expert.value != nil }
+        let place = labelled < tasks.count ? " on the \(labelled) of \(tasks.count) tasks that have labels" : ""
         func kept(_ accuracy: RunFigures.Figure) -> (verb: String, text: String)? {
             guard let merged = accuracy.value, let experts = total.expert.value, merged.isFinite, experts.isFinite,
                 experts > 0
             else { return nil }
-            return (merged > experts ? "reaches" : "keeps", "\((merged / experts).percent) of \(owners) accuracy")
+            return (
+                merged > experts ? "reaches" : "keeps", "\((merged / experts).percent) of \(owners) accuracy\(place)"
+            )
         }
         var sentences: [String] = []
         if let (verb, share) = kept(total.final.accuracy) {
