@@ -102,6 +102,32 @@ import Testing
         #expect(outcome.output.hasPrefix("base did not move: what was measured equals the base.\n"))
     }
 
+    /// Eight experts of 24 layers, every tensor listed and every matrix decomposed.
+    @Test func aPageOfManyLayersIsUnderAMegabyte() throws {
+        let tool = try Tool()
+        let names = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"]
+        for model in 0...8 {
+            try tool.write(
+                "m\(model).safetensors",
+                (0..<24).flatMap { layer in
+                    names.enumerated().map { place, name in
+                        StoredTensor(
+                            "blocks.\(layer).\(name).weight", [16, 16],
+                            (0..<256).map { Float(($0 * (7 + model) + layer * 5 + place) % 23) / 23 })
+                    }
+                })
+        }
+        let experts = (1...8).map { "m\($0).safetensors" }
+        let outcome = try tool.run(
+            ["vectors", "--quiet", "--spectrum", "--per", "tensor", "--base", "m0.safetensors", "--report", "p.html"]
+                + experts)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let page = try tool.data("p.html")
+        // All are on it, and that is less than the bound.
+        #expect(String(decoding: page, as: UTF8.self).contains("blocks.23.mlp.fc2.weight"))
+        #expect(page.count > 100_000 && page.count < 1_000_000, "\(page.count)")
+    }
+
     /// A row of a table, cell by cell. Cells of figures hold single spaces at most.
     private func cells(_ table: Substring) -> [[String]] {
         table.split(separator: "\n").dropFirst().map { line in
