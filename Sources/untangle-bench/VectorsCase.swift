@@ -55,7 +55,8 @@ private struct VectorsBench {
             print(
                 "statistics \(fixed(total / work.wallSeconds / 1e9, 2)) GB/s (CPU \(fixed(work.processorSeconds, 2)) s), "
                     + "memcpy \(fixed(total / copy.wallSeconds / 1e9, 2)) GB/s (CPU \(fixed(copy.processorSeconds, 2)) s), "
-                    + "ratio \(fixed(copy.wallSeconds / work.wallSeconds, 2)), anonymous memory at most \(memory) MB")
+                    + "ratio \(fixed(copy.wallSeconds / work.wallSeconds, 2)), \(memory) MB of anonymous memory afterwards"
+            )
         }
     }
 

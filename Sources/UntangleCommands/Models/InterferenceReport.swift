@@ -25,7 +25,8 @@ struct InterferenceReport {
         report.sections += others
         if let estimates {
             report.sections += [
-                .table(self.pairs(estimates)), .table(merged(estimates)),
+                .table(estimates.pairs.isEmpty ? pairs(estimates).forDocuments : pairs(estimates)),
+                .table(merged(estimates)),
                 .facts(self.facts("estimates.merge", estimates.merge)),
             ]
         }

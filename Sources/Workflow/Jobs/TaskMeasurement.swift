@@ -122,9 +122,6 @@ public struct TaskMeasurement: Sendable {
             distances: distances, budget: budget)
     }
 
-    /// How many inputs `matrices` computes outputs of.
-    public var matrixInputCount: Int { (tasks.count - 1) * inputCount }
-
     /// The drift that each single expert causes on each other task, a matrix for each distance.
     ///
     /// - Throws: `input.missing_data` when a task has none: the matrix has a row for every expert.
@@ -134,7 +131,7 @@ public struct TaskMeasurement: Sendable {
                 .missingData, "task \"\(expert.name)\" has no data, and the matrix has a row for every task",
                 hint: "give some with --data \(expert.name)=FILE")
         }
-        defer { progress.advance(by: matrixInputCount) }
+        defer { progress.advance(by: (tasks.count - 1) * inputCount) }
         return try InterferenceMatrix.all(
             backbone.network, base: try backbone.parameters(of: set.base),
             experts: try set.experts.map { try backbone.parameters(of: $0.store) }, references: references,
