@@ -99,16 +99,22 @@ extension Backbone {
         _ path: FilePath, task: TaskHead?, name: String, warn: (Warning) -> Void = { _ in }
     ) throws -> TaskData {
         guard let task else { throw InputError.missingHead(of: name) }
-        let file = try ImageFile(path, for: network.config, normalization: normalization, options: reading)
-        file.warnings.forEach(warn)
+        let inputs: InputSet
+        let labels: [Int]?
+        switch network.input {
+        case .images(let shape):
+            let file = try ImageFile(path, of: shape, normalization: normalization, options: reading)
+            file.warnings.forEach(warn)
+            (inputs, labels) = (.images(file.images), file.labels)
+        }
         let classes = 0..<task.head.classCount
-        if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
+        if let labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
             throw InputError(
                 .badValue,
                 "\"labels\" has the value \(labels[index]) at image \(index), but the head of \"\(name)\" has "
                     + "\(classes.count) classes from 0", file: path, tensor: "labels")
         }
-        return try TaskData(task: task, inputs: file.images, labels: file.labels)
+        return try TaskData(task: task, inputs: inputs, labels: labels)
     }
 }
 

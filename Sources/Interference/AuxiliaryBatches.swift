@@ -53,10 +53,10 @@ public struct AuxiliaryBatches: Sendable {
 ///
 /// - Throws: `NetworkError` when the set would be empty or memory is short.
 public func noiseImages(
-    count: Int, config: VisionTransformerConfig, seed: UInt64, budget: ComputeBudget
+    count: Int, of shape: ImageShape, seed: UInt64, budget: ComputeBudget
 ) throws -> ImageSet {
     let generator = CounterGenerator(seed: seed, stream: 0x6E6F_6973_65)
-    let (total, overflow) = max(count, 0).multipliedReportingOverflow(by: config.imageElementCount)
+    let (total, overflow) = max(count, 0).multipliedReportingOverflow(by: shape.elementCount)
     let values = try FloatBuffer(count: overflow ? .max : total)
     let pairs = 1 << 14
     parallel(count: (total + 2 * pairs - 1) / (2 * pairs), threads: budget.threads) { chunk in
@@ -66,7 +66,5 @@ public func noiseImages(
             if 2 * pair + 1 < total { values.pointer[2 * pair + 1] = Float(second) }
         }
     }
-    return try ImageSet(
-        values: Array(values.values), count: count, channels: config.channels, height: config.imageHeight,
-        width: config.imageWidth)
+    return try ImageSet(values: values.numbers, count: count, shape: shape)
 }

@@ -1,5 +1,6 @@
 public import Kernels
 public import Networks
+public import TensorCore
 
 /// The interference of one task in a merged model.
 public struct TaskInterference: Sendable, Hashable {
@@ -30,13 +31,13 @@ public struct CrossTaskInterference: Sendable, Hashable {
     /// - Parameter shared: the inputs of all tasks, where these have the same, so that features are computed once.
     /// - Throws: `NetworkError` when sizes do not fit or memory is short.
     public init(
-        _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distance: Distance = .kl,
-        on shared: ImageSet? = nil, budget: ComputeBudget
+        _ network: any Network, merged: FloatBuffer, references: [ExpertReference], distance: Distance = .kl,
+        on shared: InputSet? = nil, budget: ComputeBudget
     ) throws(NetworkError) {
         for reference in references {
-            try transformer.check(reference.data.task.head, name: reference.data.task.name)
+            try network.check(reference.data.task.head, name: reference.data.task.name)
         }
-        let features = try transformer.features(
+        let features = try network.features(
             parameters: merged, sets: shared.map { [$0] } ?? references.map(\.data.inputs), budget: budget)
         var (tasks, outcomes): ([TaskInterference], [SampleOutcomes]) = ([], [])
         for (place, reference) in references.enumerated() {

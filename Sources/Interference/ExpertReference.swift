@@ -1,5 +1,6 @@
 public import Kernels
 public import Networks
+public import TensorCore
 
 /// What an expert says on its own task's inputs: the fixed side of every interference measure.
 ///
@@ -18,11 +19,11 @@ public struct ExpertReference: Sendable {
     /// - Parameter expert: the original expert's parameters, also where adapted experts were merged.
     /// - Throws: `NetworkError` when sizes do not fit or memory is short.
     public init(
-        _ transformer: VisionTransformer, expert: [Float], data: TaskData, budget: ComputeBudget
+        _ network: any Network, expert: FloatBuffer, data: TaskData, budget: ComputeBudget
     ) throws(NetworkError) {
         self.data = data
-        try transformer.check(data.task.head, name: data.task.name)
-        features = try transformer.features(parameters: expert, images: data.inputs, budget: budget)
+        try network.check(data.task.head, name: data.task.name)
+        features = try network.features(parameters: expert, inputs: data.inputs, budget: budget)
         logits = HeadBank([data.task.head]).logits(features: features)
         accuracy = data.accuracy(of: logits)
     }

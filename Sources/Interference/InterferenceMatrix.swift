@@ -1,5 +1,6 @@
 public import Kernels
 public import Networks
+public import TensorCore
 
 /// The drift that each single expert causes on each other task.
 ///
@@ -18,12 +19,12 @@ public struct InterferenceMatrix: Sendable, Hashable {
     /// - Returns: a matrix for each distance.
     /// - Throws: `NetworkError` when sizes do not fit or memory is short.
     public static func all(
-        _ transformer: VisionTransformer, base: [Float], experts: [[Float]], references: [ExpertReference],
+        _ network: any Network, base: FloatBuffer, experts: [FloatBuffer], references: [ExpertReference],
         distances: [Distance] = [.kl], bootstrap: Bootstrap = Bootstrap(), budget: ComputeBudget
     ) throws(NetworkError) -> [InterferenceMatrix] {
         precondition(experts.count == references.count, "every expert has one reference")
-        try transformer.check(parameters: base)
-        for expert in experts { try transformer.check(parameters: expert) }
+        try network.check(parameters: base)
+        for expert in experts { try network.check(parameters: expert) }
         let row = [Figure](repeating: Figure(0, 0...0), count: experts.count)
         var entries = distances.map { _ in [[Figure]](repeating: row, count: experts.count) }
         func set(_ i: Int, _ j: Int, _ logits: [Float]) {
@@ -32,12 +33,14 @@ public struct InterferenceMatrix: Sendable, Hashable {
                     of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
             }
         }
-        var pair = base
+        let pair: FloatBuffer
+        do { pair = try FloatBuffer(count: base.count) } catch { throw NetworkError(error) }
         for i in experts.indices {
             set(i, i, references[i].logits)
             for j in experts.indices where j != i {
-                for n in pair.indices { pair[n] = (experts[i][n] - base[n]) + experts[j][n] }
-                set(i, j, try references[i].data.logits(transformer, pair, budget))
+                let (base, expert, other, sum) = (base.pointer, experts[i].pointer, experts[j].pointer, pair.pointer)
+                for n in 0..<pair.count { sum[n] = (expert[n] - base[n]) + other[n] }
+                set(i, j, try references[i].data.logits(network, pair, budget))
             }
         }
         return zip(distances, entries).map(InterferenceMatrix.init)

@@ -1,5 +1,6 @@
 public import Kernels
 public import Networks
+public import TensorCore
 
 /// What a merged model does otherwise than its experts on the inputs of their tasks, in every figure there is, with intervals.
 ///
@@ -38,13 +39,13 @@ public struct MergeDrift: Sendable, Hashable {
     ///
     /// - Throws: `NetworkError` when sizes do not fit or memory is short; `IOError` when it is short for features.
     public init(
-        _ transformer: VisionTransformer, merged: [Float], references: [ExpertReference], distances: [Distance] = [.kl],
+        _ network: any Network, merged: FloatBuffer, references: [ExpertReference], distances: [Distance] = [.kl],
         bootstrap: Bootstrap = Bootstrap(), budget: ComputeBudget
     ) throws {
         for reference in references {
-            try transformer.check(reference.data.task.head, name: reference.data.task.name)
+            try network.check(reference.data.task.head, name: reference.data.task.name)
         }
-        let features = try transformer.features(
+        let features = try network.features(
             parameters: merged, sets: references.map(\.data.inputs), budget: budget)
         let outcomes = zip(references, features).map { TaskOutcomes($0, features: $1, distances) }
         func mean(_ values: [[Double]?]) -> Figure? {
@@ -63,7 +64,7 @@ public struct MergeDrift: Sendable, Hashable {
                 interference: distances.indices.map { total($0, [outcomes]) },
                 agreement: Figure(shareOf: outcomes.agreements),
                 similarity: try .similarity(
-                    of: reference.features, to: features, width: transformer.config.featureSize),
+                    of: reference.features, to: features, width: network.featureSize),
                 expertAccuracy: outcomes.expertHits.map(Figure.init(shareOf:)),
                 mergedAccuracy: outcomes.mergedHits.map(Figure.init(shareOf:)))
         }

@@ -1,6 +1,6 @@
 public import Kernels
 public import Networks
-import TensorCore
+public import TensorCore
 
 /// The loss of one step, before the update of that step.
 public struct ResolverStep: Sendable, Hashable {
@@ -24,7 +24,7 @@ public struct ResolverStep: Sendable, Hashable {
 /// An expert after Resolving Interference.
 public struct ResolvedExpert: Sendable {
     /// The adapted parameter vector.
-    public let parameters: [Float]
+    public let parameters: FloatBuffer
     /// Every step that was taken.
     public let trace: [ResolverStep]
     /// Whether the progress callback asked to stop before the last step.
@@ -41,8 +41,8 @@ public struct ResolvedExpert: Sendable {
 public struct Resolver: Sendable {
     public let tasks: [TaskHead]
     public let options: ResolverOptions
-    private let transformer: VisionTransformer
-    private let auxiliary: ImageSet
+    private let network: any Network
+    private let auxiliary: InputSet
     private let bank: HeadBank
     private let teachers: TeacherOutputs
     private let batches: AuxiliaryBatches
@@ -51,21 +51,21 @@ public struct Resolver: Sendable {
     /// Computes the outputs of the base under all heads for the auxiliary inputs that the steps will use.
     ///
     /// - Parameters:
-    ///   - base: the pretrained parameter vector, of the transformer's layout.
+    ///   - base: the pretrained parameter vector, of the network's layout.
     ///   - tasks: all tasks, also those whose experts are not adapted: their heads are in the loss.
     ///   - auxiliary: unlabelled inputs of any kind but the tasks' own.
     /// - Throws: `NetworkError` when sizes do not fit, `InterferenceError` for an option out of range, `IOError` when
     ///   memory is short.
     public init(
-        transformer: VisionTransformer, base: [Float], tasks: [TaskHead], auxiliary: ImageSet,
+        network: any Network, base: FloatBuffer, tasks: [TaskHead], auxiliary: InputSet,
         options: ResolverOptions = ResolverOptions(), budget: ComputeBudget
     ) throws {
         try options.validate()
         guard !tasks.isEmpty else { throw InterferenceError(.badOption, "there is no task") }
-        for task in tasks { try transformer.check(task.head, name: task.name) }
-        try transformer.check(parameters: base)
-        try transformer.check(auxiliary)
-        self.transformer = transformer
+        for task in tasks { try network.check(task.head, name: task.name) }
+        try network.check(parameters: base)
+        try network.input.check(auxiliary)
+        self.network = network
         self.tasks = tasks
         self.auxiliary = auxiliary
         self.options = options
@@ -73,16 +73,16 @@ public struct Resolver: Sendable {
         bank = HeadBank(tasks.map(\.head))
         batches = AuxiliaryBatches(
             inputCount: auxiliary.count, batchSize: options.batchSize, order: options.order)
-        let shardCount = options.shardCount(parameterCount: transformer.parameterCount)
+        let shardCount = options.shardCount(parameterCount: network.parameterCount)
         teachers = try TeacherOutputs(
-            transformer, base: base, bank: bank, auxiliary: auxiliary, batches: batches, steps: options.steps,
+            network, base: base, bank: bank, auxiliary: auxiliary, batches: batches, steps: options.steps,
             chunkSize: (options.batchSize + shardCount - 1) / shardCount, budget: budget)
     }
 
     /// Adapts one expert.
     ///
     /// - Parameters:
-    ///   - expert: its parameter vector.
+    ///   - expert: its parameter vector, which is used up: it becomes the student's.
     ///   - task: its number among `tasks`.
     ///   - state: where an earlier adaptation of this expert stood, with these options and inputs; the result is then bit for bit that
     ///     of an adaptation without interruption. Nil begins at the expert.
@@ -92,7 +92,7 @@ public struct Resolver: Sendable {
     /// - Throws: `InterferenceError` `interference.diverged` when the loss or a weight is no longer a number; `NetworkError` or
     ///   `IOError` for sizes and memory.
     public func resolve(
-        expert: [Float], task: Int, from state: consuming ResolverState? = nil, saving: Saving? = nil,
+        expert: FloatBuffer, task: Int, from state: consuming ResolverState? = nil, saving: Saving? = nil,
         progress: (ResolverStep) -> Bool = { _ in true }
     ) throws -> ResolvedExpert {
         let objective = try objective(expert: expert, task: task)
@@ -100,13 +100,14 @@ public struct Resolver: Sendable {
         var trace = begin.trace
         precondition(
             begin.parameters.count == expert.count && trace.count <= options.steps, "the state of something else")
-        let state = try TrainingState(transformer, from: begin, bank: bank, options: options, budget: budget)
+        let state = try TrainingState(
+            network, auxiliary, from: begin, bank: bank, options: options, budget: budget)
         let optimizer = AdamW(weightDecay: options.weightDecay)
         var batches = batches
         for step in trace.count..<options.steps {
             let rows = batches.rows(step: step)
             let current = try record(
-                state.evaluate(objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] }),
+                state.evaluate(objective, auxiliary, rows: rows, slots: rows.map { teachers.slots[$0] }),
                 step, task)
             let factor = options.schedule.factor(step: step, of: options.steps)
             state.update(optimizer, step: step, learningRate: options.learningRate * factor)
@@ -116,9 +117,9 @@ public struct Resolver: Sendable {
             }
             guard progress(current) else { break }
         }
-        let parameters = Array(state.parameters.values)
+        let parameters = state.parameters
         // No loss has seen the last update.
-        guard parameters.allSatisfy(\.isFinite) else {
+        guard isFinite(parameters.pointer, count: parameters.count) else {
             throw InterferenceError(
                 .diverged,
                 "expert \"\(tasks[task].name)\": the weights after step \(trace.count) of \(options.steps) are not finite",
@@ -131,22 +132,21 @@ public struct Resolver: Sendable {
     ///
     /// - Shapes: the gradient is like the parameter vector.
     /// - Throws: as `resolve`.
-    public func firstGradient(expert: [Float], task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
+    public func firstGradient(expert: FloatBuffer, task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
         let objective = try objective(expert: expert, task: task)
         let state = try TrainingState(
-            transformer, from: ResolverState(startingAt: expert), bank: bank, options: options, budget: budget)
+            network, auxiliary, from: ResolverState(startingAt: expert), bank: bank, options: options, budget: budget)
         var batches = batches
         let rows = batches.rows(step: 0)
-        let terms = state.evaluate(
-            objective, images: auxiliary.values, rows: rows, slots: rows.map { teachers.slots[$0] })
+        let terms = state.evaluate(objective, auxiliary, rows: rows, slots: rows.map { teachers.slots[$0] })
         return (try record(terms, 0, task), state.gradient())
     }
 
-    private func objective(expert: [Float], task: Int) throws -> InterferenceObjective {
+    private func objective(expert: FloatBuffer, task: Int) throws -> InterferenceObjective {
         precondition(tasks.indices ~= task, "the expert belongs to no task")
-        try transformer.check(parameters: expert)
+        try network.check(parameters: expert)
         let own = try teachers.outputs(
-            of: expert, under: tasks[task].head, transformer, auxiliary: auxiliary, budget: budget)
+            of: expert, under: tasks[task].head, network, auxiliary: auxiliary, budget: budget)
         return InterferenceObjective(
             bank: bank, own: task, alpha: options.alpha, distance: options.distance, baseLogits: teachers.base,
             ownLogits: own)

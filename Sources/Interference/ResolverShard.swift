@@ -7,12 +7,13 @@ import TensorCore
 final class ResolverShard: @unchecked Sendable {
     let gradient: FloatBuffer
     private(set) var terms = LossTerms()
-    private let workspace: TransformerWorkspace
+    private let workspace: any NetworkWorkspace
     private let logits, logitGradient, featureGradient, inverseNorms: FloatBuffer
 
-    init(_ transformer: VisionTransformer, bank: HeadBank, capacity: Int) throws {
-        workspace = try TransformerWorkspace(transformer, capacity: capacity, purpose: .training)
-        gradient = try FloatBuffer(count: transformer.parameterCount)
+    init(_ network: any Network, _ inputs: InputSet, bank: HeadBank, capacity: Int) throws {
+        workspace = try network.workspace(
+            capacity: capacity, tokenCount: network.tokenCount(of: inputs), purpose: .training)
+        gradient = try FloatBuffer(count: network.parameterCount)
         logits = try FloatBuffer(count: capacity * bank.classCount)
         logitGradient = try FloatBuffer(count: capacity * bank.classCount)
         featureGradient = try FloatBuffer(count: capacity * bank.width)
@@ -22,14 +23,14 @@ final class ResolverShard: @unchecked Sendable {
     /// Computes this shard's share of the loss and of the gradient.
     ///
     /// - Parameters:
-    ///   - rows: the images of the whole batch; `slots` their rows in the teachers' logits.
+    ///   - rows: the inputs of the whole batch; `slots` their rows in the teachers' logits.
     ///   - range: the positions of this shard in the batch.
     func run(
-        _ parameters: UnsafePointer<Float>, objective: InterferenceObjective, images: UnsafePointer<Float>,
-        rows: UnsafePointer<Int>, slots: UnsafePointer<Int>, range: Range<Int>, batchSize: Int
+        _ parameters: UnsafePointer<Float>, objective: InterferenceObjective, _ inputs: InputSet,
+        rows: UnsafeBufferPointer<Int>, slots: UnsafePointer<Int>, range: Range<Int>, batchSize: Int
     ) {
         let B = range.count
-        let features = workspace.forward(parameters, images: images, rows: rows + range.lowerBound, count: B)
+        let features = workspace.forward(parameters, inputs, rows: UnsafeBufferPointer(rebasing: rows[range]))
         objective.bank.forward(logits.pointer, inverseNorms: inverseNorms.pointer, features: features, B: B)
         terms = objective.evaluate(
             student: logits.pointer, gradient: logitGradient.pointer, slots: slots + range.lowerBound, B: B,
@@ -37,7 +38,6 @@ final class ResolverShard: @unchecked Sendable {
         objective.bank.backward(
             dFeatures: featureGradient.pointer, dLogits: logitGradient.pointer, logits: logits.pointer,
             features: features, inverseNorms: inverseNorms.pointer, B: B)
-        workspace.backward(
-            parameters, dFeatures: featureGradient.pointer, grads: gradient.pointer, count: B)
+        workspace.backward(parameters, dFeatures: featureGradient.pointer, grads: gradient.pointer)
     }
 }

@@ -6,7 +6,7 @@ import TensorCore
 /// What a batch holds follows from its step and the seed, and needs no state. The vectors are those that the adaptation goes on to
 /// change; so that nobody sees that happen, a state cannot be copied.
 public struct ResolverState: ~Copyable, Sendable {
-    /// The student, of the transformer's layout.
+    /// The student, of the network's layout.
     package let parameters: FloatBuffer
     /// The moments of AdamW, of the same layout.
     package let firstMoment, secondMoment: FloatBuffer
@@ -16,12 +16,13 @@ public struct ResolverState: ~Copyable, Sendable {
     /// The step that comes next, from 0.
     public var step: Int { trace.count }
 
-    /// The state before the first step: the expert itself.
+    /// The state before the first step: the expert itself, which becomes the student.
     ///
     /// - Throws: `IOError` when memory is short.
-    init(startingAt expert: [Float]) throws {
-        try self.init(parameterCount: expert.count, trace: [])
-        _ = parameters.values.update(from: expert)
+    init(startingAt expert: FloatBuffer) throws {
+        self.init(
+            parameters: expert, firstMoment: try FloatBuffer(count: expert.count),
+            secondMoment: try FloatBuffer(count: expert.count), trace: [])
     }
 
     /// A state with vectors of zeros, to be filled in by whoever has kept one.

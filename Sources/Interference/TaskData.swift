@@ -1,10 +1,11 @@
 public import Kernels
 public import Networks
+public import TensorCore
 
 /// A task with inputs, and labels where there are any.
 public struct TaskData: Sendable {
     public let task: TaskHead
-    public let inputs: ImageSet
+    public let inputs: InputSet
     /// The class of each input, `[N]`.
     public let labels: [Int]?
 
@@ -12,7 +13,7 @@ public struct TaskData: Sendable {
     ///
     /// - Throws: `NetworkError` `network.bad_labels` when labels are not one for each input, or lie outside of the head's
     ///   classes.
-    public init(task: TaskHead, inputs: ImageSet, labels: [Int]? = nil) throws(NetworkError) {
+    public init(task: TaskHead, inputs: InputSet, labels: [Int]? = nil) throws(NetworkError) {
         if let labels {
             guard labels.count == inputs.count else {
                 throw NetworkError(
@@ -33,11 +34,11 @@ public struct TaskData: Sendable {
 
     /// The logits of a model on these inputs under the task's head, `[N, classes]`.
     func logits(
-        _ transformer: VisionTransformer, _ parameters: [Float], _ budget: ComputeBudget
+        _ network: any Network, _ parameters: FloatBuffer, _ budget: ComputeBudget
     ) throws(NetworkError) -> [Float] {
-        try transformer.check(task.head, name: task.name)
+        try network.check(task.head, name: task.name)
         return HeadBank([task.head]).logits(
-            features: try transformer.features(parameters: parameters, images: inputs, budget: budget))
+            features: try network.features(parameters: parameters, inputs: inputs, budget: budget))
     }
 
     /// The class with the largest logit for each input, the first of equals; nil when a logit is NaN or infinite, as when a layer
@@ -77,11 +78,11 @@ public struct TaskAccuracy: Sendable, Hashable {
 ///
 /// - Throws: `NetworkError` `network.bad_labels` when a task has no labels; others when sizes do not fit.
 public func evaluate(
-    _ transformer: VisionTransformer, parameters: [Float], tasks: [TaskData], budget: ComputeBudget
+    _ network: any Network, parameters: FloatBuffer, tasks: [TaskData], budget: ComputeBudget
 ) throws(NetworkError) -> [TaskAccuracy] {
     var results: [TaskAccuracy] = []
     for data in tasks {
-        guard let accuracy = data.accuracy(of: try data.logits(transformer, parameters, budget)) else {
+        guard let accuracy = data.accuracy(of: try data.logits(network, parameters, budget)) else {
             throw NetworkError(.badLabels, "the data of task \"\(data.task.name)\" has no labels")
         }
         results.append(TaskAccuracy(name: data.task.name, accuracy: accuracy, samples: data.inputs.count))

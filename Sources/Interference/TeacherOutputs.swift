@@ -18,7 +18,7 @@ struct TeacherOutputs: Sendable {
     private let chunkSize: Int
 
     init(
-        _ transformer: VisionTransformer, base parameters: [Float], bank: HeadBank, auxiliary: ImageSet,
+        _ network: any Network, base parameters: FloatBuffer, bank: HeadBank, auxiliary: InputSet,
         batches: AuxiliaryBatches, steps: Int, chunkSize: Int, budget: ComputeBudget
     ) throws {
         var isUsed = [Bool](repeating: false, count: auxiliary.count)
@@ -38,23 +38,23 @@ struct TeacherOutputs: Sendable {
         self.slots = slots
         rows = used
         self.chunkSize = chunkSize
-        base = try Self.logits(transformer, parameters, bank, auxiliary, used, chunkSize, budget)
+        base = try Self.logits(network, parameters, bank, auxiliary, used, chunkSize, budget)
     }
 
     /// The outputs of an expert under one head, `[rows, classes]`.
     func outputs(
-        of expert: [Float], under head: ClassificationHead, _ transformer: VisionTransformer, auxiliary: ImageSet,
+        of expert: FloatBuffer, under head: ClassificationHead, _ network: any Network, auxiliary: InputSet,
         budget: ComputeBudget
     ) throws -> FloatBuffer {
-        try Self.logits(transformer, expert, HeadBank([head]), auxiliary, rows, chunkSize, budget)
+        try Self.logits(network, expert, HeadBank([head]), auxiliary, rows, chunkSize, budget)
     }
 
     private static func logits(
-        _ transformer: VisionTransformer, _ parameters: [Float], _ bank: HeadBank, _ images: ImageSet, _ rows: [Int],
+        _ network: any Network, _ parameters: FloatBuffer, _ bank: HeadBank, _ inputs: InputSet, _ rows: [Int],
         _ chunkSize: Int, _ budget: ComputeBudget
     ) throws -> FloatBuffer {
-        let features = try transformer.features(
-            parameters: parameters, images: images, rows: rows, chunkSize: chunkSize, budget: budget)
+        let features = try network.features(
+            parameters: parameters, inputs: inputs, rows: rows, chunkSize: chunkSize, budget: budget)
         let logits = bank.logits(features: features)
         let buffer = try FloatBuffer(count: logits.count)
         _ = buffer.values.update(from: logits)

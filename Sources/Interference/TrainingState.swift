@@ -14,7 +14,7 @@ struct TrainingState: Sendable {
     private static let chunkSize = 8192
 
     init(
-        _ transformer: VisionTransformer, from start: borrowing ResolverState, bank: HeadBank,
+        _ network: any Network, _ inputs: InputSet, from start: borrowing ResolverState, bank: HeadBank,
         options: ResolverOptions, budget: ComputeBudget
     ) throws {
         parameters = start.parameters
@@ -26,7 +26,7 @@ struct TrainingState: Sendable {
         let batchSize = options.batchSize
         shards = try (0..<count).map { shard in
             try ResolverShard(
-                transformer, bank: bank, capacity: Self.range(of: shard, count, batchSize).count)
+                network, inputs, bank: bank, capacity: Self.range(of: shard, count, batchSize).count)
         }
     }
 
@@ -38,21 +38,17 @@ struct TrainingState: Sendable {
 
     /// Computes the loss over a batch and leaves the gradient in the shards.
     func evaluate(
-        _ objective: InterferenceObjective, images: [Float], rows: [Int], slots: [Int]
+        _ objective: InterferenceObjective, _ inputs: InputSet, rows: [Int], slots: [Int]
     ) -> LossTerms {
         let count = shards.count
         parallel(count: count, threads: threads) { shard in
             // Safety: each shard writes its own buffers, and the arrays outlive the calls.
-            images.withUnsafeBufferPointer { images in
-                rows.withUnsafeBufferPointer { rows in
-                    slots.withUnsafeBufferPointer { slots in
-                        guard let images = images.baseAddress, let rows = rows.baseAddress,
-                            let slots = slots.baseAddress
-                        else { return }
-                        shards[shard].run(
-                            parameters.pointer, objective: objective, images: images, rows: rows, slots: slots,
-                            range: Self.range(of: shard, count, batchSize), batchSize: batchSize)
-                    }
+            rows.withUnsafeBufferPointer { rows in
+                slots.withUnsafeBufferPointer { slots in
+                    guard let slots = slots.baseAddress else { return }
+                    shards[shard].run(
+                        parameters.pointer, objective: objective, inputs, rows: rows, slots: slots,
+                        range: Self.range(of: shard, count, batchSize), batchSize: batchSize)
                 }
             }
         }

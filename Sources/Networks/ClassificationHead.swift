@@ -43,16 +43,3 @@ public struct ClassificationHead: Sendable, Hashable {
         self.normalizesFeature = normalizesFeature
     }
 }
-
-extension VisionTransformer {
-    /// Checks a head against the features of the model.
-    ///
-    /// - Throws: `NetworkError` `network.bad_head` when the head reads features of another width.
-    public func check(_ head: ClassificationHead, name: String) throws(NetworkError) {
-        guard head.width == config.featureSize else {
-            throw NetworkError(
-                .badHead,
-                "head \"\(name)\" reads features of width \(head.width), but the backbone makes \(config.featureSize)")
-        }
-    }
-}

@@ -31,7 +31,7 @@ public struct NetworkError: Diagnostic, Hashable {
         self.hint = hint
     }
 
-    init(_ error: IOError) {
+    package init(_ error: IOError) {
         self.init(.memory, error.message, hint: "use a smaller batch")
     }
 }

@@ -14,7 +14,7 @@ struct TransformerPlan: Sendable {
     /// The numbers in the arena.
     let count: Int
 
-    init(_ config: VisionTransformerConfig, capacity B: Int, purpose: TransformerWorkspace.Purpose) {
+    init(_ config: VisionTransformerConfig, capacity B: Int, purpose: WorkspacePurpose) {
         var arena = ArenaPlan()
         let (T, C) = (config.tokenCount, config.hiddenSize)
         patches = arena.take(B, T, config.patchElementCount)

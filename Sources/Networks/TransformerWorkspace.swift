@@ -7,19 +7,19 @@ import TensorCore
 /// the purpose is training; in inference two blocks' worth of room alternate.
 ///
 /// Safety: one thread at a time may use a workspace.
-package final class TransformerWorkspace: @unchecked Sendable {
-    package enum Purpose: Sendable { case inference, training }
-
+package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable {
     /// The most images of one pass.
     package let capacity: Int
     private let model: VisionTransformer
     private let plan: TransformerPlan
     private let arena: FloatBuffer
+    /// The images of the last pass.
+    private var imageCount = 0
 
     /// Takes memory for the activations of a batch.
     ///
     /// - Throws: `NetworkError` `network.memory` when the activations do not fit.
-    package init(_ model: VisionTransformer, capacity: Int, purpose: Purpose) throws(NetworkError) {
+    init(_ model: VisionTransformer, capacity: Int, purpose: WorkspacePurpose) throws(NetworkError) {
         let rows = capacity.multipliedReportingOverflow(by: model.config.tokenCount)
         guard !rows.overflow, rows.partialValue <= largestMatrixDimension else {
             throw NetworkError(
@@ -35,21 +35,21 @@ package final class TransformerWorkspace: @unchecked Sendable {
     /// The numbers in the arena.
     package var elementCount: Int { arena.count }
 
-    /// Computes the features of images; they stay valid until the next pass.
-    ///
-    /// - Shapes: `p` a parameter vector, `images` `[*, channels, height, width]`, `rows` `[count]` numbers of images; the
-    ///   result is `[count, featureSize]`.
     package func forward(
-        _ p: UnsafePointer<Float>, images: UnsafePointer<Float>, rows: UnsafePointer<Int>, count B: Int
+        _ p: UnsafePointer<Float>, _ inputs: InputSet, rows: UnsafeBufferPointer<Int>
     ) -> UnsafePointer<Float> {
+        let B = rows.count
         precondition(B <= capacity, "more images than the workspace was planned for")
+        imageCount = B
         let a = arena.pointer
         let config = model.config
         let at = model.offsets
         let (T, C) = (config.tokenCount, config.hiddenSize)
         let patches = PatchSizes(
             B: B, C: config.channels, h: config.imageHeight, w: config.imageWidth, P: config.patchSize)
-        gatherPatches(a + plan.patches, images: images, rows: rows, patches)
+        switch inputs {
+        case .images(let images): gatherPatches(a + plan.patches, images, rows: rows, patches)
+        }
         patchEmbeddingForward(
             a + plan.embedded, patches: a + plan.patches, weight: p + at.patchWeight, bias: at.patchBias.map { p + $0 },
             cls: p + at.cls, position: p + at.position, patches, O: C)
@@ -64,13 +64,10 @@ package final class TransformerWorkspace: @unchecked Sendable {
         return pool(p, a, B)
     }
 
-    /// Overwrites `grads` with the gradient of the parameters, from the gradient of the features of the last pass.
-    ///
-    /// - Shapes: `dFeatures` `[count, featureSize]`, `grads` like the parameter vector.
-    /// - Precondition: `count` and `p` are those of the pass, and the purpose is training.
     package func backward(
-        _ p: UnsafePointer<Float>, dFeatures: UnsafePointer<Float>, grads: UnsafeMutablePointer<Float>, count B: Int
+        _ p: UnsafePointer<Float>, dFeatures: UnsafePointer<Float>, grads: UnsafeMutablePointer<Float>
     ) {
+        let B = imageCount
         guard let scratch = plan.scratch else { preconditionFailure("the workspace was planned for inference") }
         let a = arena.pointer
         let config = model.config

@@ -70,8 +70,7 @@ public struct VisionTransformerConfig: Sendable, Hashable, Encodable {
     public var patchCount: Int { (imageHeight / patchSize) * (imageWidth / patchSize) }
     /// Patches and the class token.
     public var tokenCount: Int { patchCount + 1 }
-    /// The numbers in one image.
-    public var imageElementCount: Int { channels * imageHeight * imageWidth }
+    public var imageShape: ImageShape { ImageShape(channels: channels, height: imageHeight, width: imageWidth) }
     /// The numbers in one patch.
     var patchElementCount: Int { channels * patchSize * patchSize }
     /// The width of the feature that heads read.

@@ -79,6 +79,17 @@ public final class FloatBuffer: @unchecked Sendable {
         self.count = count
     }
 
+    /// Copies numbers.
+    ///
+    /// - Throws: `IOError` `io.memory` when there is no room.
+    public convenience init(_ numbers: some Collection<Float>) throws(IOError) {
+        try self.init(count: numbers.count)
+        _ = values.update(from: numbers)
+    }
+
+    /// A copy of the numbers.
+    public var numbers: [Float] { withExtendedLifetime(self) { Array(values) } }
+
     /// The first element. Safety: valid for `count` elements while the buffer lives.
     public var pointer: UnsafeMutablePointer<Float> { storage.address.assumingMemoryBound(to: Float.self) }
     public var values: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: pointer, count: count) }

@@ -20,19 +20,19 @@ extension BenchmarkCase {
         let shards = try options.number("shards", default: 8)
         let runs = try options.number("runs", default: 5)
         let resolver = try Resolver(
-            transformer: suite.transformer, base: suite.base, tasks: suite.tasks, auxiliary: suite.auxiliary,
+            network: suite.network, base: suite.base, tasks: suite.tasks, auxiliary: suite.auxiliary,
             options: ResolverOptions(steps: steps, batchSize: batchSize, shardCount: shards), budget: budget)
         let expert = suite.expert
         var loss = 0.0
         // A run has a warm end: the first step's clock starts when the teachers are done.
         let series = try Series(runs: runs) {
-            let result = try resolver.resolve(expert: expert, task: 0)
+            let result = try resolver.resolve(expert: FloatBuffer(expert.values), task: 0)
             loss = result.trace.last?.loss ?? 0
         }
         let teacher = try Series(runs: runs) {
-            _ = try suite.transformer.features(parameters: expert, images: suite.auxiliary, budget: budget)
+            _ = try suite.network.features(parameters: expert, inputs: suite.auxiliary, budget: budget)
         }
-        let flops = stepFlops(suite.transformer.config, batchSize: batchSize)
+        let flops = stepFlops(suite.network.config, batchSize: batchSize)
         print(
             "\(suite.tasks.count) heads, batch \(batchSize), \(shards) shards, \(budget.threads) threads, \(steps) steps, "
                 + "last loss \(fixed(loss, 6))")
@@ -52,12 +52,12 @@ extension BenchmarkCase {
 
 /// What the step needs of a suite of `Fixtures/suites`.
 private struct Suite {
-    let transformer: VisionTransformer
+    let network: VisionTransformer
     let tasks: [TaskHead]
-    let base: [Float]
+    let base: FloatBuffer
     /// The first task's.
-    let expert: [Float]
-    let auxiliary: ImageSet
+    let expert: FloatBuffer
+    let auxiliary: InputSet
 
     init(_ folder: FilePath) throws {
         let names = [
@@ -70,20 +70,25 @@ private struct Suite {
                     name: $0, checkpoint: folder.appending("expert_\($0).safetensors"),
                     head: folder.appending("heads_\($0).safetensors"))
             })
-        transformer = set.backbone.network
+        guard let transformer = set.backbone.network as? VisionTransformer else {
+            throw BenchmarkUsage(message: "the suite has no vision transformer")
+        }
+        network = transformer
         tasks = set.experts.compactMap(\.task)
         base = try set.backbone.parameters(of: set.base)
         expert = try set.backbone.parameters(of: set.experts[0].store)
-        auxiliary = try ImageFile(
-            folder.appending("aux_mixed.npz"), for: transformer.config, normalization: set.backbone.normalization
-        ).images
+        auxiliary = .images(
+            try ImageFile(
+                folder.appending("aux_mixed.npz"), of: network.config.imageShape,
+                normalization: set.backbone.normalization
+            ).images)
     }
 }
 
 /// The floating-point operations of the matrix products of one step; the last block's class token is counted as computed.
 private func stepFlops(_ config: VisionTransformerConfig, batchSize: Int) -> Double {
     let (T, C, M) = (Double(config.tokenCount), Double(config.hiddenSize), Double(config.mlpSize))
-    let patch = Double(config.imageElementCount / config.patchCount)
+    let patch = Double(config.imageShape.elementCount / config.patchCount)
     var perImage = 2 * T * patch * C * 2
     for block in 0..<config.layerCount {
         let R = block == config.layerCount - 1 && config.pooling == .cls ? 1 : T

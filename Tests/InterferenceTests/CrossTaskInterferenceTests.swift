@@ -2,6 +2,7 @@ import Checkpoints
 import Interference
 import Kernels
 import Networks
+import TensorCore
 import TestSupport
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
 @Suite("cross-task interference") struct CrossTaskInterferenceTests {
     let suite: Suite
     let main: JSONValue
-    let experts: [[Float]]
+    let experts: [FloatBuffer]
     let references: [ExpertReference]
     let budget = ComputeBudget(threads: 2)
 
@@ -28,9 +29,9 @@ import Testing
     func taskArithmetic() throws {
         let reference = try #require(main["without_ri"]?["task_arithmetic"]?["fixed"])
         let lambda = Float(try #require(reference["lam"]?.double))
-        var merged = suite.base
-        for index in merged.indices {
-            merged[index] += lambda * experts.reduce(0) { $0 + ($1[index] - suite.base[index]) }
+        let merged = try FloatBuffer(suite.base.values)
+        for index in 0..<merged.count {
+            merged.values[index] += lambda * experts.reduce(0) { $0 + ($1.values[index] - suite.base.values[index]) }
         }
         let measured = try CrossTaskInterference(
             suite.transformer, merged: merged, references: references, budget: budget)
@@ -68,8 +69,11 @@ import Testing
             suite.transformer, base: suite.base, experts: Array(experts.prefix(2)),
             references: Array(references.prefix(2)), budget: budget
         )[0].entries.map { $0.map(\.value) }
-        var pair = suite.base
-        for n in pair.indices { pair[n] += (experts[0][n] - suite.base[n]) + (experts[1][n] - suite.base[n]) }
+        let pair = try FloatBuffer(suite.base.values)
+        for n in 0..<pair.count {
+            let base = suite.base.values[n]
+            pair.values[n] += (experts[0].values[n] - base) + (experts[1].values[n] - base)
+        }
         let sum = try CrossTaskInterference(
             suite.transformer, merged: pair, references: Array(references.prefix(2)), budget: budget)
         #expect(matrix[0][0] == 0 && matrix[1][1] == 0)
@@ -82,8 +86,8 @@ import Testing
     func overflow(distance: Distance) throws {
         // Finite weights of a final norm that no product stays finite with.
         let norm = try #require(suite.transformer.layout["norm.weight"])
-        var broken = suite.base
-        for place in norm.range { broken[place] = 3e38 }
+        let broken = try FloatBuffer(suite.base.values)
+        for place in norm.range { broken.values[place] = 3e38 }
         let data = try suite.data(0)
         let whole = try ExpertReference(suite.transformer, expert: suite.base, data: data, budget: budget)
         let merged = try CrossTaskInterference(

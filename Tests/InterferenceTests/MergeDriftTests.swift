@@ -1,6 +1,7 @@
 import Interference
 import Kernels
 import Networks
+import TensorCore
 import Testing
 
 /// Against the features and logits of base and expert `digits` that PyTorch computed for the first 16 test images of digits:
@@ -62,8 +63,8 @@ import Testing
     @Test("figures that are not finite have no interval")
     func overflow() throws {
         let norm = try #require(suite.transformer.layout["norm.weight"])
-        var broken = suite.base
-        for place in norm.range { broken[place] = 3e38 }
+        let broken = try FloatBuffer(suite.base.numbers)
+        for place in norm.range { broken.pointer[place] = 3e38 }
         let drift = try MergeDrift(suite.transformer, merged: broken, references: [try reference(8)], budget: budget)
         let task = drift.tasks[0]
         for figure in [task.interference[0], task.agreement, try #require(task.mergedAccuracy), drift.totals[0]] {
@@ -77,8 +78,8 @@ import Testing
     func constantFeatures() throws {
         // A final norm of weight 0 puts its bias in the place of every feature.
         let norm = try #require(suite.transformer.layout["norm.weight"])
-        var constant = suite.base
-        for place in norm.range { constant[place] = 0 }
+        let constant = try FloatBuffer(suite.base.numbers)
+        for place in norm.range { constant.pointer[place] = 0 }
         let drift = try MergeDrift(suite.transformer, merged: constant, references: [try reference(8)], budget: budget)
         #expect(drift.tasks[0].similarity == nil)
         #expect(drift.tasks[0].interference[0].value > 0)

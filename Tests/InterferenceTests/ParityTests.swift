@@ -16,7 +16,7 @@ import Testing
     func outputs(model: String) throws {
         let parameters = model == "base" ? suite.base : try suite.expert("digits")
         let images = try suite.images("test_digits.npz", limit: 16)
-        let features = try suite.transformer.features(parameters: parameters, images: images, budget: budget)
+        let features = try suite.transformer.features(parameters: parameters, inputs: images, budget: budget)
         let reference = "parity_reference.safetensors"
         let expected = try suite.fixture.floats(reference, [TensorName("features.\(model).float32")])
         #expect(largestDifference(features, expected) < 2e-4)
@@ -30,7 +30,7 @@ import Testing
     /// The run of `parity.json`.
     func resolver() throws -> Resolver {
         try Resolver(
-            transformer: suite.transformer, base: suite.base, tasks: suite.heads,
+            network: suite.transformer, base: suite.base, tasks: suite.heads,
             auxiliary: try suite.images("aux_mixed.npz"), options: ResolverOptions(steps: 20, batchSize: 48),
             budget: budget)
     }
@@ -48,12 +48,13 @@ import Testing
             #expect(abs(current.preservation - own[step]) < 1e-4 * own[step] + 1e-9, "step \(step)")
             #expect(abs(current.interference - others[step]) < 1e-4 * others[step], "step \(step)")
         }
+        let adapted = result.parameters.numbers
         for entry in suite.transformer.layout.entries {
             let expected = try suite.fixture.floats(
                 "parity_reference.safetensors", [TensorName("adapted_float64." + entry.name.text)])
             let kept = expected.indices.filter { !suite.isKeyBias(entry.name, $0) }
             let difference = largestDifference(
-                kept.map { result.parameters[entry.range.lowerBound + $0] }, kept.map { expected[$0] })
+                kept.map { adapted[entry.range.lowerBound + $0] }, kept.map { expected[$0] })
             #expect(difference < 3e-5, "\(entry.name)")
         }
     }
@@ -79,7 +80,7 @@ import Testing
         let suite = try Suite("eight-tasks")
         let task = try #require(suite.heads.firstIndex { $0.name == "greek" })
         let resolver = try Resolver(
-            transformer: suite.transformer, base: suite.base, tasks: suite.heads,
+            network: suite.transformer, base: suite.base, tasks: suite.heads,
             auxiliary: try suite.images("aux_mixed.npz"), options: ResolverOptions(steps: 20), budget: budget)
         let trace = try resolver.resolve(expert: try suite.expert("greek"), task: task).trace
         let reference = try #require(try suite.fixture.json("reference.json")["ri_loss_at_steps"]?["greek"])

@@ -1,6 +1,7 @@
 import Interference
 import Kernels
 import Networks
+import TensorCore
 import Synchronization
 import TestSupport
 import Testing
@@ -16,7 +17,7 @@ import Testing
     ) throws -> ResolvedExpert {
         let tasks = tasks ?? suite.heads
         let resolver = try Resolver(
-            transformer: suite.transformer, base: suite.base, tasks: tasks,
+            network: suite.transformer, base: suite.base, tasks: tasks,
             auxiliary: try suite.images("aux_mixed.npz", limit: 100), options: options,
             budget: ComputeBudget(threads: threads))
         let own = tasks.firstIndex { $0.name == "digits" } ?? 0
@@ -30,7 +31,7 @@ import Testing
         let one = try run(threads: 1, options: options)
         for threads in [2, 5] {
             let other = try run(threads: threads, options: options)
-            #expect(other.parameters.map(\.bitPattern) == one.parameters.map(\.bitPattern))
+            #expect(other.parameters.numbers.map(\.bitPattern) == one.parameters.numbers.map(\.bitPattern))
             #expect(other.trace == one.trace)
         }
     }
@@ -70,10 +71,10 @@ import Testing
 
     @Test("a loss that is no number is an error that names the step")
     func divergence() throws {
-        var base = suite.base
-        base[base.count - 1] = .nan
+        let base = try FloatBuffer(suite.base.values)
+        base.values[base.count - 1] = .nan
         let resolver = try Resolver(
-            transformer: suite.transformer, base: base, tasks: suite.heads,
+            network: suite.transformer, base: base, tasks: suite.heads,
             auxiliary: try suite.images("aux_mixed.npz", limit: 10), options: ResolverOptions(steps: 2, batchSize: 4),
             budget: ComputeBudget(threads: 1))
         let error = #expect(throws: InterferenceError.self) {
@@ -103,7 +104,7 @@ import Testing
 
     func resolver(_ options: ResolverOptions, threads: Int) throws -> Resolver {
         try Resolver(
-            transformer: suite.transformer, base: suite.base, tasks: suite.heads,
+            network: suite.transformer, base: suite.base, tasks: suite.heads,
             auxiliary: try suite.images("aux_mixed.npz", limit: 60), options: options,
             budget: ComputeBudget(threads: threads))
     }
@@ -136,35 +137,33 @@ import Testing
             ResolverOptions(steps: 7, batchSize: 13, weightDecay: 0, alpha: 2, distance: .mse, schedule: .linear),
         ])
     func goesOn(_ options: ResolverOptions) throws {
-        let expert = try suite.expert("digits")
         let task = try #require(suite.heads.firstIndex { $0.name == "digits" })
-        let whole = try resolver(options, threads: 1).resolve(expert: expert, task: task)
+        let whole = try resolver(options, threads: 1).resolve(expert: try suite.expert("digits"), task: task)
         let saved = Mutex<[Kept]>([])
         let watched = try resolver(options, threads: 2).resolve(
-            expert: expert, task: task,
+            expert: try suite.expert("digits"), task: task,
             saving: Resolver.Saving(every: 2) { state in
                 let kept = Kept(state)
                 saved.withLock { $0.append(kept) }
             })
         let states = saved.withLock { $0 }
-        #expect(watched.parameters == whole.parameters && watched.trace == whole.trace)
+        #expect(watched.parameters.numbers == whole.parameters.numbers && watched.trace == whole.trace)
         // Every second step, and the last.
         #expect(states.map(\.trace.count) == [2, 4, 6, 7])
         for (kept, threads) in zip(states, [5, 2, 1, 1]) {
             let rest = try resolver(options, threads: threads).resolve(
-                expert: expert, task: task, from: try kept.state())
-            #expect(rest.parameters.map(\.bitPattern) == whole.parameters.map(\.bitPattern))
+                expert: try suite.expert("digits"), task: task, from: try kept.state())
+            #expect(rest.parameters.numbers.map(\.bitPattern) == whole.parameters.numbers.map(\.bitPattern))
             #expect(rest.trace == whole.trace && !rest.isCancelled)
         }
     }
 
     @Test("without an interval only the end is saved, and a failure to save is one of the adaptation")
     func saves() throws {
-        let expert = try suite.expert("digits")
         let counts = Mutex<[Int]>([])
         let options = ResolverOptions(steps: 3, batchSize: 8)
         _ = try resolver(options, threads: 1).resolve(
-            expert: expert, task: 0,
+            expert: try suite.expert("digits"), task: 0,
             saving: Resolver.Saving(every: nil) { state in
                 let count = state.step
                 counts.withLock { $0.append(count) }
@@ -173,7 +172,7 @@ import Testing
         struct Full: Error {}
         #expect(throws: Full.self) {
             try resolver(options, threads: 1).resolve(
-                expert: expert, task: 0, saving: Resolver.Saving(every: 2) { _ in throw Full() })
+                expert: try suite.expert("digits"), task: 0, saving: Resolver.Saving(every: 2) { _ in throw Full() })
         }
     }
 }
@@ -213,11 +212,9 @@ import Testing
 
     @Test("noise is standard normal and does not depend on threads")
     func noise() throws {
-        let config = VisionTransformerConfig(
-            hiddenSize: 4, layerCount: 1, headCount: 1, mlpSize: 4, patchSize: 3, imageHeight: 9, imageWidth: 9,
-            channels: 3)
-        let noise = try noiseImages(count: 501, config: config, seed: 1, budget: ComputeBudget(threads: 1))
-        let again = try noiseImages(count: 501, config: config, seed: 1, budget: ComputeBudget(threads: 5))
+        let shape = ImageShape(channels: 3, height: 9, width: 9)
+        let noise = try noiseImages(count: 501, of: shape, seed: 1, budget: ComputeBudget(threads: 1))
+        let again = try noiseImages(count: 501, of: shape, seed: 1, budget: ComputeBudget(threads: 5))
         #expect(noise.values == again.values && noise.count == 501)
         // 121,743 numbers: a standard error of 0.003 for the mean, 0.004 for the variance.
         let n = Double(noise.values.count)

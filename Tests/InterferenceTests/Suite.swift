@@ -10,7 +10,7 @@ import TestSupport
 struct Suite {
     let fixture: SuiteFixture
     let transformer: VisionTransformer
-    let base: [Float]
+    let base: FloatBuffer
     let heads: [TaskHead]
 
     init(_ name: String) throws {
@@ -22,7 +22,7 @@ struct Suite {
                 mlpSize: try fixture.setting("intermediate_size"), patchSize: try fixture.setting("patch_size"),
                 imageHeight: try fixture.setting("image_size"), imageWidth: try fixture.setting("image_size"),
                 channels: try fixture.setting("num_channels")))
-        base = try fixture.floats("base.safetensors", transformer.layout.entries.map(\.name))
+        base = try FloatBuffer(fixture.floats("base.safetensors", transformer.layout.entries.map(\.name)))
         let width = transformer.config.hiddenSize
         heads = try fixture.tasks.map { [fixture] task in
             let file = "heads_\(task).safetensors"
@@ -35,19 +35,18 @@ struct Suite {
         }
     }
 
-    func expert(_ task: String) throws -> [Float] { try parameters("expert_\(task).safetensors") }
+    func expert(_ task: String) throws -> FloatBuffer { try parameters("expert_\(task).safetensors") }
 
-    func parameters(_ file: String, prefix: String = "") throws -> [Float] {
-        try fixture.floats(file, transformer.layout.entries.map { TensorName(prefix + $0.name.text) })
+    func parameters(_ file: String, prefix: String = "") throws -> FloatBuffer {
+        try FloatBuffer(fixture.floats(file, transformer.layout.entries.map { TensorName(prefix + $0.name.text) }))
     }
 
-    func images(_ file: String, limit: Int = .max) throws -> ImageSet {
+    func images(_ file: String, limit: Int = .max) throws -> InputSet {
         let (values, count) = try fixture.images(file)
-        let config = transformer.config
+        let shape = transformer.config.imageShape
         let taken = min(count, limit)
-        return try ImageSet(
-            values: Array(values.prefix(taken * config.imageElementCount)), count: taken, channels: config.channels,
-            height: config.imageHeight, width: config.imageWidth)
+        return .images(
+            try ImageSet(values: Array(values.prefix(taken * shape.elementCount)), count: taken, shape: shape))
     }
 
     func data(_ index: Int) throws -> TaskData {

@@ -53,9 +53,10 @@ import Testing
             channels: 2, layerNormEps: 1e-5)
         golden.change(&config)
         let model = try VisionTransformer(config)
-        let parameters = try model.layout.entries.flatMap { try floats("\(golden.name).param.\($0.name)") }
-        let images = try ImageSet(
-            values: try floats("\(golden.name).images"), count: 3, channels: 2, height: 4, width: 6)
+        let parameters = try FloatBuffer(
+            model.layout.entries.flatMap { try floats("\(golden.name).param.\($0.name)") })
+        let images = InputSet.images(
+            try ImageSet(values: try floats("\(golden.name).images"), count: 3, shape: config.imageShape))
         let head = try ClassificationHead(
             name: "head", weight: try floats("\(golden.name).head.weight"), classCount: 5,
             bias: try floats("\(golden.name).head.bias"), logitScale: golden.scale,
@@ -64,12 +65,12 @@ import Testing
         try model.check(head, name: "head")
 
         let features = try model.features(
-            parameters: parameters, images: images, budget: ComputeBudget(threads: 1))
+            parameters: parameters, inputs: images, budget: ComputeBudget(threads: 1))
         #expect(isClose(features, try floats("\(golden.name).features")))
         #expect(isClose(bank.logits(features: features), try floats("\(golden.name).logits")))
 
         let gradients = try gradient(
-            model, bank, parameters: parameters, images: images, dLogits: try floats("\(golden.name).dlogits"))
+            model, bank, parameters: parameters, inputs: images, dLogits: try floats("\(golden.name).dlogits"))
         for entry in model.layout.entries {
             let expected = try floats("\(golden.name).grad.\(entry.name)")
             #expect(isClose(Array(gradients[entry.range]), expected), "\(entry.name)")
@@ -79,10 +80,11 @@ import Testing
     /// The gradient of the parameters for a gradient of the logits; images in reverse order of the workspace's rows, to
     /// see that rows are followed.
     func gradient(
-        _ model: VisionTransformer, _ bank: HeadBank, parameters: [Float], images: ImageSet, dLogits: [Float]
+        _ model: VisionTransformer, _ bank: HeadBank, parameters: FloatBuffer, inputs: InputSet, dLogits: [Float]
     ) throws -> [Float] {
-        let workspace = try TransformerWorkspace(model, capacity: 4, purpose: .training)
-        let (B, K, C) = (images.count, bank.classCount, bank.width)
+        let workspace = try model.workspace(
+            capacity: 4, tokenCount: model.tokenCount(of: inputs), purpose: .training)
+        let (B, K, C) = (inputs.count, bank.classCount, bank.width)
         let rows = Array((0..<B).reversed())
         let dReversed = rows.flatMap { dLogits[$0 * K..<($0 + 1) * K] }
         let (grads, logits, dRow) = (
@@ -92,17 +94,12 @@ import Testing
         // What an earlier batch left must not matter.
         grads.values.update(repeating: .nan)
         _ = dRow.values.update(from: dReversed)
-        parameters.withUnsafeBufferPointer { p in
-            images.values.withUnsafeBufferPointer { x in
-                guard let p = p.baseAddress, let x = x.baseAddress else { return }
-                let features = workspace.forward(p, images: x, rows: rows, count: B)
-                bank.forward(logits.pointer, inverseNorms: norms.pointer, features: features, B: B)
-                bank.backward(
-                    dFeatures: dFeatures.pointer, dLogits: dRow.pointer, logits: logits.pointer, features: features,
-                    inverseNorms: norms.pointer, B: B)
-                workspace.backward(p, dFeatures: dFeatures.pointer, grads: grads.pointer, count: B)
-            }
-        }
+        let features = rows.withUnsafeBufferPointer { workspace.forward(parameters.pointer, inputs, rows: $0) }
+        bank.forward(logits.pointer, inverseNorms: norms.pointer, features: features, B: B)
+        bank.backward(
+            dFeatures: dFeatures.pointer, dLogits: dRow.pointer, logits: logits.pointer, features: features,
+            inverseNorms: norms.pointer, B: B)
+        workspace.backward(parameters.pointer, dFeatures: dFeatures.pointer, grads: grads.pointer)
         return Array(grads.values)
     }
 

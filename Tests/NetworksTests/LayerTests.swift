@@ -145,19 +145,21 @@ import Testing
     func patchEmbedding() throws {
         let sizes = PatchSizes(B: 2, C: 3, h: 4, w: 6, P: 2)
         let (O, K, T) = (5, sizes.K, sizes.T)
-        try Self.withBuffers([Self.random(2 * 3 * 4 * 6, 9), [Float](repeating: .nan, count: 2 * T * K)]) { room in
-            gatherPatches(room[1], images: room[0], rows: [1, 0], sizes)
+        let images = try ImageSet(
+            values: Self.random(2 * 3 * 4 * 6, 9), count: 2, shape: ImageShape(channels: 3, height: 4, width: 6))
+        try Self.withBuffers([[Float](repeating: .nan, count: 2 * T * K)]) { room in
+            [1, 0].withUnsafeBufferPointer { gatherPatches(room[0], images, rows: $0, sizes) }
             return Result {
                 try Self.check(
                     inputs: [Self.random(O * K, 1), Self.random(O, 2), Self.random(O, 3), Self.random(T * O, 4)],
                     outputCount: 2 * T * O,
                     forward: {
                         patchEmbeddingForward(
-                            $1, patches: room[1], weight: $0[0], bias: $0[1], cls: $0[2], position: $0[3], sizes, O: O)
+                            $1, patches: room[0], weight: $0[0], bias: $0[1], cls: $0[2], position: $0[3], sizes, O: O)
                     },
                     backward: {
                         patchEmbeddingBackward(
-                            dWeight: $2[0], dBias: $2[1], dCls: $2[2], dPosition: $2[3], $1, patches: room[1], sizes,
+                            dWeight: $2[0], dBias: $2[1], dCls: $2[2], dPosition: $2[3], $1, patches: room[0], sizes,
                             O: O)
                     })
             }

@@ -1,5 +1,6 @@
 import Kernels
 import Networks
+import TensorCore
 import TestSupport
 import Testing
 
@@ -43,18 +44,18 @@ import Testing
     }
 
     /// Images whose numbers all are the number of the image.
-    private func numbered(_ count: Int, from first: Int = 0) throws -> ImageSet {
-        try ImageSet(
-            values: (first..<first + count).flatMap { [Float](repeating: Float($0), count: 72) }, count: count,
-            channels: 3,
-            height: 4, width: 6)
+    private func numbered(_ count: Int, from first: Int = 0) throws -> InputSet {
+        .images(
+            try ImageSet(
+                values: (first..<first + count).flatMap { [Float](repeating: Float($0), count: 72) }, count: count,
+                shape: Self.valid.imageShape))
     }
 
     @Test(
         "a few images, evenly spread",
         arguments: [(5, 2, [0, 2]), (7, 3, [0, 2, 4]), (4, 4, [0, 1, 2, 3]), (2, 9, [0, 1])])
     func spread(count: Int, limit: Int, chosen: [Int]) throws {
-        let images = try numbered(count).spread(atMost: limit)
+        guard case .images(let images) = try numbered(count).spread(atMost: limit) else { return }
         #expect(images.count == chosen.count && images.values.count == 72 * chosen.count)
         #expect((0..<images.count).map { Int(images.values[72 * $0]) } == chosen)
     }
@@ -62,7 +63,7 @@ import Testing
     @Test("several sets at once have the features of each alone", arguments: [1, 3])
     func sets(threads: Int) throws {
         let model = try VisionTransformer(Self.valid)
-        let parameters = (0..<model.parameterCount).map { Float(($0 * 37) % 19 - 9) / 10 }
+        let parameters = try FloatBuffer((0..<model.parameterCount).map { Float(($0 * 37) % 19 - 9) / 10 })
         // More than one chunk, and chunks that are not full.
         let sets = [try numbered(70), try numbered(3, from: 5), try numbered(33, from: 90)]
         let budget = ComputeBudget(threads: threads)
@@ -70,7 +71,7 @@ import Testing
         #expect(
             try together
                 == sets.map {
-                    try model.features(parameters: parameters, images: $0, budget: ComputeBudget(threads: 1))
+                    try model.features(parameters: parameters, inputs: $0, budget: ComputeBudget(threads: 1))
                 })
         #expect(Set(together.map(\.count)) == [70 * 6, 3 * 6, 33 * 6] && Set(together[0]).count > 6)
     }
@@ -78,24 +79,30 @@ import Testing
     @Test("vectors, images and heads of another size")
     func inputs() throws {
         let model = try VisionTransformer(Self.valid)
-        let images = try ImageSet(values: [Float](repeating: 0, count: 144), count: 2, channels: 3, height: 4, width: 6)
-        let turned = try ImageSet(values: images.values, count: 2, channels: 3, height: 6, width: 4)
-        let parameters = [Float](repeating: 0, count: model.parameterCount)
+        let zeros = [Float](repeating: 0, count: 144)
+        func set(_ height: Int, _ width: Int) throws -> InputSet {
+            .images(
+                try ImageSet(values: zeros, count: 2, shape: ImageShape(channels: 3, height: height, width: width)))
+        }
+        let (images, turned) = (try set(4, 6), try set(6, 4))
+        let parameters = try FloatBuffer(count: model.parameterCount)
         let budget = ComputeBudget(threads: 1)
-        #expect(try model.features(parameters: parameters, images: images, budget: budget).count == 12)
+        #expect(try model.features(parameters: parameters, inputs: images, budget: budget).count == 12)
         func code(_ body: () throws -> Void) -> String? { #expect(throws: NetworkError.self) { try body() }?.code }
         #expect(
-            code { _ = try model.features(parameters: [1], images: images, budget: budget) }
+            code { _ = try model.features(parameters: FloatBuffer(count: 1), inputs: images, budget: budget) }
                 == "network.parameter_count")
         #expect(
-            code { _ = try model.features(parameters: parameters, images: turned, budget: budget) }
+            code { _ = try model.features(parameters: parameters, inputs: turned, budget: budget) }
                 == "network.bad_images")
         #expect(
-            code { _ = try ImageSet(values: [0], count: 1, channels: 1, height: 1, width: 2) } == "network.bad_images")
+            code { _ = try ImageSet(values: [0], count: 1, shape: ImageShape(channels: 1, height: 1, width: 2)) }
+                == "network.bad_images")
         #expect(
-            code { _ = try ImageSet(values: [], count: 0, channels: 1, height: 1, width: 2) } == "network.bad_images")
+            code { _ = try ImageSet(values: [], count: 0, shape: ImageShape(channels: 1, height: 1, width: 2)) }
+                == "network.bad_images")
         #expect(
-            code { _ = try ImageSet(values: [0], count: .max, channels: 2, height: 1, width: 1) }
+            code { _ = try ImageSet(values: [0], count: .max, shape: ImageShape(channels: 2, height: 1, width: 1)) }
                 == "network.bad_images")
         let head = try ClassificationHead(name: "h", weight: [0, 0, 0, 0], classCount: 2)
         #expect(code { try model.check(head, name: "h") } == "network.bad_head")
@@ -111,7 +118,7 @@ import Testing
     func memory() throws {
         let model = try VisionTransformer(Self.valid)
         let error = #expect(throws: NetworkError.self) {
-            try TransformerWorkspace(model, capacity: .max / 2, purpose: .training)
+            try model.workspace(capacity: .max / 2, tokenCount: 7, purpose: .training)
         }
         #expect(error?.code == "network.memory")
     }

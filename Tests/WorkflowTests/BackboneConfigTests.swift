@@ -173,7 +173,7 @@ import Transcoding
     @Test func readsEveryFloatingPointType() throws {
         let store = try TensorStore(opening: base)
         let backbone = try Backbone(of: store)
-        let expected = try backbone.parameters(of: store)
+        let expected = try backbone.values(of: store)
         for (dtype, name, tolerance) in [
             (.f16, "h.safetensors", 1e-3), (.bf16, "b.safetensors", 1e-2), (.f64, "d.npz", 0),
         ] as [(DType, String, Float)] {
@@ -181,7 +181,7 @@ import Transcoding
             options.dtype = dtype
             let plan = try ConversionPlan(of: store, to: try .test(folder.file(name)), options: options)
             _ = try Conversion(plan, of: store).run(in: testContext)
-            let values = try backbone.parameters(of: TensorStore(opening: folder.file(name)))
+            let values = try backbone.values(of: TensorStore(opening: folder.file(name)))
             let error = zip(values, expected).map { abs($0 - $1) / max(abs($1), 0.1) }.max() ?? .infinity
             #expect(error <= tolerance, "\(dtype)")
         }

@@ -11,15 +11,13 @@ import Transcoding
 @Suite struct InputFileTests {
     private let folder = TemporaryFolder()
     /// Two channels of 2x3 pixels.
-    private let config = VisionTransformerConfig(
-        hiddenSize: 4, layerCount: 1, headCount: 1, mlpSize: 4, patchSize: 1, imageHeight: 2, imageWidth: 3, channels: 2
-    )
+    private let shape = ImageShape(channels: 2, height: 2, width: 3)
 
     private func images(
-        _ tensors: [TestTensor], config: VisionTransformerConfig? = nil, normalization: ImageNormalization = .unit
+        _ tensors: [TestTensor], shape: ImageShape? = nil, normalization: ImageNormalization = .unit
     ) throws -> ImageFile {
         try ImageFile(
-            try folder.checkpoint("data.npz", tensors), for: config ?? self.config, normalization: normalization)
+            try folder.checkpoint("data.npz", tensors), of: shape ?? self.shape, normalization: normalization)
     }
 
     /// (x · 0.5 − mean) / std with mean 1, 2 and std 2, 4 for the two channels, worked out by hand.
@@ -48,13 +46,12 @@ import Transcoding
     }
 
     @Test func takesImagesWithoutChannels() throws {
-        var grey = config
-        grey.channels = 1
+        let grey = ImageShape(channels: 1, height: 2, width: 3)
         let tensors = [
             TestTensor("images", .u8, [2, 2, 3], Array(repeating: 255, count: 12)),
             TestTensor("labels", .i16, [2], [3, 0, 0, 1]),
         ]
-        let file = try images(tensors, config: grey)
+        let file = try images(tensors, shape: grey)
         #expect(file.images.count == 2)
         #expect(file.images.values == Array(repeating: 1, count: 12))
         #expect(file.labels == [3, 256])
@@ -92,7 +89,7 @@ import Transcoding
     {
         // An npz without arrays is no file that anybody has; safetensors can be empty.
         let path = try folder.checkpoint("data.safetensors", tensors)
-        let found = code { _ = try ImageFile(path, for: config, normalization: .unit) }
+        let found = code { _ = try ImageFile(path, of: shape, normalization: .unit) }
         #expect(found == expected)
     }
 
@@ -148,7 +145,7 @@ import Transcoding
     func namesWhatIsGivenAsData(name: String, bytes: [UInt8], text: String) throws {
         let path = try folder.write(bytes, to: name)
         let error = try #require(throws: FormatError.self) {
-            _ = try ImageFile(path, for: config, normalization: .unit)
+            _ = try ImageFile(path, of: shape, normalization: .unit)
         }
         #expect(error.code == "format.unknown_format")
         #expect(error.message == "\(path.string) is \(text), and data is an .npz")
@@ -158,7 +155,7 @@ import Transcoding
     @Test func namesFoldersOfPictures() throws {
         func error(_ name: String) throws -> FormatError {
             try #require(throws: FormatError.self) {
-                _ = try ImageFile(folder.file(name), for: config, normalization: .unit)
+                _ = try ImageFile(folder.file(name), of: shape, normalization: .unit)
             }
         }
         for name in ["flat", "classes", "classes/cat", "empty"] { try folder.makeFolder(name) }
@@ -170,7 +167,7 @@ import Transcoding
         // A folder that holds one data file still stands for it.
         try folder.checkpoint(
             "empty/data.npz", [TestTensor("images", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))])
-        #expect(try ImageFile(folder.file("empty"), for: config, normalization: .unit).images.count == 1)
+        #expect(try ImageFile(folder.file("empty"), of: shape, normalization: .unit).images.count == 1)
     }
 
     @Test func saysWhatAFileHoldsInsteadOfImages() throws {

@@ -130,7 +130,7 @@ import Transcoding
         _ = try Conversion(plan, of: store).run(in: testContext)
         let renamed = try TensorStore(opening: folder.file("renamed.safetensors"))
         let backbone = try Backbone(of: renamed, config: Fixtures.path("suites/tiny/config.json"))
-        #expect(try backbone.parameters(of: renamed) == backbone.parameters(of: TensorStore(opening: base)))
+        #expect(try backbone.values(of: renamed) == backbone.values(of: TensorStore(opening: base)))
     }
 
     @Test(

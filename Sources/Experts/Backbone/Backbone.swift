@@ -4,9 +4,9 @@ import Networks
 import SystemPackage
 import TensorCore
 
-/// A vision transformer on disk: its architecture, and how to get parameter vectors out of checkpoints and back into them.
+/// A network on disk: its architecture, and how to get parameter vectors out of checkpoints and back into them.
 public struct Backbone: Sendable {
-    public let network: VisionTransformer
+    public let network: any Network
     public let normalization: ImageNormalization
     /// How the heads and data that go with it are read.
     public var reading = ReadOptions()
@@ -46,12 +46,13 @@ public struct Backbone: Sendable {
     ///
     /// - Throws: `input.missing_tensor`, `input.bad_shape`, `input.bad_dtype`, `input.bad_value` for NaN and infinity, with
     ///   file and tensor.
-    public func parameters(of checkpoint: TensorStore) throws -> [Float] {
+    public func parameters(of checkpoint: TensorStore) throws -> FloatBuffer {
         try check(checkpoint)
         try requireMemory(count: network.parameterCount, of: Float.self)
-        var parameters = [Float](repeating: 0, count: network.parameterCount)
+        let parameters = try FloatBuffer(count: network.parameterCount)
         for entry in network.layout.entries {
-            parameters.replaceSubrange(entry.range, with: try checkpoint.finiteFloats(entry.name).values)
+            try checkpoint.readFinite(
+                entry.name, into: UnsafeMutableBufferPointer(rebasing: parameters.values[entry.range]))
         }
         return parameters
     }
@@ -80,7 +81,7 @@ public struct Backbone: Sendable {
     /// - Throws: what reader and writer throw.
     @discardableResult
     package func write(
-        parameters: [Float], like checkpoint: TensorStore, into writer: any CheckpointWriter
+        parameters: FloatBuffer, like checkpoint: TensorStore, into writer: any CheckpointWriter
     ) throws -> WrittenCheckpoint {
         for (index, descriptor) in checkpoint.descriptors.enumerated() {
             guard let entry = network.layout[descriptor.name] else {
@@ -89,11 +90,9 @@ public struct Backbone: Sendable {
                 continue
             }
             let narrowed = try AlignedBuffer(byteCount: descriptor.byteCount)
-            parameters.withUnsafeBufferPointer { values in
-                _ = narrow(
-                    UnsafeBufferPointer(rebasing: values[entry.range]), into: narrowed.mutableBytes,
-                    as: descriptor.dtype)
-            }
+            _ = narrow(
+                UnsafeBufferPointer(rebasing: parameters.values[entry.range]), into: narrowed.mutableBytes,
+                as: descriptor.dtype)
             try withExtendedLifetime(narrowed) { try writer.write(narrowed.bytes, tensor: index, at: 0) }
         }
         return try writer.finish()

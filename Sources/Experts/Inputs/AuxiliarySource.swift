@@ -35,19 +35,18 @@ public enum AuxiliarySource: Sendable, Hashable {
     ///
     /// - Parameter warn: told what should be known of a data file.
     /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
-    package func images(for backbone: Backbone, budget: ComputeBudget, warn: (Warning) -> Void) throws -> ImageSet {
-        switch self {
-        case .file(let path):
+    package func inputs(for backbone: Backbone, budget: ComputeBudget, warn: (Warning) -> Void) throws -> InputSet {
+        switch (self, backbone.network.input) {
+        case (.file(let path), .images(let shape)):
             let file = try ImageFile(
-                path, for: backbone.network.config, normalization: backbone.normalization, options: backbone.reading)
+                path, of: shape, normalization: backbone.normalization, options: backbone.reading)
             file.warnings.forEach(warn)
-            return file.images
-        case .noise(let count, let seed):
+            return .images(file.images)
+        case (.noise(let count, let seed), .images(let shape)):
             // The numbers are made in one buffer and handed over in another.
-            let (numbers, overflow) = count.multipliedReportingOverflow(
-                by: 2 * backbone.network.config.imageElementCount)
-            try requireMemory(count: overflow ? .max : numbers, of: Float.self)
-            return try noiseImages(count: count, config: backbone.network.config, seed: seed, budget: budget)
+            let (numbers, overflow) = count.multipliedReportingOverflow(by: shape.elementCount)
+            try requireMemory(count: overflow || numbers > .max / 2 ? .max : 2 * numbers, of: Float.self)
+            return .images(try noiseImages(count: count, of: shape, seed: seed, budget: budget))
         }
     }
 }

@@ -19,13 +19,13 @@ public struct ImageFile: Sendable {
     ///
     /// - Throws: `input.*` with file and tensor, `FormatError`, `IOError`.
     public init(
-        _ path: FilePath, for backbone: VisionTransformerConfig, normalization: ImageNormalization,
+        _ path: FilePath, of shape: ImageShape, normalization: ImageNormalization,
         options: ReadOptions = ReadOptions()
     ) throws {
         self.path = path
         let store = try Self.open(path, options: options)
         let images = try store.required("images")
-        let expected = [backbone.channels, backbone.imageHeight, backbone.imageWidth]
+        let expected = [shape.channels, shape.height, shape.width]
         let dims = images.shape.dims
         let found = dims.count == 3 ? [1] + dims.dropFirst() : Array(dims.dropFirst())
         guard found == expected, dims[0] > 0 else {
@@ -38,10 +38,9 @@ public struct ImageFile: Sendable {
         }
         let values =
             images.dtype == .u8
-            ? try Self.normalized(store, images, channels: backbone.channels, normalization)
-            : try Self.finiteValues(of: store, perImage: expected.reduce(1, *))
-        self.images = try ImageSet(
-            values: values, count: dims[0], channels: expected[0], height: expected[1], width: expected[2])
+            ? try Self.normalized(store, images, channels: shape.channels, normalization)
+            : try Self.finiteValues(of: store, perImage: shape.elementCount)
+        self.images = try ImageSet(values: values, count: dims[0], shape: shape)
         labels = try Self.labels(in: store, count: dims[0])
         warnings =
             images.dtype == .u8

@@ -11,6 +11,18 @@ extension TensorStore {
     ///   no tensor.
     func floats(_ name: TensorName) throws -> (shape: Shape, values: [Float]) {
         let descriptor = try required(name)
+        try requireMemory(count: descriptor.elementCount, of: Float.self)
+        var values = [Float](repeating: 0, count: descriptor.elementCount)
+        try values.withUnsafeMutableBufferPointer { try read(name, into: $0) }
+        return (descriptor.shape, values)
+    }
+
+    /// Reads a floating-point tensor as F32, row-major.
+    ///
+    /// - Precondition: there is room for exactly its values.
+    /// - Throws: as `floats`.
+    private func read(_ name: TensorName, into values: UnsafeMutableBufferPointer<Float>) throws {
+        let descriptor = try required(name)
         guard descriptor.dtype.isComputable else {
             if let quantization = Quantization(of: self), quantization.parts.contains(name) {
                 throw WeightsError.quantized(
@@ -21,13 +33,7 @@ extension TensorStore {
                 .badDtype, "\"\(name)\" is \(descriptor.dtype.rawValue); F16, BF16, F32 or F64 is needed", file: path,
                 tensor: name)
         }
-        let bytes = try required(bytes: name)
-        try requireMemory(count: descriptor.elementCount, of: Float.self)
-        var values = [Float](repeating: 0, count: descriptor.elementCount)
-        values.withUnsafeMutableBufferPointer { target in
-            bytes.withUnsafeBytes { widen($0, descriptor.dtype, into: target) }
-        }
-        return (descriptor.shape, values)
+        try required(bytes: name).withUnsafeBytes { widen($0, descriptor.dtype, into: values) }
     }
 
     /// The values of a floating-point tensor as F32, none of them NaN or infinite: what is computed with such numbers means nothing
@@ -42,10 +48,25 @@ extension TensorStore {
         place: (Int) -> String = { "at position \($0)" }
     ) throws -> (shape: Shape, values: [Float]) {
         let (shape, values) = try floats(name)
-        let isSound = values.withUnsafeBufferPointer { buffer in
-            buffer.baseAddress.map { isFinite($0, count: buffer.count) } ?? true
-        }
-        guard !isSound, let first = values.firstIndex(where: { !$0.isFinite }) else { return (shape, values) }
+        try values.withUnsafeBufferPointer { try checkFinite($0, of: name, hint: hint, place: place) }
+        return (shape, values)
+    }
+
+    /// Reads a floating-point tensor as F32, row-major, none of them NaN or infinite.
+    ///
+    /// - Precondition: there is room for exactly its values.
+    /// - Throws: as `finiteFloats`.
+    func readFinite(_ name: TensorName, into values: UnsafeMutableBufferPointer<Float>) throws {
+        try read(name, into: values)
+        try checkFinite(UnsafeBufferPointer(values), of: name)
+    }
+
+    private func checkFinite(
+        _ values: UnsafeBufferPointer<Float>, of name: TensorName, hint: String? = "see untangle inspect --stats",
+        place: (Int) -> String = { "at position \($0)" }
+    ) throws {
+        let isSound = values.baseAddress.map { isFinite($0, count: values.count) } ?? true
+        guard !isSound, let first = values.firstIndex(where: { !$0.isFinite }) else { return }
         let dtype = try required(name).dtype
         let stored = try required(bytes: name).withUnsafeBytes { countNonFinite($0, dtype) }
         let beyond = values.count { !$0.isFinite } - stored.nan - stored.infinite

@@ -16,10 +16,20 @@ package struct PatchSizes {
 
 /// Copies the patches of chosen images to rows, each after a row of zeros that stands for the class token.
 ///
-/// - Shapes: `images` `[*, C, h, w]`, `rows` `[B]` numbers of images, `out` `[B, T, K]` with `K = C P P` in the order of
+/// - Shapes: `rows` `[B]` numbers of images, `out` `[B, T, K]` with `K = C P P` in the order of
 ///   a convolution's weight: channel, row, column.
 package func gatherPatches(
-    _ out: UnsafeMutablePointer<Float>, images: UnsafePointer<Float>, rows: UnsafePointer<Int>, _ sizes: PatchSizes
+    _ out: UnsafeMutablePointer<Float>, _ images: ImageSet, rows: UnsafeBufferPointer<Int>, _ sizes: PatchSizes
+) {
+    images.values.withUnsafeBufferPointer { values in
+        guard let values = values.baseAddress else { return }
+        gatherPatches(out, images: values, rows: rows, sizes)
+    }
+}
+
+private func gatherPatches(
+    _ out: UnsafeMutablePointer<Float>, images: UnsafePointer<Float>, rows: UnsafeBufferPointer<Int>,
+    _ sizes: PatchSizes
 ) {
     let (C, h, w, P, K) = (sizes.C, sizes.h, sizes.w, sizes.P, sizes.K)
     var target = out

@@ -36,19 +36,19 @@ final class CompareBench {
         let auxiliary: TaskMeasurement?
 
         init(_ set: ExpertSet, auxiliary: AuxiliarySource?, in context: Context) throws {
-            let images = try auxiliary.flatMap { source -> ImageSet? in
+            let inputs = try auxiliary.flatMap { source -> InputSet? in
                 guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
-                return try source.images(for: set.backbone, budget: context.budget, warn: context.warn)
+                return try source.inputs(for: set.backbone, budget: context.budget, warn: context.warn)
                     .spread(atMost: CompareBench.auxiliaryCount)
             }
             let progress = context.progress
             progress.begin(
                 "measuring the experts",
                 total: TaskMeasurement.inputCount(of: set, measuresBase: false)
-                    + (images?.count ?? 0) * set.experts.count, unit: .items("inputs"))
+                    + (inputs?.count ?? 0) * set.experts.count, unit: .items("inputs"))
             defer { progress.end() }
             tasks = try TaskMeasurement(set, measuresBase: false, budget: context.budget, progress: progress)
-            self.auxiliary = try images.map {
+            self.auxiliary = try inputs.map {
                 try TaskMeasurement(set, on: $0, budget: context.budget, progress: progress)
             }
         }

@@ -161,7 +161,7 @@ public struct CompareJob: Job {
     private func fingerprint(of recipe: Recipe, on bench: CompareBench) throws -> Fingerprint {
         let (run, backbone) = (RunJob(recipe), bench.set.backbone)
         let settings = RowSettings(
-            run: run.settings, noise: auxiliary.flatMap(\.noiseText), network: backbone.network.config,
+            run: run.settings, noise: auxiliary.flatMap(\.noiseText), network: backbone.network.configuration,
             normalization: backbone.normalization)
         return try Fingerprint(
             Self.kind, settings: settings,
@@ -172,7 +172,7 @@ public struct CompareJob: Job {
         let run: RunJob.Settings
         /// What the noise is made of that coefficients are chosen by.
         let noise: String?
-        let network: VisionTransformerConfig
+        let network: NetworkConfiguration
         let normalization: ImageNormalization
     }
 

@@ -84,12 +84,12 @@ public struct ResolveJob: RecordedJob, Sendable {
                     "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
-        let images = try auxiliary.images(for: set.backbone, budget: context.budget, warn: context.warn)
-        progress.begin("teachers", total: images.count, unit: .items("images"))
+        let inputs = try auxiliary.inputs(for: set.backbone, budget: context.budget, warn: context.warn)
+        progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
         let resolver = try Resolver(
-            transformer: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
-            auxiliary: images, options: options, budget: context.budget)
-        progress.advance(by: images.count)
+            network: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
+            auxiliary: inputs, options: options, budget: context.budget)
+        progress.advance(by: inputs.count)
         progress.end()
         let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
         progress.begin("resolving", total: stepCount, unit: .items("steps"))
@@ -252,7 +252,7 @@ public struct ResolveJob: RecordedJob, Sendable {
             parameterCount: network.parameterCount, steps: options.steps, sync: write.sync)
     }
 
-    private func finish(_ piece: Piece, _ parameters: [Float]) throws -> TensorStore {
+    private func finish(_ piece: Piece, _ parameters: FloatBuffer) throws -> TensorStore {
         let expert = set.experts[piece.index]
         switch piece.output {
         case .memory(let writer):
@@ -283,7 +283,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     private func settings(of names: [String]) -> Settings {
         Settings(
             experts: names, options: options, auxiliary: auxiliary.noiseText ?? "a file",
-            network: set.backbone.network.config, normalization: set.backbone.normalization)
+            network: set.backbone.network.configuration, normalization: set.backbone.normalization)
     }
 
     /// What is asked for, and what belongs to the models without being a file of its own.
@@ -292,7 +292,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         let options: ResolverOptions
         /// What noise is made of; of a file the contents count.
         let auxiliary: String
-        let network: VisionTransformerConfig
+        let network: NetworkConfiguration
         let normalization: ImageNormalization
 
         enum CodingKeys: CodingKey {

@@ -16,7 +16,7 @@ public struct TaskMeasurement: Sendable {
     private let backbone: Backbone
     private let references: [ExpertReference]
     /// Those of all tasks; nil where each task has its own.
-    private let sharedInputs: ImageSet?
+    private let sharedInputs: InputSet?
     private let budget: ComputeBudget
     private let progress: any ProgressSink
 
@@ -49,7 +49,7 @@ public struct TaskMeasurement: Sendable {
         _ set: ExpertSet, measuresBase: Bool = true, budget: ComputeBudget,
         progress: any ProgressSink = SilentProgress()
     ) throws {
-        let base = measuresBase ? try set.backbone.parameters(of: set.base) : []
+        let base = measuresBase ? try set.backbone.parameters(of: set.base) : nil
         var tasks: [MeasuredTask] = []
         var references: [ExpertReference] = []
         for expert in set.experts {
@@ -57,9 +57,10 @@ public struct TaskMeasurement: Sendable {
             let reference = try ExpertReference(
                 set.backbone.network, expert: try set.backbone.parameters(of: expert.store), data: data, budget: budget)
             let baseAccuracy =
-                data.labels == nil || !measuresBase
+                data.labels == nil
                 ? nil
-                : try evaluate(set.backbone.network, parameters: base, tasks: [data], budget: budget)[0].accuracy
+                : try base.map { try evaluate(set.backbone.network, parameters: $0, tasks: [data], budget: budget)[0] }?
+                    .accuracy
             progress.advance(by: data.inputs.count * (baseAccuracy == nil ? 1 : 2))
             references.append(reference)
             tasks.append(
@@ -84,19 +85,19 @@ public struct TaskMeasurement: Sendable {
     ///
     /// - Throws: `input.missing_head` when an expert has none; `network.*`.
     public init(
-        _ set: ExpertSet, on images: ImageSet, budget: ComputeBudget, progress: any ProgressSink = SilentProgress()
+        _ set: ExpertSet, on inputs: InputSet, budget: ComputeBudget, progress: any ProgressSink = SilentProgress()
     ) throws {
         let tasks = try set.tasks()
         references = try zip(set.experts, tasks).map { expert, task in
-            defer { progress.advance(by: images.count) }
+            defer { progress.advance(by: inputs.count) }
             return try ExpertReference(
                 set.backbone.network, expert: try set.backbone.parameters(of: expert.store),
-                data: try TaskData(task: task, inputs: images), budget: budget)
+                data: try TaskData(task: task, inputs: inputs), budget: budget)
         }
         self.tasks = tasks.map {
-            MeasuredTask(name: $0.name, samples: images.count, baseAccuracy: nil, expertAccuracy: nil)
+            MeasuredTask(name: $0.name, samples: inputs.count, baseAccuracy: nil, expertAccuracy: nil)
         }
-        sharedInputs = images
+        sharedInputs = inputs
         backbone = set.backbone
         self.budget = budget
         self.progress = progress

@@ -1,0 +1,93 @@
+import Kernels
+public import TensorCore
+
+/// A function from inputs to features, for inference and for training.
+///
+/// The value holds no parameters. They come as one flat vector that `layout` describes, so that merging, optimising and
+/// copying a model are loops over one array.
+public protocol Network: Sendable {
+    /// Where each tensor lies in a parameter vector.
+    var layout: ParameterLayout { get }
+    /// What goes in.
+    var input: NetworkInput { get }
+    /// The width of the feature that heads read.
+    var featureSize: Int { get }
+    /// All that the function depends on besides parameters and inputs, for fingerprints.
+    var configuration: NetworkConfiguration { get }
+
+    /// The tokens that one input of a set becomes, which is what memory and time grow with.
+    func tokenCount(of inputs: InputSet) -> Int
+
+    /// Takes memory for the activations of a batch.
+    ///
+    /// - Parameters:
+    ///   - capacity: the most inputs of one pass.
+    ///   - tokenCount: the most tokens that an input of them becomes.
+    /// - Throws: `NetworkError` `network.memory` when the activations do not fit.
+    func workspace(
+        capacity: Int, tokenCount: Int, purpose: WorkspacePurpose
+    ) throws(NetworkError) -> any NetworkWorkspace
+}
+
+/// The architecture of a network as encoders write it down.
+public struct NetworkConfiguration: Encodable, Sendable {
+    private let value: any Encodable & Sendable
+
+    public init(_ value: some Encodable & Sendable) { self.value = value }
+
+    /// Encodes the architecture.
+    ///
+    /// - Throws: what the encoder throws.
+    public func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
+}
+
+/// What a workspace keeps: in training what the backward pass needs, in inference as little as will do.
+public enum WorkspacePurpose: Sendable { case inference, training }
+
+/// The activations of one worker, and the passes of a network that run in them.
+///
+/// Safety: one thread at a time may use a workspace.
+public protocol NetworkWorkspace: AnyObject, Sendable {
+    /// Computes the features of inputs; they stay valid until the next pass.
+    ///
+    /// - Shapes: `p` a parameter vector, `rows` the numbers of inputs in the set; the result is `[rows, featureSize]`.
+    /// - Precondition: there are at most as many rows as the workspace was made for, all inside the set.
+    func forward(
+        _ p: UnsafePointer<Float>, _ inputs: InputSet, rows: UnsafeBufferPointer<Int>
+    ) -> UnsafePointer<Float>
+
+    /// Overwrites `grads` with the gradient of the parameters, from the gradient of the features of the last pass.
+    ///
+    /// - Shapes: `dFeatures` `[rows, featureSize]` of that pass, `grads` like the parameter vector.
+    /// - Precondition: `p` is that of the pass, and the purpose is training.
+    func backward(
+        _ p: UnsafePointer<Float>, dFeatures: UnsafePointer<Float>, grads: UnsafeMutablePointer<Float>)
+}
+
+extension Network {
+    /// The length of a parameter vector.
+    public var parameterCount: Int { layout.count }
+
+    /// Checks the length of a parameter vector.
+    ///
+    /// - Throws: `NetworkError` `network.parameter_count` when the vector has another length.
+    public func check(parameters: FloatBuffer) throws(NetworkError) {
+        guard parameters.count == layout.count else {
+            throw NetworkError(
+                .parameterCount,
+                "the architecture has \(layout.count) parameters, but the vector holds \(parameters.count)",
+                hint: "check that config.json belongs to the checkpoint")
+        }
+    }
+
+    /// Checks a head against the features of the model.
+    ///
+    /// - Throws: `NetworkError` `network.bad_head` when the head reads features of another width.
+    public func check(_ head: ClassificationHead, name: String) throws(NetworkError) {
+        guard head.width == featureSize else {
+            throw NetworkError(
+                .badHead,
+                "head \"\(name)\" reads features of width \(head.width), but the backbone makes \(featureSize)")
+        }
+    }
+}
