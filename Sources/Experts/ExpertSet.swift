@@ -106,6 +106,7 @@ extension Backbone {
             let file = try ImageFile(path, of: shape, normalization: normalization, options: reading)
             file.warnings.forEach(warn)
             (inputs, labels) = (.images(file.images), file.labels)
+        case .tokens: throw InputError(.badConfig, "texts are not read")
         }
         let classes = 0..<task.head.classCount
         if let labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {

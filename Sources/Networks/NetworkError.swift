@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// What is wrong with an architecture, a parameter vector, a head or a set of images.
+/// What is wrong with an architecture, a parameter vector, a head or a set of inputs.
 public struct NetworkError: Diagnostic, Hashable {
     /// What the codes `network.*` stand for.
     public enum Kind: String, Sendable, CaseIterable {
@@ -12,6 +12,8 @@ public struct NetworkError: Diagnostic, Hashable {
         case badHead = "bad_head"
         /// Images have the wrong size or number.
         case badImages = "bad_images"
+        /// Texts have the wrong length or number, or a word is none of the vocabulary.
+        case badTokens = "bad_tokens"
         /// Labels have the wrong number, or one lies outside of the head's classes.
         case badLabels = "bad_labels"
         /// There is no memory for the activations.

@@ -1,10 +1,20 @@
 /// What a network takes.
 public enum NetworkInput: Sendable, Hashable {
     case images(ImageShape)
+    case tokens(TokenShape)
+
+    /// What there is one of, and what there are several of, for messages.
+    public var noun: (one: String, many: String) {
+        switch self {
+        case .images: ("image", "images")
+        case .tokens: ("text", "texts")
+        }
+    }
 
     /// Checks inputs.
     ///
-    /// - Throws: `NetworkError` `network.bad_images` when the images are not of the size that is taken.
+    /// - Throws: `NetworkError` `network.bad_images` when the images are not of the size that is taken; `network.bad_tokens` for a text
+    ///   that is too long, or a number outside of its table; either when the inputs are of another kind.
     public func check(_ inputs: InputSet) throws(NetworkError) {
         switch (self, inputs) {
         case (.images(let shape), .images(let images)):
@@ -13,12 +23,16 @@ public enum NetworkInput: Sendable, Hashable {
                     .badImages, "the images are \(images.shape), but the model takes \(shape)",
                     hint: "sizes are [channels, height, width]; resize the images, or give the right config")
             }
+        case (.tokens(let shape), .tokens(let tokens)): try shape.check(tokens)
+        case (.images(let shape), .tokens):
+            throw NetworkError(.badImages, "there are texts, but the model takes images \(shape)")
+        case (.tokens, .images): throw NetworkError(.badTokens, "there are images, but the model takes texts")
         }
     }
 }
 
 /// The size of an image.
-public struct ImageShape: Sendable, Hashable, CustomStringConvertible {
+public struct ImageShape: Sendable, Hashable, Encodable, CustomStringConvertible {
     public let channels: Int
     public let height: Int
     public let width: Int
@@ -39,13 +53,49 @@ public struct ImageShape: Sendable, Hashable, CustomStringConvertible {
     public var description: String { "[\(channels), \(height), \(width)]" }
 }
 
+/// What texts a network takes.
+public struct TokenShape: Sendable, Hashable {
+    /// Words are numbered from 0 to one less than this.
+    public let vocabulary: Int
+    /// The most words of a text.
+    public let longest: Int
+    /// The number of kinds of text that a word may belong to; 0 where the network makes no difference.
+    public let typeCount: Int
+
+    public init(vocabulary: Int, longest: Int, typeCount: Int) {
+        (self.vocabulary, self.longest, self.typeCount) = (vocabulary, longest, typeCount)
+    }
+
+    func check(_ tokens: TokenSet) throws(NetworkError) {
+        guard tokens.length <= longest else {
+            throw NetworkError(
+                .badTokens, "the texts have \(tokens.length) words, but the model takes at most \(longest)",
+                hint: "cut them, padding included")
+        }
+        if let place = tokens.ids.firstIndex(where: { $0 >= vocabulary }) {
+            throw NetworkError(
+                .badTokens,
+                "word \(place % tokens.length) of text \(place / tokens.length) has the number \(tokens.ids[place]), but the "
+                    + "vocabulary has \(vocabulary)")
+        }
+        if typeCount > 0, let place = tokens.types?.firstIndex(where: { $0 >= typeCount }) {
+            throw NetworkError(
+                .badTokens,
+                "word \(place % tokens.length) of text \(place / tokens.length) has the type \(tokens.types?[place] ?? 0), but "
+                    + "the model knows \(typeCount)")
+        }
+    }
+}
+
 /// Inputs of one kind, one after the other.
 public enum InputSet: Sendable {
     case images(ImageSet)
+    case tokens(TokenSet)
 
     public var count: Int {
         switch self {
         case .images(let images): images.count
+        case .tokens(let tokens): tokens.count
         }
     }
 
@@ -53,6 +103,7 @@ public enum InputSet: Sendable {
     package func spread(atMost limit: Int) -> InputSet {
         switch self {
         case .images(let images): .images(images.spread(atMost: limit))
+        case .tokens(let tokens): .tokens(tokens.spread(atMost: limit))
         }
     }
 }

@@ -7,38 +7,56 @@ struct TransformerPlan: Sendable {
         let block: BlockScratch
     }
 
-    let patches, embedded, stream, preMean, preRstd: Int
+    /// The cut images, or which words are none; nil for the other kind of input.
+    let patches, mask: Int?
+    let embedded, stream, preMean, preRstd: Int
     let blocks: [BlockActivations]
-    let pooled, mean, rstd, feature, projected: Int
+    /// The tokens behind the final norm, where it stands before pooling.
+    let normed, mean, rstd: Int
+    let pooled, feature, projected: Int
+    let attentionPooling: AttentionPoolingActivations?
     let scratch: Scratch?
     /// The numbers in the arena.
     let count: Int
 
-    init(_ config: VisionTransformerConfig, capacity B: Int, purpose: WorkspacePurpose) {
+    /// Plans the passes of at most `B` inputs of at most `T` tokens.
+    init(_ config: TransformerConfig, capacity B: Int, tokenCount T: Int, purpose: WorkspacePurpose) {
         var arena = ArenaPlan()
-        let (T, C) = (config.tokenCount, config.hiddenSize)
-        patches = arena.take(B, T, config.patchElementCount)
+        let C = config.hiddenSize
+        switch config.stem {
+        case .patches(let stem):
+            patches = arena.take(B, T, stem.patchElementCount)
+            mask = nil
+        case .words:
+            patches = nil
+            mask = arena.take(B, T)
+        }
         embedded = arena.take(B, T, C)
         stream = config.preNorm ? arena.take(B, T, C) : embedded
         preMean = arena.take(B, T)
         preRstd = arena.take(B, T)
         var blocks: [BlockActivations] = []
         for block in 0..<config.layerCount {
-            let sizes = BlockSizes(config, block: block, B: B)
+            let sizes = BlockSizes(config, block: block, B: B, T: T)
             let sharesRoom = purpose == .inference && block >= 2 && sizes.attention.R == T
             blocks.append(sharesRoom ? blocks[block - 2] : BlockActivations(&arena, sizes))
         }
         self.blocks = blocks
-        pooled = config.pooling == .mean ? arena.take(B, T, C) : 0
-        mean = arena.take(B, T)
-        rstd = arena.take(B, T)
+        let R = config.lastQueryCount(of: T)
+        normed = config.finalNorm == .beforePooling ? arena.take(B, R, C) : 0
+        mean = arena.take(B, R)
+        rstd = arena.take(B, R)
+        pooled = arena.take(B, C)
         feature = arena.take(B, C)
         projected = arena.take(B, config.featureSize)
+        attentionPooling =
+            config.pooling == .attention
+            ? AttentionPoolingActivations(&arena, BlockSizes(config, B: B, T: T, R: 1)) : nil
         if purpose == .training {
             let stream = arena.take(B, T, C)
             scratch = Scratch(
-                last: config.pooling == .cls ? arena.take(B, C) : stream, stream: stream, pooled: arena.take(B, C),
-                block: BlockScratch(&arena, BlockSizes(config, B: B, R: T)))
+                last: R < T ? arena.take(B, R, C) : stream, stream: stream, pooled: arena.take(B, C),
+                block: BlockScratch(&arena, BlockSizes(config, B: B, T: T, R: T)))
         } else {
             scratch = nil
         }
@@ -50,15 +68,15 @@ struct TransformerPlan: Sendable {
 }
 
 extension BlockSizes {
-    /// The last block of a model that pools the class token computes that token's row only; keys and values of all.
-    init(_ config: VisionTransformerConfig, block: Int, B: Int) {
-        let isLast = block == config.layerCount - 1
-        self.init(config, B: B, R: isLast && config.pooling == .cls ? 1 : config.tokenCount)
+    /// The last block computes the rows only that pooling looks at; keys and values of all.
+    init(_ config: TransformerConfig, block: Int, B: Int, T: Int) {
+        self.init(config, B: B, T: T, R: block == config.layerCount - 1 ? config.lastQueryCount(of: T) : T)
     }
 
-    init(_ config: VisionTransformerConfig, B: Int, R: Int) {
+    init(_ config: TransformerConfig, B: Int, T: Int, R: Int) {
         self.init(
-            attention: AttentionSizes(B: B, T: config.tokenCount, R: R, C: config.hiddenSize, H: config.headCount),
-            M: config.mlpSize, eps: config.layerNormEps, activation: config.activation)
+            attention: AttentionSizes(B: B, T: T, R: R, C: config.hiddenSize, H: config.headCount),
+            M: config.mlpSize, eps: config.layerNormEps, activation: config.activation,
+            hasLayerScale: config.layerScale)
     }
 }

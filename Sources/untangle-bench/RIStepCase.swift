@@ -32,7 +32,7 @@ extension BenchmarkCase {
         let teacher = try Series(runs: runs) {
             _ = try suite.network.features(parameters: expert, inputs: suite.auxiliary, budget: budget)
         }
-        let flops = stepFlops(suite.network.config, batchSize: batchSize)
+        let flops = stepFlops(suite.network.config, suite.stem, batchSize: batchSize)
         print(
             "\(suite.tasks.count) heads, batch \(batchSize), \(shards) shards, \(budget.threads) threads, \(steps) steps, "
                 + "last loss \(fixed(loss, 6))")
@@ -52,7 +52,9 @@ extension BenchmarkCase {
 
 /// What the step needs of a suite of `Fixtures/suites`.
 private struct Suite {
-    let network: VisionTransformer
+    let network: Transformer
+    /// How images become tokens.
+    let stem: PatchStem
     let tasks: [TaskHead]
     let base: FloatBuffer
     /// The first task's.
@@ -70,25 +72,25 @@ private struct Suite {
                     name: $0, checkpoint: folder.appending("expert_\($0).safetensors"),
                     head: folder.appending("heads_\($0).safetensors"))
             })
-        guard let transformer = set.backbone.network as? VisionTransformer else {
-            throw BenchmarkUsage(message: "the suite has no vision transformer")
-        }
+        guard let transformer = set.backbone.network as? Transformer, case .patches(let stem) = transformer.config.stem
+        else { throw BenchmarkUsage(message: "the suite has no vision transformer") }
         network = transformer
+        self.stem = stem
         tasks = set.experts.compactMap(\.task)
         base = try set.backbone.parameters(of: set.base)
         expert = try set.backbone.parameters(of: set.experts[0].store)
         auxiliary = .images(
             try ImageFile(
-                folder.appending("aux_mixed.npz"), of: network.config.imageShape,
+                folder.appending("aux_mixed.npz"), of: stem.image,
                 normalization: set.backbone.normalization
             ).images)
     }
 }
 
 /// The floating-point operations of the matrix products of one step; the last block's class token is counted as computed.
-private func stepFlops(_ config: VisionTransformerConfig, batchSize: Int) -> Double {
-    let (T, C, M) = (Double(config.tokenCount), Double(config.hiddenSize), Double(config.mlpSize))
-    let patch = Double(config.imageShape.elementCount / config.patchCount)
+private func stepFlops(_ config: TransformerConfig, _ stem: PatchStem, batchSize: Int) -> Double {
+    let (T, C, M) = (Double(stem.tokenCount), Double(config.hiddenSize), Double(config.mlpSize))
+    let patch = Double(stem.image.elementCount / stem.patchCount)
     var perImage = 2 * T * patch * C * 2
     for block in 0..<config.layerCount {
         let R = block == config.layerCount - 1 && config.pooling == .cls ? 1 : T

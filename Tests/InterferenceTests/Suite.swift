@@ -9,19 +9,21 @@ import TestSupport
 /// A suite of `Fixtures/suites` as the modules under test take it.
 struct Suite {
     let fixture: SuiteFixture
-    let transformer: VisionTransformer
+    let transformer: Transformer
+    private let shape: ImageShape
     let base: FloatBuffer
     let heads: [TaskHead]
 
     init(_ name: String) throws {
         fixture = try SuiteFixture(name)
-        transformer = try VisionTransformer(
-            VisionTransformerConfig(
+        let side = try fixture.setting("image_size")
+        shape = ImageShape(channels: try fixture.setting("num_channels"), height: side, width: side)
+        transformer = try Transformer(
+            TransformerConfig(
+                stem: .patches(PatchStem(image: shape, patchSize: try fixture.setting("patch_size"))),
                 hiddenSize: try fixture.setting("hidden_size"), layerCount: try fixture.setting("num_hidden_layers"),
                 headCount: try fixture.setting("num_attention_heads"),
-                mlpSize: try fixture.setting("intermediate_size"), patchSize: try fixture.setting("patch_size"),
-                imageHeight: try fixture.setting("image_size"), imageWidth: try fixture.setting("image_size"),
-                channels: try fixture.setting("num_channels")))
+                mlpSize: try fixture.setting("intermediate_size")))
         base = try FloatBuffer(fixture.floats("base.safetensors", transformer.layout.entries.map(\.name)))
         let width = transformer.config.hiddenSize
         heads = try fixture.tasks.map { [fixture] task in
@@ -43,7 +45,6 @@ struct Suite {
 
     func images(_ file: String, limit: Int = .max) throws -> InputSet {
         let (values, count) = try fixture.images(file)
-        let shape = transformer.config.imageShape
         let taken = min(count, limit)
         return .images(
             try ImageSet(values: Array(values.prefix(taken * shape.elementCount)), count: taken, shape: shape))

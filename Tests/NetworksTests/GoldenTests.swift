@@ -22,7 +22,7 @@ import Testing
         let name: String
         let normalizes: Bool
         let scale: Float
-        let change: @Sendable (inout VisionTransformerConfig) -> Void
+        let change: @Sendable (inout TransformerConfig) -> Void
         var testDescription: String { name }
     }
 
@@ -41,22 +41,23 @@ import Testing
         Case(name: "clip", normalizes: true, scale: 20) {
             $0.activation = .quickGELU
             $0.preNorm = true
-            $0.patchBias = false
+            $0.patches.hasBias = false
             $0.projectionSize = 7
         },
     ]
 
     @Test("features, logits and every gradient", arguments: cases)
     func network(_ golden: Case) throws {
-        var config = VisionTransformerConfig(
-            hiddenSize: 12, layerCount: 2, headCount: 3, mlpSize: 10, patchSize: 2, imageHeight: 4, imageWidth: 6,
-            channels: 2, layerNormEps: 1e-5)
+        let shape = ImageShape(channels: 2, height: 4, width: 6)
+        var config = TransformerConfig(
+            stem: .patches(PatchStem(image: shape, patchSize: 2)), hiddenSize: 12, layerCount: 2, headCount: 3,
+            mlpSize: 10, layerNormEps: 1e-5)
         golden.change(&config)
-        let model = try VisionTransformer(config)
+        let model = try Transformer(config)
         let parameters = try FloatBuffer(
             model.layout.entries.flatMap { try floats("\(golden.name).param.\($0.name)") })
         let images = InputSet.images(
-            try ImageSet(values: try floats("\(golden.name).images"), count: 3, shape: config.imageShape))
+            try ImageSet(values: try floats("\(golden.name).images"), count: 3, shape: shape))
         let head = try ClassificationHead(
             name: "head", weight: try floats("\(golden.name).head.weight"), classCount: 5,
             bias: try floats("\(golden.name).head.bias"), logitScale: golden.scale,
@@ -80,7 +81,7 @@ import Testing
     /// The gradient of the parameters for a gradient of the logits; images in reverse order of the workspace's rows, to
     /// see that rows are followed.
     func gradient(
-        _ model: VisionTransformer, _ bank: HeadBank, parameters: FloatBuffer, inputs: InputSet, dLogits: [Float]
+        _ model: Transformer, _ bank: HeadBank, parameters: FloatBuffer, inputs: InputSet, dLogits: [Float]
     ) throws -> [Float] {
         let workspace = try model.workspace(
             capacity: 4, tokenCount: model.tokenCount(of: inputs), purpose: .training)
@@ -129,5 +130,16 @@ import Testing
         let scale = expected.map(abs).max() ?? 0
         return values.count == expected.count
             && zip(values, expected).allSatisfy { abs($0 - $1) <= 2e-5 * max(scale, 1e-3) }
+    }
+}
+
+extension TransformerConfig {
+    /// The stem of a network that takes images.
+    var patches: PatchStem {
+        get {
+            guard case .patches(let stem) = stem else { preconditionFailure("the network takes texts") }
+            return stem
+        }
+        set { stem = .patches(newValue) }
     }
 }

@@ -116,12 +116,16 @@ import Testing
         }.get()
     }
 
-    @Test("attention with its input projection, for all queries and for the class token's alone", arguments: [3, 1])
-    func attention(_ R: Int) throws {
+    @Test(
+        "attention with its input projection, for all queries and for the class token's alone, masked and not",
+        arguments: [3, 1], [false, true])
+    func attention(_ R: Int, isMasked: Bool) throws {
         let (B, T, C, H) = (2, 3, 10, 2)
         let sizes = AttentionSizes(B: B, T: T, R: R, C: C, H: H)
         func zeros(_ count: Int) -> [Float] { [Float](repeating: 0, count: count) }
-        let room = [zeros(B * T * 3 * C), zeros(B * H * R * T), zeros(B * T * 3 * C), zeros(R * T)]
+        let room = [
+            zeros(B * T * 3 * C), zeros(B * H * R * T), zeros(B * T * 3 * C), zeros(R * T), [1, 1, 0, 1, 0, 1],
+        ]
         try Self.withBuffers(room) { room in
             Result {
                 try Self.check(
@@ -129,7 +133,8 @@ import Testing
                     outputCount: B * R * C,
                     forward: {
                         qkvForward(room[0], $0[0], weight: $0[1], bias: $0[2], sizes)
-                        attentionForward($1, probabilities: room[1], room[0], sizes)
+                        attentionForward(
+                            $1, probabilities: room[1], room[0], mask: isMasked ? UnsafePointer(room[4]) : nil, sizes)
                     },
                     backward: {
                         attentionBackward(
@@ -141,37 +146,92 @@ import Testing
         }.get()
     }
 
-    @Test("patch embedding with class token and positions")
-    func patchEmbedding() throws {
-        let sizes = PatchSizes(B: 2, C: 3, h: 4, w: 6, P: 2)
+    @Test(
+        "patch embedding with learned tokens, and positions of all tokens, of patches or of the first and patches",
+        arguments: [(1, PatchStem.Positions.allTokens), (3, .patches), (3, .classAndPatches), (0, .allTokens)])
+    func patchEmbedding(prefixCount: Int, positions: PatchStem.Positions) throws {
+        let stem = PatchStem(
+            image: ImageShape(channels: 3, height: 4, width: 6), patchSize: 2, prefix: [.init("tokens", prefixCount)],
+            positions: positions)
+        let sizes = PatchSizes(B: 2, C: 3, h: 4, w: 6, P: 2, F: prefixCount)
         let (O, K, T) = (5, sizes.K, sizes.T)
         let images = try ImageSet(
             values: Self.random(2 * 3 * 4 * 6, 9), count: 2, shape: ImageShape(channels: 3, height: 4, width: 6))
-        try Self.withBuffers([[Float](repeating: .nan, count: 2 * T * K)]) { room in
+        try Self.withBuffers([[Float](repeating: .nan, count: 2 * T * K), [Float](repeating: .nan, count: T * O)]) {
+            room in
             [1, 0].withUnsafeBufferPointer { gatherPatches(room[0], images, rows: $0, sizes) }
             return Result {
                 try Self.check(
-                    inputs: [Self.random(O * K, 1), Self.random(O, 2), Self.random(O, 3), Self.random(T * O, 4)],
+                    inputs: [
+                        Self.random(O * K, 1), Self.random(O, 2), Self.random(prefixCount * O, 3),
+                        Self.random(stem.positionCount * O, 4),
+                    ],
                     outputCount: 2 * T * O,
                     forward: {
                         patchEmbeddingForward(
-                            $1, patches: room[0], weight: $0[0], bias: $0[1], cls: $0[2], position: $0[3], sizes, O: O)
+                            $1, patches: room[0], weight: $0[0], bias: $0[1], prefix: $0[2], position: $0[3],
+                            positionRows: stem.positionRows, sizes, O: O)
                     },
                     backward: {
                         patchEmbeddingBackward(
-                            dWeight: $2[0], dBias: $2[1], dCls: $2[2], dPosition: $2[3], $1, patches: room[0], sizes,
-                            O: O)
+                            dWeight: $2[0], dBias: $2[1], dPrefix: $2[2], dPosition: $2[3],
+                            positionRows: stem.positionRows, $1, patches: room[0], scratch: room[1], sizes, O: O)
                     })
             }
         }.get()
     }
 
-    @Test("mean pooling")
+    @Test("mean pooling of a range of tokens, and of those that are not masked")
     func meanPooling() throws {
         try Self.check(
-            inputs: [Self.random(2 * 3 * 5, 1)], outputCount: 2 * 5,
-            forward: { meanPoolingForward($1, $0[0], B: 2, T: 3, C: 5) },
-            backward: { meanPoolingBackward(dx: $2[0], $1, B: 2, T: 3, C: 5) })
+            inputs: [Self.random(2 * 4 * 5, 1)], outputCount: 2 * 5,
+            forward: { meanPoolingForward($1, $0[0], tokens: 1..<3, B: 2, T: 4, C: 5) },
+            backward: { meanPoolingBackward(dx: $2[0], $1, tokens: 1..<3, B: 2, T: 4, C: 5) })
+        try Self.withBuffers([[1, 1, 0, 0, 0, 1, 1, 1]]) { mask in
+            Result {
+                try Self.check(
+                    inputs: [Self.random(2 * 4 * 5, 1)], outputCount: 2 * 5,
+                    forward: { maskedMeanForward($1, $0[0], mask: mask[0], B: 2, T: 4, C: 5) },
+                    backward: { maskedMeanBackward(dx: $2[0], $1, mask: mask[0], B: 2, T: 4, C: 5) })
+            }
+        }.get()
+    }
+
+    @Test("a linear layer added to a stream of strided rows, scaled and not", arguments: [false, true])
+    func residual(isScaled: Bool) throws {
+        let (R, C, O, stride) = (4, 5, 3, 6)
+        let zeros = [Float](repeating: .nan, count: R * O)
+        try Self.withBuffers([zeros, zeros, Self.random(R * stride, 5)]) { room in
+            Result {
+                try Self.check(
+                    inputs: [Self.random(R * C, 1), Self.random(O * C, 2), Self.random(O, 3)]
+                        + (isScaled ? [Self.random(O, 4)] : []), outputCount: R * O,
+                    forward: {
+                        residualForward(
+                            $1, branch: room[0], room[2], xStride: stride, $0[0], weight: $0[1], bias: $0[2],
+                            gamma: isScaled ? $0[3] : nil, R: R, C: C, O: O)
+                    },
+                    backward: {
+                        residualBackward(
+                            dInput: $2[0], dWeight: $2[1], dBias: $2[2], dGamma: isScaled ? $2[3] : nil, $1,
+                            branch: room[0], $0[0], weight: $0[1], gamma: isScaled ? $0[3] : nil, scratch: room[1],
+                            R: R, C: C, O: O)
+                    })
+            }
+        }.get()
+    }
+
+    @Test("masked keys have a weight of exactly 0, however large their scores are")
+    func maskedSoftmax() throws {
+        try Self.withBuffers([[1, 2, 3000, 0.5, -3000, 9], [1, 1, 0]]) { room in
+            softmaxRows(room[0], R: 2, N: 3, mask: room[1])
+            // e¹ / (e¹ + e²); and e^-3000.5 is 0 beside 1.
+            let expected: [Float] = [0.268_941_42, 0.731_058_6, 0, 1, 0, 0]
+            for place in 0..<6 {
+                #expect(abs(room[0][place] - expected[place]) < 1e-6)
+                if place % 3 == 2 { #expect(room[0][place] == 0) }
+            }
+        }
     }
 
     @Test("heads of both kinds side by side")

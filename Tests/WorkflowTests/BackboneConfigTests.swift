@@ -12,9 +12,9 @@ import Transcoding
     private let folder = TemporaryFolder()
     private let base = Fixtures.path("suites/tiny/base.safetensors")
     /// What `Fixtures/suites/tiny/config.json` says.
-    private let tiny = VisionTransformerConfig(
-        hiddenSize: 64, layerCount: 2, headCount: 2, mlpSize: 128, patchSize: 7, imageHeight: 28, imageWidth: 28,
-        channels: 1)
+    private let tiny = TransformerConfig(
+        stem: .patches(PatchStem(image: ImageShape(channels: 1, height: 28, width: 28), patchSize: 7)), hiddenSize: 64,
+        layerCount: 2, headCount: 2, mlpSize: 128)
 
     private func config(_ json: String, _ checkpoint: FilePath? = nil) throws -> BackboneConfig {
         let store = try TensorStore(opening: checkpoint ?? base)

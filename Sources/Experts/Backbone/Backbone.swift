@@ -28,7 +28,7 @@ public struct Backbone: Sendable {
                 file: base.path, tensor: tensor, hint: TimmNames.anyNamesHint)
         }
         let config = try BackboneConfig(of: base, path: config)
-        do throws(NetworkError) { network = try VisionTransformer(config.architecture) } catch {
+        do throws(NetworkError) { network = try Transformer(config.architecture) } catch {
             throw InputError(.badConfig, error.message, file: config.path, hint: error.hint)
         }
         normalization = config.normalization

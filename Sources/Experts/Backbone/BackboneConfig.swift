@@ -10,7 +10,7 @@ import TensorCore
 public struct BackboneConfig: Sendable {
     /// The configuration file.
     public let path: FilePath
-    public let architecture: VisionTransformerConfig
+    public let architecture: TransformerConfig
     public let normalization: ImageNormalization
 
     /// Reads the configuration of a checkpoint.
@@ -31,7 +31,8 @@ public struct BackboneConfig: Sendable {
             throw InputError(.badConfig, "\(path.string) holds no object", file: path)
         }
         architecture = try Self.architecture(from: ConfigKeys(config, file: path), shapes: TimmShapes(checkpoint))
-        normalization = try ImageNormalization(config: config, channels: architecture.channels, file: path)
+        guard case .patches(let stem) = architecture.stem else { preconditionFailure("keys of images") }
+        normalization = try ImageNormalization(config: config, channels: stem.image.channels, file: path)
     }
 
     /// Where the configuration of a checkpoint lies when nobody says otherwise.
@@ -42,7 +43,7 @@ public struct BackboneConfig: Sendable {
 
     private static func architecture(
         from keys: ConfigKeys, shapes: TimmShapes
-    ) throws -> VisionTransformerConfig {
+    ) throws -> TransformerConfig {
         if let type = try keys.text("model_type"), !["vit", "clip_vision_model", "deit"].contains(type) {
             throw InputError(
                 .badConfig, "model_type \"\(type)\" is not supported by this version, only vision transformers are",
@@ -65,15 +66,18 @@ public struct BackboneConfig: Sendable {
                 file: keys.file,
                 hint: "check that config.json belongs to this checkpoint")
         }
-        return VisionTransformerConfig(
+        let image = ImageShape(
+            channels: try keys.integer("num_channels", "in_chans", else: shapes.channels), height: height,
+            width: imageWidth)
+        return TransformerConfig(
+            stem: .patches(
+                PatchStem(image: image, patchSize: patch, hasBias: shapes.has("patch_embed.proj.bias"))),
             hiddenSize: width, layerCount: layers,
-            headCount: try keys.integer("num_attention_heads", "num_heads", else: nil), mlpSize: mlp, patchSize: patch,
-            imageHeight: height, imageWidth: imageWidth,
-            channels: try keys.integer("num_channels", "in_chans", else: shapes.channels),
+            headCount: try keys.integer("num_attention_heads", "num_heads", else: nil), mlpSize: mlp,
             layerNormEps: Float(try keys.numberIfAny("layer_norm_eps") ?? 1e-6), activation: try keys.activation(),
-            pooling: try keys.pooling(), finalNorm: shapes.has("fc_norm.weight") ? .afterPooling : .beforePooling,
             qkvBias: try keys.flag("qkv_bias") ?? shapes.has("blocks.0.attn.qkv.bias"),
-            preNorm: shapes.has("norm_pre.weight"), patchBias: shapes.has("patch_embed.proj.bias"),
+            preNorm: shapes.has("norm_pre.weight"), pooling: try keys.pooling(),
+            finalNorm: shapes.has("fc_norm.weight") ? .afterPooling : .beforePooling,
             projectionSize: try keys.integerIfAny("projection_dim"))
     }
 }

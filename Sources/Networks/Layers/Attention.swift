@@ -57,13 +57,15 @@ package func qkvBackward(
         C: C, O: C, accumulate: true)
 }
 
-/// Applies multi-head self-attention: `softmax(q kᵀ / √D) v` for every image and head.
+/// Applies multi-head self-attention: `softmax(q kᵀ / √D) v` for every input and head.
 ///
-/// - Shapes: `qkv` `[B, T, 3, H, D]`, `probabilities` `[B, H, R, T]` for the backward pass, `out` `[B, R, C]`.
+/// - Shapes: `qkv` `[B, T, 3, H, D]`, `mask` `[B, T]`, 0 for keys that nothing looks at and 1 for others, or nil; `probabilities`
+///   `[B, H, R, T]` for the backward pass, `out` `[B, R, C]`.
+/// - Precondition: a mask leaves every input a key.
 /// - Source: Vaswani et al. 2017, arXiv:1706.03762.
 package func attentionForward(
     _ out: UnsafeMutablePointer<Float>, probabilities: UnsafeMutablePointer<Float>, _ qkv: UnsafePointer<Float>,
-    _ sizes: AttentionSizes
+    mask: UnsafePointer<Float>? = nil, _ sizes: AttentionSizes
 ) {
     let (T, R, C, D) = (sizes.T, sizes.R, sizes.C, sizes.D)
     for b in 0..<sizes.B {
@@ -73,7 +75,7 @@ package func attentionForward(
             multiply(
                 R, T, D, .rows(q, stride: 3 * C), .transposed(q + C, stride: 3 * C), into: p, stride: T,
                 alpha: sizes.scale)
-            softmaxRows(p, R: R, N: T)
+            softmaxRows(p, R: R, N: T, mask: mask.map { $0 + b * T })
             multiply(
                 R, D, T, .rows(p, stride: T), .rows(q + 2 * C, stride: 3 * C), into: out + b * R * C + h * D,
                 stride: C)
@@ -117,12 +119,13 @@ package func attentionBackward(
     }
 }
 
-/// Replaces every row by its softmax, the largest entry subtracted first.
+/// Replaces every row by its softmax, the largest entry subtracted first; masked entries become exactly 0.
 ///
-/// - Shapes: `x` `[R, N]`.
-package func softmaxRows(_ x: UnsafeMutablePointer<Float>, R: Int, N: Int) {
+/// - Shapes: `x` `[R, N]`, `mask` `[N]` of 0 and 1, or nil for no 0.
+package func softmaxRows(_ x: UnsafeMutablePointer<Float>, R: Int, N: Int, mask: UnsafePointer<Float>? = nil) {
     for r in 0..<R {
         let row = x + r * N
+        if let mask { for i in 0..<N { row[i] = mask[i] > 0 ? row[i] : -.infinity } }
         var largest = row[0]
         for i in 1..<max(N, 1) { largest = row[i] > largest ? row[i] : largest }
         for i in 0..<N { row[i] -= largest }
@@ -131,6 +134,7 @@ package func softmaxRows(_ x: UnsafeMutablePointer<Float>, R: Int, N: Int) {
     for i in 0..<(R * N) { x[i] = exponential(x[i]) }
     for r in 0..<R {
         let row = x + r * N
+        if let mask { for i in 0..<N { row[i] *= mask[i] } }
         let normaliser = 1 / laneSum(row, N)
         for i in 0..<N { row[i] *= normaliser }
     }

@@ -1,20 +1,20 @@
 import Kernels
 
-/// The sizes of a patch embedding: images of `C` channels, `h` by `w` pixels, cut in squares of side `P`.
+/// The sizes of a patch embedding: images of `C` channels, `h` by `w` pixels, cut in squares of side `P`, behind `F` learned tokens.
 package struct PatchSizes {
-    package let B, C, h, w, P: Int
+    package let B, C, h, w, P, F: Int
 
-    package init(B: Int, C: Int, h: Int, w: Int, P: Int) {
-        (self.B, self.C, self.h, self.w, self.P) = (B, C, h, w, P)
+    package init(B: Int, C: Int, h: Int, w: Int, P: Int, F: Int) {
+        (self.B, self.C, self.h, self.w, self.P, self.F) = (B, C, h, w, P, F)
     }
 
-    /// Patches and the class token.
-    package var T: Int { (h / P) * (w / P) + 1 }
+    /// Learned tokens and patches.
+    package var T: Int { F + (h / P) * (w / P) }
     /// The numbers in a patch.
     package var K: Int { C * P * P }
 }
 
-/// Copies the patches of chosen images to rows, each after a row of zeros that stands for the class token.
+/// Copies the patches of chosen images to rows, each image's after rows of zeros that stand for the learned tokens.
 ///
 /// - Shapes: `rows` `[B]` numbers of images, `out` `[B, T, K]` with `K = C P P` in the order of
 ///   a convolution's weight: channel, row, column.
@@ -35,8 +35,8 @@ private func gatherPatches(
     var target = out
     for b in 0..<sizes.B {
         let image = images + rows[b] * (C * h * w)
-        target.update(repeating: 0, count: K)
-        target += K
+        target.update(repeating: 0, count: sizes.F * K)
+        target += sizes.F * K
         for y in stride(from: 0, to: h, by: P) {
             for x in stride(from: 0, to: w, by: P) {
                 for c in 0..<C {
@@ -51,40 +51,47 @@ private func gatherPatches(
     }
 }
 
-/// Embeds patches and adds class token and position embedding.
+/// Embeds patches and adds the learned tokens in front and the position embedding.
 ///
-/// - Shapes: `patches` `[B, T, K]` from `gatherPatches`, `weight` `[O, K]`, `bias` `[O]` or nil, `cls` `[O]`, `position`
-///   `[T, O]`, `out` `[B, T, O]`.
+/// - Shapes: `patches` `[B, T, K]` from `gatherPatches`, `weight` `[O, K]`, `bias` `[O]` or nil, `prefix` `[F, O]`, `position`
+///   `[*, O]` with `positionRows` `[T]` the row of each token, if it has one, `out` `[B, T, O]`.
 package func patchEmbeddingForward(
     _ out: UnsafeMutablePointer<Float>, patches: UnsafePointer<Float>, weight: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>?, cls: UnsafePointer<Float>, position: UnsafePointer<Float>, _ sizes: PatchSizes, O: Int
+    bias: UnsafePointer<Float>?, prefix: UnsafePointer<Float>, position: UnsafePointer<Float>, positionRows: [Int?],
+    _ sizes: PatchSizes, O: Int
 ) {
     let (B, T, K) = (sizes.B, sizes.T, sizes.K)
-    for b in 0..<B {
-        let image = out + b * T * O
-        image.update(from: position, count: T * O)
-        for o in 0..<O { image[o] += cls[o] }
-        if let bias {
-            for t in 1..<T {
-                let row = image + t * O
-                for o in 0..<O { row[o] += bias[o] }
-            }
+    for t in 0..<T {
+        let row = out + t * O
+        if let place = positionRows[t] {
+            row.update(from: position + place * O, count: O)
+        } else {
+            row.update(repeating: 0, count: O)
         }
+        guard let added = t < sizes.F ? prefix + t * O : bias else { continue }
+        for o in 0..<O { row[o] += added[o] }
     }
-    // The class token's row of zeros adds nothing, so one product serves all tokens.
+    for b in 1..<max(B, 1) { (out + b * T * O).update(from: out, count: T * O) }
+    // The learned tokens' rows of zeros add nothing, so one product serves all tokens.
     multiply(
         B * T, O, K, .rows(patches, stride: K), .transposed(weight, stride: K), into: out, stride: O, accumulate: true)
 }
 
 /// The gradients of `patchEmbeddingForward`; overwrites all of them. Images need none.
+///
+/// - Shapes: `dPosition` as `position`, of which every row belongs to a token; `scratch` `[T, O]`.
 package func patchEmbeddingBackward(
-    dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, dCls: UnsafeMutablePointer<Float>,
-    dPosition: UnsafeMutablePointer<Float>, _ dOut: UnsafePointer<Float>, patches: UnsafePointer<Float>,
-    _ sizes: PatchSizes, O: Int
+    dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, dPrefix: UnsafeMutablePointer<Float>,
+    dPosition: UnsafeMutablePointer<Float>, positionRows: [Int?], _ dOut: UnsafePointer<Float>,
+    patches: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, _ sizes: PatchSizes, O: Int
 ) {
-    let (B, T, K) = (sizes.B, sizes.T, sizes.K)
+    let (B, T, K, F) = (sizes.B, sizes.T, sizes.K, sizes.F)
     multiply(O, K, B * T, .transposed(dOut, stride: O), .rows(patches, stride: K), into: dWeight, stride: K)
-    columnSums(dPosition, dOut, stride: T * O, R: B, C: T * O)
-    dCls.update(from: dPosition, count: O)
-    if let dBias { columnSums(dBias, dPosition + O, stride: O, R: T - 1, C: O) }
+    columnSums(scratch, dOut, stride: T * O, R: B, C: T * O)
+    for t in 0..<T {
+        guard let place = positionRows[t] else { continue }
+        (dPosition + place * O).update(from: scratch + t * O, count: O)
+    }
+    dPrefix.update(from: scratch, count: F * O)
+    if let dBias { columnSums(dBias, scratch + F * O, stride: O, R: T - F, C: O) }
 }

@@ -1,0 +1,85 @@
+/// A transformer encoder: from images or texts to features.
+public struct Transformer: Network {
+    public let config: TransformerConfig
+    public let layout: ParameterLayout
+    let offsets: TransformerOffsets
+
+    /// Plans the parameters of an architecture.
+    ///
+    /// - Throws: `NetworkError` `network.bad_config` when the architecture contradicts itself.
+    public init(_ config: TransformerConfig) throws(NetworkError) {
+        try config.validate()
+        self.config = config
+        layout = ParameterLayout(config)
+        offsets = TransformerOffsets(layout, config)
+    }
+
+    public var input: NetworkInput { config.stem.input }
+    public var featureSize: Int { config.featureSize }
+    public var configuration: NetworkConfiguration { NetworkConfiguration(config) }
+
+    /// The tokens that one input of a set becomes: patches and learned tokens, or words with padding.
+    public func tokenCount(of inputs: InputSet) -> Int {
+        switch inputs {
+        case .images: config.stem.largestTokenCount
+        case .tokens(let tokens): tokens.length
+        }
+    }
+
+    /// Takes memory for the activations of a batch.
+    ///
+    /// - Throws: `NetworkError` `network.memory` when the activations do not fit.
+    public func workspace(
+        capacity: Int, tokenCount: Int, purpose: WorkspacePurpose
+    ) throws(NetworkError) -> any NetworkWorkspace {
+        try TransformerWorkspace(self, capacity: capacity, tokenCount: tokenCount, purpose: purpose)
+    }
+}
+
+/// Where the tensors start in the parameter vector.
+struct TransformerOffsets: Sendable {
+    /// The position embedding.
+    let position: Int
+    let stem: StemOffsets
+    let preNorm: NormOffsets?
+    let blocks: [BlockOffsets]
+    let norm: NormOffsets?
+    let attentionPooling: AttentionPoolingOffsets?
+    let projection: Int?
+
+    /// The tensors of one kind of stem.
+    enum StemOffsets: Sendable {
+        /// `prefix` is where the learned tokens start, one after the other.
+        case patches(prefix: Int, weight: Int, bias: Int?)
+        case words(table: Int, types: Int?)
+    }
+
+    init(_ layout: ParameterLayout, _ config: TransformerConfig) {
+        position = layout.requiredStart("pos_embed")
+        switch config.stem {
+        case .patches:
+            stem = .patches(
+                prefix: 0, weight: layout.requiredStart("patch_embed.proj.weight"),
+                bias: layout.start("patch_embed.proj.bias"))
+        case .words:
+            stem = .words(
+                table: layout.requiredStart("word_embed.weight"), types: layout.start("type_embed.weight"))
+        }
+        preNorm = NormOffsets(layout, "norm_pre")
+        blocks = (0..<config.layerCount).map { BlockOffsets(layout, block: $0) }
+        norm = config.finalNorm.flatMap { NormOffsets(layout, $0.name) }
+        attentionPooling = config.pooling == .attention ? AttentionPoolingOffsets(layout) : nil
+        projection = layout.start("head.weight")
+    }
+}
+
+/// Where a layer norm's tensors start.
+struct NormOffsets: Sendable {
+    let weight, bias: Int
+
+    /// Nil when the layout has no such norm.
+    init?(_ layout: ParameterLayout, _ name: String) {
+        guard let weight = layout.start(name + ".weight"), let bias = layout.start(name + ".bias") else { return nil }
+        (self.weight, self.bias) = (weight, bias)
+    }
+}

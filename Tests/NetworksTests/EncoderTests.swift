@@ -1,0 +1,149 @@
+import Kernels
+import Networks
+import TensorCore
+import TestSupport
+import Testing
+
+/// Whole networks of every kind against central differences along random directions, tensor by tensor.
+///
+/// PyTorch's numbers for the same kinds are in `Fixtures/networks`; these are of unequal sizes, and of what no file there has.
+@Suite("encoders against central differences") struct EncoderTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        let name: String
+        let config: TransformerConfig
+        var testDescription: String { name }
+
+        init(_ name: String, _ change: (inout TransformerConfig) -> Void) {
+            self.name = name
+            var config = name.hasPrefix("words") ? Self.words : Self.patches
+            change(&config)
+            self.config = config
+        }
+
+        private static let patches = TransformerConfig(
+            stem: .patches(PatchStem(image: ImageShape(channels: 2, height: 4, width: 6), patchSize: 2)),
+            hiddenSize: 8, layerCount: 2, headCount: 2, mlpSize: 10)
+        private static let words = TransformerConfig(
+            stem: .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 2)), hiddenSize: 8, layerCount: 2,
+            headCount: 2, mlpSize: 10, blockNorm: .after, preNorm: true, pooling: .mean, finalNorm: nil)
+    }
+
+    static let cases = [
+        Case("patches, layer scale and registers") {
+            $0.layerScale = true
+            $0.patches.prefix = [.init("cls_token"), .init("reg_token", 3)]
+            $0.patches.positions = .patches
+        },
+        Case("patches, registers without positions, mean") {
+            $0.patches.prefix = [.init("cls_token"), .init("reg_token", 2)]
+            $0.patches.positions = .classAndPatches
+            $0.pooling = .mean
+            $0.finalNorm = .afterPooling
+        },
+        Case("patches, distilled, projected") {
+            $0.patches.prefix = [.init("cls_token"), .init("dist_token")]
+            $0.pooling = .distilled
+            $0.projectionSize = 5
+        },
+        Case("patches, attention pooling without learned tokens") {
+            $0.patches.prefix = []
+            $0.pooling = .attention
+            $0.activation = .geluTanh
+        },
+        Case("patches, mean, no final norm, norms behind") {
+            $0.pooling = .mean
+            $0.finalNorm = nil
+            $0.blockNorm = .after
+            $0.layerScale = true
+        },
+        Case("words, mean") { _ in },
+        Case("words, first word") { $0.pooling = .cls },
+        Case("words, counted as RoBERTa does") {
+            $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 1, padding: 1))
+        },
+        Case("words, no types, norms in front") {
+            $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 0))
+            $0.blockNorm = .before
+            $0.finalNorm = .beforePooling
+            $0.pooling = .cls
+        },
+    ]
+
+    @Test("every tensor's gradient", arguments: cases)
+    func gradients(_ test: Case) throws {
+        let network = try Transformer(test.config)
+        let inputs = try inputs(of: network)
+        let start = random(network.parameterCount, 1)
+        let weights = random(inputs.count * network.featureSize, 2)
+        let rows = Array(0..<inputs.count)
+        let workspace = try network.workspace(
+            capacity: inputs.count, tokenCount: network.tokenCount(of: inputs), purpose: .training)
+        func loss(_ numbers: [Float]) throws -> Double {
+            let parameters = try FloatBuffer(numbers)
+            return rows.withUnsafeBufferPointer { rows in
+                let features = workspace.forward(parameters.pointer, inputs, rows: rows)
+                return withExtendedLifetime(parameters) {
+                    weights.indices.reduce(0) { $0 + Double(features[$1]) * Double(weights[$1]) }
+                }
+            }
+        }
+        _ = try loss(start)
+        let (parameters, slope, gradient) = (
+            try FloatBuffer(start), try FloatBuffer(weights), try FloatBuffer(count: start.count)
+        )
+        gradient.values.update(repeating: .nan)
+        workspace.backward(parameters.pointer, dFeatures: slope.pointer, grads: gradient.pointer)
+        let gradients = gradient.numbers
+        #expect(parameters.count == start.count && slope.count == weights.count)
+        for (place, entry) in network.layout.entries.enumerated() {
+            let direction = random(entry.range.count, UInt64(100 + place))
+            var (up, down) = (start, start)
+            let step: Float = 0x1p-8
+            for (offset, index) in entry.range.enumerated() {
+                up[index] += step * direction[offset]
+                down[index] -= step * direction[offset]
+            }
+            let difference = (try loss(up) - loss(down)) / (2 * Double(step))
+            let expected = zip(entry.range, direction).reduce(0) { $0 + Double(gradients[$1.0]) * Double($1.1) }
+            #expect(abs(expected - difference) < 5e-3 * max(1, abs(difference)), "\(entry.name)")
+        }
+    }
+
+    @Test("padding changes nothing, whatever stands there", arguments: cases.filter { $0.name.hasPrefix("words") })
+    func padding(_ test: Case) throws {
+        let network = try Transformer(test.config)
+        let parameters = try FloatBuffer(random(network.parameterCount, 1))
+        func features(_ ids: [Int32], _ isWord: [Bool], length: Int) throws -> [Float] {
+            try network.features(
+                parameters: parameters,
+                inputs: .tokens(TokenSet(ids: ids, isWord: isWord, count: 1, length: length)),
+                budget: ComputeBudget(threads: 1))
+        }
+        let alone = try features([3, 5, 2], [true, true, true], length: 3)
+        let padded = try features([3, 5, 2, 9, 4], [true, true, true, false, false], length: 5)
+        for (a, b) in zip(alone, padded) { #expect(abs(a - b) < 1e-5) }
+        let other = try features([3, 5, 7], [true, true, true], length: 3)
+        #expect(zip(alone, other).contains { abs($0 - $1) > 1e-3 })
+    }
+
+    private func random(_ count: Int, _ stream: UInt64) -> [Float] {
+        let generator = CounterGenerator(seed: 5, stream: stream)
+        return (0..<count).map { Float(generator.normalPair(UInt64($0)).0) * 0.5 }
+    }
+
+    private func inputs(of network: Transformer) throws -> InputSet {
+        switch network.input {
+        case .images(let shape):
+            .images(try ImageSet(values: random(3 * shape.elementCount, 3), count: 3, shape: shape))
+        case .tokens(let shape):
+            .tokens(
+                try TokenSet(
+                    ids: [3, 5, 2, 10, 0, 7, 7, 1, 1, 1, 4, 0, 9, 1, 1],
+                    isWord: [
+                        true, true, true, true, true, true, true, false, false, false, true, true, true, true, false,
+                    ],
+                    types: shape.typeCount > 1 ? [0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0] : nil, count: 3,
+                    length: 5))
+        }
+    }
+}
