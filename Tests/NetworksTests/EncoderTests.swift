@@ -70,8 +70,48 @@ import Testing
     ]
 
     @Test("every tensor's gradient", arguments: cases)
-    func gradients(_ test: Case) throws {
-        let network = try Transformer(test.config)
+    func gradients(_ test: Case) throws { try checkGradients(Transformer(test.config)) }
+
+    @Test(
+        "every tensor's gradient of a perceptron",
+        arguments: [
+            PerceptronConfig(
+                image: ImageShape(channels: 2, height: 2, width: 3), layerSizes: [7, 5], activation: .gelu),
+            PerceptronConfig(
+                image: ImageShape(channels: 1, height: 3, width: 3), layerSizes: [6, 4, 3], activation: .quickGELU,
+                activatesFeature: true, hasBias: false),
+        ])
+    func gradients(_ config: PerceptronConfig) throws { try checkGradients(Perceptron(config)) }
+
+    @Test("a perceptron worked out by hand, with a rectifier")
+    func perceptron() throws {
+        let image = ImageShape(channels: 1, height: 1, width: 2)
+        let network = try Perceptron(PerceptronConfig(image: image, layerSizes: [2, 1]))
+        #expect(
+            network.layout.entries.map(\.name) == [
+                "layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias",
+            ])
+        // Hidden: 1*3 + 2*4 + 1 = 12, and -1*3 + 0*4 + 1 = -2, which becomes 0. Out: 2*12 + 5*0 + 0.5.
+        let parameters = try FloatBuffer([1, 2, -1, 0, 1, 1, 2, 5, 0.5])
+        let inputs = InputSet.images(try ImageSet(values: [3, 4], count: 1, shape: image))
+        let features = try network.features(
+            parameters: parameters, inputs: inputs, budget: ComputeBudget(threads: 1))
+        #expect(features == [24.5])
+    }
+
+    @Test("a perceptron that contradicts itself")
+    func badPerceptron() {
+        let image = ImageShape(channels: 1, height: 1, width: 2)
+        for config in [
+            PerceptronConfig(image: image, layerSizes: []), PerceptronConfig(image: image, layerSizes: [3, 0]),
+            PerceptronConfig(image: ImageShape(channels: .max, height: 2, width: 2), layerSizes: [3]),
+            PerceptronConfig(image: image, layerSizes: [1 << 24, 1 << 24]),
+        ] {
+            #expect(throws: NetworkError.self) { try Perceptron(config) }
+        }
+    }
+
+    private func checkGradients(_ network: some Network) throws {
         let inputs = try inputs(of: network)
         let start = random(network.parameterCount, 1)
         let weights = random(inputs.count * network.featureSize, 2)
@@ -131,7 +171,7 @@ import Testing
         return (0..<count).map { Float(generator.normalPair(UInt64($0)).0) * 0.5 }
     }
 
-    private func inputs(of network: Transformer) throws -> InputSet {
+    private func inputs(of network: some Network) throws -> InputSet {
         switch network.input {
         case .images(let shape):
             .images(try ImageSet(values: random(3 * shape.elementCount, 3), count: 3, shape: shape))

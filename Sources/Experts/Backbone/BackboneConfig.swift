@@ -159,9 +159,11 @@ private struct ConfigKeys {
         case "gelu": return .gelu
         case "gelu_pytorch_tanh", "gelu_new", "gelu_tanh": return .geluTanh
         case "quick_gelu": return .quickGELU
+        case "relu": return .relu
         case let other:
             throw InputError(
-                .badConfig, "hidden_act \"\(other)\" is not supported; gelu, gelu_pytorch_tanh and quick_gelu are",
+                .badConfig,
+                "hidden_act \"\(other)\" is not supported; gelu, gelu_pytorch_tanh, quick_gelu and relu are",
                 file: file)
         }
     }

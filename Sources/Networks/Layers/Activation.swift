@@ -8,6 +8,8 @@ public enum Activation: String, Sendable, Encodable, CaseIterable {
     case geluTanh = "gelu_tanh"
     /// `x σ(1.702 x)`, as the published CLIP models were trained with.
     case quickGELU = "quick_gelu"
+    /// `max(x, 0)`, whose derivative at 0 is taken as 0.
+    case relu
 }
 
 /// Applies the activation in place and stores its derivative, so that the backward pass needs no transcendental.
@@ -40,6 +42,11 @@ package func activationForward(
             let (gate, rest) = logistic(1.702 * v)
             slope[i] = gate + 1.702 * v * gate * rest
             x[i] = v * gate
+        }
+    case .relu:
+        for i in 0..<N {
+            slope[i] = x[i] > 0 ? 1 : 0
+            x[i] = x[i] > 0 ? x[i] : 0
         }
     }
 }
