@@ -40,7 +40,7 @@ public struct ExpertSet: Sendable {
     /// Opens a base, its experts, their heads and their data.
     ///
     /// - Parameters:
-    ///   - config: the configuration file; nil takes `config.json` beside the base.
+    ///   - config: the configuration file; nil takes the one beside the base.
     ///   - context: bounds what a tensor may take that is decoded whole, and is told what should be known of data that can
     ///     be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
@@ -55,7 +55,7 @@ public struct ExpertSet: Sendable {
         self.backbone = backbone
         experts = try files.map { [backbone] files in
             let store = try TensorStore(opening: files.checkpoint, options: options)
-            try store.requireTimmNames(config: config)
+            try backbone.check(store)
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,
@@ -90,32 +90,25 @@ extension Backbone {
         return TaskHead(name: name, head: head)
     }
 
-    /// The data of a task, normalised as this backbone takes it.
+    /// The data of a task, as this backbone takes it.
     ///
     /// - Parameter warn: told what should be known although the data can be used.
     /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
-    ///   has no class for; what `ImageFile` throws.
+    ///   has no class for; what `DataFile` throws.
     public func taskData(
         _ path: FilePath, task: TaskHead?, name: String, warn: (Warning) -> Void = { _ in }
     ) throws -> TaskData {
         guard let task else { throw InputError.missingHead(of: name) }
-        let inputs: InputSet
-        let labels: [Int]?
-        switch network.input {
-        case .images(let shape):
-            let file = try ImageFile(path, of: shape, normalization: normalization, options: reading)
-            file.warnings.forEach(warn)
-            (inputs, labels) = (.images(file.images), file.labels)
-        case .tokens: throw InputError(.badConfig, "texts are not read")
-        }
+        let file = try DataFile(path, for: network.input, normalization: normalization, options: reading)
+        file.warnings.forEach(warn)
         let classes = 0..<task.head.classCount
-        if let labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
+        if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
             throw InputError(
                 .badValue,
-                "\"labels\" has the value \(labels[index]) at image \(index), but the head of \"\(name)\" has "
+                "\"labels\" has the value \(labels[index]) at \(network.input.noun.one) \(index), but the head of \"\(name)\" has "
                     + "\(classes.count) classes from 0", file: path, tensor: "labels")
         }
-        return try TaskData(task: task, inputs: inputs, labels: labels)
+        return try TaskData(task: task, inputs: file.inputs, labels: file.labels)
     }
 }
 

@@ -18,12 +18,12 @@ public struct TaskData: Sendable {
             guard labels.count == inputs.count else {
                 throw NetworkError(
                     .badLabels,
-                    "the data of task \"\(task.name)\" has \(inputs.count) images but \(labels.count) labels")
+                    "the data of task \"\(task.name)\" has \(inputs.count) inputs but \(labels.count) labels")
             }
             if let index = labels.firstIndex(where: { !(0..<task.head.classCount ~= $0) }) {
                 throw NetworkError(
                     .badLabels,
-                    "label \(labels[index]) of image \(index) of task \"\(task.name)\" lies outside of the head's "
+                    "label \(labels[index]) of input \(index) of task \"\(task.name)\" lies outside of the head's "
                         + "\(task.head.classCount) classes")
             }
         }

@@ -52,6 +52,10 @@ public enum Stem: Sendable, Hashable, Encodable {
                     hint: "set image_size to the size that the position embedding was made for")
             }
         case .words(let stem):
+            guard 0...1 << 20 ~= stem.typeCount else {
+                throw NetworkError(
+                    .badConfig, "type_vocab_size is \(stem.typeCount); it must lie between 0 and \(1 << 20)")
+            }
             if let padding = stem.padding, !(0..<stem.positionCount - 1).contains(padding) {
                 throw NetworkError(
                     .badConfig,

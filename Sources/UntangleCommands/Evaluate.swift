@@ -29,13 +29,14 @@ struct Evaluate: ToolCommand {
     @Option(
         parsing: .singleValue,
         help: ArgumentHelp(
-            "Labelled inputs of a task, an .npz with \"images\" [N, C, H, W] and \"labels\"; repeatable.",
+            "Labelled inputs of a task, an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T], and \"labels\"; repeatable.",
             valueName: "name=file"))
     var data: [NamedFile]
 
     @Option(
         help: ArgumentHelp(
-            "The backbone's configuration (default: config.json beside the checkpoint).", valueName: "file"))
+            "The backbone's configuration (default: config.json or open_clip_config.json beside the checkpoint).",
+            valueName: "file"))
     var config: FilePath?
 
     @OptionGroup var base: BaseOption
@@ -54,7 +55,8 @@ struct Evaluate: ToolCommand {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
         for file in head + data { session.reads(file.file) }
-        [checkpoint, config ?? BackboneConfig.defaultPath(for: checkpoint), base.base].forEach { session.reads($0) }
+        [checkpoint, base.base].forEach { session.reads($0) }
+        ConfigurationFiles.paths(of: checkpoint, config: config).forEach { session.reads($0) }
         let job = try EvaluateJob(
             checkpoint, config: config, base: base.base,
             tasks: data.map {

@@ -37,7 +37,8 @@ struct InterferenceCommand: ToolCommand {
     @Option(
         parsing: .singleValue,
         help: ArgumentHelp(
-            "The inputs of an expert's task, an .npz with \"images\" [N, C, H, W]; repeatable.", valueName: "name=file")
+            "The inputs of an expert's task, an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T]; repeatable.",
+            valueName: "name=file")
     )
     var data: [NamedFile] = []
 

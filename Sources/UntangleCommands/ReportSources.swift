@@ -43,7 +43,9 @@ struct ReportSources {
         for expert in recipe.experts { [expert.head, expert.data].compactMap { $0 }.forEach { add($0) } }
         if case .file(let path) = recipe.resolve?.auxiliary { add(path) }
         recipe.parameterInputs().flatMap(\.files).forEach { add($0) }
-        if let measuredBase { add(BackboneConfig.defaultPath(for: recipe.models[measuredBase].path)) }
+        if let measuredBase {
+            ConfigurationFiles.paths(of: recipe.models[measuredBase].path, config: nil).forEach { add($0) }
+        }
     }
 
     /// Reads what was read before, as far as the work has not taken its digest.

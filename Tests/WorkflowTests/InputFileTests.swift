@@ -288,7 +288,7 @@ import Transcoding
         }
         let model = try error(base)
         #expect(model.code == "input.missing_tensor")
-        #expect(model.message.contains("head.safetensors holds a whole model, and a head is needed"))
+        #expect(model.message.contains("head.safetensors holds a whole model (timm's ViT), and a head is needed"))
         #expect(model.hint?.contains("swapped") == true)
         let data = try error([TestTensor("images", .u8, [1, 2, 2], [0, 0, 0, 0])])
         #expect(data.message.contains("holds images, and a head is needed"))

@@ -6,7 +6,6 @@ import TensorCore
 import Work
 import Testing
 import TestSupport
-import Transcoding
 
 /// Models whose tensors have other names than a backbone's, and other files that are given for one.
 @Suite struct ModelNameTests {
@@ -22,58 +21,19 @@ import Transcoding
     @Test(
         arguments: [
             (
-                ["embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"]
-                    + ["encoder.layer.0.attention.attention.query.weight"], "Hugging Face's ViT"
+                ["embeddings.mask_token", "embeddings.patch_embeddings.projection.weight", "encoder.layer.0.lambda_1"],
+                "Hugging Face's BEiT"
             ),
+            (["ijepa.encoder.layer.0.attention.attention.query.weight"], "a Hugging Face vision transformer"),
+            (["text_model.encoder.layers.0.self_attn.q_proj.weight"], "the text half of Hugging Face's CLIP"),
             (
-                [
-                    "vit.embeddings.patch_embeddings.projection.bias",
-                    "vit.embeddings.patch_embeddings.projection.weight",
-                ]
-                    + ["vit.encoder.layer.0.attention.attention.query.weight", "classifier.weight"],
-                "Hugging Face's ViT"
+                ["token_embedding.weight", "transformer.resblocks.0.attn.in_proj_weight"],
+                "the text half of OpenAI's and OpenCLIP's CLIP"
             ),
-            (
-                ["deit.embeddings.distillation_token", "deit.embeddings.patch_embeddings.projection.weight"]
-                    + ["deit.encoder.layer.0.attention.attention.query.weight"], "Hugging Face's DeiT"
-            ),
-            (
-                ["embeddings.mask_token", "embeddings.patch_embeddings.projection.weight"]
-                    + [
-                        "encoder.layer.0.attention.attention.query.weight", "encoder.layer.0.layer_scale1.lambda1",
-                    ], "Hugging Face's DINOv2"
-            ),
-            (
-                ["vision_model.embeddings.class_embedding", "vision_model.encoder.layers.0.self_attn.q_proj.weight"],
-                "Hugging Face's CLIP"
-            ),
-            (
-                ["logit_scale", "text_model.encoder.layers.0.self_attn.q_proj.weight"]
-                    + ["vision_model.encoder.layers.0.self_attn.q_proj.weight", "visual_projection.weight"],
-                "Hugging Face's CLIP, images and text"
-            ),
-            (
-                ["vision_model.embeddings.patch_embedding.bias", "vision_model.head.probe"]
-                    + ["vision_model.encoder.layers.0.self_attn.q_proj.weight"], "Hugging Face's SigLIP"
-            ),
-            (
-                ["vision_model.head.probe", "vision_model.encoder.layers.0.self_attn.q_proj.weight"],
-                "Hugging Face's SigLIP"
-            ),
-            (["dinov2.encoder.layer.0.attention.attention.query.weight"], "a Hugging Face vision transformer"),
-            (
-                ["visual.class_embedding", "visual.transformer.resblocks.0.attn.in_proj_weight", "visual.proj"],
-                "OpenAI's and OpenCLIP's CLIP"
-            ),
-            (
-                ["token_embedding.weight", "transformer.resblocks.0.attn.in_proj_weight"]
-                    + ["visual.conv1.weight", "visual.transformer.resblocks.0.attn.in_proj_weight"],
-                "OpenAI's and OpenCLIP's CLIP, images and text"
-            ),
-            (["bert.encoder.layer.0.attention.self.query.weight"], "Hugging Face's BERT"),
-            (["roberta.encoder.layer.0.attention.self.query.weight"], "Hugging Face's RoBERTa"),
-            (["encoder.layer.0.attention.self.query.weight"], "Hugging Face's BERT or RoBERTa"),
-            (["distilbert.transformer.layer.0.attention.q_lin.weight"], "Hugging Face's DistilBERT"),
+            (["visual.layer1.0.conv1.weight", "visual.attnpool.c_proj.weight"], "CLIP with a ResNet"),
+            (["deberta.encoder.layer.0.attention.self.query_proj.weight"], "Hugging Face's DeBERTa"),
+            (["encoder.layer.0.attention.attn.q.weight"], "Hugging Face's MPNet"),
+            (["encoder.block.0.layer.0.SelfAttention.q.weight"], "Hugging Face's T5"),
             (["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"], "a Hugging Face language model"),
             (["transformer.h.0.attn.c_attn.weight"], "Hugging Face's GPT-2"),
             (["class_token", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight"], "torchvision's ViT"),
@@ -84,10 +44,40 @@ import Transcoding
         let error = try error(names.map { TestTensor(TensorName($0), [1], [1]) })
         #expect(error.code == "input.missing_tensor")
         #expect(error.message.contains("has the tensor names of \(family) (\""), "\(error.message)")
-        #expect(error.message.contains("only vision transformers with timm's names"))
-        #expect(error.hint?.hasPrefix("merge, vectors, diff and convert take models of any kind") == true)
-        // No rename makes one tensor of three, so none is offered.
-        #expect(error.hint?.contains("=>") == false)
+        #expect(error.message.contains("which is not computed"))
+        let hint = try #require(error.hint)
+        #expect(hint.hasSuffix("merge, vectors, diff and convert take models of any kind"))
+        // All that was looked for.
+        for name in ["timm's ViT", "Hugging Face's CLIP", "OpenAI's and OpenCLIP's CLIP", "Hugging Face's DistilBERT"] {
+            #expect(hint.contains("\(name) ("), "\(name)")
+        }
+        #expect(hint.contains("Hugging Face's BERT (encoder.layer.0.attention.self.query.weight)"))
+    }
+
+    /// The first block of a ViT has 12 weights with those outside of blocks, of which one is away.
+    @Test func theNearestModelIsNamedWithWhatIsMissing() throws {
+        let network = Fixtures.path("networks/hf-vit-classifier/base.safetensors")
+        let error = try error(
+            try tensors(of: network).filter { $0.name != "vit.encoder.layer.0.layernorm_before.weight" })
+        #expect(
+            error.message.hasSuffix(
+                "nearest is Hugging Face's ViT, of which it has 11 of the 12 tensors looked for: the first missing is "
+                    + "\"vit.encoder.layer.0.layernorm_before.weight\""), "\(error.message)")
+        #expect(error.tensor == "vit.encoder.layer.0.layernorm_before.weight")
+    }
+
+    /// BERT's and RoBERTa's tensors have the same names.
+    @Test func theConfigurationTellsWhatNamesDoNot() throws {
+        let network = try tensors(of: Fixtures.path("networks/bert-mean/base.safetensors"))
+        let none = try error(network, config: #"{"num_attention_heads": 4}"#)
+        #expect(none.code == "input.bad_config")
+        #expect(none.message.contains("has no \"model_type\", and several families have the tensor names of"))
+        let other = try error(network, config: #"{"model_type": "xlm-roberta-xl", "num_attention_heads": 4}"#)
+        #expect(
+            other.message
+                == "model_type \"xlm-roberta-xl\" is not supported with the tensor names of Hugging Face's BERT")
+        #expect(other.hint?.contains("\"bert\", \"roberta\", \"xlm-roberta\"") == true)
+        #expect(other.file == folder.file("config.json").string)
     }
 
     /// What merging takes are models.
@@ -100,44 +90,44 @@ import Transcoding
     }
 
     @Test func theConfigurationSaysMore() throws {
-        let name: TensorName = "encoder.layer.0.attention.self.query.weight"
-        let known = try error([TestTensor(name, [1], [1])], config: #"{"model_type": "xlm-roberta"}"#)
-        #expect(known.message.contains("model_type \"xlm-roberta\""))
+        let name: TensorName = "encoder.block.0.layer.0.SelfAttention.q.weight"
+        let known = try error([TestTensor(name, [1], [1])], config: #"{"model_type": "umt5"}"#)
+        #expect(known.message.contains("model_type \"umt5\""))
         let unknown = try error([TestTensor("x", [1], [1])], config: #"{"architectures": ["MambaForCausalLM"]}"#)
         #expect(unknown.code == "input.missing_tensor")
         #expect(unknown.message.contains("its configuration says \"MambaForCausalLM\""))
     }
 
-    /// With `module.` or `visual.trunk.` before them, timm's names are one rename away.
-    @Test(arguments: [("module.", false), ("visual.trunk.", true)])
-    func aPrefixIsTakenAwayByTheRenameOfTheHint(prefix: String, isPart: Bool) throws {
+    /// Behind `module.` or `visual.trunk.`, in base or expert.
+    @Test(arguments: ["module.", "visual.trunk."]) func modelsAreFoundBehindAPrefix(prefix: String) throws {
         let base = Fixtures.path("suites/tiny/base.safetensors")
         var prefixed = try tensors(of: base)
         for index in prefixed.indices { prefixed[index].name = TensorName(prefix + prefixed[index].name.text) }
-        if isPart { prefixed.append(TestTensor("text.ln_final.weight", [1], [1])) }
-        let error = try error(prefixed)
-        #expect(error.code == "input.missing_tensor")
-        #expect(error.message.contains("timm's names behind \"\(prefix)\""))
-        let hint = try #require(error.hint)
-        let rule = try #require(hint.split(separator: "'").last { $0.contains("=>") })
-        #expect(hint.contains("--only '\(prefix)*'") == isPart)
+        prefixed.append(TestTensor("text.ln_final.weight", [1], [1]))
+        let store = try TensorStore(opening: try folder.checkpoint("model.safetensors", prefixed))
+        let config = Fixtures.path("suites/tiny/config.json")
+        let (backbone, plain) = (try Backbone(of: store, config: config), try Backbone(of: TensorStore(opening: base)))
+        let expected = try plain.values(of: TensorStore(opening: base))
+        #expect(try backbone.values(of: store) == expected)
+        #expect(try plain.values(of: store) == expected)
+        #expect(try backbone.values(of: TensorStore(opening: base)) == expected)
+    }
 
-        var options = ConversionOptions()
-        options.renames = [try TensorRename(String(rule))]
-        if isPart { options.selection = TensorSelection(only: ["\(prefix)*"]) }
-        let store = try TensorStore(opening: folder.file("model.safetensors"))
-        let plan = try ConversionPlan(of: store, to: try .test(folder.file("renamed.safetensors")), options: options)
-        _ = try Conversion(plan, of: store).run(in: testContext)
-        let renamed = try TensorStore(opening: folder.file("renamed.safetensors"))
-        let backbone = try Backbone(of: renamed, config: Fixtures.path("suites/tiny/config.json"))
-        #expect(try backbone.values(of: renamed) == backbone.values(of: TensorStore(opening: base)))
+    @Test func twoModelsInOneFileAreNotChosenFrom() throws {
+        let base = try tensors(of: Fixtures.path("suites/tiny/base.safetensors"))
+        let both = ["student.", "teacher."].flatMap { prefix in
+            base.map { TestTensor(TensorName(prefix + $0.name.text), $0.dtype, $0.shape.dims, $0.bytes) }
+        }
+        let error = try error(both)
+        #expect(error.code == "input.bad_config")
+        #expect(error.message.hasSuffix("holds several models: \"student.\", \"teacher.\""))
+        #expect(error.hint?.contains("--only 'student.*'") == true)
     }
 
     @Test(
         arguments: [
-            ("blocks.0.ls1.gamma", "layer scale"), ("reg_token", "register tokens"),
-            ("dist_token", "a distillation token"), ("attn_pool.latent", "attention pooling"),
-            ("blocks.1.attn.q_norm.weight", "normed queries"),
+            ("attn_pool.latent", "attention pooling"), ("blocks.1.attn.q_norm.weight", "normed queries"),
+            ("blocks.0.gamma_1", "layer scale of BEiT"), ("blocks.0.attn.q_bias", "biases of its own for q and v"),
         ] as [(TensorName, String)])
     func partsThatAreNotComputedAreNamed(name: TensorName, part: String) throws {
         let base = try tensors(of: Fixtures.path("suites/tiny/base.safetensors"))
@@ -161,11 +151,18 @@ import Transcoding
         let suite = try PipelineSuite("tiny")
         var foreign = suite.files(suite.tasks[1])
         foreign.checkpoint = try folder.checkpoint(
-            "expert.safetensors", [TestTensor("bert.encoder.layer.0.attention.self.query.weight", [1], [1])])
+            "expert.safetensors", [TestTensor("encoder.layer.0.attention.self.query_proj.weight", [1], [1])])
         let error = try #require(throws: InputError.self) {
             _ = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), foreign])
         }
         #expect(error.file == foreign.checkpoint.string)
-        #expect(error.message.contains("Hugging Face's BERT"))
+        #expect(error.message.contains("Hugging Face's DeBERTa"))
+        // A model that is computed, but not the base's.
+        foreign.checkpoint = Fixtures.path("networks/bert-mean/base.safetensors")
+        let other = try #require(throws: InputError.self) {
+            _ = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), foreign])
+        }
+        #expect(
+            other.message.hasSuffix("has the tensor names of Hugging Face's BERT, and those of timm's ViT are needed"))
     }
 }

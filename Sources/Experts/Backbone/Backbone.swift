@@ -10,36 +10,32 @@ public struct Backbone: Sendable {
     public let normalization: ImageNormalization
     /// How the heads and data that go with it are read.
     public var reading = ReadOptions()
+    private let architecture: Architecture
 
     /// Works out the architecture of a checkpoint.
     ///
     /// - Parameters:
-    ///   - base: the checkpoint whose `config.json` and tensors say what the architecture is.
+    ///   - base: the checkpoint whose configuration and tensors say what the architecture is.
     ///   - config: the configuration file; nil takes the one beside the checkpoint.
-    /// - Throws: `input.missing_tensor` that says what the checkpoint is when its names are not timm's;
+    /// - Throws: `input.missing_tensor` that lists what was looked for when the checkpoint is no model that is computed;
     ///   `input.missing_config`, `input.bad_config`, also when the checkpoint has parts that the architecture would leave
-    ///   out; `FormatError` for JSON that is none.
+    ///   out; `input.bad_shape` when the two contradict each other; `FormatError` for JSON that is none.
     public init(of base: TensorStore, config: FilePath? = nil) throws {
-        try base.requireTimmNames(config: config)
-        if let (tensor, part) = TimmNames.unsupportedPart(of: base.descriptors.map(\.name)) {
-            throw InputError(
-                .badConfig,
-                "\(base.path.string) has \(part) (\"\(tensor)\"), which the vision transformer of this version lacks",
-                file: base.path, tensor: tensor, hint: TimmNames.anyNamesHint)
+        let (architecture, files) = try Architecture.find(in: base, config: config)
+        let tensors = try architecture.tensors(of: base)
+        do { network = try architecture.network(files, tensors) } catch let error as NetworkError {
+            throw InputError(.badConfig, error.message, file: files.main.file, hint: error.hint)
         }
-        let config = try BackboneConfig(of: base, path: config)
-        do throws(NetworkError) { network = try Transformer(config.architecture) } catch {
-            throw InputError(.badConfig, error.message, file: config.path, hint: error.hint)
-        }
-        normalization = config.normalization
-        let layout = network.layout
-        if let stray = base.descriptors.first(where: { $0.name.text.hasPrefix("blocks.") && layout[$0.name] == nil }) {
-            throw InputError(
-                .badConfig,
-                "\(base.path.string) has the tensor \"\(stray.name)\", which the architecture of \(config.path.string) "
-                    + "does not have", file: config.path, tensor: stray.name,
-                hint: "check that config.json belongs to this checkpoint")
-        }
+        self.architecture = architecture
+        normalization =
+            switch network.input {
+            case .images(let shape):
+                try ImageNormalization(files, channels: shape.channels, standard: architecture.normalization)
+            case .tokens: .unit
+            }
+        try architecture.checkNothingIsLeftOut(
+            architecture.bindings(of: network.layout, in: tensors), of: tensors, config: files.main.file)
+        try check(base)
     }
 
     /// The parameters of a checkpoint as one flat vector in the order of `network.layout`.
@@ -47,31 +43,39 @@ public struct Backbone: Sendable {
     /// - Throws: `input.missing_tensor`, `input.bad_shape`, `input.bad_dtype`, `input.bad_value` for NaN and infinity, with
     ///   file and tensor.
     public func parameters(of checkpoint: TensorStore) throws -> FloatBuffer {
-        try check(checkpoint)
+        let bindings = try bindings(of: checkpoint)
         try requireMemory(count: network.parameterCount, of: Float.self)
         let parameters = try FloatBuffer(count: network.parameterCount)
-        for entry in network.layout.entries {
-            try checkpoint.readFinite(
-                entry.name, into: UnsafeMutableBufferPointer(rebasing: parameters.values[entry.range]))
-        }
+        for binding in bindings { try binding.read(from: checkpoint, into: parameters) }
         return parameters
     }
 
     /// Compares names and shapes, before memory is taken for an architecture that may be far from the checkpoint's.
     ///
     /// - Throws: `input.missing_tensor`, `input.bad_shape`, with file and tensor.
-    package func check(_ checkpoint: TensorStore) throws {
-        try checkpoint.requireTimmNames()
-        for entry in network.layout.entries {
-            let shape = try checkpoint.required(entry.name).shape
-            guard shape == entry.shape else {
+    package func check(_ checkpoint: TensorStore) throws { _ = try bindings(of: checkpoint) }
+
+    /// Where the parameters lie in a checkpoint, whose names and shapes are compared.
+    private func bindings(of checkpoint: TensorStore) throws -> [TensorBinding] {
+        let bindings = architecture.bindings(of: network.layout, in: try architecture.tensors(of: checkpoint))
+        for binding in bindings {
+            let shape = try checkpoint.required(binding.name).shape
+            guard shape == binding.shape else {
                 throw InputError(
                     .badShape,
-                    "\"\(entry.name)\" has shape \(shape) in \(checkpoint.path.string), but the architecture needs "
-                        + "\(entry.shape)", file: checkpoint.path, tensor: entry.name,
-                    hint: "check that config.json belongs to this checkpoint")
+                    "\"\(binding.name)\" has shape \(shape) in \(checkpoint.path.string), but the architecture needs "
+                        + "\(binding.shape)", file: checkpoint.path, tensor: binding.name,
+                    hint: "check that the configuration belongs to this checkpoint")
             }
         }
+        return bindings
+    }
+
+    /// The tensors of a checkpoint that hold parameters of the network.
+    ///
+    /// - Throws: `input.missing_tensor`, `input.bad_shape`, with file and tensor.
+    package func parameterNames(in checkpoint: TensorStore) throws -> [TensorName] {
+        try bindings(of: checkpoint).map(\.name)
     }
 
     /// Writes a copy of a checkpoint with new parameters: same tensors, same types. Tensors that the network does not have
@@ -83,16 +87,14 @@ public struct Backbone: Sendable {
     package func write(
         parameters: FloatBuffer, like checkpoint: TensorStore, into writer: any CheckpointWriter
     ) throws -> WrittenCheckpoint {
+        let bindings = Dictionary(uniqueKeysWithValues: try bindings(of: checkpoint).map { ($0.name, $0) })
         for (index, descriptor) in checkpoint.descriptors.enumerated() {
-            guard let entry = network.layout[descriptor.name] else {
+            guard let binding = bindings[descriptor.name] else {
                 let bytes = try checkpoint.reader.bytes(of: index)
                 try bytes.withUnsafeBytes { try writer.write($0, tensor: index, at: 0) }
                 continue
             }
-            let narrowed = try AlignedBuffer(byteCount: descriptor.byteCount)
-            _ = narrow(
-                UnsafeBufferPointer(rebasing: parameters.values[entry.range]), into: narrowed.mutableBytes,
-                as: descriptor.dtype)
+            let narrowed = try binding.bytes(of: parameters, as: descriptor.dtype)
             try withExtendedLifetime(narrowed) { try writer.write(narrowed.bytes, tensor: index, at: 0) }
         }
         return try writer.finish()

@@ -1,21 +1,17 @@
 import Checkpoints
 import TensorCore
 
-/// A kind of model that is known by the names of its tensors and that this version does not compute.
-///
-/// Backbones have timm's names; everybody else's are listed so that an error can say whose they are.
+/// A kind of model that is known by the names of its tensors and that is not computed, so that an error can say whose they are.
 struct ModelFamily: Sendable {
     /// What a message calls such a model.
     let name: String
     /// Tensors that tell it: ends of names, whatever module they lie in. All must be there.
     private let marks: [String]
-    /// Why `convert --rename` cannot make timm's names of these; nil where nobody would think so.
-    let obstacle: String?
     /// Whether it is a change to a model rather than one.
     let isAdapter: Bool
 
-    private init(_ name: String, _ marks: String..., obstacle: String? = nil, isAdapter: Bool = false) {
-        (self.name, self.marks, self.obstacle, self.isAdapter) = (name, marks, obstacle, isAdapter)
+    private init(_ name: String, _ marks: String..., isAdapter: Bool = false) {
+        (self.name, self.marks, self.isAdapter) = (name, marks, isAdapter)
     }
 
     /// The family of a checkpoint and the name that tells it; nil when it is none of the known ones.
@@ -33,59 +29,20 @@ struct ModelFamily: Sendable {
         return nil
     }
 
-    private static let isApart = "q, k and v are stored apart, and as one under timm's names"
-    private static let hasOtherShapes = "class and position embeddings have other shapes than timm's"
-
     /// The special before the general: the first whose marks are all there counts.
     private static let all: [ModelFamily] = [
         ModelFamily("an adapter (LoRA)", "lora_A.weight", isAdapter: true),
         ModelFamily("an adapter (LoRA)", "lora_A.default.weight", isAdapter: true),
         // Hugging Face, images.
-        ModelFamily("Hugging Face's DINOv2", "encoder.layer.0.layer_scale1.lambda1", obstacle: isApart),
-        ModelFamily("Hugging Face's BEiT", "encoder.layer.0.lambda_1", obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's DeiT", "embeddings.distillation_token", "encoder.layer.0.attention.attention.query.weight",
-            obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's ViT", "encoder.layer.0.attention.attention.query.weight",
-            "embeddings.patch_embeddings.projection.weight", obstacle: isApart),
-        ModelFamily(
-            "a Hugging Face vision transformer", "encoder.layer.0.attention.attention.query.weight", obstacle: isApart),
+        ModelFamily("Hugging Face's BEiT", "encoder.layer.0.lambda_1"),
+        ModelFamily("a Hugging Face vision transformer", "encoder.layer.0.attention.attention.query.weight"),
         ModelFamily("a Hugging Face vision model", "embeddings.patch_embeddings.projection.weight"),
-        ModelFamily(
-            "Hugging Face's SigLIP", "vision_model.encoder.layers.0.self_attn.q_proj.weight",
-            "vision_model.head.probe", obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's SigLIP", "vision_model.encoder.layers.0.self_attn.q_proj.weight",
-            "vision_model.embeddings.patch_embedding.bias", obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's CLIP, images and text", "vision_model.encoder.layers.0.self_attn.q_proj.weight",
-            "text_model.encoder.layers.0.self_attn.q_proj.weight", obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's CLIP", "vision_model.encoder.layers.0.self_attn.q_proj.weight", obstacle: isApart),
-        ModelFamily(
-            "Hugging Face's CLIP", "encoder.layers.0.self_attn.q_proj.weight", "embeddings.class_embedding",
-            obstacle: isApart),
         ModelFamily("the text half of Hugging Face's CLIP", "text_model.encoder.layers.0.self_attn.q_proj.weight"),
         // OpenAI and OpenCLIP.
-        ModelFamily(
-            "OpenAI's and OpenCLIP's CLIP, images and text", "visual.transformer.resblocks.0.attn.in_proj_weight",
-            "token_embedding.weight", obstacle: hasOtherShapes),
-        ModelFamily(
-            "OpenAI's and OpenCLIP's CLIP", "visual.transformer.resblocks.0.attn.in_proj_weight",
-            obstacle: hasOtherShapes),
-        ModelFamily(
-            "OpenAI's and OpenCLIP's CLIP", "transformer.resblocks.0.attn.in_proj_weight", "class_embedding",
-            obstacle: hasOtherShapes),
         ModelFamily("CLIP with a ResNet", "visual.layer1.0.conv1.weight"),
         ModelFamily(
             "the text half of OpenAI's and OpenCLIP's CLIP", "transformer.resblocks.0.attn.in_proj_weight"),
         // Hugging Face, text and sound.
-        ModelFamily("Hugging Face's DistilBERT", "transformer.layer.0.attention.q_lin.weight"),
-        ModelFamily(
-            "Hugging Face's RoBERTa", "roberta.encoder.layer.0.attention.self.query.weight"),
-        ModelFamily("Hugging Face's BERT", "bert.encoder.layer.0.attention.self.query.weight"),
-        ModelFamily("Hugging Face's BERT or RoBERTa", "encoder.layer.0.attention.self.query.weight"),
         ModelFamily("Hugging Face's DeBERTa", "encoder.layer.0.attention.self.query_proj.weight"),
         ModelFamily("Hugging Face's MPNet", "encoder.layer.0.attention.attn.q.weight"),
         ModelFamily("Hugging Face's T5", "encoder.block.0.layer.0.SelfAttention.q.weight"),

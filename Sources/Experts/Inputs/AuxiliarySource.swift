@@ -25,23 +25,28 @@ public enum AuxiliarySource: Sendable, Hashable {
     /// Opens the data file, so that one that is none is found out before anything else is done.
     ///
     /// - Returns: nil for noise.
-    /// - Throws: what `ImageFile.open` throws.
+    /// - Throws: what `DataFile.open` throws.
     package func open() throws -> TensorStore? {
         guard case .file(let path) = self else { return nil }
-        return try ImageFile.open(path)
+        return try DataFile.open(path)
     }
 
     /// The inputs, as a backbone takes them.
     ///
     /// - Parameter warn: told what should be known of a data file.
-    /// - Throws: what `ImageFile` throws; `io.memory`, `network.*` for noise beyond all bounds.
+    /// - Throws: what `DataFile` throws; `io.memory`, `network.*` for noise beyond all bounds; `input.missing_data` for noise where the
+    ///   network takes texts.
     package func inputs(for backbone: Backbone, budget: ComputeBudget, warn: (Warning) -> Void) throws -> InputSet {
         switch (self, backbone.network.input) {
-        case (.file(let path), .images(let shape)):
-            let file = try ImageFile(
-                path, of: shape, normalization: backbone.normalization, options: backbone.reading)
+        case (.file(let path), let input):
+            let file = try DataFile(
+                path, for: input, normalization: backbone.normalization, options: backbone.reading)
             file.warnings.forEach(warn)
-            return .images(file.images)
+            return file.inputs
+        case (.noise, .tokens):
+            throw InputError(
+                .missingData, "noise is made of images, and the model takes texts",
+                hint: "give a file with \"input_ids\" [N, T]: any texts will do")
         case (.noise(let count, let seed), .images(let shape)):
             // The numbers are made in one buffer and handed over in another.
             let (numbers, overflow) = count.multipliedReportingOverflow(by: shape.elementCount)

@@ -11,7 +11,8 @@ struct ForeignData {
 
     /// What may be done about any of them.
     static let hint =
-        "images have to be an .npz with \"images\" [N, C, H, W]; \"Data of your own\" in docs/interference.md makes one"
+        "data has to be an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T]; \"Data of your own\" in docs/interference.md makes "
+        + "one"
 
     /// Looks at a path by its content; nil when nothing is recognised.
     init?(at path: FilePath) {

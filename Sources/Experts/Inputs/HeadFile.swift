@@ -80,7 +80,6 @@ public enum HeadFile {
                 tensor: name)
         }
         if descriptor.dtype.isComputable { return try store.finiteFloats(name).values[0] }
-        if descriptor.dtype == .bool { return try store.bytes(of: name)?.withUnsafeBytes { Float($0[0]) } }
         return Float(try store.integers(name).values[0])
     }
 }

@@ -23,7 +23,7 @@ public struct ImageFile: Sendable {
         options: ReadOptions = ReadOptions()
     ) throws {
         self.path = path
-        let store = try Self.open(path, options: options)
+        let store = try DataFile.open(path, of: .images(shape), options: options)
         let images = try store.required("images")
         let expected = [shape.channels, shape.height, shape.width]
         let dims = images.shape.dims
@@ -41,63 +41,13 @@ public struct ImageFile: Sendable {
             ? try Self.normalized(store, images, channels: shape.channels, normalization)
             : try Self.finiteValues(of: store, perImage: shape.elementCount)
         self.images = try ImageSet(values: values, count: dims[0], shape: shape)
-        labels = try Self.labels(in: store, count: dims[0])
+        labels = try DataFile.labels(in: store, count: dims[0], of: .images(shape))
         warnings =
             images.dtype == .u8
             ? []
             : PixelRange(of: values).oddity.map {
                 [Warning(DataWarning.pixelRange, "\"images\" of \(path.string) \($0)")]
             } ?? []
-    }
-
-    /// Opens a data file.
-    ///
-    /// - Throws: `format.unknown_format` that says what was given instead of a checkpoint, `input.missing_tensor` that says what
-    ///   it holds instead of images; `FormatError`, `IOError`.
-    package static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> TensorStore {
-        let store: TensorStore
-        do { store = try TensorStore(opening: path, options: options) } catch let error as FormatError {
-            let foreign = ForeignData(at: path)
-            guard foreign != nil || error.category == .unknownFormat else { throw error }
-            throw FormatError(
-                .unknownFormat, foreign.map { "\(path.string) is \($0.text), and data is an .npz" } ?? error.message,
-                file: path, byteOffset: error.byteOffset.map { Int($0) }, hint: ForeignData.hint)
-        }
-        guard store.index(of: "images") == nil else { return store }
-        let (found, hint) = whatIsThere(in: store)
-        throw InputError(
-            .missingTensor, "\(path.string) \(found), and data needs \"images\" [N, C, H, W]", file: path,
-            tensor: "images", hint: hint)
-    }
-
-    /// What a checkpoint without images is, and what can be done about it.
-    private static func whatIsThere(in store: TensorStore) -> (found: String, hint: String) {
-        if let foreign = ForeignData(at: store.openedPath) { return ("is \(foreign.text)", ForeignData.hint) }
-        switch InputKind(of: store) {
-        case .unknown: return ("has no tensor \"images\"", remedy(for: store))
-        case let kind: return ("holds \(kind.text)", InputKind.swapHint)
-        }
-    }
-
-    private static func remedy(for store: TensorStore) -> String {
-        // Images under another name, as np.save and data sets have them.
-        let candidates = store.descriptors.filter { (3...4).contains($0.shape.rank) }
-        if candidates.count == 1, let name = candidates.first?.name.text, name.utf8.allSatisfy(isPlain) {
-            return
-                "if these are \"\(name)\": `untangle convert \(store.path.string) data.npz --rename '^\(name)$=>images'`"
-        }
-        return nearestName(to: "images", among: store.descriptors.map(\.name.text)).map { "did you mean \"\($0)\"?" }
-            ?? ForeignData.hint
-    }
-
-    /// Whether a byte stands for itself in a pattern and in a shell.
-    private static func isPlain(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
-            true
-        default: false
-        }
     }
 
     /// Floating-point images as they are, row-major. NaN would run through every layer and come out as a class.
@@ -127,16 +77,5 @@ public struct ImageFile: Sendable {
                 count = images.elementCount
             }
         }
-    }
-
-    private static func labels(in store: TensorStore, count: Int) throws -> [Int]? {
-        guard store.descriptor(named: "labels") != nil else { return nil }
-        let (shape, values) = try store.integers("labels")
-        guard shape == Shape([count]) else {
-            throw InputError(
-                .badShape, "\"labels\" has shape \(shape) but there are \(count) images", file: store.path,
-                tensor: "labels")
-        }
-        return values
     }
 }

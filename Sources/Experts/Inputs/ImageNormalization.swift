@@ -1,5 +1,5 @@
 import Checkpoints
-import SystemPackage
+import TensorCore
 
 /// How 8-bit pixels become the numbers a backbone was trained on: `(pixel * rescaleFactor - mean) / std`, per channel.
 ///
@@ -12,32 +12,42 @@ public struct ImageNormalization: Sendable, Hashable, Encodable {
     /// Pixels divided by 255, which is what a configuration without the keys means.
     public static let unit = ImageNormalization(rescaleFactor: [1 / 255], mean: [0], std: [1])
 
-    /// Reads `rescale_factor`, `image_mean` and `image_std`, or `mean` and `std` of timm's `pretrained_cfg`.
+    /// As `ViTImageProcessor` and SigLIP's have it: to -1 to 1.
+    static let half = ImageNormalization(rescaleFactor: [1 / 255], mean: [0.5], std: [0.5])
+    /// The mean and spread of ImageNet's pixels.
+    static let imageNet = ImageNormalization(
+        rescaleFactor: [1 / 255], mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225])
+    /// The mean and spread of the pixels that CLIP was trained on.
+    static let clip = ImageNormalization(
+        rescaleFactor: [1 / 255], mean: [0.48145466, 0.4578275, 0.40821073],
+        std: [0.26862954, 0.26130258, 0.27577711])
+
+    /// Reads `rescale_factor`, `image_mean` and `image_std` of the configuration or the preprocessor's, or `mean` and `std` of timm's
+    /// `pretrained_cfg` and OpenCLIP's `preprocess_cfg`.
     ///
+    /// - Parameter standard: what the library does where nothing says so; all pixels alike where it has another number of channels.
     /// - Throws: `input.bad_config` when a value is no number or has another length than the channels.
-    init(config: JSONValue, channels: Int, file: FilePath) throws(InputError) {
-        func numbers(_ key: String, _ value: JSONValue?) throws(InputError) -> [Float]? {
-            guard let value, !value.isNull else { return nil }
-            let list = value.array.map { $0.map(\.double) } ?? [value.double]
-            let numbers = list.compactMap { $0 }.map { Float($0) }
-            guard numbers.count == list.count, numbers.count == 1 || numbers.count == channels,
-                numbers.allSatisfy(\.isFinite)
-            else {
-                throw InputError(
-                    .badConfig,
-                    "\"\(key)\" must be one number"
-                        + (channels == 1 ? "" : ", or a list of \(channels), one per channel"),
-                    file: file)
+    init(_ files: ConfigurationFiles, channels: Int, standard: ImageNormalization) throws(InputError) {
+        let (main, preprocessor) = (files.main, files.preprocessor)
+        let sections = ["pretrained_cfg", "preprocess_cfg"].compactMap { main[$0] }
+        func numbers(_ key: String) throws(InputError) -> [Float]? {
+            for keys in [main, preprocessor] {
+                if let numbers = try keys?.numbers(key, channels: channels) { return numbers }
             }
-            return numbers
+            for section in sections where key.hasPrefix("image_") {
+                if let numbers = try section.numbers(String(key.dropFirst(6)), channels: channels) { return numbers }
+            }
+            return nil
         }
-        let timm = config["pretrained_cfg"]
-        mean = try numbers("image_mean", config["image_mean"] ?? timm?["mean"]) ?? [0]
-        std = try numbers("image_std", config["image_std"] ?? timm?["std"]) ?? [1]
-        rescaleFactor = try numbers("rescale_factor", config["rescale_factor"]) ?? [1 / 255]
+        let isStandard = [1, channels].contains(standard.mean.count)
+        mean = try numbers("image_mean") ?? (isStandard ? standard : .half).mean
+        std = try numbers("image_std") ?? (isStandard ? standard : .half).std
+        rescaleFactor = try numbers("rescale_factor") ?? standard.rescaleFactor
         guard std.allSatisfy({ $0 != 0 }) else {
-            throw InputError(.badConfig, "\"image_std\" must not be 0", file: file)
+            throw InputError(.badConfig, "\"image_std\" must not be 0", file: main.file)
         }
+        if try preprocessor?.flag("do_normalize") == false { (mean, std) = ([0], [1]) }
+        if try preprocessor?.flag("do_rescale") == false { rescaleFactor = [1] }
     }
 
     private init(rescaleFactor: [Float], mean: [Float], std: [Float]) {

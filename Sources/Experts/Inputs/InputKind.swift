@@ -4,11 +4,10 @@ import TensorCore
 /// What a checkpoint holds, as far as its tensors tell, so that an error can say what was given in the place of something else.
 enum InputKind {
     case images
+    case texts
     case head
-    /// A vision transformer with timm's names.
-    case backbone
-    /// The same with something before every name.
-    case prefixed(String)
+    /// A model that can be computed.
+    case computed(Architecture)
     /// Another model, and the tensor that tells it.
     case model(ModelFamily, TensorName)
     case unknown
@@ -18,12 +17,12 @@ enum InputKind {
         let headNames: Set<TensorName> = ["weight", "bias", "logit_scale", "normalize"]
         if let images = store.descriptor(named: "images"), (3...4).contains(images.shape.rank) {
             self = .images
+        } else if store.descriptor(named: "input_ids")?.shape.isMatrix == true {
+            self = .texts
         } else if store.descriptor(named: "weight")?.shape.isMatrix == true, headNames.isSuperset(of: names) {
             self = .head
-        } else if store.index(of: "cls_token") != nil || store.index(of: "pos_embed") != nil {
-            self = .backbone
-        } else if let prefix = TimmNames.prefix(in: names) {
-            self = .prefixed(prefix)
+        } else if let architecture = Architecture.all.first(where: { !$0.prefixes(in: store).isEmpty }) {
+            self = .computed(architecture)
         } else if let (family, evidence) = ModelFamily.of(names) {
             self = .model(family, evidence)
         } else {
@@ -38,8 +37,9 @@ enum InputKind {
     var text: String {
         switch self {
         case .images: "images"
+        case .texts: "texts"
         case .head: "a head"
-        case .backbone, .prefixed: "a whole model"
+        case .computed(let architecture): "a whole model (\(architecture.name))"
         case .model(let family, _): family.isAdapter ? family.name : "a whole model (\(family.name))"
         case .unknown: "other tensors"
         }

@@ -78,7 +78,7 @@ extension TensorStore {
             tensor: name, hint: hint)
     }
 
-    /// The values of an integer tensor.
+    /// The values of a tensor of integers or truth values.
     ///
     /// - Throws: `input.missing_tensor`, `input.bad_dtype`, `input.bad_value` for one beyond 63 bits.
     func integers(_ name: TensorName) throws -> (shape: Shape, values: [Int]) {
@@ -101,7 +101,7 @@ extension TensorStore {
         }
         let values: [Int] =
             switch descriptor.dtype {
-            case .u8: try load(UInt8.self)
+            case .bool, .u8: try load(UInt8.self)
             case .i8: try load(Int8.self)
             case .u16: try load(UInt16.self)
             case .i16: try load(Int16.self)

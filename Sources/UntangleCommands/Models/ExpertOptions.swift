@@ -18,7 +18,9 @@ struct ExpertOptions: ParsableArguments {
     var head: [NamedFile] = []
 
     @Option(
-        help: ArgumentHelp("The backbone's configuration (default: config.json beside the base).", valueName: "file"))
+        help: ArgumentHelp(
+            "The backbone's configuration (default: config.json or open_clip_config.json beside the base).",
+            valueName: "file"))
     var config: FilePath?
 
     /// Makes sure that experts have heads.
@@ -41,7 +43,7 @@ struct ExpertOptions: ParsableArguments {
         try data.check("--data", among: names)
         session.reads(base)
         for file in expert + head + data { session.reads(file.file) }
-        session.reads(config ?? BackboneConfig.defaultPath(for: base))
+        ConfigurationFiles.paths(of: base, config: config).forEach { session.reads($0) }
         let set = try ExpertSet(
             base: base, config: config,
             experts: expert.map { expert in

@@ -6,7 +6,9 @@ import Networks
 /// How experts are adapted. Values that are not given come from the preset.
 struct ResolverFlags: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Unlabelled inputs: an .npz with \"images\" [N, C, H, W], or \"noise\".", valueName: "file"))
+        help: ArgumentHelp(
+            "Unlabelled inputs: an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T], or \"noise\" for images.",
+            valueName: "file"))
     var auxiliary: String
 
     @Option(help: ArgumentHelp("How many inputs \"noise\" makes.", valueName: "n"))

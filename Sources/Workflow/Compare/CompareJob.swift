@@ -189,7 +189,7 @@ public struct CompareJob: Job {
                 at: recipe.position, hint: "head: FILE and data: FILE under a model")
         }
         guard order == .accuracy else { return }
-        for data in recipe.models.compactMap(\.data) where try ImageFile.open(data).descriptor(named: "labels") == nil {
+        for data in recipe.models.compactMap(\.data) where try DataFile.open(data).descriptor(named: "labels") == nil {
             throw InputError.missingLabels(data)
         }
     }

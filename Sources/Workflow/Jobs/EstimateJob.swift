@@ -43,7 +43,7 @@ public struct EstimateJob: Job, Sendable {
         let models = experts.experts.map { (name: $0.name, store: $0.store) }
         var set = try TaskVectorSet(
             base: experts.base, experts: models + [(name: "the merged model", store: merged)],
-            selection: TensorSelection(only: experts.backbone.network.layout.entries.map(\.name.text)))
+            selection: TensorSelection(only: try experts.backbone.parameterNames(in: experts.base).map(\.text)))
         if let memory = context.memory { try set.setMemory(memory) }
         self.set = set
         expertCount = models.count

@@ -70,7 +70,7 @@ extension RunJob {
         // What is in them is checked with the models.
         for model in recipe.models {
             if let head = model.head { _ = try HeadFile.open(head) }
-            if let data = model.data { _ = try ImageFile.open(data) }
+            if let data = model.data { _ = try DataFile.open(data) }
         }
         _ = try recipe.resolve?.auxiliary.open()
         if try !isFinished(after: unfinished, in: context) { try merge.requireRoom() }

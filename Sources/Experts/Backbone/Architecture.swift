@@ -1,0 +1,149 @@
+import Checkpoints
+import Networks
+import SystemPackage
+import TensorCore
+
+/// A family of checkpoints that can be computed: what a library calls the tensors, and which network its configuration describes.
+struct Architecture: Sendable {
+    /// What messages call it, as in "Hugging Face's ViT".
+    let name: String
+    /// Tensors that tell it, whatever stands before them.
+    let marks: [String]
+    /// What `model_type` may be. A configuration may do without one unless others have the same names.
+    let modelTypes: [String]
+    var needsModelType = false
+    /// What the configuration may be called; the first that is there counts.
+    var configurations = ["config.json"]
+    /// What can be done when there is none.
+    var missingConfigurationHint: String?
+    /// Where each entry of the network's layout lies.
+    let rules: [BindingRule]
+    /// Beginnings of names inside which every tensor of numbers takes part, so that one which no rule knows makes it another model.
+    let interior: [String]
+    /// Tensors inside that take part in nothing.
+    var idle: [String] = []
+    /// Parts of models of the family that are not computed, by a piece of their tensors' names.
+    var unsupported: [(mark: String, part: String)] = []
+    /// How the library normalises pixels where nothing says so.
+    var normalization = ImageNormalization.unit
+    /// The network of a checkpoint.
+    let network: @Sendable (ConfigurationFiles, ModelTensors) throws -> any Network
+
+    /// All that can be computed, the special before the general.
+    static let all: [Architecture] = [
+        .timmViT, .huggingFaceDINOv2, .huggingFaceViT, .huggingFaceCLIP, .huggingFaceSigLIP, .openCLIP, .bert, .roberta,
+        .distilBERT,
+    ]
+}
+
+extension Architecture {
+    /// What stands before the names of the family in a checkpoint; several where there are several models, none where it is another.
+    func prefixes(in store: TensorStore) -> [String] {
+        store.descriptors.compactMap { descriptor in
+            guard let prefix = Self.prefix(of: descriptor.name.text, before: marks[0]) else { return nil }
+            return marks.allSatisfy { store.index(of: TensorName(prefix + $0)) != nil } ? prefix : nil
+        }
+    }
+
+    /// The modules that stand before a name; nil when it does not end the other.
+    static func prefix(of name: String, before mark: String) -> String? {
+        guard name.utf8.count > mark.utf8.count else { return name == mark ? "" : nil }
+        return name.hasSuffix("." + mark) ? String(name.dropLast(mark.count)) : nil
+    }
+
+    /// The family's tensors in a checkpoint.
+    ///
+    /// - Throws: `input.missing_tensor` when it has none, `input.bad_config` when there are several models.
+    func tensors(of store: TensorStore) throws(InputError) -> ModelTensors {
+        let prefixes = prefixes(in: store)
+        guard let prefix = prefixes.first else { throw .unknownModel(store, wanted: self) }
+        guard prefixes.count == 1 else {
+            throw InputError(
+                .badConfig,
+                "\(store.path.string) holds several models: \(prefixes.map { "\"\($0)\"" }.joined(separator: ", "))",
+                file: store.path, tensor: TensorName(prefix + marks[0]),
+                hint: "take one out with `untangle convert --only '\(prefix)*'`")
+        }
+        return ModelTensors(store: store, prefix: prefix)
+    }
+
+    /// Where the parameters of a network lie in a checkpoint.
+    ///
+    /// - Precondition: the rules know every entry of the layout.
+    func bindings(of layout: ParameterLayout, in tensors: ModelTensors) -> [TensorBinding] {
+        layout.entries.flatMap { entry in
+            for rule in rules { if let bindings = rule.bindings(of: entry, in: tensors) { return bindings } }
+            preconditionFailure("\(name) has no name for \(entry.name)")
+        }
+    }
+
+    /// Makes sure that the checkpoint has no parts that a network would leave out.
+    ///
+    /// - Throws: `input.bad_config` that names the first.
+    func checkNothingIsLeftOut(_ bindings: [TensorBinding], of tensors: ModelTensors, config: FilePath)
+        throws(InputError)
+    {
+        let store = tensors.store
+        let known = Set(bindings.map(\.name)).union(idle.map { tensors.name($0) })
+        for descriptor in store.descriptors where !known.contains(descriptor.name) {
+            let name = descriptor.name.text
+            guard name.hasPrefix(tensors.prefix) else { continue }
+            let local = name.dropFirst(tensors.prefix.count)
+            // Integers are buffers, such as the numbers of positions.
+            guard descriptor.dtype.isComputable, interior.contains(where: { local.hasPrefix($0) }) else { continue }
+            throw InputError(
+                .badConfig,
+                "\(store.path.string) has the tensor \"\(descriptor.name)\", which the architecture of \(config.string) does not "
+                    + "have", file: config, tensor: descriptor.name, hint: "check that it belongs to this checkpoint")
+        }
+    }
+
+    /// Makes sure that the checkpoint has no parts of the family that are not computed.
+    ///
+    /// - Throws: `input.bad_config` that names the part.
+    func checkIsComputed(_ tensors: ModelTensors) throws(InputError) {
+        for (mark, part) in unsupported {
+            let found = tensors.store.descriptors.first {
+                $0.name.text.hasPrefix(tensors.prefix)
+                    && ("." + $0.name.text.dropFirst(tensors.prefix.count)).contains(mark)
+            }
+            guard let found else { continue }
+            throw InputError(
+                .badConfig,
+                "\(tensors.store.path.string) has \(part) (\"\(found.name)\"), which is not computed for \(name)",
+                file: tensors.store.path, tensor: found.name, hint: Self.anyModelHint)
+        }
+    }
+
+    /// What can be done with models that are not computed.
+    static let anyModelHint = "merge, vectors, diff and convert take models of any kind"
+}
+
+extension Architecture {
+    /// The family of a checkpoint and the files that describe it.
+    ///
+    /// - Throws: `input.missing_tensor` that lists what was looked for; `input.missing_config`; `input.bad_config` when the
+    ///   configuration is of another family; `FormatError` for JSON that is none.
+    static func find(
+        in store: TensorStore, config: FilePath?
+    ) throws -> (architecture: Architecture, files: ConfigurationFiles) {
+        let found = all.filter { !$0.prefixes(in: store).isEmpty }
+        guard let first = found.first else { throw InputError.unknownModel(store, config: config) }
+        try first.checkIsComputed(try first.tensors(of: store))
+        let files = try ConfigurationFiles(
+            of: store.path, config: config, names: first.configurations, hint: first.missingConfigurationHint)
+        let type = try files.main.text("model_type")
+        guard let architecture = found.first(where: { $0.accepts(type) }) else {
+            let types = found.flatMap(\.modelTypes).map { "\"\($0)\"" }.joined(separator: ", ")
+            throw InputError(
+                .badConfig,
+                type.map { "model_type \"\($0)\" is not supported with the tensor names of \(first.name)" }
+                    ?? "\(files.main.file.string) has no \"model_type\", and several families have the tensor names of "
+                    + first.name,
+                file: files.main.file, hint: "it may be \(types); \(anyModelHint)")
+        }
+        return (architecture, files)
+    }
+
+    private func accepts(_ type: String?) -> Bool { type.map { modelTypes.contains($0) } ?? !needsModelType }
+}
