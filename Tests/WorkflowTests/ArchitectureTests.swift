@@ -53,7 +53,7 @@ import Transcoding
             ),
             ("bert-mean", "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", ""),
             ("bert-mean", "\"num_attention_heads\": 4,", "", ""),
-            ("bert-mean", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"relu\"", ""),
+            ("bert-mean", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"silu\"", ""),
             ("bert-mean", "\"is_decoder\": false", "\"is_decoder\": true", ""),
             ("bert-mean", "\"is_decoder\": false", "\"position_embedding_type\": \"relative_key\"", ""),
             ("bert-mean", "\"type_vocab_size\": 2", "\"type_vocab_size\": -1", ""),
@@ -63,7 +63,7 @@ import Transcoding
             ("roberta-mean-prefixed", "\"pad_token_id\": 1", "\"pad_token_id\": 23", ""),
             ("roberta-mean-prefixed", "\"pad_token_id\": 1", "\"pad_token_id\": -1", ""),
             ("distilbert-mean", "\"n_layers\": 2", "\"n_layers\": 4", "transformer.layer.2.attention.q_lin.weight"),
-            ("distilbert-mean", "\"activation\": \"gelu\"", "\"activation\": \"relu\"", ""),
+            ("distilbert-mean", "\"activation\": \"gelu\"", "\"activation\": \"silu\"", ""),
             ("hf-vit", "\"patch_size\": 8", "\"patch_size\": 0", ""),
             ("hf-vit", "\"image_size\": 24", "\"image_size\": 25", ""),
             ("hf-vit", "\"image_size\": 24", "\"image_size\": -24", ""),
@@ -301,6 +301,45 @@ import Transcoding
         let backbone = try Backbone(of: TensorStore(opening: base))
         let path = try folder.checkpoint("old.safetensors", old)
         #expect(try backbone.values(of: TensorStore(opening: path)) == backbone.values(of: TensorStore(opening: base)))
+    }
+
+    // MARK: Perceptrons
+
+    /// Two layers by hand over images of two pixels: W1 = [[1, 2], [3, -4]], b1 = [0, 1], W2 = [[1, -1]], b2 = [5]. Of x = [1, 2] the
+    /// hidden layer is relu [5, -4] = [5, 0], and the output 5 - 0 + 5 = 10.
+    @Test(
+        arguments: [
+            (["0", "2"], ""), (["1", "3"], "net."), (["layers.0", "layers.1"], ""), (["fc1", "fc2"], "module."),
+        ]) func perceptronsByTheNamesOfContainers(names: [String], prefix: String) throws
+    {
+        let layers = [
+            TestTensor(TensorName("\(prefix)\(names[0]).weight"), [2, 2], [1, 2, 3, -4]),
+            TestTensor(TensorName("\(prefix)\(names[0]).bias"), [2], [0, 1]),
+            TestTensor(TensorName("\(prefix)\(names[1]).weight"), [1, 2], [1, -1]),
+            TestTensor(TensorName("\(prefix)\(names[1]).bias"), [1], [5]),
+        ]
+        let store = try TensorStore(opening: try folder.checkpoint("mlp.safetensors", layers))
+        func features(_ more: String) throws -> [Float] {
+            try folder.write(#"{"model_type": "mlp", "image_size": [1, 2]\#(more)}"#, to: "config.json")
+            let backbone = try Backbone(of: store)
+            let images = try ImageSet(
+                values: [1, 2], count: 1, shape: ImageShape(channels: 1, height: 1, width: 2))
+            return try backbone.network.features(
+                parameters: try backbone.parameters(of: store), inputs: .images(images), budget: testBudget)
+        }
+        #expect(try features("") == [10])
+        // Before the classifier.
+        #expect(try features(#", "num_hidden_layers": 1"#) == [5, 0])
+        for more in [
+            #", "num_hidden_layers": 3"#, #", "num_hidden_layers": 0"#, #", "num_channels": -1"#,
+            #", "hidden_act": "silu""#,
+        ] {
+            #expect(code { _ = try features(more) } == "input.bad_config", "\(more)")
+        }
+        #expect(code { _ = try features(#", "num_channels": 2"#) } == "input.bad_shape")
+        // Such names mean nothing by themselves.
+        try folder.write(#"{"image_size": [1, 2]}"#, to: "config.json")
+        #expect(code { _ = try Backbone(of: store) } == "input.missing_tensor")
     }
 
     // MARK: Types

@@ -12,6 +12,8 @@ struct Architecture: Sendable {
     /// What `model_type` may be. A configuration may do without one unless others have the same names.
     let modelTypes: [String]
     var needsModelType = false
+    /// Whether the names are such that `model_type` has to say that it is this family before they mean anything.
+    var hasAnybodysNames = false
     /// What the configuration may be called; the first that is there counts.
     var configurations = ["config.json"]
     /// What can be done when there is none.
@@ -30,10 +32,12 @@ struct Architecture: Sendable {
     let network: @Sendable (ConfigurationFiles, ModelTensors) throws -> any Network
 
     /// All that can be computed, the special before the general.
-    static let all: [Architecture] = [
-        .timmViT, .huggingFaceDINOv2, .huggingFaceViT, .huggingFaceCLIP, .huggingFaceSigLIP, .openCLIP, .bert, .roberta,
-        .distilBERT,
-    ]
+    static let all: [Architecture] =
+        [
+            .timmViT, .huggingFaceDINOv2, .huggingFaceViT, .huggingFaceCLIP, .huggingFaceSigLIP, .openCLIP, .bert,
+            .roberta,
+            .distilBERT,
+        ] + perceptrons
 }
 
 extension Architecture {
@@ -127,7 +131,11 @@ extension Architecture {
     static func find(
         in store: TensorStore, config: FilePath?
     ) throws -> (architecture: Architecture, files: ConfigurationFiles) {
-        let found = all.filter { !$0.prefixes(in: store).isEmpty }
+        let named = InputError.modelType(config, of: store)
+        let found = all.filter { architecture in
+            if architecture.hasAnybodysNames, !architecture.accepts(named) { return false }
+            return !architecture.prefixes(in: store).isEmpty
+        }
         guard let first = found.first else { throw InputError.unknownModel(store, config: config) }
         try first.checkIsComputed(try first.tensors(of: store))
         let files = try ConfigurationFiles(

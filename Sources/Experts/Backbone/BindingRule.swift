@@ -16,6 +16,9 @@ struct BindingRule: Sendable {
     var aliases: [String: String] = [:]
     /// Whether models of the family may do without it.
     var isOptional = false
+    /// What the file calls the first block, and how far the next is.
+    var first = 0
+    var step = 1
 
     /// How the shape in the file differs from that of the layout.
     enum Form: Sendable {
@@ -44,14 +47,15 @@ struct BindingRule: Sendable {
 
     /// Tensors of the file that tell the first block's part, without those that may be missing.
     var evidence: [String] {
-        isOptional ? [] : files.map { ModelTensors.numbered($0, 0) + (isModule ? ".weight" : "") }
+        isOptional ? [] : files.map { ModelTensors.numbered($0, first) + (isModule ? ".weight" : "") }
     }
 
     /// How the entry of a layout lies in a checkpoint.
     ///
     /// - Returns: nil when the rule is about another entry.
     func bindings(of entry: ParameterLayout.Entry, in tensors: ModelTensors) -> [TensorBinding]? {
-        let (pattern, block) = Self.pattern(of: entry.name.text)
+        let (pattern, number) = Self.pattern(of: entry.name.text)
+        let block = number.map { first + step * $0 }
         var suffix = ""
         if isModule {
             guard pattern.hasPrefix(self.entry + ".") else { return nil }

@@ -128,9 +128,10 @@ struct ConfigKeys: Sendable {
         case "gelu", "gelu_python": return .gelu
         case "gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu_tanh": return .geluTanh
         case "quick_gelu": return .quickGELU
+        case "relu": return .relu
         case let other?:
             throw InputError(
-                .badConfig, "\(key) \"\(other)\" is not supported; gelu, gelu_pytorch_tanh and quick_gelu are",
+                .badConfig, "\(key) \"\(other)\" is not supported; gelu, gelu_pytorch_tanh, quick_gelu and relu are",
                 file: file)
         }
     }

@@ -18,10 +18,10 @@ struct ModelTensors: Sendable {
         return TensorName(prefix + (block.map { Self.numbered(String(name), $0) } ?? String(name)))
     }
 
-    /// A name with the number of a block in place of `N`.
+    /// A name with the number of a block in place of `N`, where a part of it ends so.
     static func numbered(_ pattern: String, _ block: Int) -> String {
         pattern.split(separator: ".", omittingEmptySubsequences: false)
-            .map { $0 == "N" ? "\(block)" : String($0) }.joined(separator: ".")
+            .map { $0.hasSuffix("N") ? "\($0.dropLast())\(block)" : String($0) }.joined(separator: ".")
     }
 
     func has(_ name: String) -> Bool { store.index(of: self.name(name)) != nil }

@@ -15,7 +15,8 @@ extension InputError {
         var hint = Architecture.anyModelHint
         let message: String
         func and(_ nearest: NearestArchitecture?) -> String { nearest.map { "; \($0.text)" } ?? "" }
-        let nearest = NearestArchitecture(of: store, among: wanted.map { [$0] } ?? Architecture.all)
+        let nearest = NearestArchitecture(
+            of: store, among: wanted.map { [$0] } ?? Architecture.all.filter { !$0.hasAnybodysNames })
         let missing = nearest?.missing ?? wanted?.marks[0] ?? Architecture.all[0].marks[0]
         switch InputKind(of: store) {
         case .images, .texts, .head:
@@ -45,12 +46,14 @@ extension InputError {
 
     /// All families, with the tensor that tells each.
     private static var lookedFor: String {
-        "computed are " + Architecture.all.map { "\($0.name) (\($0.marks[0]))" }.joined(separator: ", ") + "; "
+        "computed are "
+            + Architecture.all.map { "\($0.name) (\($0.marks[0])\($0.hasAnybodysNames ? ", model_type \"mlp\"" : ""))" }
+            .joined(separator: ", ") + "; "
             + Architecture.anyModelHint
     }
 
     /// What a configuration calls the model, if there is one that can be read.
-    private static func modelType(_ config: FilePath?, of store: TensorStore) -> String? {
+    static func modelType(_ config: FilePath?, of store: TensorStore) -> String? {
         let path = config ?? ConfigurationFiles.folder(of: store.path).appending("config.json")
         guard let document = JSONDocument.read(path) else { return nil }
         return document["model_type"]?.string ?? document["architectures"]?.array?.compactMap(\.string).first

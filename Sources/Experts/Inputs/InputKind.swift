@@ -21,7 +21,9 @@ enum InputKind {
             self = .texts
         } else if store.descriptor(named: "weight")?.shape.isMatrix == true, headNames.isSuperset(of: names) {
             self = .head
-        } else if let architecture = Architecture.all.first(where: { !$0.prefixes(in: store).isEmpty }) {
+        } else if let architecture = Architecture.all.first(where: {
+            !$0.hasAnybodysNames && !$0.prefixes(in: store).isEmpty
+        }) {
             self = .computed(architecture)
         } else if let (family, evidence) = ModelFamily.of(names) {
             self = .model(family, evidence)
