@@ -178,6 +178,23 @@ import Transcoding
         #expect(left.code == "input.bad_config" && left.tensor == "embeddings.task_type_embeddings.weight")
     }
 
+    /// Where everything was cast, buffers with it.
+    @Test(arguments: [
+        ("bert-mean", "embeddings.position_ids"), ("hf-clip-full", "vision_model.embeddings.position_ids"),
+    ])
+    func buffersMayBeFloatingPoint(name: String, buffer: String) throws {
+        let base = Fixtures.path("networks/\(name)/base.safetensors")
+        var cast = try tensors(of: base)
+        cast.removeAll { $0.name.text == buffer }
+        cast.append(TestTensor(TensorName(buffer), [1, 2], [0, 1]))
+        let path = try folder.checkpoint("cast.safetensors", cast)
+        let config = Fixtures.path("networks/\(name)/config.json")
+        let store = try TensorStore(opening: path)
+        #expect(
+            try Backbone(of: store, config: config).values(of: store)
+                == Backbone(of: TensorStore(opening: base)).values(of: TensorStore(opening: base)))
+    }
+
     @Test func notANumberAmongWeightsBehindABinding() throws {
         let original = Fixtures.path("networks/openclip-full/base.safetensors")
         let backbone = try Backbone(of: TensorStore(opening: original))

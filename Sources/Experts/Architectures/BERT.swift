@@ -6,12 +6,13 @@ extension Architecture {
     /// `BertModel` of transformers, as MiniLM and most of sentence-transformers' models are; pooler and classifier stay as they are.
     static let bert = Architecture(
         name: "Hugging Face's BERT", marks: bertMarks, modelTypes: ["bert"], needsModelType: true, rules: bertRules,
-        interior: bertInterior, network: { files, tensors in try Transformer(bertConfig(files, tensors)) })
+        interior: bertInterior, idle: bertIdle,
+        network: { files, tensors in try Transformer(bertConfig(files, tensors)) })
 
     /// RoBERTa, XLM-R and CamemBERT, which differ from BERT in how positions are counted.
     static let roberta = Architecture(
         name: "Hugging Face's RoBERTa", marks: bertMarks, modelTypes: ["roberta", "xlm-roberta", "camembert"],
-        needsModelType: true, rules: bertRules, interior: bertInterior,
+        needsModelType: true, rules: bertRules, interior: bertInterior, idle: bertIdle,
         network: { files, tensors in
             try Transformer(
                 bertConfig(files, tensors, padding: files.main.integer("pad_token_id", else: 1)))
@@ -20,6 +21,9 @@ extension Architecture {
     private static let bertMarks = [
         "encoder.layer.0.attention.self.query.weight", "embeddings.word_embeddings.weight",
     ]
+
+    /// Buffers, which some files have as floating point.
+    private static let bertIdle = ["embeddings.position_ids", "embeddings.token_type_ids"]
 
     private static let bertInterior = ["embeddings.", "encoder."]
 

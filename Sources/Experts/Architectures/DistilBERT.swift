@@ -21,7 +21,7 @@ extension Architecture {
             .module("blocks.N.mlp.fc2", "transformer.layer.N.ffn.lin2"),
             .module("blocks.N.norm2", "transformer.layer.N.output_layer_norm"),
         ],
-        interior: ["embeddings.", "transformer."],
+        interior: ["embeddings.", "transformer."], idle: ["embeddings.position_ids"],
         network: { files, tensors in try Transformer(distilBERTConfig(files, tensors)) })
 
     private static func distilBERTConfig(

@@ -20,7 +20,7 @@ extension Architecture {
         ] + huggingFaceCLIPBlocks + [
             .module("norm", "post_layernorm"), .module("head", "../visual_projection").optional,
         ],
-        interior: ["embeddings.", "encoder."], normalization: .clip,
+        interior: ["embeddings.", "encoder."], idle: ["embeddings.position_ids"], normalization: .clip,
         network: { files, tensors in
             let keys = files.main["vision_config"] ?? files.main
             let stem = try PatchStem.huggingFace(
