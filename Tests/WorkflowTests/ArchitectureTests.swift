@@ -220,7 +220,8 @@ import Transcoding
             ("hf-dinov2-registers", #"{"num_attention_heads": 4}"#),
             ("hf-deit", #"{"num_attention_heads": 4}"#), ("hf-clip-vision", #"{"num_attention_heads": 4}"#),
             ("hf-siglip-full", #"{"num_attention_heads": 4}"#),
-            ("openclip-gelu", #"{"head_width": 8}"#), ("timm-vit-registers", #"{"num_heads": 4}"#),
+            ("openclip-full", #"{"model_cfg": {"quick_gelu": true, "vision_cfg": {"head_width": 8}}}"#),
+            ("timm-vit-registers", #"{"num_heads": 4}"#),
             ("timm-vit-avg", #"{"num_heads": 4, "global_pool": "avg"}"#),
             ("bert-mean", #"{"model_type": "bert", "num_attention_heads": 4}"#),
             (
@@ -387,12 +388,12 @@ import Transcoding
 
     /// What takes part in nothing is copied, whatever it holds.
     @Test func whatIsNotTrainedMayHoldAnything() throws {
-        var changed = try tensors(of: Fixtures.path("networks/hf-vit-pooler/base.safetensors"))
-        let place = try #require(changed.firstIndex { $0.name == "pooler.dense.weight" })
+        var changed = try tensors(of: Fixtures.path("networks/bert-cls-prefixed/base.safetensors"))
+        let place = try #require(changed.firstIndex { $0.name == "bert.pooler.dense.weight" })
         changed[place].bytes.replaceSubrange(0..<4, with: [1, 2, 0x80, 0xFF])
         let path = try folder.checkpoint("odd.safetensors", changed)
         let store = try TensorStore(opening: path)
-        let backbone = try Backbone(of: store, config: Fixtures.path("networks/hf-vit-pooler/config.json"))
+        let backbone = try Backbone(of: store, config: Fixtures.path("networks/bert-cls-prefixed/config.json"))
         let output = folder.file("written.safetensors")
         let writer = try CheckpointFormat.makeWriter(
             try #require(CheckpointFormat.format(ofOutput: output)), at: output, declaring: store.descriptors,

@@ -92,9 +92,15 @@ struct PipelineSuite {
     func path(_ file: String) -> FilePath { Fixtures.path("suites/\(name)/\(file)") }
     var base: FilePath { path("base.safetensors") }
 
+    /// Some suites keep experts as what changed from the base.
+    func expert(_ task: String) -> FilePath {
+        let packed = path("expert_\(task).skein")
+        return fileExists(packed) ? packed : path("expert_\(task).safetensors")
+    }
+
     func files(_ task: String) -> ExpertFiles {
         ExpertFiles(
-            name: task, checkpoint: path("expert_\(task).safetensors"), head: path("heads_\(task).safetensors"),
+            name: task, checkpoint: expert(task), head: path("heads_\(task).safetensors"),
             data: path("test_\(task).npz"))
     }
 
