@@ -38,6 +38,7 @@ final class ResolverShard: @unchecked Sendable {
         objective.bank.backward(
             dFeatures: featureGradient.pointer, dLogits: logitGradient.pointer, logits: logits.pointer,
             features: features, inverseNorms: inverseNorms.pointer, B: B)
+        gradient.values.update(repeating: 0)
         workspace.backward(parameters, dFeatures: featureGradient.pointer, grads: gradient.pointer)
     }
 }

@@ -18,6 +18,9 @@ public protocol Network: Sendable {
     /// The tokens that one input of a set becomes, which is what memory and time grow with.
     func tokenCount(of inputs: InputSet) -> Int
 
+    /// The numbers that a workspace holds; `Int.max` when they cannot be counted.
+    func activationCount(capacity: Int, tokenCount: Int, purpose: WorkspacePurpose) -> Int
+
     /// Takes memory for the activations of a batch.
     ///
     /// - Parameters:
@@ -56,7 +59,10 @@ public protocol NetworkWorkspace: AnyObject, Sendable {
         _ p: UnsafePointer<Float>, _ inputs: InputSet, rows: UnsafeBufferPointer<Int>
     ) -> UnsafePointer<Float>
 
-    /// Overwrites `grads` with the gradient of the parameters, from the gradient of the features of the last pass.
+    /// Adds the gradient of the parameters to `grads`, from the gradient of the features of the last pass.
+    ///
+    /// It adds so that a batch can be computed a few inputs at a time in one vector: a second one would cost large models more memory than
+    /// the activations do.
     ///
     /// - Shapes: `dFeatures` `[rows, featureSize]` of that pass, `grads` like the parameter vector.
     /// - Precondition: `p` is that of the pass, and the purpose is training.

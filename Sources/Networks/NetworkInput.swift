@@ -99,6 +99,14 @@ public enum InputSet: Sendable {
         }
     }
 
+    /// The numbers that they are kept in.
+    package var elementCount: Int {
+        switch self {
+        case .images(let images): images.values.count
+        case .tokens(let tokens): tokens.ids.count * (tokens.types == nil ? 2 : 3)
+        }
+    }
+
     /// At most so many of the inputs, evenly spread over all of them.
     package func spread(atMost limit: Int) -> InputSet {
         switch self {

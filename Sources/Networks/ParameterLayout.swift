@@ -1,3 +1,4 @@
+import Kernels
 public import TensorCore
 
 /// Where each tensor of a network lies in its flat parameter vector.
@@ -24,6 +25,13 @@ public struct ParameterLayout: Sendable {
     func requiredStart(_ name: String) -> Int {
         guard let offset = start(name) else { preconditionFailure("the layout has no \(name)") }
         return offset
+    }
+
+    /// The first tensor in which a number is NaN or infinite.
+    ///
+    /// - Shapes: `numbers` like the parameter vector.
+    package func firstNonFiniteTensor(in numbers: UnsafePointer<Float>) -> TensorName? {
+        entries.first { !isFinite(numbers + $0.range.lowerBound, count: $0.range.count) }?.name
     }
 
     init(_ builder: Builder) {

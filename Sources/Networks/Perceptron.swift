@@ -22,6 +22,10 @@ public struct Perceptron: Network {
 
     public func tokenCount(of inputs: InputSet) -> Int { 1 }
 
+    public func activationCount(capacity: Int, tokenCount: Int, purpose: WorkspacePurpose) -> Int {
+        PerceptronPlan(config, capacity: capacity, purpose: purpose).count
+    }
+
     /// Takes memory for the activations of a batch.
     ///
     /// - Throws: `NetworkError` `network.memory` when the activations do not fit.

@@ -1,15 +1,32 @@
 import Kernels
 import TensorCore
 
+/// Where everything lies in the arena of one workspace.
+struct PerceptronPlan: Sendable {
+    /// The input and every layer's output, the slopes of activations, and two gradients of the widest of them.
+    let values, slopes: [Int]
+    let gradients: (Int, Int)
+    /// The numbers in the arena.
+    let count: Int
+
+    init(_ config: PerceptronConfig, capacity B: Int, purpose: WorkspacePurpose) {
+        var arena = ArenaPlan()
+        let widths = [config.image.elementCount] + config.layerSizes
+        let widest = widths.max() ?? 1
+        values = widths.map { arena.take(B, $0) }
+        slopes = config.layerSizes.map { arena.take(B, $0) }
+        gradients = purpose == .training ? (arena.take(B, widest), arena.take(B, widest)) : (0, 0)
+        count = arena.count
+    }
+}
+
 /// The activations of one worker, and the passes of a perceptron that run in them.
 ///
 /// Safety: one thread at a time may use a workspace.
 final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
     private let model: Perceptron
     private let capacity: Int
-    /// Where the input and every layer's output lie in the arena, the slopes of activations, and two gradients of the widest of them.
-    private let values, slopes: [Int]
-    private let gradients: (Int, Int)
+    private let plan: PerceptronPlan
     private let arena: FloatBuffer
     private var inputCount = 0
 
@@ -17,16 +34,10 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
     ///
     /// - Throws: `NetworkError` `network.memory` when the activations do not fit.
     init(_ model: Perceptron, capacity: Int, purpose: WorkspacePurpose) throws(NetworkError) {
-        let widths = [model.config.image.elementCount] + model.config.layerSizes
-        let widest = widths.max() ?? 1
         guard capacity <= largestMatrixDimension else {
             throw NetworkError(.memory, "\(capacity) images are too many at once", hint: "use a smaller batch")
         }
-        var plan = ArenaPlan()
-        values = widths.map { plan.take(capacity, $0) }
-        slopes = model.config.layerSizes.map { plan.take(capacity, $0) }
-        gradients =
-            purpose == .training ? (plan.take(capacity, widest), plan.take(capacity, widest)) : (0, 0)
+        plan = PerceptronPlan(model.config, capacity: capacity, purpose: purpose)
         self.model = model
         self.capacity = capacity
         do { arena = try FloatBuffer(count: plan.count) } catch { throw NetworkError(error) }
@@ -43,31 +54,31 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
         let width = model.config.image.elementCount
         images.values.withUnsafeBufferPointer { numbers in
             guard let numbers = numbers.baseAddress else { return }
-            for b in 0..<B { (a + values[0] + b * width).update(from: numbers + rows[b] * width, count: width) }
+            for b in 0..<B { (a + plan.values[0] + b * width).update(from: numbers + rows[b] * width, count: width) }
         }
         for (layer, (C, O)) in model.config.layers.enumerated() {
             let at = offsets(of: layer)
             linearForward(
-                a + values[layer + 1], outStride: O, a + values[layer], xStride: C, weight: p + at.weight,
+                a + plan.values[layer + 1], outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight,
                 bias: at.bias.map { p + $0 }, R: B, C: C, O: O)
             guard model.config.isActivated(layer) else { continue }
-            activationForward(a + values[layer + 1], slope: a + slopes[layer], N: B * O, model.config.activation)
+            activationForward(a + plan.values[layer + 1], slope: a + plan.slopes[layer], N: B * O, model.config.activation)
         }
-        return UnsafePointer(a + values[model.config.layerSizes.count])
+        return UnsafePointer(a + plan.values[model.config.layerSizes.count])
     }
 
     func backward(
         _ p: UnsafePointer<Float>, dFeatures: UnsafePointer<Float>, grads: UnsafeMutablePointer<Float>
     ) {
         let (a, B) = (arena.pointer, inputCount)
-        var (dOut, dx) = (a + gradients.0, a + gradients.1)
+        var (dOut, dx) = (a + plan.gradients.0, a + plan.gradients.1)
         dOut.update(from: dFeatures, count: B * model.featureSize)
         for (layer, (C, O)) in model.config.layers.enumerated().reversed() {
             let at = offsets(of: layer)
-            if model.config.isActivated(layer) { activationBackward(dOut, slope: a + slopes[layer], N: B * O) }
+            if model.config.isActivated(layer) { activationBackward(dOut, slope: a + plan.slopes[layer], N: B * O) }
             linearBackward(
                 dx: layer == 0 ? nil : dx, dWeight: grads + at.weight, dBias: at.bias.map { grads + $0 }, dOut,
-                outStride: O, a + values[layer], xStride: C, weight: p + at.weight, R: B, C: C, O: O)
+                outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight, R: B, C: C, O: O)
             (dOut, dx) = (dx, dOut)
         }
     }

@@ -26,6 +26,10 @@ public struct Transformer: Network {
         }
     }
 
+    public func activationCount(capacity: Int, tokenCount: Int, purpose: WorkspacePurpose) -> Int {
+        TransformerPlan(config, capacity: capacity, tokenCount: tokenCount, purpose: purpose).count
+    }
+
     /// Takes memory for the activations of a batch.
     ///
     /// - Throws: `NetworkError` `network.memory` when the activations do not fit.

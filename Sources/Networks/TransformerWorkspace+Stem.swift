@@ -22,7 +22,7 @@ extension TransformerWorkspace {
         }
     }
 
-    /// The gradients of `embed`.
+    /// Adds the gradients of `embed`.
     ///
     /// - Shapes: `dOut` `[B, T, C]`.
     func unembed(_ dOut: UnsafePointer<Float>, grads: UnsafeMutablePointer<Float>, _ scratch: BlockScratch) {
@@ -35,10 +35,7 @@ extension TransformerWorkspace {
                 dWeight: grads + weight, dBias: bias.map { grads + $0 }, dPrefix: grads + prefix,
                 dPosition: dPosition, positionRows: stem.positionRows, dOut, patches: a + patches,
                 scratch: a + scratch.qkv, stem.sizes(inputCount), O: C)
-        case (.words(let stem), .words(let table, let types)):
-            (grads + table).update(repeating: 0, count: stem.vocabulary * C)
-            dPosition.update(repeating: 0, count: stem.positionCount * C)
-            types.map { (grads + $0).update(repeating: 0, count: stem.typeCount * C) }
+        case (.words, .words(let table, let types)):
             wordEmbeddingBackward(
                 dWords: grads + table, dPositions: dPosition, dTypes: types.map { grads + $0 }, dOut, words, C: C)
         default: preconditionFailure("a stem has its own offsets")

@@ -131,9 +131,10 @@ import Testing
         let (parameters, slope, gradient) = (
             try FloatBuffer(start), try FloatBuffer(weights), try FloatBuffer(count: start.count)
         )
-        gradient.values.update(repeating: .nan)
+        // Gradients are added to what is there.
+        gradient.values.update(repeating: 1)
         workspace.backward(parameters.pointer, dFeatures: slope.pointer, grads: gradient.pointer)
-        let gradients = gradient.numbers
+        let gradients = gradient.numbers.map { $0 - 1 }
         #expect(parameters.count == start.count && slope.count == weights.count)
         for (place, entry) in network.layout.entries.enumerated() {
             let direction = random(entry.range.count, UInt64(100 + place))

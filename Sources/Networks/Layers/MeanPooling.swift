@@ -7,7 +7,8 @@ package func meanPoolingForward(
     let share = 1 / Float(tokens.count)
     for b in 0..<B {
         let row = out + b * C
-        columnSums(row, x + (b * T + tokens.lowerBound) * C, stride: C, R: tokens.count, C: C)
+        row.update(repeating: 0, count: C)
+        addRows(row, x + (b * T + tokens.lowerBound) * C, stride: C, R: tokens.count, C: C)
         for c in 0..<C { row[c] *= share }
     }
 }

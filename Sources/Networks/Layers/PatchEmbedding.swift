@@ -77,21 +77,24 @@ package func patchEmbeddingForward(
         B * T, O, K, .rows(patches, stride: K), .transposed(weight, stride: K), into: out, stride: O, accumulate: true)
 }
 
-/// The gradients of `patchEmbeddingForward`; overwrites all of them. Images need none.
+/// Adds the gradients of `patchEmbeddingForward`. Images need none.
 ///
-/// - Shapes: `dPosition` as `position`, of which every row belongs to a token; `scratch` `[T, O]`.
+/// - Shapes: `dPosition` as `position`, `scratch` `[T, O]`.
 package func patchEmbeddingBackward(
     dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?, dPrefix: UnsafeMutablePointer<Float>,
     dPosition: UnsafeMutablePointer<Float>, positionRows: [Int?], _ dOut: UnsafePointer<Float>,
     patches: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, _ sizes: PatchSizes, O: Int
 ) {
     let (B, T, K, F) = (sizes.B, sizes.T, sizes.K, sizes.F)
-    multiply(O, K, B * T, .transposed(dOut, stride: O), .rows(patches, stride: K), into: dWeight, stride: K)
-    columnSums(scratch, dOut, stride: T * O, R: B, C: T * O)
+    multiply(
+        O, K, B * T, .transposed(dOut, stride: O), .rows(patches, stride: K), into: dWeight, stride: K, accumulate: true
+    )
+    scratch.update(repeating: 0, count: T * O)
+    addRows(scratch, dOut, stride: T * O, R: B, C: T * O)
     for t in 0..<T {
         guard let place = positionRows[t] else { continue }
-        (dPosition + place * O).update(from: scratch + t * O, count: O)
+        addRows(dPosition + place * O, scratch + t * O, stride: O, R: 1, C: O)
     }
-    dPrefix.update(from: scratch, count: F * O)
-    if let dBias { columnSums(dBias, scratch + F * O, stride: O, R: T - F, C: O) }
+    addRows(dPrefix, scratch, stride: F * O, R: 1, C: F * O)
+    if let dBias { addRows(dBias, scratch + F * O, stride: O, R: T - F, C: O) }
 }

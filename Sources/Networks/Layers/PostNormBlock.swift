@@ -29,7 +29,7 @@ func postNormForward(
         weight: p + at.norm2Weight, bias: p + at.norm2Bias, R: B * R, C: C, eps: sizes.eps)
 }
 
-/// The gradients of `postNormForward`: overwrites the block's part of `grads` and `dx`; `dOut` is used up.
+/// The gradients of `postNormForward`: adds to the block's part of `grads` and overwrites `dx`; `dOut` is used up.
 ///
 /// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They are one buffer where `R = T`, and apart otherwise.
 func postNormBackward(

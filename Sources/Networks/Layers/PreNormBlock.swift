@@ -29,7 +29,7 @@ func preNormForward(
         weight: p + at.fc2Weight, bias: p + at.fc2Bias, gamma: at.scale2.map { p + $0 }, R: B * R, C: M, O: C)
 }
 
-/// The gradients of `preNormForward`: overwrites the block's part of `grads` and `dx`; `dOut` is used up.
+/// The gradients of `preNormForward`: adds to the block's part of `grads` and overwrites `dx`; `dOut` is used up.
 ///
 /// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They are one buffer where `R = T`, and apart otherwise.
 func preNormBackward(

@@ -23,7 +23,7 @@ package func residualForward(
     }
 }
 
-/// The gradients of `residualForward` by all but `x`, whose gradient is `dOut`: overwrites them.
+/// The gradients of `residualForward` by all but `x`, whose gradient is `dOut`: adds to those of parameters, and overwrites `dInput`.
 ///
 /// - Shapes: `dOut` `[R, O]`, `dInput` and `input` `[R, C]`, `dWeight` `[O, C]`, `dBias` and `dGamma` `[O]`; `branch` from the
 ///   forward pass and `scratch` `[R, O]`, which are read and written only where there is a `gamma`.
@@ -35,7 +35,6 @@ package func residualBackward(
 ) {
     var dBranch = dOut
     if let gamma, let dGamma {
-        dGamma.update(repeating: 0, count: O)
         for r in 0..<R {
             let (target, slope, added) = (scratch + r * O, dOut + r * O, branch + r * O)
             for o in 0..<O {

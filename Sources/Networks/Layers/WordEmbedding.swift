@@ -49,7 +49,7 @@ func wordEmbeddingForward(
     }
 }
 
-/// The gradients of `wordEmbeddingForward`: adds rows to those of tables that are zero.
+/// Adds the gradients of `wordEmbeddingForward`.
 ///
 /// - Shapes: `dOut` `[R, C]`.
 func wordEmbeddingBackward(

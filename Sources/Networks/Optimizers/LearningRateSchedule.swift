@@ -1,6 +1,6 @@
 import Glibc
 
-/// How the learning rate falls over a run.
+/// How the learning rate falls over a run, after it has risen.
 public enum LearningRateSchedule: String, Sendable, CaseIterable {
     case constant
     /// Half a cosine from the full rate towards zero.
@@ -10,9 +10,13 @@ public enum LearningRateSchedule: String, Sendable, CaseIterable {
 
     /// The rate of a step as a multiple of the full one.
     ///
-    /// - Parameter step: from 0 to `steps - 1`.
-    public func factor(step: Int, of steps: Int) -> Double {
-        let progress = Double(step) / Double(max(steps, 1))
+    /// - Parameters:
+    ///   - step: from 0 to `steps - 1`.
+    ///   - warmup: the first steps, over which the rate rises in a straight line: the first has the share 1 / `warmup` of it, the last all. The
+    ///     schedule takes the steps after them.
+    public func factor(step: Int, of steps: Int, warmup: Int = 0) -> Double {
+        guard step >= warmup else { return Double(step + 1) / Double(warmup) }
+        let progress = Double(step - warmup) / Double(max(steps - warmup, 1))
         switch self {
         case .constant: return 1
         case .cosine: return 0.5 * (1 + cos(Double.pi * progress))
