@@ -38,6 +38,15 @@ public struct AuxiliaryBatches: Sendable {
         }
     }
 
+    /// The inputs that some of so many steps use, ascending.
+    func usedRows(steps: Int) -> [Int] {
+        let (needed, overflow) = steps.multipliedReportingOverflow(by: batchSize)
+        // A pass over all inputs, in whatever order.
+        if overflow || needed >= inputCount { return Array(0..<inputCount) }
+        var batches = self
+        return Set((0..<steps).flatMap { batches.rows(step: $0) }).sorted()
+    }
+
     /// Fisher and Yates' shuffle, with the epoch as the stream.
     private mutating func permute(_ epoch: Int, _ seed: UInt64) {
         let generator = CounterGenerator(seed: seed, stream: UInt64(epoch))

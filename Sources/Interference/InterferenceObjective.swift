@@ -55,4 +55,9 @@ struct InterferenceObjective: Sendable {
 struct LossTerms: Sendable {
     var preservation = 0.0
     var interference = 0.0
+
+    static func += (a: inout LossTerms, b: LossTerms) {
+        a.preservation += b.preservation
+        a.interference += b.interference
+    }
 }

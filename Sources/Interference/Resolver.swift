@@ -27,6 +27,10 @@ public struct ResolvedExpert: Sendable {
     public let parameters: FloatBuffer
     /// Every step that was taken.
     public let trace: [ResolverStep]
+    /// The losses on held-out inputs; empty without early stopping.
+    public let heldOut: [HeldOutLoss]
+    /// The steps after which the parameters are those given here: with early stopping where the loss on held-out inputs was lowest.
+    public let keptStep: Int
     /// Whether the progress callback asked to stop before the last step.
     public let isCancelled: Bool
 }
@@ -37,7 +41,7 @@ public struct ResolvedExpert: Sendable {
 /// all of its tensors; heads stay frozen.
 ///
 /// A batch is split in a fixed number of shards whose gradients and losses are added in order, so the result does not
-/// depend on the number of threads.
+/// depend on the number of threads. Each shard takes as many inputs at a time as there is room for, and adds their gradients up.
 public struct Resolver: Sendable {
     public let tasks: [TaskHead]
     public let options: ResolverOptions
@@ -45,8 +49,12 @@ public struct Resolver: Sendable {
     private let auxiliary: InputSet
     private let bank: HeadBank
     private let teachers: TeacherOutputs
+    private let split: AuxiliarySplit
     private let batches: AuxiliaryBatches
+    private let plan: BatchPlan
     private let budget: ComputeBudget
+    /// What the base took to compute the outputs of one input.
+    private let secondsPerInput: Double
 
     /// Computes the outputs of the base under all heads for the auxiliary inputs that the steps will use.
     ///
@@ -60,6 +68,7 @@ public struct Resolver: Sendable {
         network: any Network, base: FloatBuffer, tasks: [TaskHead], auxiliary: InputSet,
         options: ResolverOptions = ResolverOptions(), budget: ComputeBudget
     ) throws {
+        let options = options.settled(for: network)
         try options.validate()
         guard !tasks.isEmpty else { throw InterferenceError(.badOption, "there is no task") }
         for task in tasks { try network.check(task.head, name: task.name) }
@@ -71,12 +80,28 @@ public struct Resolver: Sendable {
         self.options = options
         self.budget = budget
         bank = HeadBank(tasks.map(\.head))
+        let split = try AuxiliarySplit(inputCount: auxiliary.count, options: options)
+        self.split = split
         batches = AuxiliaryBatches(
-            inputCount: auxiliary.count, batchSize: options.batchSize, order: options.order)
-        let shardCount = options.shardCount(parameterCount: network.parameterCount)
+            inputCount: split.training.count, batchSize: options.batchSize, order: options.order)
+        plan = BatchPlan(options, network, tokenCount: network.tokenCount(of: auxiliary))
+        let used = batches.usedRows(steps: options.steps).map { split.training[$0] }
+        let start = ContinuousClock.now
         teachers = try TeacherOutputs(
-            network, base: base, bank: bank, auxiliary: auxiliary, batches: batches, steps: options.steps,
-            chunkSize: (options.batchSize + shardCount - 1) / shardCount, budget: budget)
+            network, base: base, bank: bank, auxiliary: auxiliary, rows: (used + split.heldOut).sorted(),
+            chunkSize: plan.pieceSize, budget: budget)
+        secondsPerInput = (ContinuousClock.now - start) / .seconds(1) / Double(teachers.rows.count)
+    }
+
+    /// The seconds that adapting one expert will take if every step is taken, judged by the time that the base took: forward and backward
+    /// pass of a student are three passes forward, and the expert's own outputs and checks one each.
+    ///
+    /// - Parameter step: the step that it goes on from.
+    public func expectedSeconds(from step: Int = 0) -> Double {
+        let steps = options.steps - step
+        let checks = options.patience > 0 ? steps / options.checkEvery + 1 : 0
+        let passes = teachers.rows.count + 3 * steps * options.batchSize + checks * split.heldOut.count
+        return secondsPerInput * Double(passes)
     }
 
     /// Adapts one expert.
@@ -96,36 +121,62 @@ public struct Resolver: Sendable {
         progress: (ResolverStep) -> Bool = { _ in true }
     ) throws -> ResolvedExpert {
         let objective = try objective(expert: expert, task: task)
-        let begin = try state.take() ?? ResolverState(startingAt: expert)
-        var trace = begin.trace
+        let begin = try state.take() ?? ResolverState(startingAt: expert, checksHeldOut: options.patience > 0)
+        var (trace, heldOut) = (begin.trace, begin.heldOut)
         precondition(
-            begin.parameters.count == expert.count && trace.count <= options.steps, "the state of something else")
-        let state = try TrainingState(
-            network, auxiliary, from: begin, bank: bank, options: options, budget: budget)
+            begin.parameters.count == expert.count && trace.count <= options.steps
+                && (heldOut != nil) == (options.patience > 0), "the state of something else")
+        let state = try TrainingState(network, auxiliary, from: begin, bank: bank, plan: plan, budget: budget)
         let optimizer = AdamW(weightDecay: options.weightDecay)
         var batches = batches
-        for step in trace.count..<options.steps {
-            let rows = batches.rows(step: step)
+        if heldOut?.losses.isEmpty == true { try check(&heldOut, state, objective, step: 0, task) }
+        var isCancelled = false
+        var isDone: Bool { trace.count == options.steps || heldOut?.hasPlateau(patience: options.patience) == true }
+        while !isDone, !isCancelled {
+            let step = trace.count
+            let rows = batches.rows(step: step).map { split.training[$0] }
             let current = try record(
-                state.evaluate(objective, auxiliary, rows: rows, slots: rows.map { teachers.slots[$0] }),
-                step, task)
-            let factor = options.schedule.factor(step: step, of: options.steps)
-            state.update(optimizer, step: step, learningRate: options.learningRate * factor)
-            trace.append(current)
-            if let saving, saving.isDue(after: trace.count, of: options.steps) {
-                try saving.save(state.resolverState(trace: trace))
+                state.evaluate(objective, auxiliary, rows: rows, slots: teachers.slots(of: rows)), state, step, task)
+            let isFinite = state.update(
+                optimizer, step: step, learningRate: options.learningRate(step: step),
+                clipNorm: options.clipNorm > 0 ? options.clipNorm : nil)
+            guard isFinite else {
+                throw diverged(
+                    "the gradient of step \(step + 1)", task, tensor: state.firstNonFiniteGradient(network.layout))
             }
-            guard progress(current) else { break }
+            trace.append(current)
+            if trace.count.isMultiple(of: options.checkEvery) || trace.count == options.steps {
+                try check(&heldOut, state, objective, step: trace.count, task)
+            }
+            if let saving, saving.isDue(after: trace.count, isLast: isDone) {
+                try saving.save(state.resolverState(trace: trace, heldOut: heldOut))
+            }
+            isCancelled = !progress(current) && !isDone
         }
-        let parameters = state.parameters
         // No loss has seen the last update.
-        guard isFinite(parameters.pointer, count: parameters.count) else {
-            throw InterferenceError(
-                .diverged,
-                "expert \"\(tasks[task].name)\": the weights after step \(trace.count) of \(options.steps) are not finite",
-                hint: "lower the learning rate \(options.learningRate)")
+        if let tensor = network.layout.firstNonFiniteTensor(in: state.parameters.pointer) {
+            throw diverged("the student after step \(trace.count)", task, tensor: tensor)
         }
-        return ResolvedExpert(parameters: parameters, trace: trace, isCancelled: trace.count < options.steps)
+        return ResolvedExpert(
+            parameters: heldOut?.best ?? state.parameters, trace: trace, heldOut: heldOut?.losses ?? [],
+            keptStep: heldOut?.keptStep ?? trace.count, isCancelled: isCancelled)
+    }
+
+    /// Takes the loss on held-out inputs, where there are any.
+    private func check(
+        _ heldOut: inout HeldOutChecks?, _ state: TrainingState, _ objective: InterferenceObjective, step: Int,
+        _ task: Int
+    ) throws(InterferenceError) {
+        guard heldOut != nil else { return }
+        let terms = state.evaluate(
+            objective, auxiliary, rows: split.heldOut, slots: teachers.slots(of: split.heldOut), needsGradient: false)
+        let loss = terms.preservation + options.alpha * terms.interference
+        guard loss.isFinite else {
+            throw diverged(
+                "the loss on held-out inputs after step \(step)", task, is: loss,
+                tensor: network.layout.firstNonFiniteTensor(in: state.parameters.pointer))
+        }
+        heldOut?.add(HeldOutLoss(step: step, loss: loss), of: state.parameters)
     }
 
     /// The loss of the first batch and its gradient by the parameters, at the expert itself.
@@ -135,11 +186,11 @@ public struct Resolver: Sendable {
     public func firstGradient(expert: FloatBuffer, task: Int) throws -> (step: ResolverStep, gradient: [Float]) {
         let objective = try objective(expert: expert, task: task)
         let state = try TrainingState(
-            network, auxiliary, from: ResolverState(startingAt: expert), bank: bank, options: options, budget: budget)
+            network, auxiliary, from: ResolverState(startingAt: expert), bank: bank, plan: plan, budget: budget)
         var batches = batches
-        let rows = batches.rows(step: 0)
-        let terms = state.evaluate(objective, auxiliary, rows: rows, slots: rows.map { teachers.slots[$0] })
-        return (try record(terms, 0, task), state.gradient())
+        let rows = batches.rows(step: 0).map { split.training[$0] }
+        let terms = state.evaluate(objective, auxiliary, rows: rows, slots: teachers.slots(of: rows))
+        return (try record(terms, state, 0, task), state.gradient())
     }
 
     private func objective(expert: FloatBuffer, task: Int) throws -> InterferenceObjective {
@@ -152,15 +203,37 @@ public struct Resolver: Sendable {
             ownLogits: own)
     }
 
-    private func record(_ terms: LossTerms, _ step: Int, _ task: Int) throws(InterferenceError) -> ResolverStep {
+    private func record(
+        _ terms: LossTerms, _ state: TrainingState, _ step: Int, _ task: Int
+    ) throws(InterferenceError) -> ResolverStep {
         let loss = terms.preservation + options.alpha * terms.interference
         guard loss.isFinite else {
-            throw InterferenceError(
-                .diverged,
-                "expert \"\(tasks[task].name)\": the loss of step \(step + 1) of \(options.steps) is \(loss)",
-                hint: "lower the learning rate \(options.learningRate), or check the inputs for NaN")
+            throw diverged(
+                "the loss of step \(step + 1)", task, is: loss,
+                tensor: network.layout.firstNonFiniteTensor(in: state.parameters.pointer))
         }
         return ResolverStep(
             step: step, loss: loss, preservation: terms.preservation, interference: terms.interference)
+    }
+
+    /// An error about a number that is none.
+    ///
+    /// - Parameters:
+    ///   - part: what was looked at, and when.
+    ///   - value: the loss.
+    ///   - tensor: the first of the weights, or of their gradient, that is not finite; without one a layer has overflowed.
+    private func diverged(
+        _ part: String, _ task: Int, is value: Double? = nil, tensor: TensorName?
+    ) -> InterferenceError {
+        let state =
+            switch (value, tensor) {
+            case (let value?, let tensor?): "is \(value), as the weights are not finite, first in \"\(tensor)\""
+            case (let value?, nil): "is \(value), although all weights are finite"
+            case (nil, let tensor?): "holds NaN or infinity, first in \"\(tensor)\""
+            case (nil, nil): "holds NaN or infinity"
+            }
+        return InterferenceError(
+            .diverged, "expert \"\(tasks[task].name)\": \(part) of \(options.steps) \(state)", tensor: tensor,
+            hint: "lower the learning rate \(options.learningRate), clip the gradient, or check the inputs for NaN")
     }
 }

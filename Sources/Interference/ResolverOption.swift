@@ -15,6 +15,8 @@ public struct ResolverOption: Sendable {
     public enum Kind: Sendable {
         case wholeNumber(Field<Int>, ClosedRange<Int>)
         case number(Field<Double>, ClosedRange<Double>)
+        /// A number, or the word `auto`, for which the program chooses.
+        case automaticWholeNumber(Field<Int?>, ClosedRange<Int>)
         case flag(Field<Bool>)
         case seed(Field<UInt64>)
         /// One of a list of names.
@@ -35,6 +37,9 @@ public struct ResolverOption: Sendable {
         name: "steps", kind: .wholeNumber(\.steps, 1...largestMatrixDimension), help: "Updates per expert")
     public static let batchSize = ResolverOption(
         name: "batch_size", kind: .wholeNumber(\.batchSize, 1...largestMatrixDimension), help: "Inputs per update")
+    public static let microBatchSize = ResolverOption(
+        name: "micro_batch_size", kind: .automaticWholeNumber(\.microBatchSize, 1...largestMatrixDimension),
+        help: "Inputs computed at once, which bounds memory")
     public static let learningRate = ResolverOption(
         name: "learning_rate", kind: .number(\.learningRate, .leastNonzeroMagnitude ... .greatestFiniteMagnitude),
         help: "Of AdamW; try a tenth of the fine-tuning rate")
@@ -47,6 +52,21 @@ public struct ResolverOption: Sendable {
         name: "distance", kind: .choice(\.distance), help: "How outputs are compared")
     public static let schedule = ResolverOption(
         name: "schedule", kind: .choice(\.schedule), help: "How the learning rate moves")
+    public static let warmupSteps = ResolverOption(
+        name: "warmup_steps", kind: .wholeNumber(\.warmupSteps, 0...largestMatrixDimension),
+        help: "First steps, over which the learning rate rises in a straight line")
+    public static let clipNorm = ResolverOption(
+        name: "clip_norm", kind: .number(\.clipNorm, 0 ... .greatestFiniteMagnitude),
+        help: "Length to which a longer gradient is shortened; 0 never does")
+    public static let patience = ResolverOption(
+        name: "patience", kind: .wholeNumber(\.patience, 0...largestMatrixDimension),
+        help: "Checks without a lower loss on held-out inputs after which an expert stops; 0 takes all steps")
+    public static let checkEvery = ResolverOption(
+        name: "check_every", kind: .wholeNumber(\.checkEvery, 1...largestMatrixDimension),
+        help: "Steps from one check to the next, with patience")
+    public static let holdout = ResolverOption(
+        name: "holdout", kind: .number(\.holdout, 0.0001...0.5),
+        help: "Share of the auxiliary inputs that checks look at and steps do not, with patience")
     public static let shuffle = ResolverOption(
         name: "shuffle", kind: .flag(\.shuffle),
         help: "Draw a new order of the inputs for every pass; otherwise batches are sequential and wrap")
@@ -55,7 +75,8 @@ public struct ResolverOption: Sendable {
 
     /// Every option, in the order in which they are shown.
     public static let all = [
-        steps, batchSize, learningRate, weightDecay, alpha, distance, schedule, shuffle, seed,
+        steps, batchSize, microBatchSize, learningRate, weightDecay, alpha, distance, schedule, warmupSteps, clipNorm,
+        patience, checkEvery, holdout, shuffle, seed,
     ]
 
     /// The option's value among others: one text for each value, on every machine and in every version.
@@ -63,11 +84,15 @@ public struct ResolverOption: Sendable {
         switch kind {
         case .wholeNumber(let field, _): "\(options[keyPath: field])"
         case .number(let field, _): "\(options[keyPath: field])"
+        case .automaticWholeNumber(let field, _): options[keyPath: field].map { "\($0)" } ?? Self.automatic
         case .flag(let field): "\(options[keyPath: field])"
         case .seed(let field): "\(options[keyPath: field])"
         case .choice(_, let get, _): get(options)
         }
     }
+
+    /// The word for a value that the program chooses.
+    public static let automatic = "auto"
 
     /// The value when nothing is said.
     public var defaultText: String { text(in: ResolverOptions()) }
@@ -81,7 +106,13 @@ public struct ResolverOption: Sendable {
             case .wholeNumber(let field, let range) where !range.contains(options[keyPath: field]):
                 "lie between \(range.lowerBound) and \(range.upperBound)"
             case .number(let field, let range) where !range.contains(options[keyPath: field]):
-                range.lowerBound > 0 ? "be positive" : "not be negative"
+                range.upperBound < .greatestFiniteMagnitude
+                    ? "lie between \(range.lowerBound) and \(range.upperBound)"
+                    : range.lowerBound > 0 ? "be positive" : "not be negative"
+            case .automaticWholeNumber(let field, let range):
+                options[keyPath: field].flatMap {
+                    range.contains($0) ? nil : "lie between \(range.lowerBound) and \(range.upperBound)"
+                }
             default: nil
             }
         guard let demand else { return }

@@ -6,13 +6,32 @@ public import Networks
 /// `ResolverOption` declares what recipes and the command line may say of each.
 public struct ResolverOptions: Sendable, Hashable {
     public var steps: Int
-    public var batchSize: Int
+    public var batchSize: Int {
+        didSet { batchSizeOfLargeNetworks = nil }
+    }
+    /// What networks of more than 200 million parameters take instead, where a preset says so and nobody says otherwise.
+    private var batchSizeOfLargeNetworks: Int?
+    /// The inputs whose activations are in memory at once, rounded up to a multiple of the shards; nil chooses by the network and the size of
+    /// the inputs, so that all activations take up to 1 GiB.
+    ///
+    /// Results depend on it in the last bits.
+    public var microBatchSize: Int?
     public var learningRate: Double
     public var weightDecay: Double
     /// The weight of the interference term, the mean over the other heads.
     public var alpha: Double
     public var distance: Distance
     public var schedule: LearningRateSchedule
+    public var warmupSteps: Int
+    /// The length to which a longer gradient of all parameters is shortened; 0 leaves gradients as they are.
+    public var clipNorm: Double
+    /// As many checks without a lower loss on held-out inputs end the adaptation; 0 takes every step. With patience, the student with the lowest of
+    /// these losses is kept.
+    public var patience: Int
+    /// The steps from one check to the next; the last step is one, too.
+    public var checkEvery: Int
+    /// The share of the auxiliary inputs that is kept out of training, with patience.
+    public var holdout: Double
     /// Whether each pass over the inputs has an order of its own.
     public var shuffle: Bool
     public var seed: UInt64
@@ -22,17 +41,25 @@ public struct ResolverOptions: Sendable, Hashable {
     public var shardCount: Int?
 
     public init(
-        steps: Int = 250, batchSize: Int = 64, learningRate: Double = 1e-4, weightDecay: Double = 1e-4,
-        alpha: Double = 1, distance: Distance = .kl, schedule: LearningRateSchedule = .constant,
+        steps: Int = 250, batchSize: Int = 64, microBatchSize: Int? = nil, learningRate: Double = 1e-4,
+        weightDecay: Double = 1e-4, alpha: Double = 1, distance: Distance = .kl,
+        schedule: LearningRateSchedule = .constant, warmupSteps: Int = 0, clipNorm: Double = 0, patience: Int = 0,
+        checkEvery: Int = 10, holdout: Double = 0.1,
         shuffle: Bool = false, seed: UInt64 = 0, shardCount: Int? = nil
     ) {
         self.steps = steps
         self.batchSize = batchSize
+        self.microBatchSize = microBatchSize
         self.learningRate = learningRate
         self.weightDecay = weightDecay
         self.alpha = alpha
         self.distance = distance
         self.schedule = schedule
+        self.warmupSteps = warmupSteps
+        self.clipNorm = clipNorm
+        self.patience = patience
+        self.checkEvery = checkEvery
+        self.holdout = holdout
         self.shuffle = shuffle
         self.seed = seed
         self.shardCount = shardCount
@@ -44,9 +71,31 @@ public struct ResolverOptions: Sendable, Hashable {
     /// The number of shards that a run uses.
     ///
     /// Eight keep the activations of a small model's shard in the second-level cache and serve up to eight cores; above
-    /// 32 million parameters four, because every shard holds a gradient of its own.
+    /// 32 million parameters four, and above 64 million two, because every shard holds a gradient of its own.
     public func shardCount(parameterCount: Int) -> Int {
-        min(shardCount ?? (parameterCount <= 32 << 20 ? 8 : 4), batchSize)
+        let count = parameterCount <= 32 << 20 ? 8 : parameterCount <= 64 << 20 ? 4 : 2
+        return min(shardCount ?? count, batchSize)
+    }
+
+    /// The learning rate of a step.
+    ///
+    /// - Parameter step: from 0.
+    func learningRate(step: Int) -> Double {
+        learningRate * schedule.factor(step: step, of: steps, warmup: warmupSteps)
+    }
+
+    /// These options for a network: what depends on its size is settled.
+    public func settled(for network: any Network) -> ResolverOptions {
+        var options = self
+        if let size = batchSizeOfLargeNetworks, network.parameterCount > 200_000_000 { options.batchSize = size }
+        options.batchSizeOfLargeNetworks = nil
+        return options
+    }
+
+    /// Sets the sizes of batches, until one of them is set to something else.
+    mutating func setBatchSize(_ size: Int, ofLargeNetworks large: Int) {
+        batchSize = size
+        batchSizeOfLargeNetworks = large
     }
 
     /// Checks every option against its range.
@@ -83,12 +132,16 @@ extension ResolverOptions: Encodable {
 
 /// Sets of options that have a name.
 public enum ResolverPreset: String, Sendable, CaseIterable {
-    /// The paper's recipe for CLIP vision transformers (arXiv:2603.13467).
+    /// The paper's recipe for CLIP vision transformers (arXiv:2603.13467): 2500 steps of 128, or of 32 for ViT-L/14, at 1e-6 with a weight
+    /// decay of 1e-4 and alpha 1.
     case paper
 
     public var options: ResolverOptions {
         switch self {
-        case .paper: ResolverOptions(steps: 2500, batchSize: 128, learningRate: 1e-6)
+        case .paper:
+            var options = ResolverOptions(steps: 2500, learningRate: 1e-6, weightDecay: 1e-4, alpha: 1)
+            options.setBatchSize(128, ofLargeNetworks: 32)
+            return options
         }
     }
 }

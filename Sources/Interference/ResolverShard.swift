@@ -5,40 +5,48 @@ import TensorCore
 ///
 /// Safety: one worker at a time runs a shard; the others read its gradient and loss after all have finished.
 final class ResolverShard: @unchecked Sendable {
+    /// Over all pieces of the last batch.
     let gradient: FloatBuffer
+    /// Of the last batch, summed over its inputs.
     private(set) var terms = LossTerms()
     private let workspace: any NetworkWorkspace
     private let logits, logitGradient, featureGradient, inverseNorms: FloatBuffer
 
-    init(_ network: any Network, _ inputs: InputSet, bank: HeadBank, capacity: Int) throws {
-        workspace = try network.workspace(
-            capacity: capacity, tokenCount: network.tokenCount(of: inputs), purpose: .training)
+    /// Takes memory for the activations of a piece.
+    ///
+    /// - Throws: `NetworkError` and `IOError` when it is short.
+    init(_ network: any Network, bank: HeadBank, pieceSize: Int, tokenCount: Int) throws {
+        workspace = try network.workspace(capacity: pieceSize, tokenCount: tokenCount, purpose: .training)
         gradient = try FloatBuffer(count: network.parameterCount)
-        logits = try FloatBuffer(count: capacity * bank.classCount)
-        logitGradient = try FloatBuffer(count: capacity * bank.classCount)
-        featureGradient = try FloatBuffer(count: capacity * bank.width)
-        inverseNorms = try FloatBuffer(count: capacity)
+        logits = try FloatBuffer(count: pieceSize * bank.classCount)
+        logitGradient = try FloatBuffer(count: pieceSize * bank.classCount)
+        featureGradient = try FloatBuffer(count: pieceSize * bank.width)
+        inverseNorms = try FloatBuffer(count: pieceSize)
     }
 
-    /// Computes this shard's share of the loss and of the gradient.
+    /// Computes this shard's share of the loss, and of the gradient where that is asked for.
     ///
     /// - Parameters:
     ///   - rows: the inputs of the whole batch; `slots` their rows in the teachers' logits.
-    ///   - range: the positions of this shard in the batch.
+    ///   - pieces: the positions of this shard in the batch, as many at a time as there is room for.
     func run(
         _ parameters: UnsafePointer<Float>, objective: InterferenceObjective, _ inputs: InputSet,
-        rows: UnsafeBufferPointer<Int>, slots: UnsafePointer<Int>, range: Range<Int>, batchSize: Int
+        rows: UnsafeBufferPointer<Int>, slots: UnsafePointer<Int>, pieces: [Range<Int>], needsGradient: Bool
     ) {
-        let B = range.count
-        let features = workspace.forward(parameters, inputs, rows: UnsafeBufferPointer(rebasing: rows[range]))
-        objective.bank.forward(logits.pointer, inverseNorms: inverseNorms.pointer, features: features, B: B)
-        terms = objective.evaluate(
-            student: logits.pointer, gradient: logitGradient.pointer, slots: slots + range.lowerBound, B: B,
-            batchSize: batchSize)
-        objective.bank.backward(
-            dFeatures: featureGradient.pointer, dLogits: logitGradient.pointer, logits: logits.pointer,
-            features: features, inverseNorms: inverseNorms.pointer, B: B)
-        gradient.values.update(repeating: 0)
-        workspace.backward(parameters, dFeatures: featureGradient.pointer, grads: gradient.pointer)
+        terms = LossTerms()
+        if needsGradient { gradient.values.update(repeating: 0) }
+        for piece in pieces {
+            let B = piece.count
+            let features = workspace.forward(parameters, inputs, rows: UnsafeBufferPointer(rebasing: rows[piece]))
+            objective.bank.forward(logits.pointer, inverseNorms: inverseNorms.pointer, features: features, B: B)
+            terms += objective.evaluate(
+                student: logits.pointer, gradient: logitGradient.pointer, slots: slots + piece.lowerBound, B: B,
+                batchSize: rows.count)
+            guard needsGradient else { continue }
+            objective.bank.backward(
+                dFeatures: featureGradient.pointer, dLogits: logitGradient.pointer, logits: logits.pointer,
+                features: features, inverseNorms: inverseNorms.pointer, B: B)
+            workspace.backward(parameters, dFeatures: featureGradient.pointer, grads: gradient.pointer)
+        }
     }
 }

@@ -12,6 +12,8 @@ public struct ResolverState: ~Copyable, Sendable {
     package let firstMoment, secondMoment: FloatBuffer
     /// Every step that was taken.
     public let trace: [ResolverStep]
+    /// What early stopping decides by; nil without it.
+    package let heldOut: HeldOutChecks?
 
     /// The step that comes next, from 0.
     public var step: Int { trace.count }
@@ -19,26 +21,31 @@ public struct ResolverState: ~Copyable, Sendable {
     /// The state before the first step: the expert itself, which becomes the student.
     ///
     /// - Throws: `IOError` when memory is short.
-    init(startingAt expert: FloatBuffer) throws {
+    init(startingAt expert: FloatBuffer, checksHeldOut: Bool = false) throws {
         self.init(
             parameters: expert, firstMoment: try FloatBuffer(count: expert.count),
-            secondMoment: try FloatBuffer(count: expert.count), trace: [])
+            secondMoment: try FloatBuffer(count: expert.count), trace: [],
+            heldOut: checksHeldOut ? try HeldOutChecks(parameterCount: expert.count) : nil)
     }
 
     /// A state with vectors of zeros, to be filled in by whoever has kept one.
     ///
     /// - Throws: `IOError` when memory is short.
-    package init(parameterCount: Int, trace: [ResolverStep]) throws {
+    package init(parameterCount: Int, trace: [ResolverStep], heldOut: HeldOutChecks? = nil) throws {
         self.init(
             parameters: try FloatBuffer(count: parameterCount), firstMoment: try FloatBuffer(count: parameterCount),
-            secondMoment: try FloatBuffer(count: parameterCount), trace: trace)
+            secondMoment: try FloatBuffer(count: parameterCount), trace: trace, heldOut: heldOut)
     }
 
-    init(parameters: FloatBuffer, firstMoment: FloatBuffer, secondMoment: FloatBuffer, trace: [ResolverStep]) {
+    init(
+        parameters: FloatBuffer, firstMoment: FloatBuffer, secondMoment: FloatBuffer, trace: [ResolverStep],
+        heldOut: HeldOutChecks?
+    ) {
         self.parameters = parameters
         self.firstMoment = firstMoment
         self.secondMoment = secondMoment
         self.trace = trace
+        self.heldOut = heldOut
     }
 }
 
@@ -60,8 +67,8 @@ extension Resolver {
             self.save = save
         }
 
-        func isDue(after count: Int, of steps: Int) -> Bool {
-            count == steps || interval.map { count.isMultiple(of: $0) } ?? false
+        func isDue(after count: Int, isLast: Bool) -> Bool {
+            isLast || interval.map { count.isMultiple(of: $0) } ?? false
         }
     }
 }

@@ -1,5 +1,6 @@
 import Kernels
 import Networks
+import Synchronization
 import TensorCore
 
 /// The parameters of a student, the moments of its optimiser, and the shards that compute its gradient.
@@ -7,7 +8,7 @@ struct TrainingState: Sendable {
     let parameters: FloatBuffer
     private let firstMoment, secondMoment: FloatBuffer
     private let shards: [ResolverShard]
-    private let batchSize: Int
+    private let plan: BatchPlan
     private let threads: Int
 
     /// The stretch of parameters that a worker adds up and updates at a time: 32 KiB an array.
@@ -15,66 +16,82 @@ struct TrainingState: Sendable {
 
     init(
         _ network: any Network, _ inputs: InputSet, from start: borrowing ResolverState, bank: HeadBank,
-        options: ResolverOptions, budget: ComputeBudget
+        plan: BatchPlan, budget: ComputeBudget
     ) throws {
         parameters = start.parameters
         firstMoment = start.firstMoment
         secondMoment = start.secondMoment
-        batchSize = options.batchSize
+        self.plan = plan
         threads = budget.threads
-        let count = options.shardCount(parameterCount: parameters.count)
-        let batchSize = options.batchSize
-        shards = try (0..<count).map { shard in
-            try ResolverShard(
-                network, inputs, bank: bank, capacity: Self.range(of: shard, count, batchSize).count)
+        let tokenCount = network.tokenCount(of: inputs)
+        shards = try (0..<plan.shardCount).map { _ in
+            try ResolverShard(network, bank: bank, pieceSize: plan.pieceSize, tokenCount: tokenCount)
         }
     }
 
     /// The vectors as they stand, not copied.
-    func resolverState(trace: [ResolverStep]) -> ResolverState {
+    func resolverState(trace: [ResolverStep], heldOut: HeldOutChecks?) -> ResolverState {
         ResolverState(
-            parameters: parameters, firstMoment: firstMoment, secondMoment: secondMoment, trace: trace)
+            parameters: parameters, firstMoment: firstMoment, secondMoment: secondMoment, trace: trace,
+            heldOut: heldOut)
     }
 
-    /// Computes the loss over a batch and leaves the gradient in the shards.
+    /// Computes the mean loss over some inputs and leaves the gradient in the shards, where it is asked for.
     func evaluate(
-        _ objective: InterferenceObjective, _ inputs: InputSet, rows: [Int], slots: [Int]
+        _ objective: InterferenceObjective, _ inputs: InputSet, rows: [Int], slots: [Int], needsGradient: Bool = true
     ) -> LossTerms {
-        let count = shards.count
-        parallel(count: count, threads: threads) { shard in
+        parallel(count: shards.count, threads: threads) { shard in
             // Safety: each shard writes its own buffers, and the arrays outlive the calls.
             rows.withUnsafeBufferPointer { rows in
                 slots.withUnsafeBufferPointer { slots in
                     guard let slots = slots.baseAddress else { return }
                     shards[shard].run(
                         parameters.pointer, objective: objective, inputs, rows: rows, slots: slots,
-                        range: Self.range(of: shard, count, batchSize), batchSize: batchSize)
+                        pieces: plan.pieces(of: shard, count: rows.count), needsGradient: needsGradient)
                 }
             }
         }
         var total = LossTerms()
-        for shard in shards {
-            total.preservation += shard.terms.preservation
-            total.interference += shard.terms.interference
-        }
-        total.preservation /= Double(batchSize)
-        total.interference /= Double(batchSize)
+        for shard in shards { total += shard.terms }
+        total.preservation /= Double(rows.count)
+        total.interference /= Double(rows.count)
         return total
     }
 
-    /// Adds the shards' gradients in their order and takes a step, one pass over memory.
+    /// Adds the shards' gradients in their order and takes a step: one pass over memory, or two where the gradient is clipped.
     ///
-    /// - Parameter step: from 0.
-    func update(_ optimizer: AdamW, step: Int, learningRate: Double) {
-        let N = parameters.count
-        parallel(count: (N + Self.chunkSize - 1) / Self.chunkSize, threads: threads) { chunk in
-            let start = chunk * Self.chunkSize
-            let length = min(Self.chunkSize, N - start)
-            let total = sumGradients(start, length)
+    /// - Parameters:
+    ///   - step: from 0.
+    ///   - clipNorm: what a longer gradient is shortened to; nil leaves it as it is.
+    /// - Returns: whether the gradient is finite; otherwise the student is of no use any more.
+    func update(_ optimizer: AdamW, step: Int, learningRate: Double, clipNorm: Double?) -> Bool {
+        let scale = clipNorm.map { shortening(to: $0) }
+        let allFinite = Atomic<Bool>(true)
+        forEachChunk { start, length in
+            let gradient = scale == nil ? sumGradients(start, length) : shards[0].gradient.pointer + start
+            if let scale, scale < 1 { for i in 0..<length { gradient[i] *= scale } }
+            if !isFinite(gradient, count: length) { allFinite.store(false, ordering: .relaxed) }
             optimizer.update(
-                parameters.pointer + start, gradient: total, firstMoment: firstMoment.pointer + start,
+                parameters.pointer + start, gradient: gradient, firstMoment: firstMoment.pointer + start,
                 secondMoment: secondMoment.pointer + start, N: length, step: step + 1, learningRate: learningRate)
         }
+        return allFinite.load(ordering: .relaxed)
+    }
+
+    /// Leaves the sum of the shards' gradients in the first, and says what it has to be multiplied by to be no longer than a norm.
+    ///
+    /// Squares are added up by chunk and the chunks in their order, so that the number of threads makes no difference.
+    ///
+    /// - Source: `torch.nn.utils.clip_grad_norm_`, norm type 2: `min(1, norm / (|g| + 1e-6))` over all parameters.
+    private func shortening(to norm: Double) -> Float {
+        let sum = parallelMap(count: chunkCount, threads: threads) { chunk in
+            let (start, length) = self.chunk(chunk)
+            let gradient = sumGradients(start, length)
+            var sum = 0.0
+            for i in 0..<length { sum += Double(gradient[i]) * Double(gradient[i]) }
+            return sum
+        }.reduce(0, +)
+        return Float(min(1, norm / (sum.squareRoot() + 1e-6)))
     }
 
     /// The gradient of the last batch, as a copy.
@@ -82,18 +99,32 @@ struct TrainingState: Sendable {
         Array(UnsafeBufferPointer(start: sumGradients(0, parameters.count), count: parameters.count))
     }
 
+    /// The first tensor whose gradient was not finite in the last update.
+    func firstNonFiniteGradient(_ layout: ParameterLayout) -> TensorName? {
+        layout.firstNonFiniteTensor(in: shards[0].gradient.pointer)
+    }
+
     /// Adds the other shards' gradients to those of the first.
-    private func sumGradients(_ start: Int, _ count: Int) -> UnsafePointer<Float> {
+    private func sumGradients(_ start: Int, _ count: Int) -> UnsafeMutablePointer<Float> {
         let total = shards[0].gradient.pointer + start
         for shard in shards.dropFirst() {
             let part = shard.gradient.pointer + start
             for i in 0..<count { total[i] += part[i] }
         }
-        return UnsafePointer(total)
+        return total
     }
 
-    /// The positions of a shard in the batch: sizes differ by one at most.
-    private static func range(of shard: Int, _ count: Int, _ batchSize: Int) -> Range<Int> {
-        shard * batchSize / count..<(shard + 1) * batchSize / count
+    private var chunkCount: Int { (parameters.count + Self.chunkSize - 1) / Self.chunkSize }
+
+    private func chunk(_ number: Int) -> (start: Int, length: Int) {
+        let start = number * Self.chunkSize
+        return (start, min(Self.chunkSize, parameters.count - start))
+    }
+
+    private func forEachChunk(_ body: @Sendable (_ start: Int, _ length: Int) -> Void) {
+        parallel(count: chunkCount, threads: threads) { number in
+            let (start, length) = chunk(number)
+            body(start, length)
+        }
     }
 }

@@ -44,6 +44,13 @@ extension YAMLSection {
             if let number = try integer(option.name, in: range) { options[keyPath: field] = number }
         case .number(let field, _):
             if let number = try number(option.name) { options[keyPath: field] = number }
+        case .automaticWholeNumber(let field, let range):
+            let isAutomatic = try text(option.name) == ResolverOption.automatic
+            if isAutomatic {
+                options[keyPath: field] = nil
+            } else if let number = try integer(option.name, in: range) {
+                options[keyPath: field] = number
+            }
         case .flag(let field):
             if let flag = try flag(option.name) { options[keyPath: field] = flag }
         case .seed(let field):

@@ -15,6 +15,12 @@ public protocol ProgressSink: Sendable {
     func remark(_ text: String)
     /// Ends the piece of work.
     func end()
+    /// Says something about the work to come that is worth a line of its own, such as how long it will take.
+    func note(_ text: String)
+}
+
+extension ProgressSink {
+    public func note(_ text: String) {}
 }
 
 /// What is counted.

@@ -92,6 +92,15 @@ public final class TerminalProgress: ProgressSink {
         }
     }
 
+    public func note(_ text: String) {
+        let event: JSONOutput = ["event": "note", "message": .string(text)]
+        switch style {
+        case .bar, .lines: print(text.escapingControlCharacters + "\n")
+        case .events: print(event.rendered(.compact) + "\n")
+        case .silent: break
+        }
+    }
+
     /// Prints whole lines on the same stream, taking the bar out of their way. `--quiet` does not silence them.
     public func print(_ lines: String) {
         state.withLock { state in

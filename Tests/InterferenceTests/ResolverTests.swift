@@ -69,27 +69,15 @@ import Testing
         #expect(!whole.isCancelled)
     }
 
-    @Test("a loss that is no number is an error that names the step")
-    func divergence() throws {
-        let base = try FloatBuffer(suite.base.values)
-        base.values[base.count - 1] = .nan
-        let resolver = try Resolver(
-            network: suite.transformer, base: base, tasks: suite.heads,
-            auxiliary: try suite.images("aux_mixed.npz", limit: 10), options: ResolverOptions(steps: 2, batchSize: 4),
-            budget: ComputeBudget(threads: 1))
-        let error = #expect(throws: InterferenceError.self) {
-            try resolver.resolve(expert: try suite.expert("digits"), task: 1)
-        }
-        #expect(error?.code == "interference.diverged" && error?.message.contains("step 1 of 2") == true)
-        #expect(error?.message.hasPrefix("expert \"") == true)
-    }
-
     @Test(
         "options out of range",
         arguments: [
             ResolverOptions(steps: 0), ResolverOptions(batchSize: 0), ResolverOptions(batchSize: .max),
             ResolverOptions(learningRate: 0), ResolverOptions(learningRate: .nan), ResolverOptions(weightDecay: -1),
-            ResolverOptions(alpha: .infinity), ResolverOptions(shardCount: 0),
+            ResolverOptions(alpha: .infinity), ResolverOptions(shardCount: 0), ResolverOptions(microBatchSize: 0),
+            ResolverOptions(warmupSteps: -1), ResolverOptions(clipNorm: -1), ResolverOptions(clipNorm: .nan),
+            ResolverOptions(patience: -1), ResolverOptions(checkEvery: 0), ResolverOptions(holdout: 0),
+            ResolverOptions(holdout: 0.6),
         ])
     func badOptions(_ options: ResolverOptions) {
         let error = #expect(throws: InterferenceError.self) { try options.validate() }
@@ -113,14 +101,21 @@ import Testing
     struct Kept {
         let vectors: [[Float]]
         let trace: [ResolverStep]
+        let heldOut: (losses: [HeldOutLoss], best: [Float])?
 
         init(_ state: borrowing ResolverState) {
             vectors = [state.parameters, state.firstMoment, state.secondMoment].map { Array($0.values) }
             trace = state.trace
+            heldOut = state.heldOut.map { ($0.losses, $0.best.numbers) }
         }
 
         func state() throws -> ResolverState {
-            let state = try ResolverState(parameterCount: vectors[0].count, trace: trace)
+            let heldOut = try heldOut.map { kept in
+                let checks = try HeldOutChecks(parameterCount: kept.best.count, losses: kept.losses)
+                _ = checks.best.values.update(from: kept.best)
+                return checks
+            }
+            let state = try ResolverState(parameterCount: vectors[0].count, trace: trace, heldOut: heldOut)
             _ = state.parameters.values.update(from: vectors[0])
             _ = state.firstMoment.values.update(from: vectors[1])
             _ = state.secondMoment.values.update(from: vectors[2])
@@ -135,6 +130,8 @@ import Testing
             ResolverOptions(steps: 7, batchSize: 13),
             ResolverOptions(steps: 7, batchSize: 13, schedule: .cosine, shuffle: true, seed: 5),
             ResolverOptions(steps: 7, batchSize: 13, weightDecay: 0, alpha: 2, distance: .mse, schedule: .linear),
+            ResolverOptions(steps: 7, batchSize: 13, microBatchSize: 3, warmupSteps: 4, clipNorm: 0.05),
+            ResolverOptions(steps: 7, batchSize: 13, learningRate: 3e-4, patience: 2, checkEvery: 1, holdout: 0.2),
         ])
     func goesOn(_ options: ResolverOptions) throws {
         let task = try #require(suite.heads.firstIndex { $0.name == "digits" })
@@ -149,12 +146,14 @@ import Testing
         let states = saved.withLock { $0 }
         #expect(watched.parameters.numbers == whole.parameters.numbers && watched.trace == whole.trace)
         // Every second step, and the last.
-        #expect(states.map(\.trace.count) == [2, 4, 6, 7])
+        let last = whole.trace.count
+        #expect(states.map(\.trace.count) == Array(stride(from: 2, to: last, by: 2)) + [last])
         for (kept, threads) in zip(states, [5, 2, 1, 1]) {
             let rest = try resolver(options, threads: threads).resolve(
                 expert: try suite.expert("digits"), task: task, from: try kept.state())
             #expect(rest.parameters.numbers.map(\.bitPattern) == whole.parameters.numbers.map(\.bitPattern))
             #expect(rest.trace == whole.trace && !rest.isCancelled)
+            #expect(rest.heldOut == whole.heldOut && rest.keptStep == whole.keptStep)
         }
     }
 
@@ -181,13 +180,15 @@ import Testing
     @Test("every option has a name of its own and a text that does not depend on how it is computed")
     func texts() {
         let options = ResolverOptions(
-            steps: 10, learningRate: 1e-5, weightDecay: 0.1, alpha: 2, distance: .reverseKL, schedule: .linear,
-            shuffle: true, seed: .max)
+            steps: 10, microBatchSize: 16, learningRate: 1e-5, weightDecay: 0.1, alpha: 2, distance: .reverseKL,
+            schedule: .linear, warmupSteps: 3, clipNorm: 1, patience: 4, shuffle: true, seed: .max)
         #expect(
             ResolverOption.all.map { "\($0.name)=\($0.text(in: options))" } == [
-                "steps=10", "batch_size=64", "learning_rate=1e-05", "weight_decay=0.1", "alpha=2.0",
-                "distance=reverse_kl", "schedule=linear", "shuffle=true", "seed=18446744073709551615",
+                "steps=10", "batch_size=64", "micro_batch_size=16", "learning_rate=1e-05", "weight_decay=0.1",
+                "alpha=2.0", "distance=reverse_kl", "schedule=linear", "warmup_steps=3", "clip_norm=1.0", "patience=4",
+                "check_every=10", "holdout=0.1", "shuffle=true", "seed=18446744073709551615",
             ])
+        #expect(ResolverOption.microBatchSize.defaultText == "auto")
     }
 }
 

@@ -73,7 +73,11 @@ extension Tool {
         #expect(document.keys == ["experts"])
         #expect(document["experts"].items.map { $0["name"].string } == TinySuite.tasks)
         for expert in document["experts"].items {
-            #expect(expert.keys == ["name", "output", "steps", "seconds", "loss", "preservation", "interference"])
+            #expect(
+                expert.keys == [
+                    "name", "output", "steps", "seconds", "loss", "preservation", "interference", "expected_bytes",
+                    "expected_seconds",
+                ])
             // As it stands, from the current folder.
             #expect(expert["output"].string == "out/\(expert["name"].string ?? "").safetensors")
             #expect(expert["steps"].int == 2)
@@ -128,6 +132,49 @@ extension Tool {
         #expect(try tool.data("seeded/digits.safetensors") != second)
     }
 
+    @Test func stopsWhereLossesOnOtherInputsRise() throws {
+        let options = ["--batch-size", "16", "--learning-rate", "1e-3", "--patience", "2", "--check-every", "2"]
+        let outcome = try resolve(options + ["--steps", "90", "--trace", "trace.csv", "--json"], tasks: ["digits"])
+        #expect(outcome.status == 0)
+        let expert = try outcome.json()["experts"][0]
+        let (steps, kept) = (try #require(expert["steps"].int), try #require(expert["kept_step"].int))
+        #expect(steps < 90 && steps == kept + 4)
+        let (first, best) = (expert["held_out"]["first"].double, expert["held_out"]["last"].double)
+        #expect(try #require(best) <= #require(first))
+        #expect(try tool.data("trace.csv").split(separator: 10).count == steps + 1)
+        // Without patience, nothing is said of it.
+        let plain = try resolve(short + ["--output", "plain", "--json"], tasks: ["digits"]).json()["experts"][0]
+        #expect(plain.keys.isDisjoint(with: ["kept_step", "held_out"]))
+    }
+
+    @Test func saysWhatItWillTake() throws {
+        let outcome = try tool.run(
+            ["resolve"] + TinySuite.experts(["digits"]) + TinySuite.heads(["digits"]) + short
+                + [
+                    "--auxiliary", "\(TinySuite.folder)/aux_mixed.npz", "--output", "out", "--progress", "json",
+                    "--json",
+                ])
+        #expect(outcome.status == 0)
+        let expert = try outcome.json()["experts"][0]
+        let bytes = try #require(expert["expected_bytes"].int)
+        // A model of 0.3 MiB eleven times, activations, inputs and the process itself.
+        #expect((5 << 20..<50 << 20).contains(bytes))
+        #expect(try #require(expert["expected_seconds"].double) > 0)
+        let notes = outcome.errors.split(separator: "\n").filter { $0.contains(#""event":"note""#) }
+        #expect(
+            notes.count == 2 && notes[0].contains("of memory") && notes[1].contains("2 steps of 16 inputs take about"))
+        #expect(try resolve(short + ["--quiet", "--output", "quiet"], tasks: ["digits"]).errors == "")
+    }
+
+    @Test func computesBatchesAFewInputsAtATime() throws {
+        let whole = try resolve(short + ["--json", "--output", "whole"]).json()["experts"][0]["loss"]["last"].double
+        for size in ["1", "3", "8"] {
+            let outcome = try resolve(short + ["--json", "--micro-batch-size", size, "--output", size])
+            let loss = try outcome.json()["experts"][0]["loss"]["last"].double
+            #expect(try abs(#require(loss) - #require(whole)) < 1e-4 * #require(whole))
+        }
+    }
+
     @Test func isTheSameOnAnyNumberOfThreads() throws {
         for threads in ["1", "2"] {
             #expect(try resolve(short + ["--threads", threads, "--output", "t\(threads)"]).status == 0)
@@ -148,9 +195,13 @@ extension Tool {
         arguments: [
             (["--steps", "0"], 2, "interference.bad_option"), (["--steps", "x"], 2, "usage"),
             (["--steps", "99999999999999999999"], 2, "usage"), (["--batch-size", "0"], 2, "interference.bad_option"),
-            (["--steps", "1", "--batch-size", "2000000000"], 4, "network.memory"),
+            (["--steps", "1", "--batch-size", "2000000000"], 4, "interference.memory"),
+            (["--steps", "1", "--memory", "4MiB"], 4, "interference.memory"),
             (["--learning-rate", "nan"], 2, "interference.bad_option"),
             (["--learning-rate", "0"], 2, "interference.bad_option"), (["--alpha=-1"], 2, "interference.bad_option"),
+            (["--micro-batch-size", "0"], 2, "interference.bad_option"),
+            (["--clip-norm=-1"], 2, "interference.bad_option"), (["--holdout", "0.6"], 2, "interference.bad_option"),
+            (["--check-every", "0"], 2, "interference.bad_option"), (["--warmup-steps", "x"], 2, "usage"),
             (["--weight-decay", "inf"], 2, "interference.bad_option"),
             (["--learning-rate", "1e9", "--steps", "9"], 3, "interference.diverged"),
             // No loss sees what the last step makes of the weights.

@@ -14,16 +14,22 @@ struct ResolverFlags: ParsableArguments {
     @Option(help: ArgumentHelp("How many inputs \"noise\" makes.", valueName: "n"))
     var auxiliaryCount = AuxiliarySource.defaultNoiseCount
 
-    @Option(help: "A recipe to start from: paper (2500 steps of 128 at 1e-6).")
+    @Option(help: "A recipe to start from: paper (2500 steps of 128, ViT-L/14 of 32, at 1e-6).")
     var preset: ResolverPreset?
 
     @Option(.steps) var steps: Int?
     @Option(.batchSize) var batchSize: Int?
+    @Option(.microBatchSize) var microBatchSize: Int?
     @Option(.learningRate) var learningRate: Double?
     @Option(.weightDecay) var weightDecay: Double?
     @Option(.alpha) var alpha: Double?
     @Option(.distance) var distance: Distance?
     @Option(.schedule) var schedule: LearningRateSchedule?
+    @Option(.warmupSteps) var warmupSteps: Int?
+    @Option(.clipNorm) var clipNorm: Double?
+    @Option(.patience) var patience: Int?
+    @Option(.checkEvery) var checkEvery: Int?
+    @Option(.holdout) var holdout: Double?
     @Flag(.shuffle) var shuffle = false
     @Option(.seed) var seed: UInt64?
 
@@ -31,11 +37,17 @@ struct ResolverFlags: ParsableArguments {
         var options = preset?.options ?? ResolverOptions()
         if let steps { options.steps = steps }
         if let batchSize { options.batchSize = batchSize }
+        if let microBatchSize { options.microBatchSize = microBatchSize }
         if let learningRate { options.learningRate = learningRate }
         if let weightDecay { options.weightDecay = weightDecay }
         if let alpha { options.alpha = alpha }
         if let distance { options.distance = distance }
         if let schedule { options.schedule = schedule }
+        if let warmupSteps { options.warmupSteps = warmupSteps }
+        if let clipNorm { options.clipNorm = clipNorm }
+        if let patience { options.patience = patience }
+        if let checkEvery { options.checkEvery = checkEvery }
+        if let holdout { options.holdout = holdout }
         if shuffle { options.shuffle = true }
         if let seed { options.seed = seed }
         return options
@@ -74,7 +86,7 @@ extension ResolverOption {
     /// Nil takes the option's name.
     fileprivate var valueName: String? {
         switch kind {
-        case .wholeNumber, .seed: "n"
+        case .wholeNumber, .automaticWholeNumber, .seed: "n"
         case .number: "x"
         case .flag, .choice: nil
         }

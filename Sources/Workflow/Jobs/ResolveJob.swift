@@ -28,7 +28,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     /// How states are kept in the folder, with records, and gone on from.
     public var resumption = Resumption()
 
-    public static var kind: String { "resolve 3" }
+    public static var kind: String { "resolve 4" }
 
     public init(
         _ set: ExpertSet, auxiliary: AuxiliarySource, options: ResolverOptions, output: FilePath?,
@@ -36,7 +36,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     ) {
         self.set = set
         self.auxiliary = auxiliary
-        self.options = options
+        self.options = options.settled(for: set.backbone.network)
         self.output = output
         self.write = write
     }
@@ -85,6 +85,8 @@ public struct ResolveJob: RecordedJob, Sendable {
         }
 
         let inputs = try auxiliary.inputs(for: set.backbone, budget: context.budget, warn: context.warn)
+        let byteCount = try requiredMemory(tasks, inputs, remaining, in: context)
+        progress.note("resolving takes about \(ByteSize(byteCount)) of memory")
         progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
         let resolver = try Resolver(
             network: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
@@ -92,8 +94,12 @@ public struct ResolveJob: RecordedJob, Sendable {
         progress.advance(by: inputs.count)
         progress.end()
         let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
+        let seconds = remaining.map { resolver.expectedSeconds(from: $0.found?.step ?? 0) }
+        progress.note(
+            "\(stepCount.grouped) steps of \(options.batchSize) inputs take about "
+                + Duration.seconds(seconds.reduce(0, +)).readable)
         progress.begin("resolving", total: stepCount, unit: .items("steps"))
-        for piece in remaining {
+        for (piece, expected) in zip(remaining, seconds) {
             let expert = set.experts[piece.index]
             let started = ContinuousClock.now
             let resolved = try resolver.resolve(
@@ -104,13 +110,17 @@ public struct ResolveJob: RecordedJob, Sendable {
                 progress.remark("\(expert.name)  loss \(step.loss.short())")
                 return true
             }
+            // Steps that early stopping has saved.
+            progress.advance(by: options.steps - resolved.trace.count)
             let duration = ContinuousClock.now - started
             let store = try finish(piece, resolved.parameters)
             adapted.append(
                 AdaptedExpert(
                     name: expert.name, path: path(of: expert), store: store,
                     training: AdaptedExpert.Training(
-                        trace: resolved.trace, resumedAt: piece.found?.step, duration: duration)))
+                        trace: resolved.trace, heldOut: resolved.heldOut, keptStep: resolved.keptStep,
+                        resumedAt: piece.found?.step, duration: duration,
+                        expectedByteCount: byteCount, expectedDuration: .seconds(expected))))
         }
         progress.end()
         let order = set.experts.map(\.name)
@@ -139,6 +149,33 @@ public struct ResolveJob: RecordedJob, Sendable {
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
             + [JobInput("auxiliary", (try? auxiliary.open())?.reader.files ?? [])]
+    }
+
+    /// The memory that adapting experts takes at its peak.
+    ///
+    /// - Throws: `interference.memory` when it is more than is allowed.
+    private func requiredMemory(
+        _ tasks: [TaskHead], _ inputs: InputSet, _ pieces: [Piece], in context: Context
+    ) throws(InterferenceError) -> Int {
+        let footprint = ResolverFootprint(
+            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
+        // A state that is gone on from stands beside the expert, and experts that are kept in memory beside each other.
+        let states = pieces.contains { $0.found != nil } ? 4 * set.backbone.network.parameterCount : 0
+        let kept = pieces.reduce(0) { sum, piece in
+            guard case .memory = piece.output else { return sum }
+            return sum + set.experts[piece.index].store.descriptors.reduce(0) { $0 + $1.byteCount }
+        }
+        let (byteCount, overflow) = footprint.byteCount.addingReportingOverflow(states + kept)
+        let needed = overflow ? .max : byteCount
+        if let limit = context.memory, needed > limit {
+            throw InterferenceError(
+                .memory,
+                "resolving takes about \(ByteSize(needed)) of working memory, but \(ByteSize(limit)) are allowed",
+                hint:
+                    "raise --memory to at least \(ByteSize(needed).roundedUp), or take a smaller --micro-batch-size or "
+                    + "fewer than \(inputs.count) auxiliary inputs")
+        }
+        return needed
     }
 
     private func chosenExperts() throws -> [Int] {
@@ -249,7 +286,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         return ResolverStateFile(
             of: expert.name, in: folder,
             fingerprint: Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards]),
-            parameterCount: network.parameterCount, steps: options.steps, sync: write.sync)
+            parameterCount: network.parameterCount, options: options, sync: write.sync)
     }
 
     private func finish(_ piece: Piece, _ parameters: FloatBuffer) throws -> TensorStore {
@@ -333,8 +370,15 @@ public struct AdaptedExpert: Sendable {
     /// What the adaptation did.
     public struct Training: Sendable {
         public let trace: [ResolverStep]
+        /// The losses on held-out inputs; empty without early stopping.
+        public let heldOut: [HeldOutLoss]
+        /// The steps after which the expert was kept.
+        public let keptStep: Int
         /// The step at which it went on after an interruption; nil when there was none.
         public let resumedAt: Int?
         public let duration: Duration
+        /// The peak of memory that was foreseen, and the time.
+        public let expectedByteCount: Int
+        public let expectedDuration: Duration
     }
 }

@@ -9,10 +9,15 @@ import Work
 //     parameters, first_moment, second_moment   F32 [P], the student and the moments of AdamW
 //     trace                                     F64 [S, 3], loss, preservation and interference of the S steps that were taken
 //
+// with early stopping
+//
+//     best                                      F32 [P], the student with the lowest loss on held-out inputs
+//     held_out                                  F64 [K, 2], step and loss of the K checks
+//
 // and in the metadata
 //
-//     untangle              resolver state 2
-//     content               the XXH3-128 of the four tensors in this order
+//     untangle              resolver state 3
+//     content               the XXH3-128 of the tensors in this order
 //     kind                  of the fingerprint
 //     fingerprint.0007.X    the part X of the fingerprint, behind its place from 0000 on
 //
@@ -25,24 +30,27 @@ struct ResolverStateFile {
     private let fingerprint: Fingerprint
     private let parameterCount: Int
     private let steps: Int
+    /// Whether inputs are held out for early stopping.
+    private let checksHeldOut: Bool
     private let sync: Bool
 
-    private static let version = "resolver state 2"
-    private static let names: [TensorName] = ["parameters", "first_moment", "second_moment", "trace"]
+    private static let version = "resolver state 3"
 
     /// Chooses the file of an expert.
     ///
     /// - Parameters:
     ///   - fingerprint: of the expert that will be written.
-    ///   - steps: as many as the adaptation takes.
+    ///   - options: how it is adapted.
     init(
-        of expert: String, in folder: FilePath, fingerprint: Fingerprint, parameterCount: Int, steps: Int, sync: Bool
+        of expert: String, in folder: FilePath, fingerprint: Fingerprint, parameterCount: Int,
+        options: ResolverOptions, sync: Bool
     ) {
         path = Self.path(of: expert, in: folder)
         self.expert = expert
         self.fingerprint = fingerprint
         self.parameterCount = parameterCount
-        self.steps = steps
+        steps = options.steps
+        checksHeldOut = options.patience > 0
         self.sync = sync
     }
 
@@ -57,9 +65,16 @@ struct ResolverStateFile {
         try removeFile(path)
     }
 
-    private func descriptors(stepCount: Int) throws -> [TensorDescriptor] {
-        try Self.names.dropLast().map { try TensorDescriptor(name: $0, dtype: .f32, shape: [parameterCount]) }
+    private func descriptors(stepCount: Int, checkCount: Int) throws -> [TensorDescriptor] {
+        func vector(_ name: TensorName) throws -> TensorDescriptor {
+            try TensorDescriptor(name: name, dtype: .f32, shape: [parameterCount])
+        }
+        let all =
+            try ["parameters", "first_moment", "second_moment"].map(vector)
             + [try TensorDescriptor(name: "trace", dtype: .f64, shape: [stepCount, 3])]
+        guard checksHeldOut else { return all }
+        return all
+            + [try vector("best"), try TensorDescriptor(name: "held_out", dtype: .f64, shape: [checkCount, 2])]
     }
 
     /// Puts a state in the place of the one before, whole or not at all.
@@ -67,21 +82,27 @@ struct ResolverStateFile {
     /// - Throws: `IOError`; what was kept before is kept then.
     func save(_ state: borrowing ResolverState) throws {
         let trace = state.trace.flatMap { [$0.loss, $0.preservation, $0.interference] }
+        let losses = state.heldOut?.losses ?? []
+        let checks = losses.flatMap { [Double($0.step), $0.loss] }
         let vectors = [state.parameters, state.firstMoment, state.secondMoment]
+        let best = state.heldOut?.best
         try trace.withUnsafeBytes { trace in
-            let pieces = vectors.map { UnsafeRawBufferPointer($0.values) } + [trace]
-            var metadata = Metadata()
-            metadata["untangle"] = Self.version
-            metadata["content"] = Self.hash(pieces).description
-            metadata["kind"] = fingerprint.kind
-            for (place, part) in fingerprint.parts.enumerated() {
-                metadata["\(Self.prefix(of: place))\(part.name)"] = part.value
+            try checks.withUnsafeBytes { checks in
+                var pieces = vectors.map { UnsafeRawBufferPointer($0.values) } + [trace]
+                if let best { pieces += [UnsafeRawBufferPointer(best.values), checks] }
+                var metadata = Metadata()
+                metadata["untangle"] = Self.version
+                metadata["content"] = Self.hash(pieces).description
+                metadata["kind"] = fingerprint.kind
+                for (place, part) in fingerprint.parts.enumerated() {
+                    metadata["\(Self.prefix(of: place))\(part.name)"] = part.value
+                }
+                let writer = try SafetensorsWriter(
+                    creating: path, declaring: try descriptors(stepCount: state.step, checkCount: losses.count),
+                    metadata: metadata, options: WriteOptions(force: true, sync: sync))
+                for (tensor, bytes) in pieces.enumerated() { try writer.write(bytes, tensor: tensor, at: 0) }
+                _ = try writer.finish()
             }
-            let writer = try SafetensorsWriter(
-                creating: path, declaring: try descriptors(stepCount: state.step), metadata: metadata,
-                options: WriteOptions(force: true, sync: sync))
-            for (tensor, bytes) in pieces.enumerated() { try writer.write(bytes, tensor: tensor, at: 0) }
-            _ = try writer.finish()
         }
     }
 
@@ -101,6 +122,7 @@ struct ResolverStateFile {
     struct Found {
         /// As many steps were taken.
         let step: Int
+        fileprivate let descriptors: [TensorDescriptor]
         fileprivate let reader: SafetensorsReader
     }
 
@@ -125,14 +147,20 @@ struct ResolverStateFile {
         guard let trace = reader.descriptors.first(where: { $0.name == "trace" }), let step = trace.shape.dims.first,
             (1...steps).contains(step)
         else { throw damaged("it has no steps from 1 to \(steps)") }
-        for expected in try descriptors(stepCount: step) {
+        let checks = reader.descriptors.first { $0.name == "held_out" }?.shape.dims.first ?? 0
+        // The student before the first step is checked, too.
+        guard (0...step + 1).contains(checks), checks > 0 || !checksHeldOut else {
+            throw damaged("it has no checks from 1 to \(step + 1)")
+        }
+        let all = try descriptors(stepCount: step, checkCount: checks)
+        for expected in all {
             let found = reader.descriptors.first { $0.name == expected.name }
             guard found == expected else {
                 let text = found.map { "\($0.dtype) \($0.shape)" } ?? "missing"
                 throw damaged("\"\(expected.name)\" is \(text) and not \(expected.dtype) \(expected.shape)")
             }
         }
-        return Found(step: step, reader: reader)
+        return Found(step: step, descriptors: all, reader: reader)
     }
 
     /// Reads a state.
@@ -140,25 +168,43 @@ struct ResolverStateFile {
     /// - Throws: `resume.damaged` when its contents are not those that were written; `io.memory`.
     func load(_ found: Found) throws -> ResolverState {
         let reader = found.reader
-        let bytes = Self.names.compactMap { name in
-            reader.descriptors.firstIndex { $0.name == name }.map { reader.bytes(of: $0) }
+        let bytes = found.descriptors.compactMap { expected in
+            reader.descriptors.firstIndex { $0.name == expected.name }.map { reader.bytes(of: $0) }
         }
         let hash = ContentHash.Accumulator()
         for tensor in bytes { tensor.withUnsafeBytes { hash.update($0) } }
         guard hash.finish().description == reader.metadata["content"] else {
             throw damaged("its contents are not those that were written")
         }
-        var numbers = [Double](repeating: 0, count: 3 * found.step)
-        numbers.withUnsafeMutableBytes { target in bytes[3].withUnsafeBytes { target.copyMemory(from: $0) } }
+        func numbers(_ tensor: Int) -> [Double] {
+            var numbers = [Double](repeating: 0, count: found.descriptors[tensor].byteCount / 8)
+            numbers.withUnsafeMutableBytes { target in bytes[tensor].withUnsafeBytes { target.copyMemory(from: $0) } }
+            return numbers
+        }
+        func read(_ tensor: Int, into vector: FloatBuffer) {
+            bytes[tensor].withUnsafeBytes { UnsafeMutableRawBufferPointer(vector.values).copyMemory(from: $0) }
+        }
+        var heldOut: HeldOutChecks?
+        if checksHeldOut {
+            let checks = numbers(5)
+            let losses = try stride(from: 0, to: checks.count, by: 2).map { place in
+                guard let step = Int(exactly: checks[place]) else { throw damaged("a check has no step") }
+                return HeldOutLoss(step: step, loss: checks[place + 1])
+            }
+            let kept = try HeldOutChecks(parameterCount: parameterCount, losses: losses)
+            read(4, into: kept.best)
+            heldOut = kept
+        }
+        let trace = numbers(3)
         let state = try ResolverState(
             parameterCount: parameterCount,
             trace: (0..<found.step).map {
                 ResolverStep(
-                    step: $0, loss: numbers[3 * $0], preservation: numbers[3 * $0 + 1],
-                    interference: numbers[3 * $0 + 2])
-            })
-        for (vector, tensor) in zip([state.parameters, state.firstMoment, state.secondMoment], bytes) {
-            tensor.withUnsafeBytes { UnsafeMutableRawBufferPointer(vector.values).copyMemory(from: $0) }
+                    step: $0, loss: trace[3 * $0], preservation: trace[3 * $0 + 1],
+                    interference: trace[3 * $0 + 2])
+            }, heldOut: heldOut)
+        for (tensor, vector) in [state.parameters, state.firstMoment, state.secondMoment].enumerated() {
+            read(tensor, into: vector)
         }
         return state
     }

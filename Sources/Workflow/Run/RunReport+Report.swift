@@ -142,18 +142,27 @@ extension [AdaptedExpert] {
                 .init("loss", "loss", .change(decimals: 4)),
                 .init("preservation", "preservation", .change(decimals: 4)),
                 .init("interference", "interference", .change(decimals: 4)), .init(nil, "output"),
-                .init("resumed_at", nil, .count),
+                .init("resumed_at", nil, .count), .init("kept_step", nil, .count),
+                .init("held_out", nil, .change(decimals: 4)),
+                .init("expected_bytes", nil, .count), .init("expected_seconds", nil, .seconds),
             ],
             rows: map { expert in
                 let (output, seconds) = (Report.Value(expert.path?.string), expert.training?.duration.seconds)
                 let steps = expert.training.map { training in
                     training.trace.count.grouped + (training.resumedAt.map { ", from \($0.grouped)" } ?? "")
+                        + (training.heldOut.isEmpty ? "" : ", kept \(training.keptStep.grouped)")
                 }
+                let checks = expert.training?.heldOut ?? []
+                let kept = checks.first { $0.step == expert.training?.keptStep }
                 return [
                     .text(expert.name), output, .integer(expert.training?.trace.count ?? 0), .text(steps ?? "done"),
                     .number(seconds ?? 0), .init(seconds), change(expert, \.loss), change(expert, \.preservation),
                     change(expert, \.interference), output,
                     expert.training?.resumedAt.map(Report.Value.integer) ?? .absent,
+                    kept.map { .integer($0.step) } ?? .absent,
+                    kept.map { .change(first: checks[0].loss, last: $0.loss) } ?? .absent,
+                    expert.training.map { .integer($0.expectedByteCount) } ?? .absent,
+                    expert.training.map { .number($0.expectedDuration.seconds) } ?? .absent,
                 ]
             })
     }
