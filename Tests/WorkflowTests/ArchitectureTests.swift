@@ -236,6 +236,52 @@ import Transcoding
         #expect(try config(short) == config(Backbone(of: base)))
     }
 
+    /// What timm keeps in its code: values read from models that timm 1.0.31 makes of these names.
+    @Test(
+        arguments: [
+            ("vit_base_patch16_224", 768, 12, 1e-6, Activation.gelu),
+            ("deit_tiny_distilled_patch16_224", 192, 3, 1e-6, .gelu),
+            ("vit_huge_patch14_224", 1280, 16, 1e-6, .gelu), ("vit_giant_patch14_clip_224", 1408, 16, 1e-5, .gelu),
+            ("vit_so400m_patch14_siglip_gap_224", 1152, 16, 1e-6, .gelu),
+            ("vit_base_patch32_siglip_gap_256", 768, 12, 1e-6, .geluTanh),
+            ("vit_large_patch14_clip_quickgelu_224", 1024, 16, 1e-5, .quickGELU),
+            ("vit_base_patch16_gap_224", 768, 16, 1e-6, .gelu), ("vit_medium_patch32_clip_224", 512, 8, 1e-5, .gelu),
+        ]) func timmsNamesSayWhatItsConfigurationsLeaveOut(
+            name: String, width: Int, heads: Int, eps: Double, activation: Activation
+        ) throws
+    {
+        let original = try tensors(of: Fixtures.path("networks/timm-vit-token/base.safetensors"))
+        func dims(_ dims: [Int]) -> [Int] { dims.map { $0 == 32 ? width : $0 == 96 ? 3 * width : $0 } }
+        // The same model as wide as the one of the name; only its shapes count.
+        let wide = original.map { tensor in
+            let shape = Shape(dims(tensor.shape.dims))
+            return TestTensor(
+                tensor.name, tensor.dtype, shape.dims, [UInt8](repeating: 0, count: 4 * shape.dims.reduce(1, *)))
+        }
+        let store = try TensorStore(opening: try folder.checkpoint("wide.safetensors", wide))
+        let json =
+            #"{"architecture": "\#(name)", "num_features": \#(width), "pretrained_cfg": {"input_size": [3, 24, 24]}}"#
+        let config = try config(Backbone(of: store, config: try folder.write(json, to: "timm.json")))
+        #expect(config.headCount == heads && config.layerNormEps == Float(eps) && config.activation == activation)
+    }
+
+    /// Registers that have positions of their own, which the number of rows tells where nothing else does.
+    @Test func positionsTellWhetherTheyCoverRegisters() throws {
+        var changed = try tensors(of: Fixtures.path("networks/timm-vit-registers/base.safetensors"))
+        func positions() throws -> PatchStem.Positions? {
+            let store = try TensorStore(opening: try folder.checkpoint("reg.safetensors", changed))
+            let json = #"{"num_heads": 4, "pretrained_cfg": {"input_size": [3, 24, 24]}}"#
+            let config = try config(Backbone(of: store, config: try folder.write(json, to: "reg.json")))
+            guard case .patches(let stem) = config.stem else { return nil }
+            return stem.positions
+        }
+        #expect(try positions() == .patches)
+        let place = try #require(changed.firstIndex { $0.name == "pos_embed" })
+        // Nine patches, four registers and the class token.
+        changed[place] = TestTensor("pos_embed", .f32, [1, 14, 32], [UInt8](repeating: 0, count: 4 * 14 * 32))
+        #expect(try positions() == .allTokens)
+    }
+
     /// sentence-transformers' file, then `pooling` of the configuration itself; the mean where nothing says it.
     @Test func textsArePooledAsFilesSay() throws {
         func pooling(_ old: String, _ new: String, in file: String) throws -> Pooling {

@@ -45,14 +45,15 @@ extension Architecture {
         if tensors.has("dist_token") { prefix.append(.init("dist_token")) }
         if let count = tensors.size("reg_token", 1, rank: 3) { prefix.append(.init("reg_token", count)) }
 
-        // Models with registers have it, unless they say otherwise.
-        let onPatchesAlone = try keys.flag("no_embed_class") ?? tensors.has("reg_token")
-        let others = onPatchesAlone ? 0 : prefix.reduce(0) { $0 + $1.count }
+        let (positions, others) = (tensors.size("pos_embed", 1, rank: 3), prefix.reduce(0) { $0 + $1.count })
+        let size = try timmImageSize(keys)
+        // Whoever leaves it out may still say how many patches there are; models with registers mostly have it.
+        let tells = size.flatMap { size in timmPatchCount(size, patch).map { $0 == positions } }
+        let onPatchesAlone = try keys.flag("no_embed_class") ?? tells ?? tensors.has("reg_token")
         let side = ModelTensors.imageSide(
-            patches: tensors.size("pos_embed", 1, rank: 3).map { $0 - others }, patch: patch)
-        guard let (height, imageWidth) = try timmImageSize(keys) ?? side.map({ ($0, $0) }) else {
-            throw keys.missing("image_size")
-        }
+            patches: positions.map { $0 - (onPatchesAlone ? 0 : others) }, patch: patch)
+        guard let (height, imageWidth) = size ?? side.map({ ($0, $0) }) else { throw keys.missing("image_size") }
+        let variant = TimmVariant(try keys.text("architecture"))
         return TransformerConfig(
             stem: .patches(
                 PatchStem(
@@ -61,14 +62,21 @@ extension Architecture {
                     positions: onPatchesAlone ? .patches : .allTokens)),
             hiddenSize: width,
             layerCount: try keys.layerCount("num_hidden_layers", "depth", of: "blocks.N.norm1.weight", in: tensors),
-            headCount: try keys.integer("num_attention_heads", "num_heads", else: nil),
+            headCount: try keys.integer("num_attention_heads", "num_heads", else: variant?.headCount(width: width)),
             mlpSize: try keys.mlpSize(width: width, else: tensors.size("blocks.0.mlp.fc1.weight", 0, rank: 2)),
-            layerNormEps: Float(try keys.number("layer_norm_eps") ?? 1e-6),
-            activation: try keys.activation("hidden_act", "act_layer"), layerScale: tensors.has("blocks.0.ls1.gamma"),
+            layerNormEps: Float(try keys.number("layer_norm_eps") ?? variant?.layerNormEps ?? 1e-6),
+            activation: try keys.activation("hidden_act", "act_layer", else: variant?.activation ?? .gelu),
+            layerScale: tensors.has("blocks.0.ls1.gamma"),
             qkvBias: try keys.flag("qkv_bias") ?? tensors.has("blocks.0.attn.qkv.bias"),
             preNorm: tensors.has("norm_pre.weight"), pooling: pooling,
             finalNorm: tensors.has("fc_norm.weight") ? .afterPooling : .beforePooling,
             projectionSize: try keys.integer("projection_dim"))
+    }
+
+    private static func timmPatchCount(_ size: (Int, Int), _ patch: Int) -> Int? {
+        guard patch > 0 else { return nil }
+        let (product, overflow) = (size.0 / patch).multipliedReportingOverflow(by: size.1 / patch)
+        return overflow ? nil : product
     }
 
     private static func timmPooling(_ keys: ConfigKeys, _ tensors: ModelTensors) throws(InputError) -> Pooling {
