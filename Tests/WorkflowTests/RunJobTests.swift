@@ -98,7 +98,11 @@ import Workflow
             #expect(keys(value) == ["merged", "merged_resolved"])
         }
         let adapted = document["resolve"]?.array?.first { _ in true }
-        #expect(keys(adapted) == ["name", "output", "steps", "seconds", "loss", "preservation", "interference"])
+        #expect(
+            keys(adapted) == [
+                "name", "output", "steps", "seconds", "loss", "preservation", "interference", "expected_bytes",
+                "expected_seconds",
+            ])
         // Without an output everything stays in memory.
         #expect(adapted?["output"]?.isNull == true)
         #expect(document["output"]?.isNull == true)
