@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "CKernels"),
         library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
         library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
-        library("Networks", ["TensorCore", "Kernels"]),
+        library("Networks", ["TensorCore", "CKernels", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
         library("Merging", ["TensorCore", "Kernels", "Checkpoints", "Reporting"]),

@@ -70,11 +70,10 @@ public struct ResolverOptions: Sendable, Hashable {
 
     /// The number of shards that a run uses.
     ///
-    /// Eight keep the activations of a small model's shard in the second-level cache and serve up to eight cores; above
-    /// 32 million parameters four, and above 64 million two, because every shard holds a gradient of its own.
+    /// Eight keep the activations of a small model's shard in the second-level cache and serve up to eight cores. Every shard holds a
+    /// gradient of its own: above two million parameters those of eight fit no cache, and one shard has all threads instead.
     public func shardCount(parameterCount: Int) -> Int {
-        let count = parameterCount <= 32 << 20 ? 8 : parameterCount <= 64 << 20 ? 4 : 2
-        return min(shardCount ?? count, batchSize)
+        min(shardCount ?? (parameterCount <= 2 << 20 ? 8 : 1), batchSize)
     }
 
     /// The learning rate of a step.

@@ -1,3 +1,4 @@
+import Kernels
 import Networks
 import TensorCore
 
@@ -34,7 +35,11 @@ final class ResolverShard: @unchecked Sendable {
         rows: UnsafeBufferPointer<Int>, slots: UnsafePointer<Int>, pieces: [Range<Int>], needsGradient: Bool
     ) {
         terms = LossTerms()
-        if needsGradient { gradient.values.update(repeating: 0) }
+        if needsGradient {
+            share(rows: gradient.count, grain: 1 << 20) {
+                (gradient.pointer + $0.lowerBound).update(repeating: 0, count: $0.count)
+            }
+        }
         for piece in pieces {
             let B = piece.count
             let features = workspace.forward(parameters, inputs, rows: UnsafeBufferPointer(rebasing: rows[piece]))

@@ -40,14 +40,18 @@ struct TrainingState: Sendable {
     func evaluate(
         _ objective: InterferenceObjective, _ inputs: InputSet, rows: [Int], slots: [Int], needsGradient: Bool = true
     ) -> LossTerms {
+        // One shard alone has all threads inside of it.
+        let team = shards.count > 1 ? 1 : threads
         parallel(count: shards.count, threads: threads) { shard in
             // Safety: each shard writes its own buffers, and the arrays outlive the calls.
             rows.withUnsafeBufferPointer { rows in
                 slots.withUnsafeBufferPointer { slots in
                     guard let slots = slots.baseAddress else { return }
-                    shards[shard].run(
-                        parameters.pointer, objective: objective, inputs, rows: rows, slots: slots,
-                        pieces: plan.pieces(of: shard, count: rows.count), needsGradient: needsGradient)
+                    Team.lead(of: team) {
+                        shards[shard].run(
+                            parameters.pointer, objective: objective, inputs, rows: rows, slots: slots,
+                            pieces: plan.pieces(of: shard, count: rows.count), needsGradient: needsGradient)
+                    }
                 }
             }
         }

@@ -8,12 +8,43 @@ public let largestMatrixDimension = Int(Int32.max)
 /// Holds OpenBLAS to the calling thread, for the whole process.
 func holdOpenBLASToOneThread() { openblas_set_num_threads(1) }
 
-/// Multiplies two matrices in single precision: `out = alpha * a * b`, or `out += alpha * a * b`.
+/// Multiplies two matrices in single precision: `out = alpha * a * b`, plus a bias, plus `out` as it was.
 ///
-/// - Shapes: `a` `[M, K]` and `b` `[K, N]` after transposition, `out` `[M, N]` with rows of `outStride` numbers.
+/// Large products are cut in parts that the team shares. How they are cut follows from the sizes, so results do not depend on the
+/// number of threads.
+///
+/// - Shapes: `a` `[M, K]` and `b` `[K, N]` after transposition, `bias` `[N]`, `out` `[M, N]` with rows of `outStride` numbers.
 /// - Precondition: every size and stride is at most `largestMatrixDimension`; models check theirs when they are made.
-/// - Parameter accumulate: adds to `out` instead of replacing it.
+/// - Parameters:
+///   - accumulate: adds to `out` instead of replacing it.
+///   - bias: added to every row.
 public func multiply(
+    _ M: Int, _ N: Int, _ K: Int, _ a: MatrixView<Float>, _ b: MatrixView<Float>,
+    into out: UnsafeMutablePointer<Float>, stride outStride: Int, accumulate: Bool = false, alpha: Float = 1,
+    bias: UnsafePointer<Float>? = nil
+) {
+    let cut = ProductCut(M: M, N: N, K: K)
+    share(cut.count) { number in
+        let (rows, columns) = cut.part(number)
+        let target = out + rows.lowerBound * outStride + columns.lowerBound
+        if let bias = bias.map({ $0 + columns.lowerBound }) {
+            for r in 0..<rows.count {
+                let row = target + r * outStride
+                if accumulate {
+                    for c in 0..<columns.count { row[c] += bias[c] }
+                } else {
+                    row.update(from: bias, count: columns.count)
+                }
+            }
+        }
+        multiplyAlone(
+            rows.count, columns.count, K, a.rows(from: rows.lowerBound), b.columns(from: columns.lowerBound),
+            into: target, stride: outStride, accumulate: accumulate || bias != nil, alpha: alpha)
+    }
+}
+
+/// Multiplies two matrices in single precision on the calling thread, in one piece; otherwise as `multiply`.
+package func multiplyAlone(
     _ M: Int, _ N: Int, _ K: Int, _ a: MatrixView<Float>, _ b: MatrixView<Float>,
     into out: UnsafeMutablePointer<Float>, stride outStride: Int, accumulate: Bool = false, alpha: Float = 1
 ) {

@@ -58,6 +58,8 @@ extension Network {
             do { results.append(try FloatBuffer(count: rows.count * width)) } catch { throw NetworkError(error) }
         }
         let workerCount = max(1, min(budget.threads, chunks.count))
+        // Threads without a chunk of their own help with those of others.
+        let team = budget.threads / workerCount
         var workspaces: [any NetworkWorkspace] = []
         for _ in 0..<workerCount {
             workspaces.append(
@@ -75,10 +77,13 @@ extension Network {
             let (selection, range) = work[number]
             // Safety: each chunk writes its own rows of a result, and arrays outlive the calls.
             selections[selection].rows.withUnsafeBufferPointer { rows in
-                let features = workspace.forward(
-                    parameters.pointer, selections[selection].inputs, rows: UnsafeBufferPointer(rebasing: rows[range]))
-                (buffers[selection].pointer + range.lowerBound * width)
-                    .update(from: features, count: range.count * width)
+                Team.lead(of: team) {
+                    let features = workspace.forward(
+                        parameters.pointer, selections[selection].inputs,
+                        rows: UnsafeBufferPointer(rebasing: rows[range]))
+                    (buffers[selection].pointer + range.lowerBound * width)
+                        .update(from: features, count: range.count * width)
+                }
             }
         }
         return results.map(\.numbers)

@@ -3,8 +3,8 @@ import TensorCore
 
 /// Where everything lies in the arena of one workspace.
 struct PerceptronPlan: Sendable {
-    /// The input and every layer's output, the slopes of activations, and two gradients of the widest of them.
-    let values, slopes: [Int]
+    /// The input of every layer and the feature, what layers make before the activation, and two gradients of the widest of them.
+    let values, sums: [Int]
     let gradients: (Int, Int)
     /// The numbers in the arena.
     let count: Int
@@ -14,7 +14,9 @@ struct PerceptronPlan: Sendable {
         let widths = [config.image.elementCount] + config.layerSizes
         let widest = widths.max() ?? 1
         values = widths.map { arena.take(B, $0) }
-        slopes = config.layerSizes.map { arena.take(B, $0) }
+        sums = zip(config.layerSizes.indices, values.dropFirst()).map { layer, value in
+            config.isActivated(layer) ? arena.take(B, config.layerSizes[layer]) : value
+        }
         gradients = purpose == .training ? (arena.take(B, widest), arena.take(B, widest)) : (0, 0)
         count = arena.count
     }
@@ -59,10 +61,10 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
         for (layer, (C, O)) in model.config.layers.enumerated() {
             let at = offsets(of: layer)
             linearForward(
-                a + plan.values[layer + 1], outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight,
+                a + plan.sums[layer], outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight,
                 bias: at.bias.map { p + $0 }, R: B, C: C, O: O)
             guard model.config.isActivated(layer) else { continue }
-            activationForward(a + plan.values[layer + 1], slope: a + plan.slopes[layer], N: B * O, model.config.activation)
+            activationForward(a + plan.values[layer + 1], a + plan.sums[layer], N: B * O, model.config.activation)
         }
         return UnsafePointer(a + plan.values[model.config.layerSizes.count])
     }
@@ -75,7 +77,9 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
         dOut.update(from: dFeatures, count: B * model.featureSize)
         for (layer, (C, O)) in model.config.layers.enumerated().reversed() {
             let at = offsets(of: layer)
-            if model.config.isActivated(layer) { activationBackward(dOut, slope: a + plan.slopes[layer], N: B * O) }
+            if model.config.isActivated(layer) {
+                activationBackward(dOut, a + plan.sums[layer], N: B * O, model.config.activation)
+            }
             linearBackward(
                 dx: layer == 0 ? nil : dx, dWeight: grads + at.weight, dBias: at.bias.map { grads + $0 }, dOut,
                 outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight, R: B, C: C, O: O)

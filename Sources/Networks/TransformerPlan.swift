@@ -35,11 +35,12 @@ struct TransformerPlan: Sendable {
         stream = config.preNorm ? arena.take(B, T, C) : embedded
         preMean = arena.take(B, T)
         preRstd = arena.take(B, T)
+        let activated = arena.take(B, T, config.mlpSize)
         var blocks: [BlockActivations] = []
         for block in 0..<config.layerCount {
             let sizes = BlockSizes(config, block: block, B: B, T: T)
             let sharesRoom = purpose == .inference && block >= 2 && sizes.attention.R == T
-            blocks.append(sharesRoom ? blocks[block - 2] : BlockActivations(&arena, sizes))
+            blocks.append(sharesRoom ? blocks[block - 2] : BlockActivations(&arena, sizes, activated: activated))
         }
         self.blocks = blocks
         let R = config.lastQueryCount(of: T)

@@ -87,8 +87,7 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
             dEmbedded.update(repeating: 0, count: B * T * C)
             layerNormBackward(
                 dx: dEmbedded, dWeight: grads + norm.weight, dBias: grads + norm.bias, dOut, a + plan.embedded,
-                xStride: C, mean: a + plan.preMean, rstd: a + plan.preRstd, weight: p + norm.weight, R: B * T, C: C,
-                scratch: a + scratch.block.row)
+                xStride: C, mean: a + plan.preMean, rstd: a + plan.preRstd, weight: p + norm.weight, R: B * T, C: C)
             dOut = dEmbedded
         }
         unembed(dOut, grads: grads, scratch.block)

@@ -76,12 +76,22 @@ struct Measurement: Sendable {
     /// Of all threads together.
     let processorSeconds: Double
 
-    init(_ body: () throws -> Void) rethrows {
-        let (wall, processor) = (Self.now(CLOCK_MONOTONIC), Self.now(CLOCK_PROCESS_CPUTIME_ID))
-        try body()
-        wallSeconds = Self.now(CLOCK_MONOTONIC) - wall
-        processorSeconds = Self.now(CLOCK_PROCESS_CPUTIME_ID) - processor
+    init(from start: Moment, to end: Moment) {
+        wallSeconds = end.wallSeconds - start.wallSeconds
+        processorSeconds = end.processorSeconds - start.processorSeconds
     }
+
+    init(_ body: () throws -> Void) rethrows {
+        let start = Moment()
+        try body()
+        self.init(from: start, to: Moment())
+    }
+}
+
+/// What the clocks say.
+struct Moment: Sendable {
+    let wallSeconds = Self.now(CLOCK_MONOTONIC)
+    let processorSeconds = Self.now(CLOCK_PROCESS_CPUTIME_ID)
 
     private static func now(_ clock: clockid_t) -> Double {
         var time = timespec()
@@ -96,7 +106,14 @@ struct Series {
     let median: Measurement
 
     init(runs: Int, _ body: () throws -> Void) rethrows {
-        let sorted = try (0..<runs).map { _ in try Measurement(body) }.sorted { $0.wallSeconds < $1.wallSeconds }
+        self.init(try (0..<runs).map { _ in try Measurement(body) })
+    }
+
+    /// Sorts the runs.
+    ///
+    /// - Precondition: there is a run.
+    init(_ runs: [Measurement]) {
+        let sorted = runs.sorted { $0.wallSeconds < $1.wallSeconds }
         best = sorted[0]
         median = sorted[sorted.count / 2]
     }

@@ -238,14 +238,15 @@ import Testing
 
     @Test("the paper's batch is 128, or 32 for networks of the size of ViT-L/14, until another is given")
     func paper() throws {
-        let base = try VisionTransformer(
-            VisionTransformerConfig(
-                hiddenSize: 768, layerCount: 12, headCount: 12, mlpSize: 3072, patchSize: 32, imageHeight: 224,
-                imageWidth: 224, channels: 3))
-        let large = try VisionTransformer(
-            VisionTransformerConfig(
-                hiddenSize: 1024, layerCount: 24, headCount: 16, mlpSize: 4096, patchSize: 14, imageHeight: 224,
-                imageWidth: 224, channels: 3))
+        let image = ImageShape(channels: 3, height: 224, width: 224)
+        let base = try Transformer(
+            TransformerConfig(
+                stem: .patches(PatchStem(image: image, patchSize: 32)), hiddenSize: 768, layerCount: 12, headCount: 12,
+                mlpSize: 3072))
+        let large = try Transformer(
+            TransformerConfig(
+                stem: .patches(PatchStem(image: image, patchSize: 14)), hiddenSize: 1024, layerCount: 24,
+                headCount: 16, mlpSize: 4096))
         var options = ResolverPreset.paper.options
         #expect(options.settled(for: base).batchSize == 128 && options.settled(for: large).batchSize == 32)
         #expect(options.settled(for: base) == ResolverOptions(steps: 2500, batchSize: 128, learningRate: 1e-6))

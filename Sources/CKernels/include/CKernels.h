@@ -83,4 +83,47 @@ int untangle_elect(const float *base, const float *const *x, const uint32_t *lim
                    size_t expert_count, size_t count, int zero_sign, int is_averaging, float factor,
                    float *restrict out);
 
+/* Loops of layers: e^x within 2 units in the last place for -87 <= x <= 88 (arguments outside are moved
+   to the nearer end, NaN stays NaN), the normal distribution function within 1e-7 and e^(-x^2/2). */
+void untangle_exponential(float *x, size_t count);
+void untangle_normal_distribution(float *restrict x, float *restrict bell, size_t count);
+
+/* Activations, and a gradient times their derivatives. */
+void untangle_gelu(float *restrict out, const float *restrict x, size_t count);
+void untangle_gelu_gradient(float *restrict gradient, const float *restrict x, size_t count);
+void untangle_gelu_tanh(float *restrict out, const float *restrict x, size_t count);
+void untangle_gelu_tanh_gradient(float *restrict gradient, const float *restrict x, size_t count);
+void untangle_quick_gelu(float *restrict out, const float *restrict x, size_t count);
+void untangle_quick_gelu_gradient(float *restrict gradient, const float *restrict x, size_t count);
+void untangle_relu(float *restrict out, const float *restrict x, size_t count);
+void untangle_relu_gradient(float *restrict gradient, const float *restrict x, size_t count);
+
+/* Replaces rows of `count` numbers by their softmax; where `mask`, which may be null, is 0 the share is exactly 0. */
+void untangle_softmax(float *x, const float *mask, size_t rows, size_t count);
+
+/* Turns the gradient of the shares of a softmax into that of its arguments. */
+void untangle_softmax_gradient(float *restrict gradient, const float *restrict shares, size_t rows, size_t count);
+
+/* Layer normalisation of rows of `count` numbers, `stride` apart in `x` and `dx`. The gradient adds to `dx` and overwrites the slopes. */
+void untangle_layer_norm(float *restrict out, float *restrict mean, float *restrict rstd, const float *restrict x,
+                         size_t stride, const float *restrict weight, const float *restrict bias, size_t rows,
+                         size_t count, float eps);
+void untangle_layer_norm_gradient(float *restrict dx, float *restrict weight_slopes, float *restrict bias_slopes,
+                                  const float *restrict gradient, const float *restrict x, size_t stride,
+                                  const float *restrict mean, const float *restrict rstd, const float *restrict weight,
+                                  size_t rows, size_t count);
+
+/* Adds rows of `count` numbers, `stride` apart, to `out`. */
+void untangle_add_rows(float *restrict out, const float *restrict x, size_t stride, size_t rows, size_t count);
+
+/* A step of Adam with decoupled weight decay:
+
+       theta = keep_theta theta - size m / (sqrt(v) / correction + eps),  m += take_first (g - m),  v = keep_second v + take_second g^2 */
+typedef struct {
+    float keep_theta, take_first, keep_second, take_second, size, correction, eps;
+} untangle_adamw_step;
+
+void untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
+                    float *restrict second_moment, size_t count, untangle_adamw_step step);
+
 #endif

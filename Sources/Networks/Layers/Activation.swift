@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 
 /// The nonlinearity of the MLP, by the names of timm and Hugging Face.
@@ -12,48 +13,40 @@ public enum Activation: String, Sendable, Encodable, CaseIterable {
     case relu
 }
 
-/// Applies the activation in place and stores its derivative, so that the backward pass needs no transcendental.
+/// Overwrites `out` with the activation of `x`.
 ///
-/// - Shapes: `x` and `slope` `[N]`.
+/// - Shapes: `x` and `out` `[N]`, apart from each other.
 /// - Source: Hendrycks, Gimpel 2016, arXiv:1606.08415.
 package func activationForward(
-    _ x: UnsafeMutablePointer<Float>, slope: UnsafeMutablePointer<Float>, N: Int, _ activation: Activation
+    _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, N: Int, _ activation: Activation
 ) {
-    switch activation {
-    case .gelu:
-        for i in 0..<N {
-            let v = x[i]
-            let (probability, bell) = normalDistribution(v)
-            slope[i] = probability + v * bell * 0.398_942_28
-            x[i] = v * probability
-        }
-    case .geluTanh:
-        for i in 0..<N {
-            let v = x[i]
-            let square = v * v
-            let (gate, rest) = logistic(1.595_769_1 * v * (1 + 0.044_715 * square))
-            let inner = 1.595_769_1 * (1 + 0.134_145 * square)
-            slope[i] = gate + v * gate * rest * inner
-            x[i] = v * gate
-        }
-    case .quickGELU:
-        for i in 0..<N {
-            let v = x[i]
-            let (gate, rest) = logistic(1.702 * v)
-            slope[i] = gate + 1.702 * v * gate * rest
-            x[i] = v * gate
-        }
-    case .relu:
-        for i in 0..<N {
-            slope[i] = x[i] > 0 ? 1 : 0
-            x[i] = x[i] > 0 ? x[i] : 0
+    share(rows: N, grain: grain(N)) { range in
+        let (out, x, count) = (out + range.lowerBound, x + range.lowerBound, range.count)
+        switch activation {
+        case .gelu: untangle_gelu(out, x, count)
+        case .geluTanh: untangle_gelu_tanh(out, x, count)
+        case .quickGELU: untangle_quick_gelu(out, x, count)
+        case .relu: untangle_relu(out, x, count)
         }
     }
 }
 
-/// Multiplies a gradient in place by the stored derivative.
+/// Multiplies a gradient in place by the activation's derivative, which is cheaper to compute again than to keep.
 ///
-/// - Shapes: `dOut` (becoming `dx`) and `slope` `[N]`.
-package func activationBackward(_ dOut: UnsafeMutablePointer<Float>, slope: UnsafePointer<Float>, N: Int) {
-    for i in 0..<N { dOut[i] *= slope[i] }
+/// - Shapes: `dOut` (becoming `dx`) and `x` `[N]`.
+package func activationBackward(
+    _ dOut: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, N: Int, _ activation: Activation
+) {
+    share(rows: N, grain: grain(N)) { range in
+        let (dOut, x, count) = (dOut + range.lowerBound, x + range.lowerBound, range.count)
+        switch activation {
+        case .gelu: untangle_gelu_gradient(dOut, x, count)
+        case .geluTanh: untangle_gelu_tanh_gradient(dOut, x, count)
+        case .quickGELU: untangle_quick_gelu_gradient(dOut, x, count)
+        case .relu: untangle_relu_gradient(dOut, x, count)
+        }
+    }
 }
+
+/// The numbers that a thread takes at a time: 128 KiB of them, or all where there is no team.
+private func grain(_ count: Int) -> Int { Team.size > 1 ? 1 << 15 : max(count, 1) }

@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 
 /// The sizes of one self-attention.
@@ -67,75 +68,46 @@ package func attentionForward(
     _ out: UnsafeMutablePointer<Float>, probabilities: UnsafeMutablePointer<Float>, _ qkv: UnsafePointer<Float>,
     mask: UnsafePointer<Float>? = nil, _ sizes: AttentionSizes
 ) {
-    let (T, R, C, D) = (sizes.T, sizes.R, sizes.C, sizes.D)
-    for b in 0..<sizes.B {
-        for h in 0..<sizes.H {
-            let q = qkv + b * T * 3 * C + h * D
-            let p = probabilities + (b * sizes.H + h) * R * T
-            multiply(
-                R, T, D, .rows(q, stride: 3 * C), .transposed(q + C, stride: 3 * C), into: p, stride: T,
-                alpha: sizes.scale)
-            softmaxRows(p, R: R, N: T, mask: mask.map { $0 + b * T })
-            multiply(
-                R, D, T, .rows(p, stride: T), .rows(q + 2 * C, stride: 3 * C), into: out + b * R * C + h * D,
-                stride: C)
-        }
+    let (T, R, C, H, D) = (sizes.T, sizes.R, sizes.C, sizes.H, sizes.D)
+    share(sizes.B * H) { pair in
+        let (b, h) = pair.quotientAndRemainder(dividingBy: H)
+        let q = qkv + b * T * 3 * C + h * D
+        let p = probabilities + pair * R * T
+        multiply(
+            R, T, D, .rows(q, stride: 3 * C), .transposed(q + C, stride: 3 * C), into: p, stride: T, alpha: sizes.scale)
+        untangle_softmax(p, mask.map { $0 + b * T }, R, T)
+        multiply(
+            R, D, T, .rows(p, stride: T), .rows(q + 2 * C, stride: 3 * C), into: out + b * R * C + h * D, stride: C)
     }
 }
 
 /// The gradients of `attentionForward`: overwrites the keys and values of every token and the queries of the first `R`
 /// tokens in `dQKV`; other queries are left as they are.
 ///
-/// - Shapes: `dOut` `[B, R, C]`, `dQKV` `[B, T, 3, H, D]`, `scratch` `[R, T]`.
+/// - Shapes: `dOut` `[B, R, C]`, `dQKV` `[B, T, 3, H, D]`.
 package func attentionBackward(
     dQKV: UnsafeMutablePointer<Float>, _ dOut: UnsafePointer<Float>, _ qkv: UnsafePointer<Float>,
-    probabilities: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, _ sizes: AttentionSizes
+    probabilities: UnsafePointer<Float>, _ sizes: AttentionSizes
 ) {
-    let (T, R, C, D) = (sizes.T, sizes.R, sizes.C, sizes.D)
-    for b in 0..<sizes.B {
-        for h in 0..<sizes.H {
-            let offset = b * T * 3 * C + h * D
-            let q = qkv + offset
-            let dq = dQKV + offset
-            let g = dOut + b * R * C + h * D
-            let p = probabilities + (b * sizes.H + h) * R * T
+    let (T, R, C, H, D) = (sizes.T, sizes.R, sizes.C, sizes.H, sizes.D)
+    share(sizes.B * H) { pair in
+        let (b, h) = pair.quotientAndRemainder(dividingBy: H)
+        let offset = b * T * 3 * C + h * D
+        let q = qkv + offset
+        let dq = dQKV + offset
+        let g = dOut + b * R * C + h * D
+        let p = probabilities + pair * R * T
+        Scratch.lend(count: R * T) { scores in
+            multiply(T, D, R, .transposed(p, stride: T), .rows(g, stride: C), into: dq + 2 * C, stride: 3 * C)
             multiply(
-                T, D, R, .transposed(p, stride: T), .rows(g, stride: C), into: dq + 2 * C, stride: 3 * C)
+                R, T, D, .rows(g, stride: C), .transposed(q + 2 * C, stride: 3 * C), into: scores, stride: T)
+            untangle_softmax_gradient(scores, p, R, T)
             multiply(
-                R, T, D, .rows(g, stride: C), .transposed(q + 2 * C, stride: 3 * C), into: scratch, stride: T)
-            for r in 0..<R {
-                let row = scratch + r * T
-                let weights = p + r * T
-                let mean = laneProduct(row, weights, T)
-                for t in 0..<T { row[t] = weights[t] * (row[t] - mean) }
-            }
-            multiply(
-                R, D, T, .rows(scratch, stride: T), .rows(q + C, stride: 3 * C), into: dq, stride: 3 * C,
+                R, D, T, .rows(scores, stride: T), .rows(q + C, stride: 3 * C), into: dq, stride: 3 * C,
                 alpha: sizes.scale)
             multiply(
-                T, D, R, .transposed(scratch, stride: T), .rows(q, stride: 3 * C), into: dq + C, stride: 3 * C,
+                T, D, R, .transposed(scores, stride: T), .rows(q, stride: 3 * C), into: dq + C, stride: 3 * C,
                 alpha: sizes.scale)
         }
-    }
-}
-
-/// Replaces every row by its softmax, the largest entry subtracted first; masked entries become exactly 0.
-///
-/// - Shapes: `x` `[R, N]`, `mask` `[N]` of 0 and 1, or nil for no 0.
-package func softmaxRows(_ x: UnsafeMutablePointer<Float>, R: Int, N: Int, mask: UnsafePointer<Float>? = nil) {
-    for r in 0..<R {
-        let row = x + r * N
-        if let mask { for i in 0..<N { row[i] = mask[i] > 0 ? row[i] : -.infinity } }
-        var largest = row[0]
-        for i in 1..<max(N, 1) { largest = row[i] > largest ? row[i] : largest }
-        for i in 0..<N { row[i] -= largest }
-    }
-    // One loop over all rows: short rows would spend their time in vector remainders.
-    for i in 0..<(R * N) { x[i] = exponential(x[i]) }
-    for r in 0..<R {
-        let row = x + r * N
-        if let mask { for i in 0..<N { row[i] *= mask[i] } }
-        let normaliser = 1 / laneSum(row, N)
-        for i in 0..<N { row[i] *= normaliser }
     }
 }

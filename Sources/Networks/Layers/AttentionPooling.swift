@@ -21,7 +21,7 @@ struct AttentionPoolingOffsets: Sendable {
 
 /// Where what the forward pass leaves for the backward pass lies in the arena of activations.
 struct AttentionPoolingActivations: Sendable {
-    let query, qkv, probabilities, attended, middle, norm, mean, rstd, hidden, slope, out: Int
+    let query, qkv, probabilities, attended, middle, norm, mean, rstd, hidden, activated, out: Int
 
     init(_ arena: inout ArenaPlan, _ sizes: BlockSizes) {
         let attention = sizes.attention
@@ -35,7 +35,7 @@ struct AttentionPoolingActivations: Sendable {
         mean = arena.take(B)
         rstd = arena.take(B)
         hidden = arena.take(B, sizes.M)
-        slope = arena.take(B, sizes.M)
+        activated = arena.take(B, sizes.M)
         out = arena.take(B, C)
     }
 }
@@ -68,9 +68,9 @@ func attentionPoolingForward(
     linearForward(
         a + acts.hidden, outStride: M, a + acts.norm, xStride: C, weight: p + at.fc1Weight, bias: p + at.fc1Bias,
         R: B, C: C, O: M)
-    activationForward(a + acts.hidden, slope: a + acts.slope, N: B * M, sizes.activation)
+    activationForward(a + acts.activated, a + acts.hidden, N: B * M, sizes.activation)
     residualForward(
-        a + acts.out, branch: a + acts.out, a + acts.middle, xStride: C, a + acts.hidden, weight: p + at.fc2Weight,
+        a + acts.out, branch: a + acts.out, a + acts.middle, xStride: C, a + acts.activated, weight: p + at.fc2Weight,
         bias: p + at.fc2Bias, gamma: nil, R: B, C: M, O: C)
 }
 
@@ -87,27 +87,26 @@ func attentionPoolingBackward(
     let (B, T, C, M) = (attention.B, attention.T, attention.C, sizes.M)
     linearBackward(
         dx: a + scratch.hidden, dWeight: grads + at.fc2Weight, dBias: grads + at.fc2Bias, dOut, outStride: C,
-        a + acts.hidden, xStride: M, weight: p + at.fc2Weight, R: B, C: M, O: C)
-    activationBackward(a + scratch.hidden, slope: a + acts.slope, N: B * M)
+        a + acts.activated, xStride: M, weight: p + at.fc2Weight, R: B, C: M, O: C)
+    activationBackward(a + scratch.hidden, a + acts.hidden, N: B * M, sizes.activation)
     linearBackward(
         dx: a + scratch.attended, dWeight: grads + at.fc1Weight, dBias: grads + at.fc1Bias, a + scratch.hidden,
         outStride: M, a + acts.norm, xStride: C, weight: p + at.fc1Weight, R: B, C: C, O: M)
     // From here on dOut is the gradient of what attention makes.
     layerNormBackward(
         dx: dOut, dWeight: grads + at.normWeight, dBias: grads + at.normBias, a + scratch.attended, a + acts.middle,
-        xStride: C, mean: a + acts.mean, rstd: a + acts.rstd, weight: p + at.normWeight, R: B, C: C,
-        scratch: a + scratch.row)
+        xStride: C, mean: a + acts.mean, rstd: a + acts.rstd, weight: p + at.normWeight, R: B, C: C)
     linearBackward(
         dx: a + scratch.attended, dWeight: grads + at.projWeight, dBias: grads + at.projBias, dOut, outStride: C,
         a + acts.attended, xStride: C, weight: p + at.projWeight, R: B, C: C, O: C)
     attentionBackward(
-        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
-        scratch: a + scratch.scores, attention)
+        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities, attention)
     // The query is the same for all inputs.
-    (a + scratch.row).update(repeating: 0, count: C)
-    addRows(a + scratch.row, a + scratch.qkv, stride: T * 3 * C, R: B, C: C)
+    let dQuery = a + scratch.attended
+    dQuery.update(repeating: 0, count: C)
+    addRows(dQuery, a + scratch.qkv, stride: T * 3 * C, R: B, C: C)
     linearBackward(
-        dx: grads + at.latent, dWeight: grads + at.qkvWeight, dBias: grads + at.qkvBias, a + scratch.row,
+        dx: grads + at.latent, dWeight: grads + at.qkvWeight, dBias: grads + at.qkvBias, dQuery,
         outStride: C, p + at.latent, xStride: C, weight: p + at.qkvWeight, R: 1, C: C, O: C, accumulate: true)
     linearBackward(
         dx: dx, dWeight: grads + at.qkvWeight + C * C, dBias: grads + at.qkvBias + C, a + scratch.qkv + C,

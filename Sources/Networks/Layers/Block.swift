@@ -32,9 +32,11 @@ struct BlockOffsets: Sendable {
 /// Where what the forward pass of one block leaves for the backward pass lies in the arena of activations.
 struct BlockActivations: Sendable {
     let norm1, mean1, rstd1, qkv, probabilities, attended, branch1, middle: Int
-    let norm2, mean2, rstd2, hidden, slope, branch2, out: Int
+    let norm2, mean2, rstd2, hidden, branch2, out: Int
+    /// The activated hidden layer, which all blocks share: the backward pass computes it again.
+    let activated: Int
 
-    init(_ arena: inout ArenaPlan, _ sizes: BlockSizes) {
+    init(_ arena: inout ArenaPlan, _ sizes: BlockSizes, activated: Int) {
         let attention = sizes.attention
         let (B, T, R, C, H) = (attention.B, attention.T, attention.R, attention.C, attention.H)
         norm1 = arena.take(B, T, C)
@@ -49,15 +51,15 @@ struct BlockActivations: Sendable {
         mean2 = arena.take(B, R)
         rstd2 = arena.take(B, R)
         hidden = arena.take(B, R, sizes.M)
-        slope = arena.take(B, R, sizes.M)
         branch2 = sizes.hasLayerScale ? arena.take(B, R, C) : 0
         out = arena.take(B, R, C)
+        self.activated = activated
     }
 }
 
 /// Where the room that the backward passes of all blocks share lies in the arena of activations.
 struct BlockScratch: Sendable {
-    let norm, qkv, attended, hidden, scores, row, branch: Int
+    let norm, qkv, attended, hidden, branch: Int
 
     /// Plans the activations of a block.
     ///
@@ -69,8 +71,6 @@ struct BlockScratch: Sendable {
         qkv = arena.take(B, T, 3 * C)
         attended = arena.take(B, T, C)
         hidden = arena.take(B, T, sizes.M)
-        scores = arena.take(T, T)
-        row = arena.take(C)
         branch = sizes.hasLayerScale ? arena.take(B, T, C) : 0
     }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 
 /// Applies layer normalisation over the last dimension of every row.
@@ -12,64 +13,38 @@ package func layerNormForward(
     _ x: UnsafePointer<Float>, xStride: Int, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>, R: Int, C: Int,
     eps: Float
 ) {
-    let perColumn = 1 / Float(C)
-    for r in 0..<R {
-        let row = x + r &* xStride
-        let target = out + r &* C
-        let m = laneSum(row, C) * perColumn
-        for i in 0..<C { target[i] = row[i] - m }
-        let s = 1 / ((laneProduct(target, target, C) * perColumn + eps).squareRoot())
-        for i in 0..<C { target[i] = target[i] * s * weight[i] + bias[i] }
-        mean[r] = m
-        rstd[r] = s
+    share(rows: R, grain: rowsAtOnce) { rows in
+        let r = rows.lowerBound
+        untangle_layer_norm(
+            out + r * C, mean + r, rstd + r, x + r * xStride, xStride, weight, bias, rows.count, C, eps)
     }
 }
+
+/// The rows that a thread takes at a time, and whose gradients of weight and bias are summed before they are added to those of
+/// others: a fixed number, so that sums do not depend on the number of threads.
+private let rowsAtOnce = 64
 
 /// The gradients of `layerNormForward`.
 ///
 /// Adds to all of them.
 ///
-/// - Shapes: `dOut` `[R, C]`, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight`, `dBias` and `scratch` `[C]`.
+/// - Shapes: `dOut` `[R, C]`, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight` and `dBias` `[C]`.
 package func layerNormBackward(
     dx: UnsafeMutablePointer<Float>, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>,
     _ dOut: UnsafePointer<Float>, _ x: UnsafePointer<Float>, xStride: Int, mean: UnsafePointer<Float>,
-    rstd: UnsafePointer<Float>, weight: UnsafePointer<Float>, R: Int, C: Int, scratch: UnsafeMutablePointer<Float>
+    rstd: UnsafePointer<Float>, weight: UnsafePointer<Float>, R: Int, C: Int
 ) {
-    let perColumn = 1 / Float(C)
-    for r in 0..<R {
-        let row = x + r &* xStride
-        let g = dOut + r &* C
-        let target = dx + r &* xStride
-        let m = mean[r]
-        let s = rstd[r]
-        // With n = (x - m) s and h = g w:  dx = s (h - mean(h) - n mean(h n)).
-        for i in 0..<C { dBias[i] += g[i] }
-        for i in 0..<C { scratch[i] = (row[i] - m) * s }
-        for i in 0..<C { dWeight[i] += g[i] * scratch[i] }
-        var sums = SIMD8<Float>()
-        var products = SIMD8<Float>()
-        var sum: Float = 0
-        var product: Float = 0
-        var i = 0
-        while i &+ 8 <= C {
-            let h = load8(g, i) * load8(weight, i)
-            sums += h
-            products += h * load8(scratch, i)
-            i &+= 8
+    let parts = (R + rowsAtOnce - 1) / rowsAtOnce
+    // A row of slopes of the weight and one of the bias for each part.
+    Scratch.lend(count: parts * 2 * C) { slopes in
+        share(rows: R, grain: rowsAtOnce) { rows in
+            let r = rows.lowerBound
+            let part = slopes + r / rowsAtOnce * 2 * C
+            untangle_layer_norm_gradient(
+                dx + r * xStride, part, part + C, dOut + r * C, x + r * xStride, xStride, mean + r, rstd + r, weight,
+                rows.count, C)
         }
-        while i < C {
-            let h = g[i] * weight[i]
-            sum += h
-            product += h * scratch[i]
-            i &+= 1
-        }
-        let meanSlope = (sums.sum() + sum) * perColumn
-        let meanProduct = (products.sum() + product) * perColumn
-        for i in 0..<C { target[i] += s * (g[i] * weight[i] - meanSlope - scratch[i] * meanProduct) }
+        untangle_add_rows(dWeight, slopes, 2 * C, parts, C)
+        untangle_add_rows(dBias, slopes + C, 2 * C, parts, C)
     }
-}
-
-@inline(__always)
-private func load8(_ x: UnsafePointer<Float>, _ i: Int) -> SIMD8<Float> {
-    UnsafeRawPointer(x).loadUnaligned(fromByteOffset: i &* 4, as: SIMD8<Float>.self)
 }

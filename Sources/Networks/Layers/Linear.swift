@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 
 /// Applies `out = x · weightᵀ + bias` to every row, or adds that to `out`.
@@ -8,19 +9,9 @@ package func linearForward(
     _ out: UnsafeMutablePointer<Float>, outStride: Int, _ x: UnsafePointer<Float>, xStride: Int,
     weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?, R: Int, C: Int, O: Int, accumulate: Bool = false
 ) {
-    if let bias {
-        for r in 0..<R {
-            let row = out + r &* outStride
-            if accumulate {
-                for o in 0..<O { row[o] += bias[o] }
-            } else {
-                row.update(from: bias, count: O)
-            }
-        }
-    }
     multiply(
         R, O, C, .rows(x, stride: xStride), .transposed(weight, stride: C), into: out, stride: outStride,
-        accumulate: accumulate || bias != nil)
+        accumulate: accumulate, bias: bias)
 }
 
 /// The gradients of `linearForward`.
@@ -51,19 +42,7 @@ package func linearBackward(
 package func addRows(
     _ out: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, stride: Int, R: Int, C: Int
 ) {
-    var r = 0
-    // Four rows at a time: a quarter of the traffic to the running sums.
-    while r &+ 4 <= R {
-        let a = x + r &* stride
-        let b = a + stride
-        let c = b + stride
-        let d = c + stride
-        for i in 0..<C { out[i] += (a[i] + b[i]) + (c[i] + d[i]) }
-        r &+= 4
-    }
-    while r < R {
-        let a = x + r &* stride
-        for i in 0..<C { out[i] += a[i] }
-        r &+= 1
+    share(rows: C, grain: Team.size > 1 ? 128 : C) { columns in
+        untangle_add_rows(out + columns.lowerBound, x + columns.lowerBound, stride, R, columns.count)
     }
 }

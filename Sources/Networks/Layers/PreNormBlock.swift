@@ -23,9 +23,9 @@ func preNormForward(
     linearForward(
         a + acts.hidden, outStride: M, a + acts.norm2, xStride: C, weight: p + at.fc1Weight, bias: p + at.fc1Bias,
         R: B * R, C: C, O: M)
-    activationForward(a + acts.hidden, slope: a + acts.slope, N: B * R * M, sizes.activation)
+    activationForward(a + acts.activated, a + acts.hidden, N: B * R * M, sizes.activation)
     residualForward(
-        a + acts.out, branch: a + acts.branch2, a + acts.middle, xStride: C, a + acts.hidden,
+        a + acts.out, branch: a + acts.branch2, a + acts.middle, xStride: C, a + acts.activated,
         weight: p + at.fc2Weight, bias: p + at.fc2Bias, gamma: at.scale2.map { p + $0 }, R: B * R, C: M, O: C)
 }
 
@@ -39,26 +39,25 @@ func preNormBackward(
 ) {
     let attention = sizes.attention
     let (B, T, R, C, M) = (attention.B, attention.T, attention.R, attention.C, sizes.M)
+    activationForward(a + acts.activated, a + acts.hidden, N: B * R * M, sizes.activation)
     residualBackward(
         dInput: a + scratch.hidden, dWeight: grads + at.fc2Weight, dBias: grads + at.fc2Bias,
-        dGamma: at.scale2.map { grads + $0 }, dOut, branch: a + acts.branch2, a + acts.hidden,
+        dGamma: at.scale2.map { grads + $0 }, dOut, branch: a + acts.branch2, a + acts.activated,
         weight: p + at.fc2Weight, gamma: at.scale2.map { p + $0 }, scratch: a + scratch.branch, R: B * R, C: M, O: C)
-    activationBackward(a + scratch.hidden, slope: a + acts.slope, N: B * R * M)
+    activationBackward(a + scratch.hidden, a + acts.hidden, N: B * R * M, sizes.activation)
     linearBackward(
         dx: a + scratch.norm, dWeight: grads + at.fc1Weight, dBias: grads + at.fc1Bias, a + scratch.hidden,
         outStride: M, a + acts.norm2, xStride: C, weight: p + at.fc1Weight, R: B * R, C: C, O: M)
     // From here on dOut is the gradient of the stream between attention and MLP.
     layerNormBackward(
         dx: dOut, dWeight: grads + at.norm2Weight, dBias: grads + at.norm2Bias, a + scratch.norm, a + acts.middle,
-        xStride: C, mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C,
-        scratch: a + scratch.row)
+        xStride: C, mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C)
     residualBackward(
         dInput: a + scratch.attended, dWeight: grads + at.projWeight, dBias: grads + at.projBias,
         dGamma: at.scale1.map { grads + $0 }, dOut, branch: a + acts.branch1, a + acts.attended,
         weight: p + at.projWeight, gamma: at.scale1.map { p + $0 }, scratch: a + scratch.branch, R: B * R, C: C, O: C)
     attentionBackward(
-        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
-        scratch: a + scratch.scores, attention)
+        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities, attention)
     qkvBackward(
         dx: a + scratch.norm, dWeight: grads + at.qkvWeight, dBias: at.qkvBias.map { grads + $0 }, a + scratch.qkv,
         a + acts.norm1, weight: p + at.qkvWeight, attention)
@@ -68,6 +67,5 @@ func preNormBackward(
     }
     layerNormBackward(
         dx: dx, dWeight: grads + at.norm1Weight, dBias: grads + at.norm1Bias, a + scratch.norm, x, xStride: C,
-        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * T, C: C,
-        scratch: a + scratch.row)
+        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * T, C: C)
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Glibc
 
 /// Adam with decoupled weight decay, step for step as PyTorch computes it.
@@ -30,20 +31,12 @@ public struct AdamW: Sendable, Hashable {
         secondMoment v: UnsafeMutablePointer<Float>, N: Int, step: Int, learningRate: Double
     ) {
         // Scalars in double precision and rounded once, as PyTorch's.
-        let keep = Float(1 - learningRate * weightDecay)
-        let take1 = Float(1 - beta1)
-        let keep2 = Float(beta2)
-        let take2 = Float(1 - beta2)
-        let stepSize = Float(learningRate / (1 - pow(beta1, Double(step))))
-        let correction = Float((1 - pow(beta2, Double(step))).squareRoot())
-        let eps = Float(eps)
-        for i in 0..<N {
-            let g = gradient[i]
-            let first = m[i] + take1 * (g - m[i])
-            let second = v[i] * keep2 + take2 * (g * g)
-            m[i] = first
-            v[i] = second
-            theta[i] = theta[i] * keep - stepSize * (first / (second.squareRoot() / correction + eps))
-        }
+        untangle_adamw(
+            theta, gradient, m, v, N,
+            untangle_adamw_step(
+                keep_theta: Float(1 - learningRate * weightDecay), take_first: Float(1 - beta1),
+                keep_second: Float(beta2), take_second: Float(1 - beta2),
+                size: Float(learningRate / (1 - pow(beta1, Double(step)))),
+                correction: Float((1 - pow(beta2, Double(step))).squareRoot()), eps: Float(eps)))
     }
 }
