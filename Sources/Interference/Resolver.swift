@@ -31,6 +31,8 @@ public struct ResolvedExpert: Sendable {
     public let heldOut: [HeldOutLoss]
     /// The steps after which the parameters are those given here: with early stopping where the loss on held-out inputs was lowest.
     public let keptStep: Int
+    /// The full rate, that of the options or the one that was chosen for this expert.
+    public let learningRate: Double
     /// Whether the progress callback asked to stop before the last step.
     public let isCancelled: Bool
 }
@@ -53,6 +55,8 @@ public struct Resolver: Sendable {
     private let batches: AuxiliaryBatches
     private let plan: BatchPlan
     private let budget: ComputeBudget
+    /// Kept where rates are chosen by the distance from it.
+    private let base: FloatBuffer?
     /// What the base took to compute the outputs of one input.
     private let secondsPerInput: Double
 
@@ -79,6 +83,7 @@ public struct Resolver: Sendable {
         self.auxiliary = auxiliary
         self.options = options
         self.budget = budget
+        self.base = options.learningRate == nil ? base : nil
         bank = HeadBank(tasks.map(\.head))
         let split = try AuxiliarySplit(inputCount: auxiliary.count, options: options)
         self.split = split
@@ -121,6 +126,7 @@ public struct Resolver: Sendable {
         progress: (ResolverStep) -> Bool = { _ in true }
     ) throws -> ResolvedExpert {
         let objective = try objective(expert: expert, task: task)
+        let learningRate = learningRate(of: expert)
         let begin = try state.take() ?? ResolverState(startingAt: expert, checksHeldOut: options.patience > 0)
         var (trace, heldOut) = (begin.trace, begin.heldOut)
         precondition(
@@ -138,7 +144,9 @@ public struct Resolver: Sendable {
             let current = try record(
                 state.evaluate(objective, auxiliary, rows: rows, slots: teachers.slots(of: rows)), state, step, task)
             let isFinite = state.update(
-                optimizer, step: step, learningRate: options.learningRate(step: step),
+                optimizer, step: step,
+                learningRate: learningRate
+                    * options.schedule.factor(step: step, of: options.steps, warmup: options.warmupSteps),
                 clipNorm: options.clipNorm > 0 ? options.clipNorm : nil)
             guard isFinite else {
                 throw diverged(
@@ -159,7 +167,22 @@ public struct Resolver: Sendable {
         }
         return ResolvedExpert(
             parameters: heldOut?.best ?? state.parameters, trace: trace, heldOut: heldOut?.losses ?? [],
-            keptStep: heldOut?.keptStep ?? trace.count, isCancelled: isCancelled)
+            keptStep: heldOut?.keptStep ?? trace.count, learningRate: learningRate, isCancelled: isCancelled)
+    }
+
+    /// The full rate of an expert.
+    private func learningRate(of expert: FloatBuffer) -> Double {
+        if let rate = options.learningRate { return rate }
+        guard let base else { preconditionFailure("the base is kept where no rate is given") }
+        // Squares are added up by stretch and the stretches in their order, for any number of threads.
+        let stretch = 1 << 16
+        let sum = parallelMap(count: (expert.count + stretch - 1) / stretch, threads: budget.threads) { number in
+            (number * stretch..<min(expert.count, (number + 1) * stretch)).reduce(0.0) { sum, place in
+                let change = Double(expert.pointer[place]) - Double(base.pointer[place])
+                return sum + change * change
+            }
+        }.reduce(0, +)
+        return ResolverOptions.relativeLearningRate * (sum / Double(max(expert.count, 1))).squareRoot()
     }
 
     /// Takes the loss on held-out inputs, where there are any.
@@ -234,6 +257,6 @@ public struct Resolver: Sendable {
             }
         return InterferenceError(
             .diverged, "expert \"\(tasks[task].name)\": \(part) of \(options.steps) \(state)", tensor: tensor,
-            hint: "lower the learning rate \(options.learningRate), clip the gradient, or check the inputs for NaN")
+            hint: "lower the learning rate, clip the gradient, or check the inputs for NaN")
     }
 }

@@ -31,14 +31,17 @@ public struct ResolverFootprint: Sendable, Hashable {
         let batch = Double(options.batchSize)
         let used = min(inputs, Double(options.steps) * batch + (options.patience > 0 ? options.holdout * inputs : 0))
 
-        let students = Double(3 + plan.shardCount + (options.patience > 0 ? 1 : 0))
+        // Where no learning rate is given the base stays, to choose one by.
+        let bases = options.learningRate == nil ? 1.0 : 0
+        let students = bases + Double(3 + plan.shardCount + (options.patience > 0 ? 1 : 0))
         // Rows and slots of a batch, and the logits of the expert beside the base's.
         let training =
             students * parameters + Double(plan.shardCount) * activations(.training) + 3 * 8 * batch
             + float * used * 2 * classes
         // Features and logits are handed over in another array than they are made in.
         let workers = min(Double(threads), used)
-        let teaching = parameters + workers * activations(.inference) + 2 * float * used * (width + classes)
+        let teaching =
+            (1 + bases) * parameters + workers * activations(.inference) + 2 * float * used * (width + classes)
         let total =
             float * inputs * Double(auxiliary.elementCount / max(auxiliary.count, 1)) + 2 * float * width * classes
             + max(training, teaching) + Self.process

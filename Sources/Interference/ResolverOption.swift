@@ -17,6 +17,7 @@ public struct ResolverOption: Sendable {
         case number(Field<Double>, ClosedRange<Double>)
         /// A number, or the word `auto`, for which the program chooses.
         case automaticWholeNumber(Field<Int?>, ClosedRange<Int>)
+        case automaticNumber(Field<Double?>, ClosedRange<Double>)
         case flag(Field<Bool>)
         case seed(Field<UInt64>)
         /// One of a list of names.
@@ -41,8 +42,9 @@ public struct ResolverOption: Sendable {
         name: "micro_batch_size", kind: .automaticWholeNumber(\.microBatchSize, 1...largestMatrixDimension),
         help: "Inputs computed at once, which bounds memory")
     public static let learningRate = ResolverOption(
-        name: "learning_rate", kind: .number(\.learningRate, .leastNonzeroMagnitude ... .greatestFiniteMagnitude),
-        help: "Of AdamW; try a tenth of the fine-tuning rate")
+        name: "learning_rate",
+        kind: .automaticNumber(\.learningRate, .leastNonzeroMagnitude ... .greatestFiniteMagnitude),
+        help: "Of AdamW; auto takes a hundredth of the task vector's root mean square")
     public static let weightDecay = ResolverOption(
         name: "weight_decay", kind: .number(\.weightDecay, 0 ... .greatestFiniteMagnitude),
         help: "Decoupled, of AdamW")
@@ -85,6 +87,7 @@ public struct ResolverOption: Sendable {
         case .wholeNumber(let field, _): "\(options[keyPath: field])"
         case .number(let field, _): "\(options[keyPath: field])"
         case .automaticWholeNumber(let field, _): options[keyPath: field].map { "\($0)" } ?? Self.automatic
+        case .automaticNumber(let field, _): options[keyPath: field].map { "\($0)" } ?? Self.automatic
         case .flag(let field): "\(options[keyPath: field])"
         case .seed(let field): "\(options[keyPath: field])"
         case .choice(_, let get, _): get(options)
@@ -113,6 +116,8 @@ public struct ResolverOption: Sendable {
                 options[keyPath: field].flatMap {
                     range.contains($0) ? nil : "lie between \(range.lowerBound) and \(range.upperBound)"
                 }
+            case .automaticNumber(let field, let range):
+                options[keyPath: field].flatMap { range.contains($0) ? nil : "be positive" }
             default: nil
             }
         guard let demand else { return }

@@ -51,6 +51,13 @@ extension YAMLSection {
             } else if let number = try integer(option.name, in: range) {
                 options[keyPath: field] = number
             }
+        case .automaticNumber(let field, _):
+            let isAutomatic = try text(option.name) == ResolverOption.automatic
+            if isAutomatic {
+                options[keyPath: field] = nil
+            } else if let number = try number(option.name) {
+                options[keyPath: field] = number
+            }
         case .flag(let field):
             if let flag = try flag(option.name) { options[keyPath: field] = flag }
         case .seed(let field):

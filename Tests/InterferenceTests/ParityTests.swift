@@ -31,7 +31,8 @@ import Testing
     func resolver() throws -> Resolver {
         try Resolver(
             network: suite.transformer, base: suite.base, tasks: suite.heads,
-            auxiliary: try suite.images("aux_mixed.npz"), options: ResolverOptions(steps: 20, batchSize: 48),
+            auxiliary: try suite.images("aux_mixed.npz"),
+            options: ResolverOptions(steps: 20, batchSize: 48, learningRate: 1e-4),
             budget: budget)
     }
 
@@ -81,7 +82,8 @@ import Testing
         let task = try #require(suite.heads.firstIndex { $0.name == "greek" })
         let resolver = try Resolver(
             network: suite.transformer, base: suite.base, tasks: suite.heads,
-            auxiliary: try suite.images("aux_mixed.npz"), options: ResolverOptions(steps: 20), budget: budget)
+            auxiliary: try suite.images("aux_mixed.npz"), options: ResolverOptions(steps: 20, learningRate: 1e-4),
+            budget: budget)
         let trace = try resolver.resolve(expert: try suite.expert("greek"), task: task).trace
         let reference = try #require(try suite.fixture.json("reference.json")["ri_loss_at_steps"]?["greek"])
         var compared = 0

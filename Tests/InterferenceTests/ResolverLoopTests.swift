@@ -234,6 +234,28 @@ import Testing
         #expect(error?.code == "interference.bad_option")
     }
 
+    // MARK: learning rate
+
+    @Test("a rate that is not given is a hundredth of the task vector's root mean square, as if it had been given")
+    func automaticRate() throws {
+        let (base, expert) = (suite.base.numbers.map(Double.init), try suite.expert("digits").numbers.map(Double.init))
+        let squares = zip(expert, base).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+        let rate = 0.01 * (squares / Double(base.count)).squareRoot()
+        #expect(rate > 1e-6)
+        func resolve(_ rate: Double?, threads: Int) throws -> ResolvedExpert {
+            try Resolver(
+                network: suite.transformer, base: suite.base, tasks: suite.heads,
+                auxiliary: try suite.images("aux_mixed.npz", limit: 40),
+                options: ResolverOptions(steps: 3, batchSize: 8, learningRate: rate),
+                budget: ComputeBudget(threads: threads)
+            ).resolve(expert: try suite.expert("digits"), task: 1)
+        }
+        let chosen = try resolve(nil, threads: 2)
+        #expect(abs(chosen.learningRate - rate) < 1e-12 * rate)
+        let isSame = try resolve(chosen.learningRate, threads: 1).parameters.numbers == chosen.parameters.numbers
+        #expect(isSame)
+    }
+
     // MARK: presets
 
     @Test("the paper's batch is 128, or 32 for networks of the size of ViT-L/14, until another is given")

@@ -10,7 +10,8 @@ import Testing
     private func percent(_ share: Double) -> String { String(format: "%.1f %%", 100 * share) }
     private func figure(_ number: Double) -> String { String(format: "%.3f", number) }
 
-    private let resolve = "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 20, batch_size: 32 }"
+    private let resolve =
+        "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 20, batch_size: 32, learning_rate: 1e-4 }"
 
     private func write(_ name: String, _ more: String, tasks: [String] = ["digits", "latin_lower"]) throws {
         _ = try tool.folder.write(Array(TinySuite.recipe(more, tasks: tasks).utf8), to: name)

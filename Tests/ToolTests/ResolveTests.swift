@@ -75,7 +75,8 @@ extension Tool {
         for expert in document["experts"].items {
             #expect(
                 expert.keys == [
-                    "name", "output", "steps", "seconds", "loss", "preservation", "interference", "expected_bytes",
+                    "name", "output", "steps", "seconds", "loss", "preservation", "interference", "learning_rate",
+                    "expected_bytes",
                     "expected_seconds",
                 ])
             // As it stands, from the current folder.

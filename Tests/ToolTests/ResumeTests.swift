@@ -96,7 +96,7 @@ import Testing
     @Test func saysWhatDiffers() throws {
         try leaveState()
         for (more, difference) in [
-            (["--learning-rate", "2e-4"], "learning_rate was 0.0001 and is 0.0002"),
+            (["--learning-rate", "2e-4"], "learning_rate was auto and is 0.0002"),
             (["--steps", "6"], "steps was 5 and is 6"), (["--shuffle"], "shuffle was false and is true"),
             (["--auxiliary", "\(TinySuite.folder)/test_digits.npz"], "auxiliary has other contents"),
             (["--expert", "digits=\(TinySuite.expert("devanagari"))"], "expert digits has other contents"),

@@ -100,7 +100,8 @@ import Workflow
         let adapted = document["resolve"]?.array?.first { _ in true }
         #expect(
             keys(adapted) == [
-                "name", "output", "steps", "seconds", "loss", "preservation", "interference", "expected_bytes",
+                "name", "output", "steps", "seconds", "loss", "preservation", "interference", "learning_rate",
+                "expected_bytes",
                 "expected_seconds",
             ])
         // Without an output everything stays in memory.

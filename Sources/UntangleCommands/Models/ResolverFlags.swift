@@ -87,7 +87,7 @@ extension ResolverOption {
     fileprivate var valueName: String? {
         switch kind {
         case .wholeNumber, .automaticWholeNumber, .seed: "n"
-        case .number: "x"
+        case .number, .automaticNumber: "x"
         case .flag, .choice: nil
         }
     }

@@ -118,7 +118,8 @@ public struct ResolveJob: RecordedJob, Sendable {
                 AdaptedExpert(
                     name: expert.name, path: path(of: expert), store: store,
                     training: AdaptedExpert.Training(
-                        trace: resolved.trace, heldOut: resolved.heldOut, keptStep: resolved.keptStep,
+                        trace: resolved.trace, learningRate: resolved.learningRate, heldOut: resolved.heldOut,
+                        keptStep: resolved.keptStep,
                         resumedAt: piece.found?.step, duration: duration,
                         expectedByteCount: byteCount, expectedDuration: .seconds(expected))))
         }
@@ -370,6 +371,8 @@ public struct AdaptedExpert: Sendable {
     /// What the adaptation did.
     public struct Training: Sendable {
         public let trace: [ResolverStep]
+        /// The full learning rate, given or chosen for this expert.
+        public let learningRate: Double
         /// The losses on held-out inputs; empty without early stopping.
         public let heldOut: [HeldOutLoss]
         /// The steps after which the expert was kept.
