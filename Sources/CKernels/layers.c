@@ -136,8 +136,9 @@ WIDE void untangle_quick_gelu_gradient(float *restrict gradient, const float *re
     }
 }
 
+/* NaN stays NaN. */
 WIDE void untangle_relu(float *restrict out, const float *restrict x, size_t count) {
-    for (size_t i = 0; i < count; i++) out[i] = x[i] > 0.0f ? x[i] : 0.0f;
+    for (size_t i = 0; i < count; i++) out[i] = x[i] < 0.0f ? 0.0f : x[i];
 }
 
 WIDE void untangle_relu_gradient(float *restrict gradient, const float *restrict x, size_t count) {

@@ -4,7 +4,7 @@ import Networks
 ///
 /// The last bits of a gradient depend on it, so it follows from the options, the network and the inputs, and never from the threads or the
 /// memory of a machine.
-struct BatchPlan: Sendable, Hashable {
+package struct BatchPlan: Sendable, Hashable {
     let batchSize: Int
     let shardCount: Int
     /// The most inputs of a shard whose activations are kept at once.
@@ -12,7 +12,7 @@ struct BatchPlan: Sendable, Hashable {
 
     /// What activations may take where the options leave the size of micro-batches open. Our choice: with it a ViT-B/32 at batch 128 stays
     /// below 4 GB and a ViT-L/14 at batch 32 below 8 GB.
-    static let activationByteCount = 1 << 30
+    package static let activationByteCount = 1 << 30
 
     init(_ options: ResolverOptions, _ network: any Network, tokenCount: Int) {
         batchSize = options.batchSize

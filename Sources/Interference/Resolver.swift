@@ -105,8 +105,11 @@ public struct Resolver: Sendable {
     public func expectedSeconds(from step: Int = 0) -> Double {
         let steps = options.steps - step
         let checks = options.patience > 0 ? steps / options.checkEvery + 1 : 0
-        let passes = teachers.rows.count + 3 * steps * options.batchSize + checks * split.heldOut.count
-        return secondsPerInput * Double(passes)
+        // In double precision, where the largest options do not overflow.
+        let passes =
+            Double(teachers.rows.count) + 3 * Double(steps) * Double(options.batchSize)
+            + Double(checks) * Double(split.heldOut.count)
+        return secondsPerInput * passes
     }
 
     /// Adapts one expert.

@@ -1,6 +1,6 @@
 import COpenBLAS
 
-// Products of matrices, on the calling thread; `LAPACK` has the decompositions. Nothing else calls OpenBLAS.
+// Products of matrices; `LAPACK` has the decompositions. Nothing else calls OpenBLAS, which keeps to the thread that calls it.
 
 /// The largest size or stride that OpenBLAS takes: it counts in 32 bits.
 public let largestMatrixDimension = Int(Int32.max)

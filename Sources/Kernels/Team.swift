@@ -26,7 +26,8 @@ package func share(_ count: Int, _ body: (Int) -> Void) {
     }
     withoutActuallyEscaping(body) { body in
         let work = SharedBody(body: body)
-        parallel(count: count, threads: threads) { work.body($0) }
+        // Whoever leads the team takes parts, too, and has no team meanwhile.
+        parallel(count: count, threads: threads) { number in Team.lead(of: 1) { work.body(number) } }
     }
 }
 

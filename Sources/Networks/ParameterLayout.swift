@@ -3,14 +3,14 @@ public import TensorCore
 
 /// Where each tensor of a network lies in its flat parameter vector.
 public struct ParameterLayout: Sendable {
-    /// One tensor: its timm name, its shape and the range of its row-major values.
+    /// One tensor: its name, for transformers the one that timm would give it, its shape and the range of its row-major values.
     public struct Entry: Sendable, Hashable {
         public let name: TensorName
         public let shape: Shape
         public let range: Range<Int>
     }
 
-    /// In the order of timm's state dictionary, without gaps.
+    /// One after the other, without gaps.
     public let entries: [Entry]
     /// The length of the flat vector.
     public let count: Int

@@ -127,7 +127,13 @@ public struct PatchStem: Sendable, Hashable, Encodable {
     }
 
     /// The rows of the position embedding.
-    package var positionCount: Int { positionRows.count { $0 != nil } }
+    package var positionCount: Int {
+        switch positions {
+        case .allTokens: tokenCount
+        case .patches: patchCount
+        case .classAndPatches: patchCount + min(prefixCount, 1)
+        }
+    }
 }
 
 /// Words by their numbers in a vocabulary, with positions and types.

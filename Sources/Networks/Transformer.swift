@@ -87,8 +87,9 @@ extension ParameterLayout {
 
 /// Where the tensors start in the parameter vector.
 struct TransformerOffsets: Sendable {
-    /// The position embedding.
+    /// The position embedding, and the row of it that each token of an image has.
     let position: Int
+    let positionRows: [Int?]
     let stem: StemOffsets
     let preNorm: NormOffsets?
     let blocks: [BlockOffsets]
@@ -106,11 +107,13 @@ struct TransformerOffsets: Sendable {
     init(_ layout: ParameterLayout, _ config: TransformerConfig) {
         position = layout.requiredStart("pos_embed")
         switch config.stem {
-        case .patches:
+        case .patches(let patches):
+            positionRows = patches.positionRows
             stem = .patches(
                 prefix: 0, weight: layout.requiredStart("patch_embed.proj.weight"),
                 bias: layout.start("patch_embed.proj.bias"))
         case .words:
+            positionRows = []
             stem = .words(
                 table: layout.requiredStart("word_embed.weight"), types: layout.start("type_embed.weight"))
         }

@@ -119,6 +119,10 @@ extension TransformerConfig {
                 "pooling \"\(pooling.rawValue)\" needs \(neededPrefixCount) learned tokens, but there are \(stem.prefixCount)"
             )
         }
+        if case .words = stem, pooling != .cls, pooling != .mean {
+            throw NetworkError(
+                .badConfig, "pooling \"\(pooling.rawValue)\" is one of images, and the network takes texts")
+        }
         guard layerNormEps.isFinite, layerNormEps > 0 else {
             throw NetworkError(.badConfig, "layer_norm_eps is \(layerNormEps); it must be positive")
         }

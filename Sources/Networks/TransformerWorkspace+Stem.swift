@@ -11,7 +11,7 @@ extension TransformerWorkspace {
             gatherPatches(a + patches, images, rows: rows, sizes)
             patchEmbeddingForward(
                 a + plan.embedded, patches: a + patches, weight: p + weight, bias: bias.map { p + $0 },
-                prefix: p + prefix, position: position, positionRows: stem.positionRows, sizes, O: C)
+                prefix: p + prefix, position: position, positionRows: model.offsets.positionRows, sizes, O: C)
         case (.words(let stem), .words(let table, let types), .tokens(let tokens)):
             guard let mask = plan.mask else { preconditionFailure("planned for images") }
             words.gather(tokens, rows: rows, stem, mask: a + mask)
@@ -33,7 +33,7 @@ extension TransformerWorkspace {
             guard let patches = plan.patches else { preconditionFailure("planned for texts") }
             patchEmbeddingBackward(
                 dWeight: grads + weight, dBias: bias.map { grads + $0 }, dPrefix: grads + prefix,
-                dPosition: dPosition, positionRows: stem.positionRows, dOut, patches: a + patches,
+                dPosition: dPosition, positionRows: model.offsets.positionRows, dOut, patches: a + patches,
                 scratch: a + scratch.qkv, stem.sizes(inputCount), O: C)
         case (.words, .words(let table, let types)):
             wordEmbeddingBackward(

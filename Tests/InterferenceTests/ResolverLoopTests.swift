@@ -3,6 +3,7 @@ import Kernels
 import Networks
 import Synchronization
 import TensorCore
+import TestSupport
 import Testing
 
 /// What the loop does beside the arithmetic of a step.
@@ -212,7 +213,8 @@ import Testing
 
     @Test("held-out inputs are trained on by no step")
     func split() throws {
-        guard case .images(let images) = try suite.images("aux_mixed.npz", limit: 40) else { return }
+        let all = try suite.images("aux_mixed.npz", limit: 40)
+        guard case .images(let images) = all else { throw MissingFixture(name: "images") }
         var values = images.values
         let size = values.count / 40
         // A fifth of 40, evenly spread.
@@ -232,6 +234,29 @@ import Testing
             try resolver(hasty, auxiliary: try suite.images("aux_mixed.npz", limit: 1))
         }
         #expect(error?.code == "interference.bad_option")
+    }
+
+    // MARK: one shard
+
+    @Test("one shard with a team computes the bits of one thread, clipped and stopped early")
+    func team() throws {
+        func resolve(threads: Int) throws -> ResolvedExpert {
+            try Resolver(
+                network: suite.transformer, base: suite.base, tasks: suite.heads,
+                auxiliary: try suite.images("aux_mixed.npz", limit: 60),
+                options: ResolverOptions(
+                    steps: 6, batchSize: 24, microBatchSize: 16, clipNorm: 0.5, patience: 2, checkEvery: 2,
+                    shardCount: 1),
+                budget: ComputeBudget(threads: threads)
+            ).resolve(expert: try suite.expert("digits"), task: 1)
+        }
+        let alone = try resolve(threads: 1)
+        for threads in [2, 5] {
+            let shared = try resolve(threads: threads)
+            #expect(shared.trace == alone.trace && shared.heldOut == alone.heldOut)
+            let isSame = shared.parameters.numbers == alone.parameters.numbers
+            #expect(isSame)
+        }
     }
 
     // MARK: learning rate

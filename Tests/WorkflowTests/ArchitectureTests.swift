@@ -265,6 +265,32 @@ import Transcoding
         #expect(config.headCount == heads && config.layerNormEps == Float(eps) && config.activation == activation)
     }
 
+    /// What would make another function of the same tensors is refused, or honoured.
+    @Test(arguments: [
+        #""pool_type": "avg""#, #""final_ln_after_pool": true"#, #""attentional_pool": true"#,
+        #""act_kwargs": {"approximate": "tanh"}"#,
+    ]) func refusesOtherFormsOfOpenCLIP(setting: String) throws {
+        let base = try TensorStore(opening: Fixtures.path("networks/openclip-full/base.safetensors"))
+        func backbone(_ setting: String) throws -> Backbone {
+            let json = #"{"model_cfg": {"quick_gelu": true, "vision_cfg": {"head_width": 8, \#(setting)}}}"#
+            return try Backbone(of: base, config: try folder.write(json, to: "clip.json"))
+        }
+        #expect(code { _ = try backbone(setting) } == "input.bad_config")
+        #expect(try config(backbone(#""pool_type": "tok", "norm_kwargs": {"eps": 0.5}"#)).layerNormEps == 0.5)
+    }
+
+    @Test func refusesPerceptronsWithBiasesHereAndThere() throws {
+        let path = try folder.checkpoint(
+            "odd.safetensors",
+            [
+                TestTensor("0.weight", [2, 4], [Float](repeating: 1, count: 8)),
+                TestTensor("2.weight", [2, 2], [1, 2, 3, 4]),
+                TestTensor("2.bias", [2], [1, 2]),
+            ])
+        let config = try folder.write(#"{"model_type": "mlp", "image_size": 2}"#, to: "mlp.json")
+        #expect(code { _ = try Backbone(of: TensorStore(opening: path), config: config) } == "input.bad_config")
+    }
+
     /// Registers that have positions of their own, which the number of rows tells where nothing else does.
     @Test func positionsTellWhetherTheyCoverRegisters() throws {
         var changed = try tensors(of: Fixtures.path("networks/timm-vit-registers/base.safetensors"))

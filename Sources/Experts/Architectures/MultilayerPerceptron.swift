@@ -41,6 +41,14 @@ extension Architecture {
                 guard min(channels, size.height, size.width) > 0 else {
                     throw InputError(.badConfig, "image_size and num_channels must be positive", file: keys.file)
                 }
+                let biases = (0..<count).map { ModelTensors.numbered(pattern, first + step * $0) + ".bias" }
+                let hasBias = tensors.has(biases[0])
+                if let odd = biases.first(where: { tensors.has($0) != hasBias }) {
+                    throw InputError(
+                        .badConfig,
+                        "\(tensors.store.path.string) has biases in some layers and not in others, such as \"\(tensors.name(odd))\"",
+                        file: tensors.store.path, tensor: tensors.name(odd), hint: anyModelHint)
+                }
                 return try Perceptron(
                     PerceptronConfig(
                         image: ImageShape(channels: channels, height: size.height, width: size.width),
@@ -48,7 +56,7 @@ extension Architecture {
                         activation: try keys.activation("hidden_act", else: .relu),
                         // What the next layer takes.
                         activatesFeature: count < found,
-                        hasBias: tensors.has(ModelTensors.numbered(pattern, first) + ".bias")))
+                        hasBias: hasBias))
             })
     }
 }

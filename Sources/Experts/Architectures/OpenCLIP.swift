@@ -39,17 +39,38 @@ extension Architecture {
             let stem = try PatchStem.huggingFace(
                 keys, tensors, patches: "conv1", positions: "positional_embedding",
                 prefix: [PatchStem.Prefix("cls_token")])
+            try keys.requireClassToken()
             var config = TransformerConfig(
                 stem: .patches(stem), hiddenSize: width,
                 layerCount: try keys.layerCount("layers", of: "transformer.resblocks.N.ln_1.weight", in: tensors),
                 headCount: width / headWidth,
                 mlpSize: try keys.mlpSize(
                     width: width, else: tensors.size("transformer.resblocks.0.mlp.c_fc.weight", 0, rank: 2)),
-                layerNormEps: 1e-5, activation: try model.flag("quick_gelu") == true ? .quickGELU : .gelu,
+                layerNormEps: Float(try keys["norm_kwargs"]?.number("eps") ?? 1e-5),
+                activation: try model.flag("quick_gelu") == true ? .quickGELU : .gelu,
                 layerScale: tensors.has("transformer.resblocks.0.ls_1.gamma"), preNorm: true)
             if let size = tensors.size("proj", 1, rank: 2) {
                 config.projectionSize = try model.integer("embed_dim", else: size)
             }
             return try Transformer(config)
         })
+}
+
+extension ConfigKeys {
+    /// Makes sure that a vision tower of OpenCLIP is of the form that CLIP has.
+    ///
+    /// - Throws: `input.bad_config` for another pooling, a norm behind it, or an activation with parameters.
+    fileprivate func requireClassToken() throws(InputError) {
+        let pooling = try text("pool_type") ?? "tok"
+        let others = [
+            ("pool_type", pooling != "tok"), ("final_ln_after_pool", try flag("final_ln_after_pool") == true),
+            ("attentional_pool", try flag("attentional_pool") == true),
+            ("act_kwargs", value("act_kwargs")?.object?.first { _ in true } != nil),
+        ]
+        guard let other = others.first(where: { $0.1 }) else { return }
+        throw InputError(
+            .badConfig, "\(other.0) of \(file.string) makes another feature than CLIP's class token behind a norm",
+            file: file,
+            hint: Architecture.anyModelHint)
+    }
 }

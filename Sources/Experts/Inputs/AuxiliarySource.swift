@@ -52,7 +52,6 @@ public enum AuxiliarySource: Sendable, Hashable {
             let (numbers, overflow) = count.multipliedReportingOverflow(by: shape.elementCount)
             try requireMemory(count: overflow || numbers > .max / 2 ? .max : 2 * numbers, of: Float.self)
             return .images(try noiseImages(count: count, of: shape, seed: seed, budget: budget))
-        case (_, .tokens): throw InputError(.badConfig, "texts are not read")
         }
     }
 }

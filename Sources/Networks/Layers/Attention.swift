@@ -38,7 +38,7 @@ package func qkvForward(
         O: 2 * C)
 }
 
-/// The gradients of `qkvForward`: overwrites `dx`, `dWeight` and `dBias`.
+/// The gradients of `qkvForward`: overwrites `dx`, and adds to `dWeight` and `dBias`.
 package func qkvBackward(
     dx: UnsafeMutablePointer<Float>, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>?,
     _ dQKV: UnsafePointer<Float>, _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, _ sizes: AttentionSizes

@@ -281,9 +281,11 @@ public struct ResolveJob: RecordedJob, Sendable {
     private func stateFile(
         of expert: Expert, in folder: FilePath, _ fingerprint: Fingerprint
     ) -> ResolverStateFile {
-        // Batches are added up in as many shards, and the rule that chooses how many may change.
+        // Batches are added up as they are cut, and the rules for that may change.
         let network = set.backbone.network
-        let shards = Fingerprint.Part("shards", "\(options.shardCount(parameterCount: network.parameterCount))")
+        let shards = Fingerprint.Part(
+            "shards",
+            "\(options.shardCount(parameterCount: network.parameterCount)) of \(BatchPlan.activationByteCount) bytes")
         return ResolverStateFile(
             of: expert.name, in: folder,
             fingerprint: Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards]),
