@@ -260,6 +260,8 @@ public struct Resolver: Sendable {
             }
         return InterferenceError(
             .diverged, "expert \"\(tasks[task].name)\": \(part) of \(options.steps) \(state)", tensor: tensor,
-            hint: "lower the learning rate, clip the gradient, or check the inputs for NaN")
+            hint:
+                "lower the learning rate or the weight decay; at the first step look at the expert's weights and the inputs"
+        )
     }
 }

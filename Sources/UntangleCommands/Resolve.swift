@@ -55,7 +55,16 @@ struct Resolve: ToolCommand {
         }
         let options = writing.writeOptions()
         let reports = try reporting.targets(options: options)
-        if let trace { try makeFolder(trace.removingLastComponent()) }
+        if let trace {
+            let folder = trace.removingLastComponent()
+            guard !isSamePlace(folder, output) || !names.contains(trace.stem ?? "") else {
+                throw UsageError("--trace \(trace.string) is where an adapted expert goes")
+            }
+            guard !reports.contains(where: { isSamePlace($0.path, trace) }) else {
+                throw UsageError("--trace and --report are one file, \(trace.string)")
+            }
+            try makeFolder(folder)
+        }
         let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var job = ResolveJob(
             try experts.expertSet(in: session), auxiliary: resolver.source,

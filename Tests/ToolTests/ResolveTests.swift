@@ -207,6 +207,8 @@ extension Tool {
             (["--learning-rate", "1e9", "--steps", "9"], 3, "interference.diverged"),
             // No loss sees what the last step makes of the weights.
             (["--learning-rate", "1e39", "--steps", "1"], 3, "interference.diverged"),
+            (["--trace", "out/digits.safetensors"], 2, "usage"),
+            (["--trace", "t.csv", "--report", "./t.csv"], 2, "usage"),
             (["--preset", "fast"], 2, "usage"), (["--distance", "KL"], 2, "usage"), (["--schedule", "x"], 2, "usage"),
             (["--auxiliary", ""], 2, "usage"), (["--auxiliary", "noise", "--auxiliary-count", "0"], 2, "usage"),
             (["--auxiliary", "none.npz"], 3, "io.not_found"),

@@ -458,6 +458,36 @@ import Transcoding
         }
     }
 
+    /// F16 ends at 65,504.
+    @Test func whatItsTypeDoesNotHoldIsAnError() throws {
+        let original = try TensorStore(opening: Fixtures.path("networks/hf-vit/base.safetensors"))
+        let backbone = try Backbone(of: original)
+        let half = try tensors(of: Fixtures.path("networks/hf-vit/base.safetensors")).map { tensor in
+            TestTensor(tensor.name, .f16, tensor.shape.dims, [UInt8](repeating: 0, count: tensor.bytes.count / 2))
+        }
+        let typed = try TensorStore(opening: try folder.checkpoint("half.safetensors", half))
+        let parameters = try backbone.parameters(of: typed)
+        let entry = try #require(backbone.network.layout["blocks.1.attn.qkv.weight"])
+        parameters.pointer[entry.range.upperBound - 1] = 70_000
+        let path = folder.file("written.safetensors")
+        let writer = try CheckpointFormat.makeWriter(
+            try #require(CheckpointFormat.format(ofOutput: path)), at: path, declaring: typed.descriptors,
+            metadata: Metadata(), options: WriteOptions(force: true, sync: false))
+        let error = #expect(throws: InputError.self) {
+            try backbone.write(parameters: parameters, like: typed, into: writer)
+        }
+        #expect(error?.code == "input.bad_value")
+        #expect(error?.tensor == "encoder.layer.1.attention.attention.value.weight")
+    }
+
+    /// timm's own keys go before those of the hub's file around them.
+    @Test func timmsArgumentsCountMore() throws {
+        let changed = try store(
+            "timm-vit-token", "\"num_features\": 32,\n  \"global_pool\": \"token\"",
+            "\"num_features\": 32,\n  \"global_pool\": \"avg\"")
+        #expect(try config(Backbone(of: changed)).pooling == .cls)
+    }
+
     /// What takes part in nothing is copied, whatever it holds.
     @Test func whatIsNotTrainedMayHoldAnything() throws {
         var changed = try tensors(of: Fixtures.path("networks/bert-cls-prefixed/base.safetensors"))

@@ -33,12 +33,12 @@ struct ConfigKeys: Sendable {
         return ConfigKeys(value, file: file)
     }
 
-    /// The same keys, and those of an object inside.
+    /// The same keys, and those of an object inside, which count more.
     func with(_ section: String) -> ConfigKeys { ConfigKeys(object, inner: object[section], file: file) }
 
     /// The value of a key; a null counts as none.
     func value(_ key: String) -> JSONValue? {
-        let value = object[key] ?? inner?[key]
+        let value = inner?[key] ?? object[key]
         return value.flatMap { $0.isNull ? nil : $0 }
     }
 

@@ -29,18 +29,26 @@ struct TensorBinding: Sendable {
 
     /// The bytes of the tensor after its values have changed, in a type of the file.
     ///
-    /// - Throws: `IOError` when there is no memory.
+    /// - Throws: `IOError` when there is no memory, `input.bad_value` when a value is beyond what the type holds.
     func bytes(of parameters: FloatBuffer, as dtype: DType) throws -> AlignedBuffer {
         let bytes = try AlignedBuffer(byteCount: range.count * (dtype.bitWidth / 8))
         let place = UnsafeBufferPointer(rebasing: parameters.values[range])
+        var overflowCount = 0
         if isTransposed {
             let values = try FloatBuffer(count: range.count)
             transpose(place, rows: shape.dims[1], into: values.values)
             withExtendedLifetime(values) {
-                _ = narrow(UnsafeBufferPointer(values.values), into: bytes.mutableBytes, as: dtype)
+                overflowCount = narrow(UnsafeBufferPointer(values.values), into: bytes.mutableBytes, as: dtype)
             }
         } else {
-            _ = narrow(place, into: bytes.mutableBytes, as: dtype)
+            overflowCount = narrow(place, into: bytes.mutableBytes, as: dtype)
+        }
+        guard overflowCount == 0 else {
+            throw InputError(
+                .badValue,
+                "\(overflowCount) of the new values of \"\(name)\" are beyond the range of its type, \(dtype)",
+                tensor: name,
+                hint: "lower the learning rate")
         }
         return bytes
     }

@@ -46,10 +46,12 @@ extension InputError {
 
     /// All families, with the tensor that tells each.
     private static var lookedFor: String {
-        "computed are "
-            + Architecture.all.map { "\($0.name) (\($0.marks[0])\($0.hasAnybodysNames ? ", model_type \"mlp\"" : ""))" }
-            .joined(separator: ", ") + "; "
-            + Architecture.anyModelHint
+        var names: Set<String> = []
+        // A family of several namings is one.
+        let families = Architecture.all.filter { names.insert($0.name).inserted }
+        return "computed are "
+            + families.map { "\($0.name) (\($0.marks[0])\($0.hasAnybodysNames ? ", model_type \"mlp\"" : ""))" }
+            .joined(separator: ", ") + "; " + Architecture.anyModelHint
     }
 
     /// What a configuration calls the model, if there is one that can be read.
