@@ -14,8 +14,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import open_clip
 import torch
+
+try:
+    import torchvision  # noqa: F401, which open_clip imports
+except (ImportError, RuntimeError):
+    # A build of torchvision for another torch: what its import asks for is declared, and nothing here uses it.
+    for module in [name for name in sys.modules if name.startswith("torchvision")]:
+        del sys.modules[module]
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import open_clip
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
