@@ -135,6 +135,7 @@ public enum ResolverPreset: String, Sendable, CaseIterable {
     /// decay of 1e-4 and alpha 1.
     case paper
 
+    /// What the name stands for.
     public var options: ResolverOptions {
         switch self {
         case .paper:

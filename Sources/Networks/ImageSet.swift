@@ -4,6 +4,7 @@ public struct ImageSet: Sendable {
     public let values: [Float]
     /// The number of images, N.
     public let count: Int
+    /// The size of each.
     public let shape: ImageShape
 
     /// Takes images as one row-major array.

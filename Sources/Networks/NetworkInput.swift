@@ -1,6 +1,8 @@
 /// What a network takes.
 public enum NetworkInput: Sendable, Hashable {
+    /// Images of one size.
     case images(ImageShape)
+    /// Texts as numbers of words in a vocabulary.
     case tokens(TokenShape)
 
     /// What there is one of, and what there are several of, for messages.
@@ -92,6 +94,7 @@ public enum InputSet: Sendable {
     case images(ImageSet)
     case tokens(TokenSet)
 
+    /// The number of inputs.
     public var count: Int {
         switch self {
         case .images(let images): images.count

@@ -38,6 +38,7 @@ public struct Perceptron: Network {
 
 /// The architecture of a multilayer perceptron.
 public struct PerceptronConfig: Sendable, Hashable, Encodable {
+    /// The size of the images, whose numbers are taken one after the other.
     public var image: ImageShape
     /// The outputs of every layer.
     public var layerSizes: [Int]
@@ -45,8 +46,10 @@ public struct PerceptronConfig: Sendable, Hashable, Encodable {
     public var activation: Activation
     /// Whether the activation follows the last layer too.
     public var activatesFeature: Bool
+    /// Whether layers have a bias.
     public var hasBias: Bool
 
+    /// Describes a perceptron; `Perceptron` checks the sizes.
     public init(
         image: ImageShape, layerSizes: [Int], activation: Activation = .relu, activatesFeature: Bool = false,
         hasBias: Bool = true

@@ -1,6 +1,8 @@
 /// How inputs become the tokens that a transformer's blocks work on.
 public enum Stem: Sendable, Hashable, Encodable {
+    /// Images, cut in patches.
     case patches(PatchStem)
+    /// Texts, looked up word by word.
     case words(WordStem)
 
     /// What goes in.
@@ -68,6 +70,7 @@ public enum Stem: Sendable, Hashable, Encodable {
 
 /// Images cut in square patches, behind tokens that are learned.
 public struct PatchStem: Sendable, Hashable, Encodable {
+    /// The size of the images.
     public var image: ImageShape
     /// Side of a patch, in pixels.
     public var patchSize: Int
@@ -75,6 +78,7 @@ public struct PatchStem: Sendable, Hashable, Encodable {
     public var hasBias: Bool
     /// The learned tokens in front: class token, distillation token, registers.
     public var prefix: [Prefix]
+    /// Which tokens have a position.
     public var positions: Positions
 
     /// Learned tokens, by their names in timm.
@@ -82,6 +86,7 @@ public struct PatchStem: Sendable, Hashable, Encodable {
         public var name: String
         public var count: Int
 
+        /// Names so many learned tokens.
         public init(_ name: String, _ count: Int = 1) {
             self.name = name
             self.count = count
@@ -96,6 +101,7 @@ public struct PatchStem: Sendable, Hashable, Encodable {
         case classAndPatches
     }
 
+    /// Describes a stem; by default one class token, and positions of all tokens.
     public init(
         image: ImageShape, patchSize: Int, hasBias: Bool = true, prefix: [Prefix] = [Prefix("cls_token")],
         positions: Positions = .allTokens
@@ -138,6 +144,7 @@ public struct PatchStem: Sendable, Hashable, Encodable {
 
 /// Words by their numbers in a vocabulary, with positions and types.
 public struct WordStem: Sendable, Hashable, Encodable {
+    /// The rows of the word embedding.
     public var vocabulary: Int
     /// The rows of the position embedding.
     public var positionCount: Int
@@ -147,6 +154,7 @@ public struct WordStem: Sendable, Hashable, Encodable {
     /// padding is what has this number in the vocabulary. Nil counts all tokens from 0.
     public var padding: Int?
 
+    /// Describes a stem; without `padding` positions are counted from 0.
     public init(vocabulary: Int, positionCount: Int, typeCount: Int, padding: Int? = nil) {
         self.vocabulary = vocabulary
         self.positionCount = positionCount

@@ -6,11 +6,15 @@ public struct TransformerConfig: Sendable, Hashable, Encodable {
     public var stem: Stem
     /// Width of the residual stream.
     public var hiddenSize: Int
+    /// The number of blocks.
     public var layerCount: Int
+    /// The heads of each attention, which share the width equally.
     public var headCount: Int
     /// Width of the hidden layer of the MLP.
     public var mlpSize: Int
+    /// Inside the root of every layer norm.
     public var layerNormEps: Float
+    /// Of the MLPs.
     public var activation: Activation
     /// Where the layer norms of a block stand.
     public var blockNorm: BlockNorm
@@ -20,12 +24,14 @@ public struct TransformerConfig: Sendable, Hashable, Encodable {
     public var qkvBias: Bool
     /// Whether a layer norm stands before the blocks, as in CLIP and BERT: `norm_pre` in timm.
     public var preNorm: Bool
+    /// How tokens become one feature.
     public var pooling: Pooling
     /// Where the final layer norm stands; nil when there is none, as where blocks end in one.
     public var finalNorm: FinalNorm?
     /// Width of a bias-free projection after the final norm, as CLIP's into the joint space: `head.weight` in timm.
     public var projectionSize: Int?
 
+    /// Describes an encoder; `Transformer` checks the sizes against each other.
     public init(
         stem: Stem, hiddenSize: Int, layerCount: Int, headCount: Int, mlpSize: Int, layerNormEps: Float = 1e-6,
         activation: Activation = .gelu, blockNorm: BlockNorm = .before, layerScale: Bool = false,
@@ -54,7 +60,7 @@ public struct TransformerConfig: Sendable, Hashable, Encodable {
     /// The queries that the last block computes of an input of `T` tokens: those that pooling looks at.
     func lastQueryCount(of T: Int) -> Int { pooling == .cls ? 1 : T }
 
-    /// The tokens that pooling averages, of an image of `T`.
+    /// The tokens that pooling averages, of an image that becomes `T`.
     func pooledTokens(of T: Int) -> Range<Int> {
         guard pooling == .mean, case .patches(let stem) = stem else { return 0..<min(T, 2) }
         return stem.prefixCount..<T

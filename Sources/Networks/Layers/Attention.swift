@@ -3,7 +3,7 @@ import Kernels
 
 /// The sizes of one self-attention.
 ///
-/// `R` is the number of queries of an image: `T`, or 1 in the last block of a model that keeps the class token only,
+/// `R` is the number of queries of an input: `T`, or 1 in the last block of a model that keeps the class token only,
 /// where the other queries would be computed for nothing.
 package struct AttentionSizes {
     package let B, T, R, C, H: Int
