@@ -143,6 +143,22 @@ extension Tool {
         let (first, best) = (expert["held_out"]["first"].double, expert["held_out"]["last"].double)
         #expect(try #require(best) <= #require(first))
         #expect(try tool.data("trace.csv").split(separator: 10).count == steps + 1)
+        // Alone an expert has nothing to lose interference to: nothing is better than what it is.
+        let alone = try resolve(options + ["--steps", "90", "--output", "alone"], tasks: ["digits"]).output
+        #expect(
+            alone.hasPrefix("digits: kept as it came, because in 4 steps the loss on held-out inputs never fell below"))
+        // People are told of these losses, and not of those of batches.
+        let both = ["digits", "latin_lower"]
+        let gentle = ["--batch-size", "16", "--steps", "12", "--patience", "9", "--check-every", "4"]
+        let told = try resolve(gentle + ["--output", "told"], tasks: both).output
+        #expect(!told.contains("the loss fell") && !told.contains("the loss rose"))
+        for expert in try resolve(gentle + ["--output", "json", "--json"], tasks: both).json()["experts"].items {
+            let (name, kept) = (try #require(expert["name"].string), try #require(expert["kept_step"].int))
+            #expect(kept > 0)
+            #expect(
+                told.contains(
+                    "\(name): kept as it was after step \(kept) of 12, where the loss on held-out inputs had fallen"))
+        }
         // Without patience, nothing is said of it.
         let plain = try resolve(short + ["--output", "plain", "--json"], tasks: ["digits"]).json()["experts"][0]
         #expect(plain.keys.isDisjoint(with: ["kept_step", "held_out"]))

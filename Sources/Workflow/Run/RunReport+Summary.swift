@@ -1,3 +1,4 @@
+import Interference
 import Reporting
 
 extension RunReport {
@@ -79,6 +80,8 @@ private struct Change {
 extension [AdaptedExpert] {
     /// What adapting did to the losses, of those that were adapted now.
     public var summary: [String] {
+        let checked = compactMap { expert in HeldOutSummary(expert) }
+        guard checked.isEmpty else { return HeldOutSummary.sentences(checked) }
         let changes = compactMap { expert -> (name: String, first: Double, last: Double)? in
             guard let trace = expert.training?.trace, trace.count > 1, let first = trace.first?.loss,
                 let last = trace.last?.loss, first.isFinite, last.isFinite, first > 0
@@ -95,5 +98,35 @@ extension [AdaptedExpert] {
         guard falling > 0 else { return ["The loss fell for none of \(changes.count) experts."] }
         let all = falling == changes.count ? "all \(falling)" : "\(falling) of \(changes.count)"
         return ["The loss fell for \(all) experts, most for \(best.name): from \(text(best))."]
+    }
+}
+
+/// What early stopping kept of one expert.
+private struct HeldOutSummary {
+    private let name: String
+    private let first, kept: HeldOutLoss
+    private let stepCount: Int
+
+    /// Nil for an expert that was not stopped by losses on held-out inputs.
+    init?(_ expert: AdaptedExpert) {
+        guard let training = expert.training, let first = training.heldOut.first,
+            let kept = training.heldOut.first(where: { $0.step == training.keptStep })
+        else { return nil }
+        (name, self.first, self.kept, stepCount) = (expert.name, first, kept, training.trace.count)
+    }
+
+    static func sentences(_ experts: [HeldOutSummary]) -> [String] {
+        guard experts.count > 4 else { return experts.map(\.sentence) }
+        let falling = experts.count { $0.kept.step > 0 }
+        return [
+            "The loss on held-out inputs fell for \(falling) of \(experts.count) experts; the others are kept as they came."
+        ]
+    }
+
+    private var sentence: String {
+        kept.step == 0
+            ? "\(name): kept as it came, because in \(stepCount.grouped) steps the loss on held-out inputs never fell below \(first.loss.decimals(4))."
+            : "\(name): kept as it was after step \(kept.step.grouped) of \(stepCount.grouped), where the loss on held-out inputs had fallen from "
+                + "\(first.loss.decimals(4)) to \(kept.loss.decimals(4))."
     }
 }
