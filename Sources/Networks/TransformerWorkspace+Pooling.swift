@@ -130,6 +130,6 @@ extension TransformerWorkspace {
         layerNormBackward(
             dx: dx, dWeight: grads + norm.weight, dBias: grads + norm.bias, dOut, x,
             xStride: model.config.hiddenSize, mean: activations + plan.mean, rstd: activations + plan.rstd,
-            weight: p + norm.weight, R: R, C: model.config.hiddenSize)
+            weight: p + norm.weight, R: R, C: model.config.hiddenSize, scratch: activations + scratch.block.slopes)
     }
 }

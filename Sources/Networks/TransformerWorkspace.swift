@@ -87,7 +87,8 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
             dEmbedded.update(repeating: 0, count: B * T * C)
             layerNormBackward(
                 dx: dEmbedded, dWeight: grads + norm.weight, dBias: grads + norm.bias, dOut, a + plan.embedded,
-                xStride: C, mean: a + plan.preMean, rstd: a + plan.preRstd, weight: p + norm.weight, R: B * T, C: C)
+                xStride: C, mean: a + plan.preMean, rstd: a + plan.preRstd, weight: p + norm.weight, R: B * T, C: C,
+                scratch: a + scratch.block.slopes)
             dOut = dEmbedded
         }
         unembed(dOut, grads: grads, scratch.block)

@@ -150,6 +150,28 @@ import Testing
         }
     }
 
+    @Test(
+        "a workspace that was made for longer texts has the gradients of one made for these",
+        arguments: cases.filter { $0.name.hasPrefix("words") })
+    func shorterTexts(_ test: Case) throws {
+        let network = try Transformer(test.config)
+        let inputs = InputSet.tokens(try TokenSet(ids: [3, 5], count: 2, length: 1))
+        let (parameters, slope) = (
+            try FloatBuffer(random(network.parameterCount, 1)), try FloatBuffer(random(2 * network.featureSize, 2))
+        )
+        let gradients = try [1, 6].map { length in
+            let workspace = try network.workspace(capacity: 3, tokenCount: length, purpose: .training)
+            let gradient = try FloatBuffer(count: network.parameterCount)
+            return withExtendedLifetime((parameters, slope)) {
+                [0, 1].withUnsafeBufferPointer { _ = workspace.forward(parameters.pointer, inputs, rows: $0) }
+                workspace.backward(parameters.pointer, dFeatures: slope.pointer, grads: gradient.pointer)
+                return gradient.numbers
+            }
+        }
+        let areSame = gradients[0] == gradients[1]
+        #expect(areSame)
+    }
+
     @Test("padding changes nothing, whatever stands there", arguments: cases.filter { $0.name.hasPrefix("words") })
     func padding(_ test: Case) throws {
         let network = try Transformer(test.config)

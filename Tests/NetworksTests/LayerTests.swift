@@ -95,9 +95,11 @@ import Testing
 
     @Test("layer norm, over widths with and without whole lanes", arguments: [5, 16, 19])
     func layerNorm(_ C: Int) throws {
-        let R = 6
-        try Self.withBuffers([[Float](repeating: 0, count: R), [Float](repeating: 0, count: R)]) {
-            let (mean, rstd) = ($0[0], $0[1])
+        let R = 65
+        // One row more than a part has.
+        let room = [R, R, layerNormPartCount(R: R) * 2 * C].map { [Float](repeating: .nan, count: $0) }
+        try Self.withBuffers(room) {
+            let (mean, rstd, scratch) = ($0[0], $0[1], $0[2])
             return Result {
                 try Self.check(
                     inputs: [Self.random(R * C, 1), Self.random(C, 2), Self.random(C, 3)], outputCount: R * C,
@@ -110,7 +112,7 @@ import Testing
                     backward: {
                         layerNormBackward(
                             dx: $2[0], dWeight: $2[1], dBias: $2[2], $1, $0[0], xStride: C, mean: mean, rstd: rstd,
-                            weight: $0[1], R: R, C: C)
+                            weight: $0[1], R: R, C: C, scratch: scratch)
                     })
             }
         }.get()
@@ -124,7 +126,7 @@ import Testing
         let sizes = AttentionSizes(B: B, T: T, R: R, C: C, H: H)
         func zeros(_ count: Int) -> [Float] { [Float](repeating: 0, count: count) }
         let room = [
-            zeros(B * T * 3 * C), zeros(B * H * R * T), zeros(B * T * 3 * C), [1, 1, 0, 1, 0, 1],
+            zeros(B * T * 3 * C), zeros(B * H * R * T), zeros(B * T * 3 * C), [1, 1, 0, 1, 0, 1], zeros(B * H * R * T),
         ]
         try Self.withBuffers(room) { room in
             Result {
@@ -138,7 +140,7 @@ import Testing
                     },
                     backward: {
                         attentionBackward(
-                            dQKV: room[2], $1, room[0], probabilities: room[1], sizes)
+                            dQKV: room[2], $1, room[0], probabilities: room[1], scratch: room[4], sizes)
                         qkvBackward(
                             dx: $2[0], dWeight: $2[1], dBias: $2[2], room[2], $0[0], weight: $0[1], sizes)
                     })

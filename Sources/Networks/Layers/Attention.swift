@@ -84,10 +84,10 @@ package func attentionForward(
 /// The gradients of `attentionForward`: overwrites the keys and values of every token and the queries of the first `R`
 /// tokens in `dQKV`; other queries are left as they are.
 ///
-/// - Shapes: `dOut` `[B, R, C]`, `dQKV` `[B, T, 3, H, D]`.
+/// - Shapes: `dOut` `[B, R, C]`, `dQKV` `[B, T, 3, H, D]`, `scratch` `[B, H, R, T]`.
 package func attentionBackward(
     dQKV: UnsafeMutablePointer<Float>, _ dOut: UnsafePointer<Float>, _ qkv: UnsafePointer<Float>,
-    probabilities: UnsafePointer<Float>, _ sizes: AttentionSizes
+    probabilities: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, _ sizes: AttentionSizes
 ) {
     let (T, R, C, H, D) = (sizes.T, sizes.R, sizes.C, sizes.H, sizes.D)
     share(sizes.B * H) { pair in
@@ -97,17 +97,15 @@ package func attentionBackward(
         let dq = dQKV + offset
         let g = dOut + b * R * C + h * D
         let p = probabilities + pair * R * T
-        Scratch.lend(count: R * T) { scores in
-            multiply(T, D, R, .transposed(p, stride: T), .rows(g, stride: C), into: dq + 2 * C, stride: 3 * C)
-            multiply(
-                R, T, D, .rows(g, stride: C), .transposed(q + 2 * C, stride: 3 * C), into: scores, stride: T)
-            untangle_softmax_gradient(scores, p, R, T)
-            multiply(
-                R, D, T, .rows(scores, stride: T), .rows(q + C, stride: 3 * C), into: dq, stride: 3 * C,
-                alpha: sizes.scale)
-            multiply(
-                T, D, R, .transposed(scores, stride: T), .rows(q, stride: 3 * C), into: dq + C, stride: 3 * C,
-                alpha: sizes.scale)
-        }
+        let scores = scratch + pair * R * T
+        multiply(T, D, R, .transposed(p, stride: T), .rows(g, stride: C), into: dq + 2 * C, stride: 3 * C)
+        multiply(R, T, D, .rows(g, stride: C), .transposed(q + 2 * C, stride: 3 * C), into: scores, stride: T)
+        untangle_softmax_gradient(scores, p, R, T)
+        multiply(
+            R, D, T, .rows(scores, stride: T), .rows(q + C, stride: 3 * C), into: dq, stride: 3 * C,
+            alpha: sizes.scale)
+        multiply(
+            T, D, R, .transposed(scores, stride: T), .rows(q, stride: 3 * C), into: dq + C, stride: 3 * C,
+            alpha: sizes.scale)
     }
 }

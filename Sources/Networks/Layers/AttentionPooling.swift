@@ -95,12 +95,14 @@ func attentionPoolingBackward(
     // From here on dOut is the gradient of what attention makes.
     layerNormBackward(
         dx: dOut, dWeight: grads + at.normWeight, dBias: grads + at.normBias, a + scratch.attended, a + acts.middle,
-        xStride: C, mean: a + acts.mean, rstd: a + acts.rstd, weight: p + at.normWeight, R: B, C: C)
+        xStride: C, mean: a + acts.mean, rstd: a + acts.rstd, weight: p + at.normWeight, R: B, C: C,
+        scratch: a + scratch.slopes)
     linearBackward(
         dx: a + scratch.attended, dWeight: grads + at.projWeight, dBias: grads + at.projBias, dOut, outStride: C,
         a + acts.attended, xStride: C, weight: p + at.projWeight, R: B, C: C, O: C)
     attentionBackward(
-        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities, attention)
+        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
+        scratch: a + scratch.scores, attention)
     // The query is the same for all inputs.
     let dQuery = a + scratch.attended
     dQuery.update(repeating: 0, count: C)

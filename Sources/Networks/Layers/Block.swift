@@ -59,7 +59,7 @@ struct BlockActivations: Sendable {
 
 /// Where the room that the backward passes of all blocks share lies in the arena of activations.
 struct BlockScratch: Sendable {
-    let norm, qkv, attended, hidden, branch: Int
+    let norm, qkv, attended, hidden, branch, scores, slopes: Int
 
     /// Plans the activations of a block.
     ///
@@ -72,6 +72,8 @@ struct BlockScratch: Sendable {
         attended = arena.take(B, T, C)
         hidden = arena.take(B, T, sizes.M)
         branch = sizes.hasLayerScale ? arena.take(B, T, C) : 0
+        scores = arena.take(B, attention.H, T, T)
+        slopes = arena.take(layerNormPartCount(R: B * T), 2, C)
     }
 }
 

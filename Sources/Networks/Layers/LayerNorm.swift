@@ -24,27 +24,27 @@ package func layerNormForward(
 /// others: a fixed number, so that sums do not depend on the number of threads.
 private let rowsAtOnce = 64
 
+/// The parts of so many rows whose sums `layerNormBackward` keeps apart.
+package func layerNormPartCount(R: Int) -> Int { (R + rowsAtOnce - 1) / rowsAtOnce }
+
 /// The gradients of `layerNormForward`.
 ///
 /// Adds to all of them.
 ///
-/// - Shapes: `dOut` `[R, C]`, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight` and `dBias` `[C]`.
+/// - Shapes: `dOut` `[R, C]`, `x` and `dx` `[R, C]` with rows `xStride` apart, `dWeight` and `dBias` `[C]`, `scratch`
+///   `[layerNormPartCount(R), 2, C]`.
 package func layerNormBackward(
     dx: UnsafeMutablePointer<Float>, dWeight: UnsafeMutablePointer<Float>, dBias: UnsafeMutablePointer<Float>,
     _ dOut: UnsafePointer<Float>, _ x: UnsafePointer<Float>, xStride: Int, mean: UnsafePointer<Float>,
-    rstd: UnsafePointer<Float>, weight: UnsafePointer<Float>, R: Int, C: Int
+    rstd: UnsafePointer<Float>, weight: UnsafePointer<Float>, R: Int, C: Int, scratch: UnsafeMutablePointer<Float>
 ) {
-    let parts = (R + rowsAtOnce - 1) / rowsAtOnce
-    // A row of slopes of the weight and one of the bias for each part.
-    Scratch.lend(count: parts * 2 * C) { slopes in
-        share(rows: R, grain: rowsAtOnce) { rows in
-            let r = rows.lowerBound
-            let part = slopes + r / rowsAtOnce * 2 * C
-            untangle_layer_norm_gradient(
-                dx + r * xStride, part, part + C, dOut + r * C, x + r * xStride, xStride, mean + r, rstd + r, weight,
-                rows.count, C)
-        }
-        untangle_add_rows(dWeight, slopes, 2 * C, parts, C)
-        untangle_add_rows(dBias, slopes + C, 2 * C, parts, C)
+    share(rows: R, grain: rowsAtOnce) { rows in
+        let r = rows.lowerBound
+        let part = scratch + r / rowsAtOnce * 2 * C
+        untangle_layer_norm_gradient(
+            dx + r * xStride, part, part + C, dOut + r * C, x + r * xStride, xStride, mean + r, rstd + r, weight,
+            rows.count, C)
     }
+    untangle_add_rows(dWeight, scratch, 2 * C, layerNormPartCount(R: R), C)
+    untangle_add_rows(dBias, scratch + C, 2 * C, layerNormPartCount(R: R), C)
 }

@@ -31,7 +31,7 @@ func postNormForward(
 
 /// The gradients of `postNormForward`: adds to the block's part of `grads` and overwrites `dx`; `dOut` is used up.
 ///
-/// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They are one buffer where `R = T`, and apart otherwise.
+/// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They may be one buffer where `R = T`.
 func postNormBackward(
     dx: UnsafeMutablePointer<Float>, _ dOut: UnsafeMutablePointer<Float>, grads: UnsafeMutablePointer<Float>,
     _ x: UnsafePointer<Float>, _ p: UnsafePointer<Float>, _ at: BlockOffsets, _ a: UnsafeMutablePointer<Float>,
@@ -44,7 +44,8 @@ func postNormBackward(
     dSum.update(repeating: 0, count: B * R * C)
     layerNormBackward(
         dx: dSum, dWeight: grads + at.norm2Weight, dBias: grads + at.norm2Bias, dOut, a + acts.norm2, xStride: C,
-        mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C)
+        mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C,
+        scratch: a + scratch.slopes)
     activationForward(a + acts.activated, a + acts.hidden, N: B * R * M, sizes.activation)
     residualBackward(
         dInput: a + scratch.hidden, dWeight: grads + at.fc2Weight, dBias: grads + at.fc2Bias,
@@ -58,18 +59,20 @@ func postNormBackward(
     dOut.update(repeating: 0, count: B * R * C)
     layerNormBackward(
         dx: dOut, dWeight: grads + at.norm1Weight, dBias: grads + at.norm1Bias, dSum, a + acts.middle, xStride: C,
-        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * R, C: C)
+        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * R, C: C,
+        scratch: a + scratch.slopes)
     residualBackward(
         dInput: a + scratch.attended, dWeight: grads + at.projWeight, dBias: grads + at.projBias,
         dGamma: at.scale1.map { grads + $0 }, dOut, branch: a + acts.branch1, a + acts.attended,
         weight: p + at.projWeight, gamma: at.scale1.map { p + $0 }, scratch: a + scratch.branch, R: B * R, C: C, O: C)
     attentionBackward(
-        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities, attention)
+        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
+        scratch: a + scratch.scores, attention)
     qkvBackward(
         dx: a + scratch.norm, dWeight: grads + at.qkvWeight, dBias: at.qkvBias.map { grads + $0 }, a + scratch.qkv, x,
         weight: p + at.qkvWeight, attention)
     let direct = a + scratch.norm
-    guard R < T else {
+    guard dx != dOut else {
         for i in 0..<(B * T * C) { dx[i] += direct[i] }
         return
     }

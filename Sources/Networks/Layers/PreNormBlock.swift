@@ -31,7 +31,7 @@ func preNormForward(
 
 /// The gradients of `preNormForward`: adds to the block's part of `grads` and overwrites `dx`; `dOut` is used up.
 ///
-/// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They are one buffer where `R = T`, and apart otherwise.
+/// - Shapes: `dOut` `[B, R, C]`, `dx` `[B, T, C]`. They may be one buffer where `R = T`.
 func preNormBackward(
     dx: UnsafeMutablePointer<Float>, _ dOut: UnsafeMutablePointer<Float>, grads: UnsafeMutablePointer<Float>,
     _ x: UnsafePointer<Float>, _ p: UnsafePointer<Float>, _ at: BlockOffsets, _ a: UnsafeMutablePointer<Float>,
@@ -51,21 +51,24 @@ func preNormBackward(
     // From here on dOut is the gradient of the stream between attention and MLP.
     layerNormBackward(
         dx: dOut, dWeight: grads + at.norm2Weight, dBias: grads + at.norm2Bias, a + scratch.norm, a + acts.middle,
-        xStride: C, mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C)
+        xStride: C, mean: a + acts.mean2, rstd: a + acts.rstd2, weight: p + at.norm2Weight, R: B * R, C: C,
+        scratch: a + scratch.slopes)
     residualBackward(
         dInput: a + scratch.attended, dWeight: grads + at.projWeight, dBias: grads + at.projBias,
         dGamma: at.scale1.map { grads + $0 }, dOut, branch: a + acts.branch1, a + acts.attended,
         weight: p + at.projWeight, gamma: at.scale1.map { p + $0 }, scratch: a + scratch.branch, R: B * R, C: C, O: C)
     attentionBackward(
-        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities, attention)
+        dQKV: a + scratch.qkv, a + scratch.attended, a + acts.qkv, probabilities: a + acts.probabilities,
+        scratch: a + scratch.scores, attention)
     qkvBackward(
         dx: a + scratch.norm, dWeight: grads + at.qkvWeight, dBias: at.qkvBias.map { grads + $0 }, a + scratch.qkv,
         a + acts.norm1, weight: p + at.qkvWeight, attention)
-    if R < T {
+    if dx != dOut {
         dx.update(repeating: 0, count: B * T * C)
         for b in 0..<B { (dx + b * T * C).update(from: dOut + b * R * C, count: R * C) }
     }
     layerNormBackward(
         dx: dx, dWeight: grads + at.norm1Weight, dBias: grads + at.norm1Bias, a + scratch.norm, x, xStride: C,
-        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * T, C: C)
+        mean: a + acts.mean1, rstd: a + acts.rstd1, weight: p + at.norm1Weight, R: B * T, C: C,
+        scratch: a + scratch.slopes)
 }
