@@ -85,9 +85,6 @@ struct BlockSizes {
     let activation: Activation
     let hasLayerScale: Bool
 
-    /// The rows of the stream that a block computes, one after the other, and how far apart they lie in what it reads.
-    var rows: (count: Int, stride: Int) {
-        attention.R < attention.T
-            ? (attention.B, attention.T * attention.C) : (attention.B * attention.T, attention.C)
-    }
+    /// How far the rows that a block computes lie apart in the stream that it reads: only the first token of an input where `R` is 1.
+    var streamStride: Int { attention.R < attention.T ? attention.T * attention.C : attention.C }
 }
