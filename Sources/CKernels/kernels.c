@@ -1,22 +1,8 @@
-#include "CKernels.h"
-
-#include <string.h>
+#include "wide.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-#if defined(__x86_64__) && defined(__linux__)
-/* AVX-512 has masks, and products of 64 bits, which AVX2 makes of three of 32. */
-#define WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define WIDE
-#endif
-
-typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t I __attribute__((vector_size(32), aligned(4), may_alias));
 typedef uint32_t U __attribute__((vector_size(32), aligned(4), may_alias));
-enum { lanes = 8 };
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE uint32_t bits_of(float x) {
     uint32_t bits;
@@ -340,8 +326,6 @@ WIDE uint64_t untangle_count_common(const uint64_t *a, const uint64_t *b, size_t
 }
 
 enum { tile_rows = 2, tile_columns = 4 };
-
-#define SUM(v) ((((v)[0] + (v)[1]) + ((v)[2] + (v)[3])) + (((v)[4] + (v)[5]) + ((v)[6] + (v)[7])))
 
 /* The products of two rows with four; all sums stay in registers. A product of two F32 is exact in F64, so that fusing it with
    the sum changes nothing. */

@@ -1,22 +1,6 @@
-#include "CKernels.h"
-
-#include <string.h>
+#include "wide.h"
 
 #pragma STDC FP_CONTRACT OFF
-
-#if defined(__x86_64__) && defined(__linux__)
-#define WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define WIDE
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t I __attribute__((vector_size(32), aligned(4), may_alias));
-enum { lanes = 8 };
-
-#define SUM(v) ((((v)[0] + (v)[1]) + ((v)[2] + (v)[3])) + (((v)[4] + (v)[5]) + ((v)[6] + (v)[7])))
 
 /* Transcendental functions without calls or branches, so that loops over them become vector code.
 
