@@ -29,11 +29,11 @@ public struct CrossTaskInterference: Sendable, Hashable {
     /// Measures a merged model against its experts.
     ///
     /// - Parameter shared: the inputs of all tasks, where these have the same, so that features are computed once.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short; what reading a stream throws.
     public init(
         _ network: any Network, merged: FloatBuffer, references: [ExpertReference], distance: Distance = .kl,
         on shared: InputSet? = nil, budget: ComputeBudget
-    ) throws(NetworkError) {
+    ) throws {
         for reference in references {
             try network.check(reference.data.task.head, name: reference.data.task.name)
         }

@@ -17,10 +17,10 @@ public struct ExpertReference: Sendable {
     /// Computes the outputs of an expert on its own task.
     ///
     /// - Parameter expert: the original expert's parameters, also where adapted experts were merged.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short; what reading a stream throws.
     public init(
         _ network: any Network, expert: FloatBuffer, data: TaskData, budget: ComputeBudget
-    ) throws(NetworkError) {
+    ) throws {
         self.data = data
         try network.check(data.task.head, name: data.task.name)
         features = try network.features(parameters: expert, inputs: data.inputs, budget: budget)

@@ -17,11 +17,11 @@ public struct InterferenceMatrix: Sendable, Hashable {
     /// - Cost: N (N - 1) passes over inputs.
     /// - Precondition: experts and references are in one order.
     /// - Returns: a matrix for each distance.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short; what reading a stream throws.
     public static func all(
         _ network: any Network, base: FloatBuffer, experts: [FloatBuffer], references: [ExpertReference],
         distances: [Distance] = [.kl], bootstrap: Bootstrap = Bootstrap(), budget: ComputeBudget
-    ) throws(NetworkError) -> [InterferenceMatrix] {
+    ) throws -> [InterferenceMatrix] {
         precondition(experts.count == references.count, "every expert has one reference")
         try network.check(parameters: base)
         for expert in experts { try network.check(parameters: expert) }
@@ -33,8 +33,7 @@ public struct InterferenceMatrix: Sendable, Hashable {
                     of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
             }
         }
-        let pair: FloatBuffer
-        do { pair = try FloatBuffer(count: base.count) } catch { throw NetworkError(error) }
+        let pair = try FloatBuffer(count: base.count)
         for i in experts.indices {
             set(i, i, references[i].logits)
             for j in experts.indices where j != i {

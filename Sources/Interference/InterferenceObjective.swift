@@ -60,4 +60,8 @@ struct LossTerms: Sendable {
         a.preservation += b.preservation
         a.interference += b.interference
     }
+
+    static func * (terms: LossTerms, factor: Double) -> LossTerms {
+        LossTerms(preservation: terms.preservation * factor, interference: terms.interference * factor)
+    }
 }

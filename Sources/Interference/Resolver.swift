@@ -67,7 +67,7 @@ public struct Resolver: Sendable {
     ///   - tasks: all tasks, also those whose experts are not adapted: their heads are in the loss.
     ///   - auxiliary: unlabelled inputs of any kind but the tasks' own.
     /// - Throws: `NetworkError` when sizes do not fit, `InterferenceError` for an option out of range, `IOError` when
-    ///   memory is short.
+    ///   memory is short; what reading a stream throws.
     public init(
         network: any Network, base: FloatBuffer, tasks: [TaskHead], auxiliary: InputSet,
         options: ResolverOptions = ResolverOptions(), budget: ComputeBudget
@@ -123,7 +123,7 @@ public struct Resolver: Sendable {
     ///   - progress: called after each step with that step's loss; false stops the run.
     /// - Precondition: the state has the expert's layout, and at most as many steps as the options.
     /// - Throws: `InterferenceError` `interference.diverged` when the loss or a weight is no longer a number; `NetworkError` or
-    ///   `IOError` for sizes and memory.
+    ///   `IOError` for sizes and memory; what reading a stream throws.
     public func resolve(
         expert: FloatBuffer, task: Int, from state: consuming ResolverState? = nil, saving: Saving? = nil,
         progress: (ResolverStep) -> Bool = { _ in true }
@@ -138,14 +138,17 @@ public struct Resolver: Sendable {
         let state = try TrainingState(network, auxiliary, from: begin, bank: bank, plan: plan, budget: budget)
         let optimizer = AdamW(weightDecay: options.weightDecay)
         var batches = batches
+        let loader = BatchLoader(auxiliary)
         if heldOut?.losses.isEmpty == true { try check(&heldOut, state, objective, step: 0, task) }
         var isCancelled = false
         var isDone: Bool { trace.count == options.steps || heldOut?.hasPlateau(patience: options.patience) == true }
         while !isDone, !isCancelled {
             let step = trace.count
             let rows = batches.rows(step: step).map { split.training[$0] }
+            let batch = try loader.load(
+                rows, next: step + 1 < options.steps ? batches.rows(step: step + 1).map { split.training[$0] } : nil)
             let current = try record(
-                state.evaluate(objective, auxiliary, rows: rows, slots: teachers.slots(of: rows)), state, step, task)
+                state.evaluate(objective, batch, slots: teachers.slots(of: rows)), state, step, task)
             let isFinite = state.update(
                 optimizer, step: step,
                 learningRate: learningRate
@@ -192,10 +195,16 @@ public struct Resolver: Sendable {
     private func check(
         _ heldOut: inout HeldOutChecks?, _ state: TrainingState, _ objective: InterferenceObjective, step: Int,
         _ task: Int
-    ) throws(InterferenceError) {
+    ) throws {
         guard heldOut != nil else { return }
-        let terms = state.evaluate(
-            objective, auxiliary, rows: split.heldOut, slots: teachers.slots(of: split.heldOut), needsGradient: false)
+        var terms = LossTerms()
+        for start in stride(from: 0, to: split.heldOut.count, by: options.batchSize) {
+            let rows = Array(split.heldOut[start..<min(start + options.batchSize, split.heldOut.count)])
+            terms +=
+                state.evaluate(
+                    objective, try auxiliary.loaded(rows), slots: teachers.slots(of: rows), needsGradient: false)
+                * (Double(rows.count) / Double(split.heldOut.count))
+        }
         let loss = terms.preservation + options.alpha * terms.interference
         guard loss.isFinite else {
             throw diverged(
@@ -215,7 +224,7 @@ public struct Resolver: Sendable {
             network, auxiliary, from: ResolverState(startingAt: expert), bank: bank, plan: plan, budget: budget)
         var batches = batches
         let rows = batches.rows(step: 0).map { split.training[$0] }
-        let terms = state.evaluate(objective, auxiliary, rows: rows, slots: teachers.slots(of: rows))
+        let terms = state.evaluate(objective, try auxiliary.loaded(rows), slots: teachers.slots(of: rows))
         return (try record(terms, state, 0, task), state.gradient())
     }
 

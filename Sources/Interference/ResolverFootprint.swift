@@ -38,13 +38,16 @@ public struct ResolverFootprint: Sendable, Hashable {
         let training =
             students * parameters + Double(plan.shardCount) * activations(.training) + 3 * 8 * batch
             + float * used * 2 * classes
+        // The batch at work, and the one that is read ahead.
+        let batches = 2 * Double(auxiliary.readByteCount(of: options.batchSize))
         // Features and logits are handed over in another array than they are made in.
         let workers = min(Double(threads), used)
         let teaching =
             (1 + bases) * parameters + workers * activations(.inference) + 2 * float * used * (width + classes)
         let total =
-            float * inputs * Double(auxiliary.elementCount / max(auxiliary.count, 1)) + 2 * float * width * classes
-            + max(training, teaching) + Self.process
+            Double(auxiliary.byteCount) + 2 * float * width * classes
+            + max(training + batches, teaching + workers * Double(auxiliary.readByteCount(of: plan.pieceSize)))
+            + Self.process
         byteCount = total < Double(Int.max) ? Int(total) : .max
     }
 }

@@ -35,7 +35,7 @@ public struct TaskData: Sendable {
     /// The logits of a model on these inputs under the task's head, `[N, classes]`.
     func logits(
         _ network: any Network, _ parameters: FloatBuffer, _ budget: ComputeBudget
-    ) throws(NetworkError) -> [Float] {
+    ) throws -> [Float] {
         try network.check(task.head, name: task.name)
         return HeadBank([task.head]).logits(
             features: try network.features(parameters: parameters, inputs: inputs, budget: budget))
@@ -76,10 +76,10 @@ public struct TaskAccuracy: Sendable, Hashable {
 
 /// Measures the accuracy of a parameter vector under the heads of labelled tasks.
 ///
-/// - Throws: `NetworkError` `network.bad_labels` when a task has no labels; others when sizes do not fit.
+/// - Throws: `NetworkError` `network.bad_labels` when a task has no labels; others when sizes do not fit; what reading a stream throws.
 public func evaluate(
     _ network: any Network, parameters: FloatBuffer, tasks: [TaskData], budget: ComputeBudget
-) throws(NetworkError) -> [TaskAccuracy] {
+) throws -> [TaskAccuracy] {
     var results: [TaskAccuracy] = []
     for data in tasks {
         guard let accuracy = data.accuracy(of: try data.logits(network, parameters, budget)) else {

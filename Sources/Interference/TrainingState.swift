@@ -38,8 +38,9 @@ struct TrainingState: Sendable {
 
     /// Computes the mean loss over some inputs and leaves the gradient in the shards, where it is asked for.
     func evaluate(
-        _ objective: InterferenceObjective, _ inputs: InputSet, rows: [Int], slots: [Int], needsGradient: Bool = true
+        _ objective: InterferenceObjective, _ batch: LoadedInputs, slots: [Int], needsGradient: Bool = true
     ) -> LossTerms {
+        let (inputs, rows) = (batch.inputs, batch.rows)
         // One shard alone has all threads inside of it.
         let team = shards.count > 1 ? 1 : threads
         parallel(count: shards.count, threads: threads) { shard in

@@ -9,7 +9,7 @@ extension Network {
     /// - Throws: as `features(parameters:sets:budget:)`.
     public func features(
         parameters: FloatBuffer, inputs: InputSet, budget: ComputeBudget
-    ) throws(NetworkError) -> [Float] {
+    ) throws -> [Float] {
         try features(parameters: parameters, sets: [inputs], budget: budget)[0]
     }
 
@@ -18,10 +18,10 @@ extension Network {
     /// - Shapes: `parameters` `[parameterCount]`; the result is `[N, featureSize]` for every set, row-major.
     /// - Cost: inputs are cut in chunks of a fixed size that workers take as they get free; results do not depend on the number
     ///   of threads, or on the other sets.
-    /// - Throws: `NetworkError` when sizes do not fit or memory is short.
+    /// - Throws: `NetworkError` when sizes do not fit or memory is short; what reading a stream throws.
     public func features(
         parameters: FloatBuffer, sets: [InputSet], budget: ComputeBudget
-    ) throws(NetworkError) -> [[Float]] {
+    ) throws -> [[Float]] {
         try features(
             parameters: parameters,
             selections: sets.map { inputs in
@@ -37,14 +37,14 @@ extension Network {
     /// - Precondition: every row lies inside the set.
     package func features(
         parameters: FloatBuffer, inputs: InputSet, rows: [Int], chunkSize: Int, budget: ComputeBudget
-    ) throws(NetworkError) -> [Float] {
+    ) throws -> [Float] {
         try features(
             parameters: parameters, selections: [(inputs, rows, chunkSize)], budget: budget)[0]
     }
 
     private func features(
         parameters: FloatBuffer, selections: [Selection], budget: ComputeBudget
-    ) throws(NetworkError) -> [[Float]] {
+    ) throws -> [[Float]] {
         try check(parameters: parameters)
         var chunks: [(selection: Int, rows: Range<Int>)] = []
         var results: [FloatBuffer] = []
@@ -69,18 +69,17 @@ extension Network {
         }
         let idle = Mutex(workspaces)
         let (buffers, work) = (results, chunks)
-        parallel(count: work.count, threads: workerCount) { number in
+        try parallel(count: work.count, threads: workerCount) { number in
             guard let workspace = idle.withLock({ $0.popLast() }) else {
                 preconditionFailure("there are as many workspaces as workers")
             }
             defer { idle.withLock { $0.append(workspace) } }
             let (selection, range) = work[number]
+            let chunk = try selections[selection].inputs.loaded(Array(selections[selection].rows[range]))
             // Safety: each chunk writes its own rows of a result, and arrays outlive the calls.
-            selections[selection].rows.withUnsafeBufferPointer { rows in
+            chunk.rows.withUnsafeBufferPointer { rows in
                 Team.lead(of: team) {
-                    let features = workspace.forward(
-                        parameters.pointer, selections[selection].inputs,
-                        rows: UnsafeBufferPointer(rebasing: rows[range]))
+                    let features = workspace.forward(parameters.pointer, chunk.inputs, rows: rows)
                     (buffers[selection].pointer + range.lowerBound * width)
                         .update(from: features, count: range.count * width)
                 }

@@ -25,10 +25,17 @@ public enum NetworkInput: Sendable, Hashable {
                     .badImages, "the images are \(images.shape), but the model takes \(shape)",
                     hint: "sizes are [channels, height, width]; resize the images, or give the right config")
             }
+        case (.images(let shape), .stream(let stream)):
+            guard stream.shape == shape else {
+                throw NetworkError(
+                    .badImages, "the images are \(stream.shape), but the model takes \(shape)",
+                    hint: "sizes are [channels, height, width]; give the right config")
+            }
         case (.tokens(let shape), .tokens(let tokens)): try shape.check(tokens)
         case (.images(let shape), .tokens):
             throw NetworkError(.badImages, "there are texts, but the model takes images \(shape)")
-        case (.tokens, .images): throw NetworkError(.badTokens, "there are images, but the model takes texts")
+        case (.tokens, .images), (.tokens, .stream):
+            throw NetworkError(.badTokens, "there are images, but the model takes texts")
         }
     }
 }
@@ -85,36 +92,6 @@ public struct TokenShape: Sendable, Hashable {
                 .badTokens,
                 "word \(place % tokens.length) of text \(place / tokens.length) has the type \(tokens.types?[place] ?? 0), but "
                     + "the model knows \(typeCount)")
-        }
-    }
-}
-
-/// Inputs of one kind, one after the other.
-public enum InputSet: Sendable {
-    case images(ImageSet)
-    case tokens(TokenSet)
-
-    /// The number of inputs.
-    public var count: Int {
-        switch self {
-        case .images(let images): images.count
-        case .tokens(let tokens): tokens.count
-        }
-    }
-
-    /// The numbers that they are kept in.
-    package var elementCount: Int {
-        switch self {
-        case .images(let images): images.values.count
-        case .tokens(let tokens): tokens.ids.count * (tokens.types == nil ? 2 : 3)
-        }
-    }
-
-    /// At most so many of the inputs, evenly spread over all of them.
-    package func spread(atMost limit: Int) -> InputSet {
-        switch self {
-        case .images(let images): .images(images.spread(atMost: limit))
-        case .tokens(let tokens): .tokens(tokens.spread(atMost: limit))
         }
     }
 }

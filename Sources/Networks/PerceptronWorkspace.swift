@@ -53,10 +53,16 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
         precondition(B <= capacity, "more images than the workspace was planned for")
         inputCount = B
         let a = arena.pointer
-        let width = model.config.image.elementCount
-        images.values.withUnsafeBufferPointer { numbers in
-            guard let numbers = numbers.baseAddress else { return }
-            for b in 0..<B { (a + plan.values[0] + b * width).update(from: numbers + rows[b] * width, count: width) }
+        let image = model.config.image
+        let plane = image.height * image.width
+        images.withReader { reader in
+            for b in 0..<B {
+                for c in 0..<image.channels {
+                    reader.copy(
+                        (rows[b] * image.channels + c) * plane, channel: c, count: plane,
+                        to: a + plan.values[0] + (b * image.channels + c) * plane)
+                }
+            }
         }
         for (layer, (C, O)) in model.config.layers.enumerated() {
             let at = offsets(of: layer)

@@ -45,14 +45,14 @@ public struct TokenSet: Sendable {
         self.length = length
     }
 
+    /// The bytes that the texts are kept in.
+    package var byteCount: Int { 4 * ids.count * (types == nil ? 2 : 3) }
+
     /// At most so many of the texts, evenly spread over all of them.
     func spread(atMost limit: Int) -> TokenSet {
         guard count > limit, limit > 0 else { return self }
         func chosen<Value>(_ values: [Value]) -> [Value] {
-            (0..<limit).flatMap { place in
-                let start = place * count / limit * length
-                return values[start..<start + length]
-            }
+            spreadRows(of: count, atMost: limit).flatMap { values[$0 * length..<($0 + 1) * length] }
         }
         return TokenSet(ids: chosen(ids), mask: chosen(mask), types: types.map(chosen), count: limit, length: length)
     }

@@ -21,7 +21,7 @@ public struct Transformer: Network {
     /// The tokens that one input of a set becomes: patches and learned tokens, or words with padding.
     public func tokenCount(of inputs: InputSet) -> Int {
         switch inputs {
-        case .images: config.stem.largestTokenCount
+        case .images, .stream: config.stem.largestTokenCount
         case .tokens(let tokens): tokens.length
         }
     }

@@ -36,16 +36,15 @@ public struct ImageFile: Sendable {
                 hint: dims.count == 4 && Array(dims[1...]) == [expected[1], expected[2], expected[0]]
                     ? "channels come before height and width" : nil)
         }
-        let values =
-            images.dtype == .u8
-            ? try Self.normalized(store, images, channels: shape.channels, normalization)
-            : try Self.finiteValues(of: store, perImage: shape.elementCount)
-        self.images = try ImageSet(values: values, count: dims[0], shape: shape)
+        let values = images.dtype == .u8 ? nil : try Self.finiteValues(of: store, perImage: shape.elementCount)
+        self.images =
+            try values.map { try ImageSet(values: $0, count: dims[0], shape: shape) }
+            ?? ImageSet(
+                pixels: try Self.pixels(of: store, images), table: normalization.table(channels: shape.channels),
+                count: dims[0], shape: shape)
         labels = try DataFile.labels(in: store, count: dims[0], of: .images(shape))
         warnings =
-            images.dtype == .u8
-            ? []
-            : PixelRange(of: values).oddity.map {
+            values.flatMap { PixelRange(of: $0).oddity }.map {
                 [Warning(DataWarning.pixelRange, "\"images\" of \(path.string) \($0)")]
             } ?? []
     }
@@ -61,21 +60,9 @@ public struct ImageFile: Sendable {
         return try store.finiteFloats("images") { "in image \($0 / count)" }.values
     }
 
-    private static func normalized(
-        _ store: TensorStore, _ images: TensorDescriptor, channels: Int, _ normalization: ImageNormalization
-    ) throws -> [Float] {
+    private static func pixels(of store: TensorStore, _ images: TensorDescriptor) throws -> [UInt8] {
         guard let bytes = try store.bytes(of: images.name) else { return [] }
-        try requireMemory(count: images.elementCount, of: Float.self)
-        let tables = (0..<channels).map { normalization.table(channel: $0) }
-        let plane = images.elementCount / images.shape.dims[0] / channels
-        return bytes.withUnsafeBytes { raw in
-            [Float](unsafeUninitializedCapacity: images.elementCount) { values, count in
-                for start in stride(from: 0, to: images.elementCount, by: plane) {
-                    let table = tables[start / plane % channels]
-                    for i in start..<start + plane { values[i] = table[Int(raw[i])] }
-                }
-                count = images.elementCount
-            }
-        }
+        try requireMemory(count: images.elementCount, of: UInt8.self)
+        return bytes.withUnsafeBytes { Array($0) }
     }
 }

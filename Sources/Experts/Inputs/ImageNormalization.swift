@@ -56,10 +56,12 @@ public struct ImageNormalization: Sendable, Hashable, Encodable {
         self.std = std
     }
 
-    /// The number for each of the 256 pixel values of a channel.
-    func table(channel: Int) -> [Float] {
-        func value(_ values: [Float]) -> Float { values[values.count == 1 ? 0 : channel] }
-        let (factor, mean, std) = (value(rescaleFactor), value(mean), value(std))
-        return (0..<256).map { (Float($0) * factor - mean) / std }
+    /// The number for each of the 256 values of a pixel, `[channels, 256]`.
+    package func table(channels: Int) -> [Float] {
+        (0..<channels).flatMap { channel -> [Float] in
+            func value(_ values: [Float]) -> Float { values[values.count == 1 ? 0 : channel] }
+            let (factor, mean, std) = (value(rescaleFactor), value(mean), value(std))
+            return (0..<256).map { (Float($0) * factor - mean) / std }
+        }
     }
 }

@@ -21,20 +21,16 @@ package struct PatchSizes {
 package func gatherPatches(
     _ out: UnsafeMutablePointer<Float>, _ images: ImageSet, rows: UnsafeBufferPointer<Int>, _ sizes: PatchSizes
 ) {
-    images.values.withUnsafeBufferPointer { values in
-        guard let values = values.baseAddress else { return }
-        gatherPatches(out, images: values, rows: rows, sizes)
-    }
+    images.withReader { gatherPatches(out, $0, rows: rows, sizes) }
 }
 
 private func gatherPatches(
-    _ out: UnsafeMutablePointer<Float>, images: UnsafePointer<Float>, rows: UnsafeBufferPointer<Int>,
-    _ sizes: PatchSizes
+    _ out: UnsafeMutablePointer<Float>, _ images: ImageReader, rows: UnsafeBufferPointer<Int>, _ sizes: PatchSizes
 ) {
     let (C, h, w, P, K) = (sizes.C, sizes.h, sizes.w, sizes.P, sizes.K)
     var target = out
     for b in 0..<sizes.B {
-        let image = images + rows[b] * (C * h * w)
+        let image = rows[b] * (C * h * w)
         target.update(repeating: 0, count: sizes.F * K)
         target += sizes.F * K
         for y in stride(from: 0, to: h, by: P) {
@@ -42,7 +38,7 @@ private func gatherPatches(
                 for c in 0..<C {
                     for row in 0..<P {
                         let line = (c * h + y + row) * w + x
-                        target.update(from: image + line, count: P)
+                        images.copy(image + line, channel: c, count: P, to: target)
                         target += P
                     }
                 }
