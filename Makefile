@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all a fresh Debian machine with a Swift toolchain needs.
 
-PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev libyaml-dev
+PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev libyaml-dev \
+            libjpeg62-turbo-dev libpng-dev libwebp-dev
 BUILD    := swift build -c release
 UNTANGLE := .build/release/untangle
 SOURCES  := Sources Tests Package.swift

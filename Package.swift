@@ -20,7 +20,7 @@ let package = Package(
             name: "Untangle",
             targets: [
                 "TensorCore", "Kernels", "Checkpoints", "Reporting", "Analysis", "Merging", "Networks", "Interference",
-                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", "Workflow",
+                "Work", "Transcoding", "ModelFolders", "Images", "Experts", "Recipes", "Workflow",
             ]),
     ],
     dependencies: [
@@ -36,12 +36,17 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", ["CLinux", filePaths]),
         .target(name: "CKernels"),
         library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
         library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
+        .target(name: "CPictures", dependencies: ["CJPEG", "CPNG", "CWebP"]),
+        library("Images", ["TensorCore", "CKernels", "CPictures"]),
         library("Networks", ["TensorCore", "CKernels", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
@@ -52,7 +57,10 @@ let package = Package(
         library("ModelFolders", ["TensorCore", "Kernels", "Checkpoints", "Merging", "Reporting", "Work", filePaths]),
         library(
             "Experts",
-            ["TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "ModelFolders", "Work", filePaths]),
+            [
+                "TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "ModelFolders", "Images", "Work",
+                filePaths,
+            ]),
         library(
             "Recipes",
             [
@@ -80,7 +88,7 @@ let package = Package(
             name: "untangle-bench",
             dependencies: [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Work",
-                "Transcoding", "Experts", "Workflow", "CZstd",
+                "Transcoding", "Images", "Experts", "Workflow", "CJPEG", "CPictures", "CZstd",
             ]),
 
         // Tests.
@@ -91,6 +99,7 @@ let package = Package(
         tests("Checkpoints", ["TensorCore"]),
         tests("Analysis", ["TensorCore", "Checkpoints", "Kernels", filePaths]),
         tests("Merging", ["TensorCore", "Checkpoints", "Kernels", "Reporting", filePaths]),
+        tests("Images", ["TensorCore", "Checkpoints", filePaths]),
         tests("Networks", ["TensorCore", "Checkpoints", "Kernels"]),
         tests("Interference", ["TensorCore", "Checkpoints", "Networks", "Kernels"]),
         tests("Reporting", ["TensorCore"]),
@@ -98,7 +107,7 @@ let package = Package(
             "Workflow",
             [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Networks", "Interference", "Merging", "Reporting",
-                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", filePaths,
+                "Work", "Transcoding", "ModelFolders", "Images", "Experts", "Recipes", filePaths,
             ]),
         // Runs the built binary, so it depends on it.
         .testTarget(

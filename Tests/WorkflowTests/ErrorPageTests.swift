@@ -1,5 +1,6 @@
 import Analysis
 import Checkpoints
+import Images
 import Interference
 import Merging
 import Networks
@@ -18,6 +19,7 @@ import Workflow
         + RecipeError.Code.allCases.map { "recipe.\($0.rawValue)" }
         + WeightsError.Reason.allCases.map { "input.\($0.rawValue)" }
         + InputError.Code.allCases.map { "input.\($0.rawValue)" }
+        + PictureError.Kind.allCases.map { "picture.\($0.rawValue)" }
         + NetworkError.Kind.allCases.map { "network.\($0.rawValue)" }
         + InterferenceError.Kind.allCases.map { "interference.\($0.rawValue)" }
         + ResumeError.Kind.allCases.map { "resume.\($0.rawValue)" }

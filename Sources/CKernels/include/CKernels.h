@@ -126,4 +126,23 @@ typedef struct {
 void untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
                     float *restrict second_moment, size_t count, untangle_adamw_step step);
 
+/* What the places of a resized row are sums of: place i of `counts[i]` pixels from `starts[i]` on, with the weights from
+   `weights[i * stride]` on, in units of 2^-22. */
+typedef struct {
+    const int32_t *starts, *counts, *weights;
+    size_t stride, out_count;
+} untangle_taps;
+
+/* Resizes rows of 1 or 3 bytes a pixel, `stride` bytes apart, to rows of `out_count` pixels one behind the other; sums are rounded
+   and kept within 0 to 255. */
+void untangle_resize_rows(const uint8_t *restrict x, size_t stride, size_t rows, int channels, untangle_taps taps,
+                          uint8_t *restrict out);
+
+/* One row of `width` bytes: the sum of `count` rows, `stride` apart. */
+void untangle_resize_column(const uint8_t *restrict x, size_t stride, const int32_t *weights, size_t count,
+                            size_t width, uint8_t *restrict out);
+
+/* The luma of RGB pixels, by the weights of ITU-R 601 in units of 2^-16. */
+void untangle_grey(const uint8_t *restrict rgb, size_t count, uint8_t *restrict out);
+
 #endif
