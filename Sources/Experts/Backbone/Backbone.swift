@@ -1,4 +1,5 @@
 import Checkpoints
+import Images
 import Kernels
 import Networks
 import SystemPackage
@@ -11,6 +12,7 @@ public struct Backbone: Sendable {
     /// How the heads and data that go with it are read.
     public var reading = ReadOptions()
     private let architecture: Architecture
+    private let files: ConfigurationFiles
 
     /// Works out the architecture of a checkpoint.
     ///
@@ -27,6 +29,7 @@ public struct Backbone: Sendable {
             throw InputError(.badConfig, error.message, file: files.main.file, hint: error.hint)
         }
         self.architecture = architecture
+        self.files = files
         normalization =
             switch network.input {
             case .images(let shape):
@@ -36,6 +39,16 @@ public struct Backbone: Sendable {
         try architecture.checkNothingIsLeftOut(
             architecture.bindings(of: network.layout, in: tensors), of: tensors, config: files.main.file)
         try check(base)
+    }
+
+    /// How the model's own library brings pictures to the size that the network takes.
+    ///
+    /// - Throws: `input.bad_config` when the configuration says something else than is supported; `network.bad_images` for a network of texts.
+    package func picturePreparation() throws -> PicturePreparation {
+        switch network.input {
+        case .images(let shape): return try PicturePreparation(files, shape: shape)
+        case .tokens: throw NetworkError(.badImages, "there are pictures, but the model takes texts")
+        }
     }
 
     /// The parameters of a checkpoint as one flat vector in the order of `network.layout`.
