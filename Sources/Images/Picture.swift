@@ -18,6 +18,9 @@ package struct Picture: Sendable {
     /// The most pixels that are decoded without another limit; Pillow refuses larger pictures as decompression bombs.
     package static let standardPixelLimit = 178_956_970
 
+    /// The longest edge; only PNG can have longer ones. A decoder holds rows, so a file of one row would take as much memory as it says.
+    package static let longestEdge = 1_000_000
+
     /// Decodes a JPEG, PNG or WebP file and turns it the way up that its EXIF data say.
     ///
     /// The pixels are those of Pillow's `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`: transparency is dropped and not
@@ -40,6 +43,11 @@ package struct Picture: Sendable {
             throw PictureError(
                 .tooLarge, "the picture has \(width) x \(height) pixels, more than \(maxPixelCount)",
                 hint: "scale it down")
+        }
+        guard max(width, height) <= Self.longestEdge else {
+            throw PictureError(
+                .tooLarge, "the picture has \(width) x \(height) pixels, and an edge may have \(Self.longestEdge)",
+                hint: "cut it into pieces")
         }
         guard count > 0 else { throw PictureError(.damaged, "the picture has \(width) x \(height) pixels") }
         var failure: PictureError?

@@ -105,6 +105,10 @@ import Testing
             }
         }
         #expect(seconds < 0.1)
+        // One row of 0x0AAA_AAAA = 178,956,970 pixels is no more than is allowed, but would be decoded as a whole.
+        let row = try error(resealed(changed("rgb8.png", at: 16, [0x0A, 0xAA, 0xAA, 0xAA, 0, 0, 0, 1])))
+        #expect(row.code == "picture.too_large")
+        #expect(row.message == "the picture has 178956970 x 1 pixels, and an edge may have 1000000")
         // 13 x 9 pixels.
         #expect(try error(jpeg, maxPixelCount: 116).code == "picture.too_large")
         #expect(try decode(jpeg, maxPixelCount: 117).width == 13)
