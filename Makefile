@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a fresh Debian machine with a Swift toolchain needs.
 
 PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev libssl-dev libyaml-dev \
-            libjpeg62-turbo-dev libpng-dev libwebp-dev
+            libjpeg62-turbo-dev libpng-dev libwebp-dev libonig-dev libutf8proc-dev
 BUILD    := swift build -c release
 UNTANGLE := .build/release/untangle
 SOURCES  := Sources Tests Package.swift

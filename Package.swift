@@ -20,7 +20,7 @@ let package = Package(
             name: "Untangle",
             targets: [
                 "TensorCore", "Kernels", "Checkpoints", "Reporting", "Analysis", "Merging", "Networks", "Interference",
-                "Work", "Transcoding", "ModelFolders", "Images", "Experts", "Recipes", "Workflow",
+                "Work", "Transcoding", "ModelFolders", "Images", "Tokenization", "Experts", "Recipes", "Workflow",
             ]),
     ],
     dependencies: [
@@ -39,6 +39,8 @@ let package = Package(
         .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
+        .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", ["CLinux", filePaths]),
@@ -47,6 +49,7 @@ let package = Package(
         library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
         .target(name: "CPictures", dependencies: ["CJPEG", "CPNG", "CWebP"]),
         library("Images", ["TensorCore", "CKernels", "CPictures"]),
+        library("Tokenization", ["TensorCore", "Checkpoints", "COniguruma", "CUTF8Proc", filePaths]),
         library("Networks", ["TensorCore", "CKernels", "Kernels"]),
         library("Interference", ["TensorCore", "Kernels", "Networks"]),
         library("Analysis", ["TensorCore", "Kernels", "Checkpoints"]),
@@ -97,6 +100,7 @@ let package = Package(
         tests("TensorCore", []),
         tests("Kernels", ["TensorCore"]),
         tests("Checkpoints", ["TensorCore"]),
+        tests("Tokenization", ["TensorCore", "Checkpoints", filePaths]),
         tests("Analysis", ["TensorCore", "Checkpoints", "Kernels", filePaths]),
         tests("Merging", ["TensorCore", "Checkpoints", "Kernels", "Reporting", filePaths]),
         tests("Images", ["TensorCore", "Checkpoints", filePaths]),
