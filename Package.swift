@@ -39,8 +39,6 @@ let package = Package(
         .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CWebP", pkgConfig: "libwebpdemux", providers: [.apt(["libwebp-dev"])]),
-        .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
-        .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
 
         // Libraries, lowest first. docs/architecture.md draws the arrows.
         library("TensorCore", ["CLinux", filePaths]),
@@ -61,8 +59,9 @@ let package = Package(
         library(
             "Experts",
             [
-                "TensorCore", "Kernels", "Checkpoints", "Networks", "Interference", "ModelFolders", "Images", "Work",
-                filePaths,
+                "TensorCore", "Kernels", "Checkpoints", "CArchive", "Images", "Tokenization", "Networks",
+                "Interference",
+                "Reporting", "ModelFolders", "Work", filePaths,
             ]),
         library(
             "Recipes",
@@ -111,7 +110,8 @@ let package = Package(
             "Workflow",
             [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Networks", "Interference", "Merging", "Reporting",
-                "Work", "Transcoding", "ModelFolders", "Images", "Experts", "Recipes", filePaths,
+                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", "Images", "Tokenization",
+                filePaths,
             ]),
         // Runs the built binary, so it depends on it.
         .testTarget(

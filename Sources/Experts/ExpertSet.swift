@@ -41,16 +41,19 @@ public struct ExpertSet: Sendable {
     ///
     /// - Parameters:
     ///   - config: the configuration file; nil takes the one beside the base.
+    ///   - data: how data is read that is no array.
     ///   - context: bounds what a tensor may take that is decoded whole, and is told what should be known of data that can
     ///     be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
     public init(
-        base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], in context: Context = Context()
+        base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], data: DataOptions = DataOptions(),
+        in context: Context = Context()
     ) throws {
         let base = try TensorStore(opening: path, options: context.reading())
         let options = context.reading(sharedBase: path)
         var backbone = try Backbone(of: base, config: config)
         backbone.reading = context.reading()
+        backbone.data = data
         self.base = base
         self.backbone = backbone
         experts = try files.map { [backbone] files in
@@ -60,8 +63,7 @@ public struct ExpertSet: Sendable {
             return Expert(
                 name: files.name, store: store, task: task,
                 headFiles: try files.head.map { try HeadFile.open($0, options: options).reader.files } ?? [],
-                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, warn: context.warn) }
-            )
+                data: try files.data.map { try backbone.taskData($0, task: task, name: files.name, in: context) })
         }
     }
 
@@ -92,23 +94,36 @@ extension Backbone {
 
     /// The data of a task, as this backbone takes it.
     ///
-    /// - Parameter warn: told what should be known although the data can be used.
+    /// - Parameter needsLabels: whether classes that do not fit the head are an error; otherwise they are left out with a warning.
     /// - Throws: `input.missing_head` when there is no head to measure under, `input.bad_value` for a label that the head
-    ///   has no class for; what `DataFile` throws.
+    ///   has no class for, `input.missing_tensor` when there are no labels and they are needed; what `DataFile` throws.
     public func taskData(
-        _ path: FilePath, task: TaskHead?, name: String, warn: (Warning) -> Void = { _ in }
+        _ path: FilePath, task: TaskHead?, name: String, needsLabels: Bool = false, in context: Context
     ) throws -> TaskData {
         guard let task else { throw InputError.missingHead(of: name) }
-        let file = try DataFile(path, for: network.input, normalization: normalization, options: reading)
-        file.warnings.forEach(warn)
-        let classes = 0..<task.head.classCount
-        if let labels = file.labels, let index = labels.firstIndex(where: { !classes.contains($0) }) {
+        let file = try DataFile(path, for: self, in: context)
+        file.warnings.forEach(context.warn)
+        let classCount = task.head.classCount
+        let labels = file.labels?.numbers(classCount: classCount)
+        if let found = file.labels, labels == nil {
+            let names = found.names
+            let list =
+                names.prefix(8).joined(separator: ", ").escapingControlCharacters + (names.count > 8 ? ", ..." : "")
+            let problem =
+                "\(path.string) names \(names.count) \(names.count == 1 ? "class" : "classes") (\(list)), but the head of \"\(name)\" has "
+                + "\(classCount)"
+            let hint = "name every class once at least, or number them from 0"
+            guard !needsLabels else { throw InputError(.badValue, problem, file: path, hint: hint) }
+            context.warn(Warning(DataWarning.unknownClasses, "\(problem); accuracies are left out", file: path.string))
+        }
+        if let labels, let index = labels.firstIndex(where: { !(0..<classCount ~= $0) }) {
             throw InputError(
                 .badValue,
                 "\"labels\" has the value \(labels[index]) at \(network.input.noun.one) \(index), but the head of \"\(name)\" has "
-                    + "\(classes.count) classes from 0", file: path, tensor: "labels")
+                    + "\(classCount) classes from 0", file: path, tensor: "labels")
         }
-        return try TaskData(task: task, inputs: file.inputs, labels: file.labels)
+        if labels == nil, needsLabels { throw InputError.missingLabels(path) }
+        return try TaskData(task: task, inputs: file.inputs, labels: labels)
     }
 }
 

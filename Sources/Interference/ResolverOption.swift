@@ -73,7 +73,7 @@ public struct ResolverOption: Sendable {
         name: "shuffle", kind: .flag(\.shuffle),
         help: "Draw a new order of the inputs for every pass; otherwise batches are sequential and wrap")
     public static let seed = ResolverOption(
-        name: "seed", kind: .seed(\.seed), help: "For shuffling and for auxiliary inputs of noise")
+        name: "seed", kind: .seed(\.seed), help: "For shuffling and for auxiliary inputs that are made on the spot")
 
     /// Every option, in the order in which they are shown.
     public static let all = [

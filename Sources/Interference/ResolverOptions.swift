@@ -91,6 +91,13 @@ public struct ResolverOptions: Sendable, Hashable {
         return options
     }
 
+    /// How many of the first auxiliary inputs the steps take, whatever there is; nil where they may take any.
+    package var usedInputCount: Int? {
+        guard !shuffle, patience == 0 else { return nil }
+        let (count, overflow) = steps.multipliedReportingOverflow(by: batchSize)
+        return overflow ? nil : count
+    }
+
     /// Sets the sizes of batches, until one of them is set to something else.
     mutating func setBatchSize(_ size: Int, ofLargeNetworks large: Int) {
         batchSize = size

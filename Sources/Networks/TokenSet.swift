@@ -48,6 +48,16 @@ public struct TokenSet: Sendable {
     /// The bytes that the texts are kept in.
     package var byteCount: Int { 4 * ids.count * (types == nil ? 2 : 3) }
 
+    /// The texts without the words at the end that are padding in all of them, which would be computed for nothing.
+    package func withoutSharedPadding() -> TokenSet {
+        let kept = (0..<length).last { word in (0..<count).contains { mask[$0 * length + word] != 0 } } ?? 0
+        guard kept + 1 < length else { return self }
+        func cut<Value>(_ values: [Value]) -> [Value] {
+            (0..<count).flatMap { values[$0 * length..<$0 * length + kept + 1] }
+        }
+        return TokenSet(ids: cut(ids), mask: cut(mask), types: types.map(cut), count: count, length: kept + 1)
+    }
+
     /// At most so many of the texts, evenly spread over all of them.
     func spread(atMost limit: Int) -> TokenSet {
         guard count > limit, limit > 0 else { return self }

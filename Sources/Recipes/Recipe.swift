@@ -48,6 +48,8 @@ public struct Recipe: Sendable {
     public var output: OutputPlace?
     /// Where reports go; their extensions choose the formats.
     public var reports: [FilePath]
+    /// How data is read that is no array.
+    public var data: DataOptions
     /// Keys that were ignored and other remarks.
     public var warnings: [Warning]
 

@@ -6,6 +6,9 @@ extension RecipeReader {
     private static let resolveKeys =
         ["auxiliary", "auxiliary_count", "preset"] + ResolverOption.all.map(\.name) + ["output", "save_every"]
 
+    private static let auxiliaryHint =
+        "auxiliary: FILE or FOLDER, or one of " + GeneratedInputs.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+
     /// The section of Resolving Interference.
     func resolve(from root: YAMLSection) throws(RecipeError) -> Recipe.Resolve? {
         guard root.node("resolve") != nil else { return nil }
@@ -13,13 +16,13 @@ extension RecipeReader {
         guard let section = try root.section("resolve") else {
             throw RecipeError(
                 .missingKey, "resolve is empty", file: path, at: root.position(of: "resolve"),
-                hint: "auxiliary: FILE.npz, or auxiliary: noise")
+                hint: Self.auxiliaryHint)
         }
         if let unknown = section.unknownKeys(known: Self.resolveKeys).first { throw unknown.error }
         guard let auxiliary = try section.path("auxiliary") else {
             throw RecipeError(
                 .missingKey, "resolve has no auxiliary inputs", file: path, at: section.position,
-                hint: "auxiliary: FILE.npz, or auxiliary: noise")
+                hint: Self.auxiliaryHint)
         }
         var options = try section.choice("preset", ResolverPreset.self)?.options ?? ResolverOptions()
         for option in ResolverOption.all { try section.read(option, into: &options) }
@@ -27,9 +30,10 @@ extension RecipeReader {
             throw RecipeError(.badValue, error.message, file: path, at: section.position, hint: error.hint)
         }
         let count =
-            try section.integer("auxiliary_count", in: AuxiliarySource.noiseCounts) ?? AuxiliarySource.defaultNoiseCount
-        let isNoise = try section.text("auxiliary") == "noise"
-        let source: AuxiliarySource = isNoise ? .noise(count: count, seed: options.seed) : .file(auxiliary)
+            try section.integer("auxiliary_count", in: GeneratedInputs.counts) ?? GeneratedInputs.defaultCount
+        let kind = try section.text("auxiliary").flatMap(GeneratedInputs.Kind.init)
+        let source: AuxiliarySource =
+            kind.map { .generated(GeneratedInputs($0, count: count, seed: options.seed)) } ?? .file(auxiliary)
         return Recipe.Resolve(
             auxiliary: source, options: options, output: try section.path("output"),
             saveEvery: try section.integer("save_every", in: Resolver.Saving.intervals))

@@ -1,3 +1,4 @@
+import Experts
 import Merging
 import ModelFolders
 import SystemPackage
@@ -23,7 +24,7 @@ struct RecipeReader {
         "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
         "tokenizer_source", "tokenizer", "chat_template",
     ]
-    static let ownKeys = ["resolve", "output", "report", "keep_base"]
+    static let ownKeys = ["resolve", "output", "report", "keep_base", "skip_bad", "text_field"]
 
     mutating func recipe(from document: YAMLNode) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
@@ -63,6 +64,8 @@ struct RecipeReader {
             keepBase: keepBase, tokenizer: tokenizer,
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, reports: reports,
+            data: DataOptions(
+                skipsBad: try root.flag("skip_bad") ?? false, textField: try root.text("text_field")),
             warnings: warnings)
     }
 

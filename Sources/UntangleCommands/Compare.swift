@@ -37,8 +37,11 @@ struct Compare: ToolCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Unlabelled inputs to choose coefficients by, or \"noise\" (default: those of the first recipe that resolves).",
-            valueName: "file"))
+            """
+            Unlabelled inputs to choose coefficients by: a file or folder, "shapes", "noise" or "tokens" (default: those of the first recipe \
+            that resolves).
+            """,
+            valueName: "data"))
     var auxiliary: String?
 
     @Option(

@@ -29,8 +29,11 @@ struct Evaluate: ToolCommand {
     @Option(
         parsing: .singleValue,
         help: ArgumentHelp(
-            "Labelled inputs of a task, an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T], and \"labels\"; repeatable.",
-            valueName: "name=file"))
+            """
+            Labelled inputs of a task: pictures in a folder for each class, also in a .tar or .zip, or with .cls members; a .tsv or .jsonl \
+            of texts; an .npz with "images" [N, C, H, W] or "input_ids" [N, T], and "labels"; repeatable.
+            """,
+            valueName: "name=data"))
     var data: [NamedFile]
 
     @Option(
@@ -40,6 +43,7 @@ struct Evaluate: ToolCommand {
     var config: FilePath?
 
     @OptionGroup var base: BaseOption
+    @OptionGroup var dataFlags: DataFlags
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
@@ -58,7 +62,7 @@ struct Evaluate: ToolCommand {
         [checkpoint, base.base].forEach { session.reads($0) }
         ConfigurationFiles.paths(of: checkpoint, config: config).forEach { session.reads($0) }
         let job = try EvaluateJob(
-            checkpoint, config: config, base: base.base,
+            checkpoint, config: config, base: base.base, data: dataFlags.options,
             tasks: data.map {
                 ExpertFiles(
                     name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)

@@ -37,8 +37,11 @@ struct InterferenceCommand: ToolCommand {
     @Option(
         parsing: .singleValue,
         help: ArgumentHelp(
-            "The inputs of an expert's task, an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T]; repeatable.",
-            valueName: "name=file")
+            """
+            The inputs of an expert's task: a folder, .tar or .zip of pictures, a .txt, .tsv or .jsonl of texts, an .npz with "images" \
+            [N, C, H, W] or "input_ids" [N, T]; repeatable.
+            """,
+            valueName: "name=data")
     )
     var data: [NamedFile] = []
 

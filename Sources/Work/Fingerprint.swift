@@ -33,7 +33,7 @@ public struct Fingerprint: Sendable, Hashable {
         var parts = try SettingsEncoder.parts(of: settings)
         for input in inputs {
             let digests = try input.files.map { try FileDigests.digest(of: $0).hexadecimal }
-            parts.append(Part("input \(input.role)", digests.joined(separator: " ")))
+            parts.append(Part("input \(input.role)", input.listing ?? digests.joined(separator: " ")))
         }
         self.init(kind: kind, parts: parts)
     }

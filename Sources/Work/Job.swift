@@ -33,10 +33,15 @@ public struct JobInput: Sendable {
     /// What they are to the work, such as `base` or `expert digits`.
     public let role: String
     public let files: [FilePath]
+    /// What tells them where there are too many to read for that; nil where their contents do.
+    public let listing: String?
 
     public init(_ role: String, _ files: [FilePath]) {
-        self.role = role
-        self.files = files
+        (self.role, self.files, listing) = (role, files, nil)
+    }
+
+    public init(_ role: String, listing: String) {
+        (self.role, files, self.listing) = (role, [], listing)
     }
 }
 

@@ -134,7 +134,7 @@ import Transcoding
             ("a.webp", Array("RIFF\u{1}\u{1}\u{1}\u{1}WEBP".utf8), "a WebP image"),
             ("a.tar", Array(repeating: 0, count: 257) + Array("ustar\0".utf8), "a tar archive"),
             ("a.tgz", [0x1F, 0x8B, 8, 0], "a gzip file"), ("a.parquet", Array("PAR1\u{15}".utf8), "a Parquet file"),
-            ("list.txt", Array("cat.png 0\ndog.png 1\n".utf8), "a text file"),
+            ("list.csv", Array("cat.png 0\ndog.png 1\n".utf8), "a text file"),
             // A local header of a zip, whose first member is named x.png.
             (
                 "a.zip",
@@ -148,26 +148,16 @@ import Transcoding
             _ = try ImageFile(path, of: shape, normalization: .unit)
         }
         #expect(error.code == "format.unknown_format")
-        #expect(error.message == "\(path.string) is \(text), and data is an .npz")
-        #expect(error.hint?.contains("docs/interference.md") == true)
+        #expect(error.message == "\(path.string) is \(text), which is not read as data")
+        #expect(error.hint?.contains("docs/data.md") == true)
     }
 
-    @Test func namesFoldersOfPictures() throws {
-        func error(_ name: String) throws -> FormatError {
-            try #require(throws: FormatError.self) {
-                _ = try ImageFile(folder.file(name), of: shape, normalization: .unit)
-            }
-        }
-        for name in ["flat", "classes", "classes/cat", "empty"] { try folder.makeFolder(name) }
-        for name in ["flat/a.png", "flat/b.JPG", "classes/cat/a.jpeg"] { try folder.write("x", to: name) }
-        #expect(try error("flat").message.hasSuffix("flat is a folder of 2 pictures, and data is an .npz"))
-        #expect(
-            try error("classes").message.hasSuffix("classes is a folder of folders of pictures, and data is an .npz"))
-        #expect(try error("empty").hint == error("flat").hint)
-        // A folder that holds one data file still stands for it.
+    /// A folder that holds one data file stands for it.
+    @Test func takesTheDataFileOfAFolder() throws {
+        try folder.makeFolder("data")
         try folder.checkpoint(
-            "empty/data.npz", [TestTensor("images", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))])
-        #expect(try ImageFile(folder.file("empty"), of: shape, normalization: .unit).images.count == 1)
+            "data/data.npz", [TestTensor("images", .u8, [1, 2, 2, 3], Array(repeating: 0, count: 12))])
+        #expect(try ImageFile(folder.file("data"), of: shape, normalization: .unit).images.count == 1)
     }
 
     @Test func saysWhatAFileHoldsInsteadOfImages() throws {
@@ -318,7 +308,7 @@ import Transcoding
         )
         let task = try backbone.taskHead(suite.path("heads_digits.safetensors"), name: "digits")
         #expect(
-            code { _ = try backbone.taskData(suite.path("test_digits.npz"), task: nil, name: "x") }
+            code { _ = try backbone.taskData(suite.path("test_digits.npz"), task: nil, name: "x", in: testContext) }
                 == "input.missing_head")
         for label in [10, 255] as [UInt8] {
             let path = try folder.checkpoint(
@@ -328,7 +318,7 @@ import Transcoding
                     TestTensor("labels", .u8, [2], [9, label]),
                 ])
             let error = try #require(throws: InputError.self) {
-                _ = try backbone.taskData(path, task: task, name: "digits")
+                _ = try backbone.taskData(path, task: task, name: "digits", in: testContext)
             }
             #expect(error.code == "input.bad_value")
             #expect(error.message.hasPrefix("\"labels\" has the value \(label) at image 1"))

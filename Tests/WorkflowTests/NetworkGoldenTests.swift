@@ -165,9 +165,7 @@ struct GoldenNetwork {
         tasks = try ["linear", "zeroshot"].map { [folder] in
             try backbone.taskHead(folder.appending("head_\($0).safetensors"), name: $0)
         }
-        inputs = try DataFile(
-            folder.appending("inputs.npz"), for: backbone.network.input, normalization: backbone.normalization
-        ).inputs
+        inputs = try DataFile(folder.appending("inputs.npz"), for: backbone, in: testContext).inputs
         self.backbone = backbone
     }
 

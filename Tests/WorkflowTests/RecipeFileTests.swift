@@ -1,4 +1,5 @@
 import Checkpoints
+import Experts
 import Interference
 import Merging
 import Networks
@@ -132,7 +133,7 @@ import Workflow
                 output: merged/
                 """))
         let resolve = try #require(recipe.resolve)
-        #expect(resolve.auxiliary == .noise(count: 64, seed: 3))
+        #expect(resolve.auxiliary == AuxiliarySource("noise", count: 64, seed: 3))
         var options = ResolverPreset.paper.options
         options.steps = 9
         options.seed = 3

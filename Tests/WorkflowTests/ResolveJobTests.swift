@@ -141,7 +141,7 @@ import Workflow
         stage.keepsRecords = true
         _ = try stage.run(in: testContext)
         var other = ResolveJob(
-            stage.set, auxiliary: .noise(count: 8, seed: 1), options: options, output: stage.output,
+            stage.set, auxiliary: AuxiliarySource("noise", count: 8, seed: 1), options: options, output: stage.output,
             write: WriteOptions(force: true, sync: false))
         other.keepsRecords = true
         #expect(try other.run(in: testContext).allSatisfy { $0.training != nil })
@@ -171,7 +171,7 @@ import Workflow
         let set = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), headless])
         #expect(code { _ = try makeStage(set).run(in: testContext) } == "input.missing_head")
         let none = ResolveJob(
-            try suite.set(), auxiliary: .noise(count: 4, seed: 0), options: ResolverOptions(steps: 0),
+            try suite.set(), auxiliary: AuxiliarySource("noise", count: 4), options: ResolverOptions(steps: 0),
             output: folder.file("none"))
         #expect(code { _ = try none.run(in: testContext) } == "interference.bad_option")
         #expect(!fileExists(folder.file("none")))

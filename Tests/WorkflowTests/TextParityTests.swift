@@ -48,7 +48,7 @@ import Testing
     @Test func lossesOfTwentySteps() throws {
         let place = try #require(set.experts.firstIndex { $0.name == "cities" })
         let auxiliary = try AuxiliarySource(suite.path("aux_emoji.npz").string).inputs(
-            for: set.backbone, budget: testBudget, warn: { _ in })
+            for: set.backbone, in: testContext)
         let resolver = try Resolver(
             network: set.backbone.network, base: set.backbone.parameters(of: set.base), tasks: set.tasks(),
             auxiliary: auxiliary, options: ResolverOptions(steps: 20, batchSize: 48, learningRate: 1e-4),

@@ -108,7 +108,7 @@ import TestSupport
         let backbone = try Backbone(
             of: TensorStore(opening: Fixtures.path("networks/bert-mean/base.safetensors")))
         let error = try #require(throws: InputError.self) {
-            _ = try AuxiliarySource.noise(count: 4, seed: 0).inputs(for: backbone, budget: testBudget) { _ in }
+            _ = try AuxiliarySource("noise", count: 4).inputs(for: backbone, in: testContext)
         }
         #expect(error.code == "input.missing_data")
         #expect(error.message == "noise is made of images, and the model takes texts")
@@ -119,7 +119,7 @@ import TestSupport
         let path = try folder.checkpoint(
             "data.npz", [tensor("input_ids", [2, 2], [1, 2, 3, 4]), tensor("labels", [2], [0, 5])])
         let error = try #require(throws: InputError.self) {
-            _ = try network.backbone.taskData(path, task: network.tasks[0], name: "x")
+            _ = try network.backbone.taskData(path, task: network.tasks[0], name: "x", in: testContext)
         }
         #expect(error.message == "\"labels\" has the value 5 at text 1, but the head of \"x\" has 5 classes from 0")
     }

@@ -11,8 +11,10 @@ public struct Backbone: Sendable {
     public let normalization: ImageNormalization
     /// How the heads and data that go with it are read.
     public var reading = ReadOptions()
+    /// How data is read that is no array.
+    public var data = DataOptions()
     private let architecture: Architecture
-    private let files: ConfigurationFiles
+    let files: ConfigurationFiles
 
     /// Works out the architecture of a checkpoint.
     ///

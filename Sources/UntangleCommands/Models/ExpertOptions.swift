@@ -23,6 +23,8 @@ struct ExpertOptions: ParsableArguments {
             valueName: "file"))
     var config: FilePath?
 
+    @OptionGroup var dataFlags: DataFlags
+
     /// Makes sure that experts have heads.
     ///
     /// - Parameter names: the experts that need one; nil stands for all.
@@ -50,7 +52,7 @@ struct ExpertOptions: ParsableArguments {
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
                     data: data.file(named: expert.name))
-            }, in: session.context)
+            }, data: dataFlags.options, in: session.context)
         ([set.base] + set.experts.map(\.store)).flatMap(\.warnings).forEach(session.warn)
         return set
     }

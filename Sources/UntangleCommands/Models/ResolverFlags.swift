@@ -7,12 +7,15 @@ import Networks
 struct ResolverFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Unlabelled inputs: an .npz with \"images\" [N, C, H, W] or \"input_ids\" [N, T], or \"noise\" for images.",
-            valueName: "file"))
+            """
+            Unlabelled inputs: a folder, .tar or .zip of pictures, a .txt, .tsv or .jsonl of texts, an .npz with "images" [N, C, H, W] \
+            or "input_ids" [N, T]; or what is made on the spot: "shapes" or "noise" for images, "tokens" for texts.
+            """,
+            valueName: "data"))
     var auxiliary: String
 
-    @Option(help: ArgumentHelp("How many inputs \"noise\" makes.", valueName: "n"))
-    var auxiliaryCount = AuxiliarySource.defaultNoiseCount
+    @Option(help: ArgumentHelp("How many inputs are made on the spot.", valueName: "n"))
+    var auxiliaryCount = GeneratedInputs.defaultCount
 
     @Option(help: "A recipe to start from: paper (2500 steps of 128, ViT-L/14 of 32, at 1e-6).")
     var preset: ResolverPreset?
@@ -53,11 +56,11 @@ struct ResolverFlags: ParsableArguments {
         return options
     }
 
-    var source: AuxiliarySource { AuxiliarySource(auxiliary, noiseCount: auxiliaryCount, seed: options.seed) }
+    var source: AuxiliarySource { AuxiliarySource(auxiliary, count: auxiliaryCount, seed: options.seed) }
 
     func validate() throws {
         guard !auxiliary.isEmpty else { throw ValidationError("--auxiliary has no file") }
-        let counts = AuxiliarySource.noiseCounts
+        let counts = GeneratedInputs.counts
         guard counts.contains(auxiliaryCount) else {
             throw ValidationError("--auxiliary-count must lie between \(counts.lowerBound) and \(counts.upperBound)")
         }

@@ -38,7 +38,7 @@ final class CompareBench {
         init(_ set: ExpertSet, auxiliary: AuxiliarySource?, in context: Context) throws {
             let inputs = try auxiliary.flatMap { source -> InputSet? in
                 guard set.experts.allSatisfy({ $0.task != nil }) else { return nil }
-                return try source.inputs(for: set.backbone, budget: context.budget, warn: context.warn)
+                return try source.inputs(for: set.backbone, in: context)
                     .spread(atMost: CompareBench.auxiliaryCount)
             }
             let progress = context.progress
@@ -56,7 +56,7 @@ final class CompareBench {
 
     init(_ recipe: Recipe, auxiliary: AuxiliarySource?, in context: Context) throws {
         guard let base = recipe.baseModel?.path else { preconditionFailure("recipes were checked") }
-        set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), in: context)
+        set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), data: recipe.data, in: context)
         self.auxiliary = auxiliary
         self.context = context
     }

@@ -161,7 +161,7 @@ public struct CompareJob: Job {
     private func fingerprint(of recipe: Recipe, on bench: CompareBench) throws -> Fingerprint {
         let (run, backbone) = (RunJob(recipe), bench.set.backbone)
         let settings = RowSettings(
-            run: run.settings, noise: auxiliary.flatMap(\.noiseText), network: backbone.network.configuration,
+            run: run.settings, noise: auxiliary.flatMap(\.generatedText), network: backbone.network.configuration,
             normalization: backbone.normalization)
         return try Fingerprint(
             Self.kind, settings: settings,
@@ -189,7 +189,7 @@ public struct CompareJob: Job {
                 at: recipe.position, hint: "head: FILE and data: FILE under a model")
         }
         guard order == .accuracy else { return }
-        for data in recipe.models.compactMap(\.data) where try DataFile.open(data).descriptor(named: "labels") == nil {
+        for data in recipe.models.compactMap(\.data) where try DataFile.lacksLabels(data) {
             throw InputError.missingLabels(data)
         }
     }

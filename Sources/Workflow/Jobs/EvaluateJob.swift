@@ -17,10 +17,12 @@ public struct EvaluateJob: Job, Sendable {
     /// - Parameters:
     ///   - config: the configuration file; nil takes `config.json` beside the checkpoint.
     ///   - base: what a .skein checkpoint is stored against.
+    ///   - data: how data is read that is no array.
     ///   - files: the heads and data of the tasks; the checkpoint counts for all.
     /// - Throws: `input.*`, `network.*`, what readers throw.
     public init(
-        _ checkpoint: FilePath, config: FilePath?, base: FilePath?, tasks files: [ExpertFiles], in context: Context
+        _ checkpoint: FilePath, config: FilePath?, base: FilePath?, data: DataOptions = DataOptions(),
+        tasks files: [ExpertFiles], in context: Context
     ) throws {
         var reading = context.reading()
         reading.base = base
@@ -28,12 +30,11 @@ public struct EvaluateJob: Job, Sendable {
         store.warnings.forEach(context.warn)
         var backbone = try Backbone(of: store, config: config)
         backbone.reading = context.reading()
+        backbone.data = data
         tasks = try files.compactMap { [backbone] files in
             guard let data = files.data else { return nil }
             let head = try files.head.map { try backbone.taskHead($0, name: files.name) }
-            let measured = try backbone.taskData(data, task: head, name: files.name, warn: context.warn)
-            guard measured.labels != nil else { throw InputError.missingLabels(data) }
-            return measured
+            return try backbone.taskData(data, task: head, name: files.name, needsLabels: true, in: context)
         }
         self.backbone = backbone
     }

@@ -54,7 +54,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     public func run(in context: Context, willWork: () throws -> Void) throws -> [AdaptedExpert] {
         let progress = context.progress
         try options.validate()
-        _ = try auxiliary.open()
+        try auxiliary.check()
         let tasks = try set.tasks()
         let chosen = try chosenExperts()
         for index in chosen {
@@ -84,7 +84,8 @@ public struct ResolveJob: RecordedJob, Sendable {
                     "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
-        let inputs = try auxiliary.inputs(for: set.backbone, budget: context.budget, warn: context.warn)
+        let inputs = try auxiliary.inputs(
+            for: set.backbone, limit: options.settled(for: set.backbone.network).usedInputCount, in: context)
         let byteCount = try requiredMemory(tasks, inputs, remaining, in: context)
         progress.note("resolving takes about \(ByteSize(byteCount)) of memory")
         progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
@@ -149,7 +150,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         [JobInput("base", set.base.reader.files)]
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
-            + [JobInput("auxiliary", (try? auxiliary.open())?.reader.files ?? [])]
+            + [auxiliary.input]
     }
 
     /// The memory that adapting experts takes at its peak.
@@ -322,21 +323,23 @@ public struct ResolveJob: RecordedJob, Sendable {
 
     private func settings(of names: [String]) -> Settings {
         Settings(
-            experts: names, options: options, auxiliary: auxiliary.noiseText ?? "a file",
-            network: set.backbone.network.configuration, normalization: set.backbone.normalization)
+            experts: names, options: options, auxiliary: auxiliary.generatedText ?? "a file",
+            data: set.backbone.data, network: set.backbone.network.configuration,
+            normalization: set.backbone.normalization)
     }
 
     /// What is asked for, and what belongs to the models without being a file of its own.
     public struct Settings: Encodable {
         let experts: [String]
         let options: ResolverOptions
-        /// What noise is made of; of a file the contents count.
+        /// What is made; of a file the contents count.
         let auxiliary: String
+        let data: DataOptions
         let network: NetworkConfiguration
         let normalization: ImageNormalization
 
         enum CodingKeys: CodingKey {
-            case experts, auxiliary, network, normalization
+            case experts, auxiliary, data, network, normalization
         }
 
         /// Encodes options under the names of the command line, then what belongs to the models.
@@ -348,16 +351,10 @@ public struct ResolveJob: RecordedJob, Sendable {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(experts, forKey: .experts)
             try container.encode(auxiliary, forKey: .auxiliary)
+            if data != DataOptions() { try container.encode(data, forKey: .data) }
             try container.encode(network, forKey: .network)
             try container.encode(normalization, forKey: .normalization)
         }
-    }
-}
-
-extension AuxiliarySource {
-    /// What noise is made of; nil for a file.
-    var noiseText: String? {
-        if case .noise(let count, let seed) = self { "noise, \(count) from seed \(seed)" } else { nil }
     }
 }
 

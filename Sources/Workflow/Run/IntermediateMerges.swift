@@ -70,9 +70,9 @@ extension RunJob {
         // What is in them is checked with the models.
         for model in recipe.models {
             if let head = model.head { _ = try HeadFile.open(head) }
-            if let data = model.data { _ = try DataFile.open(data) }
+            if let data = model.data { try DataFile.check(data) }
         }
-        _ = try recipe.resolve?.auxiliary.open()
+        try recipe.resolve?.auxiliary.check()
         if try !isFinished(after: unfinished, in: context) { try merge.requireRoom() }
     }
 

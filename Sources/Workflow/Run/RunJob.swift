@@ -32,11 +32,14 @@ public struct RunJob: Job, Sendable {
         let resolve: ResolverOptions?
         /// What the noise is made of that experts are resolved on; of a file the contents count.
         let noise: String?
+        /// How data is read, where that was said.
+        let data: DataOptions?
     }
 
     var settings: Settings {
         Settings(
-            merge: MergeSettings(recipe), resolve: recipe.resolve?.options, noise: recipe.resolve?.auxiliary.noiseText)
+            merge: MergeSettings(recipe), resolve: recipe.resolve?.options,
+            noise: recipe.resolve?.auxiliary.generatedText, data: recipe.data == DataOptions() ? nil : recipe.data)
     }
 
     /// The files that the figures of a run depend on.
@@ -46,11 +49,10 @@ public struct RunJob: Job, Sendable {
         }
         for model in recipe.experts {
             inputs.append(JobInput("head of \(model.name)", model.head.map(Self.files) ?? []))
-            inputs.append(JobInput("data of \(model.name)", model.data.map(Self.files) ?? []))
+            inputs.append(
+                model.data.map { DataFile.input("data of \(model.name)", $0) } ?? JobInput("data of \(model.name)", []))
         }
-        if case .file(let path) = recipe.resolve?.auxiliary {
-            inputs.append(JobInput("auxiliary", Self.files(of: path)))
-        }
+        if case .file = recipe.resolve?.auxiliary, let input = recipe.resolve?.auxiliary.input { inputs.append(input) }
         return inputs + recipe.parameterInputs()
     }
 
@@ -90,7 +92,7 @@ public struct RunJob: Job, Sendable {
 
     private func measured(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         var report = RunReport(recipe: recipe)
-        _ = try recipe.resolve?.auxiliary.open()
+        try recipe.resolve?.auxiliary.check()
         let set = try expertSet(in: context)
         let originals = recipe.stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
@@ -199,7 +201,7 @@ public struct RunJob: Job, Sendable {
     }
 
     func expertSet(in context: Context) throws -> ExpertSet {
-        try ExpertSet(base: try basePath(), experts: recipe.experts.map(\.files), in: context)
+        try ExpertSet(base: try basePath(), experts: recipe.experts.map(\.files), data: recipe.data, in: context)
     }
 
     /// How experts are adapted; nil when they are merged as they are.
