@@ -31,8 +31,8 @@ public struct ResolverFootprint: Sendable, Hashable {
         let batch = Double(options.batchSize)
         let used = min(inputs, Double(options.steps) * batch + (options.patience > 0 ? options.holdout * inputs : 0))
 
-        // Where no learning rate is given the base stays, to choose one by.
-        let bases = options.learningRate == nil ? 1.0 : 0
+        // The base stays where a learning rate is chosen by it, or a start.
+        let bases = options.needsBase ? 1.0 : 0
         let students = bases + Double(3 + plan.shardCount + (options.patience > 0 ? 1 : 0))
         // Rows and slots of a batch, and the logits of the expert beside the base's.
         let training =

@@ -20,6 +20,8 @@ public struct ResolverOption: Sendable {
         case automaticNumber(Field<Double?>, ClosedRange<Double>)
         case flag(Field<Bool>)
         case seed(Field<UInt64>)
+        /// Any number of shell patterns.
+        case patterns(Field<[String]>)
         /// One of a list of names.
         case choice(
             [String], get: @Sendable (ResolverOptions) -> String, set: @Sendable (inout ResolverOptions, String) -> Void
@@ -35,7 +37,7 @@ public struct ResolverOption: Sendable {
     }
 
     public static let steps = ResolverOption(
-        name: "steps", kind: .wholeNumber(\.steps, 1...largestMatrixDimension), help: "Updates per expert")
+        name: "steps", kind: .wholeNumber(\.steps, 1...largestMatrixDimension), help: "Updates")
     public static let batchSize = ResolverOption(
         name: "batch_size", kind: .wholeNumber(\.batchSize, 1...largestMatrixDimension), help: "Inputs per update")
     public static let microBatchSize = ResolverOption(
@@ -52,6 +54,17 @@ public struct ResolverOption: Sendable {
         name: "alpha", kind: .number(\.alpha, 0 ... .greatestFiniteMagnitude), help: "Weight of the interference term")
     public static let distance = ResolverOption(
         name: "distance", kind: .choice(\.distance), help: "How outputs are compared")
+    public static let teacherTemperature = ResolverOption(
+        name: "teacher_temperature", kind: .number(\.temperatures.teacher, Temperatures.range),
+        help: "What a teacher's logits are divided by before they are compared")
+    public static let studentTemperature = ResolverOption(
+        name: "student_temperature", kind: .number(\.temperatures.student, Temperatures.range),
+        help: "What the student's logits are divided by")
+    public static let startScale = ResolverOption(
+        name: "start_scale", kind: .number(\.startScale, 0...100),
+        help: "The part of its task vector that an expert begins with")
+    public static let freeze = ResolverOption(
+        name: "freeze", kind: .patterns(\.freeze), help: "Patterns of tensors that are not trained")
     public static let schedule = ResolverOption(
         name: "schedule", kind: .choice(\.schedule), help: "How the learning rate moves")
     public static let warmupSteps = ResolverOption(
@@ -77,9 +90,13 @@ public struct ResolverOption: Sendable {
 
     /// Every option, in the order in which they are shown.
     public static let all = [
-        steps, batchSize, microBatchSize, learningRate, weightDecay, alpha, distance, schedule, warmupSteps, clipNorm,
-        patience, checkEvery, holdout, shuffle, seed,
+        steps, batchSize, microBatchSize, learningRate, weightDecay, alpha, distance, teacherTemperature,
+        studentTemperature, startScale, freeze, schedule, warmupSteps, clipNorm, patience, checkEvery, holdout, shuffle,
+        seed,
     ]
+
+    /// Those that mean something where a merged model is distilled, which has no interference term and begins where merging has put it.
+    public static let ofDistilling = all.filter { ![alpha.name, startScale.name].contains($0.name) }
 
     /// The option's value among others: one text for each value, on every machine and in every version.
     public func text(in options: ResolverOptions) -> String {
@@ -90,6 +107,8 @@ public struct ResolverOption: Sendable {
         case .automaticNumber(let field, _): options[keyPath: field].map { "\($0)" } ?? Self.automatic
         case .flag(let field): "\(options[keyPath: field])"
         case .seed(let field): "\(options[keyPath: field])"
+        case .patterns(let field):
+            options[keyPath: field].isEmpty ? "none" : options[keyPath: field].joined(separator: " ")
         case .choice(_, let get, _): get(options)
         }
     }

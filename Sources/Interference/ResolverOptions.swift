@@ -22,6 +22,12 @@ public struct ResolverOptions: Sendable, Hashable {
     /// The weight of the interference term, the mean over the other heads.
     public var alpha: Double
     public var distance: Distance
+    /// What logits are divided by before they are compared.
+    public var temperatures: Temperatures
+    /// Where a student begins between the base and the expert: at `base + startScale * (expert - base)`.
+    public var startScale: Double
+    /// Patterns of tensors that stay as they are, by the names that the base's file gives them.
+    public var freeze: [String]
     public var schedule: LearningRateSchedule
     public var warmupSteps: Int
     /// The length to which a longer gradient of all parameters is shortened; 0 leaves gradients as they are.
@@ -44,6 +50,7 @@ public struct ResolverOptions: Sendable, Hashable {
     public init(
         steps: Int = 250, batchSize: Int = 64, microBatchSize: Int? = nil, learningRate: Double? = nil,
         weightDecay: Double = 1e-4, alpha: Double = 1, distance: Distance = .kl,
+        temperatures: Temperatures = Temperatures(), startScale: Double = 1, freeze: [String] = [],
         schedule: LearningRateSchedule = .constant, warmupSteps: Int = 0, clipNorm: Double = 0, patience: Int = 0,
         checkEvery: Int = 10, holdout: Double = 0.1,
         shuffle: Bool = false, seed: UInt64 = 0, shardCount: Int? = nil
@@ -55,6 +62,9 @@ public struct ResolverOptions: Sendable, Hashable {
         self.weightDecay = weightDecay
         self.alpha = alpha
         self.distance = distance
+        self.temperatures = temperatures
+        self.startScale = startScale
+        self.freeze = freeze
         self.schedule = schedule
         self.warmupSteps = warmupSteps
         self.clipNorm = clipNorm
@@ -82,6 +92,9 @@ public struct ResolverOptions: Sendable, Hashable {
     ///
     /// - Source: measured on three suites, `docs/interference.md`.
     public static let relativeLearningRate = 0.01
+
+    /// Whether the base is looked at beside its outputs.
+    var needsBase: Bool { learningRate == nil || startScale != 1 }
 
     /// These options for a network: what depends on its size is settled.
     public func settled(for network: any Network) -> ResolverOptions {
@@ -130,7 +143,12 @@ extension ResolverOptions: Encodable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         for option in ResolverOption.all where option.name != ResolverOption.seed.name || shuffle {
-            try container.encode(option.text(in: self), forKey: Key(stringValue: option.name))
+            let key = Key(stringValue: option.name)
+            if case .patterns(let field) = option.kind {
+                try container.encode(self[keyPath: field], forKey: key)
+            } else {
+                try container.encode(option.text(in: self), forKey: key)
+            }
         }
         try container.encodeIfPresent(shardCount, forKey: Key(stringValue: "shard_count"))
     }

@@ -6,17 +6,20 @@ import TensorCore
 ///
 /// Safety: one worker at a time runs a shard; the others read its gradient and loss after all have finished.
 final class ResolverShard: @unchecked Sendable {
-    /// Over all pieces of the last batch.
+    /// Over all pieces of the last batch, but for what is frozen: what is added up there is of no meaning.
     let gradient: FloatBuffer
     /// Of the last batch, summed over its inputs.
     private(set) var terms = LossTerms()
     private let workspace: any NetworkWorkspace
+    private let trained: [Range<Int>]
     private let logits, logitGradient, featureGradient, inverseNorms: FloatBuffer
 
     /// Takes memory for the activations of a piece.
     ///
+    /// - Parameter trained: the stretches of the parameters whose gradient is wanted.
     /// - Throws: `NetworkError` and `IOError` when it is short.
-    init(_ network: any Network, bank: HeadBank, pieceSize: Int, tokenCount: Int) throws {
+    init(_ network: any Network, bank: HeadBank, trained: [Range<Int>], pieceSize: Int, tokenCount: Int) throws {
+        self.trained = trained
         workspace = try network.workspace(capacity: pieceSize, tokenCount: tokenCount, purpose: .training)
         gradient = try FloatBuffer(count: network.parameterCount)
         logits = try FloatBuffer(count: pieceSize * bank.classCount)
@@ -31,13 +34,15 @@ final class ResolverShard: @unchecked Sendable {
     ///   - rows: the inputs of the whole batch; `slots` their rows in the teachers' logits.
     ///   - pieces: the positions of this shard in the batch, as many at a time as there is room for.
     func run(
-        _ parameters: UnsafePointer<Float>, objective: InterferenceObjective, _ inputs: InputSet,
+        _ parameters: UnsafePointer<Float>, objective: TeacherObjective, _ inputs: InputSet,
         rows: UnsafeBufferPointer<Int>, slots: UnsafePointer<Int>, pieces: [Range<Int>], needsGradient: Bool
     ) {
         terms = LossTerms()
         if needsGradient {
-            share(rows: gradient.count, grain: 1 << 20) {
-                (gradient.pointer + $0.lowerBound).update(repeating: 0, count: $0.count)
+            for range in trained {
+                share(rows: range.count, grain: 1 << 20) {
+                    (gradient.pointer + range.lowerBound + $0.lowerBound).update(repeating: 0, count: $0.count)
+                }
             }
         }
         for piece in pieces {

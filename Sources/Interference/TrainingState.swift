@@ -8,24 +8,31 @@ struct TrainingState: Sendable {
     let parameters: FloatBuffer
     private let firstMoment, secondMoment: FloatBuffer
     private let shards: [ResolverShard]
+    private let frozen: FrozenParameters
+    /// The stretches of trained parameters that a worker adds up and updates at a time.
+    private let chunks: [Range<Int>]
     private let plan: BatchPlan
     private let threads: Int
 
-    /// The stretch of parameters that a worker adds up and updates at a time: 32 KiB an array.
+    /// The length of a stretch: 32 KiB an array.
     private static let chunkSize = 8192
 
     init(
         _ network: any Network, _ inputs: InputSet, from start: borrowing ResolverState, bank: HeadBank,
-        plan: BatchPlan, budget: ComputeBudget
+        frozen: FrozenParameters, plan: BatchPlan, budget: ComputeBudget
     ) throws {
         parameters = start.parameters
         firstMoment = start.firstMoment
         secondMoment = start.secondMoment
+        let trained = frozen.trained(of: network.parameterCount)
+        self.frozen = frozen
+        chunks = trained.flatMap { $0.stretches(of: Self.chunkSize) }
         self.plan = plan
         threads = budget.threads
         let tokenCount = network.tokenCount(of: inputs)
         shards = try (0..<plan.shardCount).map { _ in
-            try ResolverShard(network, bank: bank, pieceSize: plan.pieceSize, tokenCount: tokenCount)
+            try ResolverShard(
+                network, bank: bank, trained: trained, pieceSize: plan.pieceSize, tokenCount: tokenCount)
         }
     }
 
@@ -38,7 +45,7 @@ struct TrainingState: Sendable {
 
     /// Computes the mean loss over some inputs and leaves the gradient in the shards, where it is asked for.
     func evaluate(
-        _ objective: InterferenceObjective, _ batch: LoadedInputs, slots: [Int], needsGradient: Bool = true
+        _ objective: TeacherObjective, _ batch: LoadedInputs, slots: [Int], needsGradient: Bool = true
     ) -> LossTerms {
         let (inputs, rows) = (batch.inputs, batch.rows)
         // One shard alone has all threads inside of it.
@@ -72,7 +79,8 @@ struct TrainingState: Sendable {
     func update(_ optimizer: AdamW, step: Int, learningRate: Double, clipNorm: Double?) -> Bool {
         let scale = clipNorm.map { shortening(to: $0) }
         let allFinite = Atomic<Bool>(true)
-        forEachChunk { start, length in
+        parallel(count: chunks.count, threads: threads) { number in
+            let (start, length) = (chunks[number].lowerBound, chunks[number].count)
             let gradient = scale == nil ? sumGradients(start, length) : shards[0].gradient.pointer + start
             if let scale, scale < 1 { for i in 0..<length { gradient[i] *= scale } }
             if !isFinite(gradient, count: length) { allFinite.store(false, ordering: .relaxed) }
@@ -87,11 +95,11 @@ struct TrainingState: Sendable {
     ///
     /// Squares are added up by chunk and the chunks in their order, so that the number of threads makes no difference.
     ///
-    /// - Source: `torch.nn.utils.clip_grad_norm_`, norm type 2: `min(1, norm / (|g| + 1e-6))` over all parameters.
+    /// - Source: `torch.nn.utils.clip_grad_norm_`, norm type 2: `min(1, norm / (|g| + 1e-6))` over all trained parameters.
     private func shortening(to norm: Double) -> Float {
-        let sum = parallelMap(count: chunkCount, threads: threads) { chunk in
-            let (start, length) = self.chunk(chunk)
-            let gradient = sumGradients(start, length)
+        let sum = parallelMap(count: chunks.count, threads: threads) { number in
+            let length = chunks[number].count
+            let gradient = sumGradients(chunks[number].lowerBound, length)
             var sum = 0.0
             for i in 0..<length { sum += Double(gradient[i]) * Double(gradient[i]) }
             return sum
@@ -99,14 +107,23 @@ struct TrainingState: Sendable {
         return Float(min(1, norm / (sum.squareRoot() + 1e-6)))
     }
 
-    /// The gradient of the last batch, as a copy.
+    /// The gradient of the last batch, as a copy, with zeros where parameters are frozen.
     func gradient() -> [Float] {
-        Array(UnsafeBufferPointer(start: sumGradients(0, parameters.count), count: parameters.count))
+        for chunk in chunks { _ = sumGradients(chunk.lowerBound, chunk.count) }
+        clearFrozenGradient()
+        return shards[0].gradient.numbers
     }
 
     /// The first tensor whose gradient was not finite in the last update.
     func firstNonFiniteGradient(_ layout: ParameterLayout) -> TensorName? {
-        layout.firstNonFiniteTensor(in: shards[0].gradient.pointer)
+        clearFrozenGradient()
+        return layout.firstNonFiniteTensor(in: shards[0].gradient.pointer)
+    }
+
+    private func clearFrozenGradient() {
+        for range in frozen.ranges {
+            (shards[0].gradient.pointer + range.lowerBound).update(repeating: 0, count: range.count)
+        }
     }
 
     /// Adds the other shards' gradients to those of the first.
@@ -117,19 +134,5 @@ struct TrainingState: Sendable {
             for i in 0..<count { total[i] += part[i] }
         }
         return total
-    }
-
-    private var chunkCount: Int { (parameters.count + Self.chunkSize - 1) / Self.chunkSize }
-
-    private func chunk(_ number: Int) -> (start: Int, length: Int) {
-        let start = number * Self.chunkSize
-        return (start, min(Self.chunkSize, parameters.count - start))
-    }
-
-    private func forEachChunk(_ body: @Sendable (_ start: Int, _ length: Int) -> Void) {
-        parallel(count: chunkCount, threads: threads) { number in
-            let (start, length) = chunk(number)
-            body(start, length)
-        }
     }
 }

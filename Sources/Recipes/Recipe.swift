@@ -44,6 +44,7 @@ public struct Recipe: Sendable {
     public var tokenizerPosition: TextPosition?
     public var chatTemplate: ChatTemplate?
     public var resolve: Resolve?
+    public var distill: Distill?
     /// Where the merged checkpoint goes.
     public var output: OutputPlace?
     /// Where reports go; their extensions choose the formats.
@@ -101,6 +102,14 @@ public struct Recipe: Sendable {
         public var options: ResolverOptions
         /// Where the adapted experts go.
         public var output: FilePath?
+        /// How many steps lie between two states that are kept; nil keeps none.
+        public var saveEvery: Int?
+    }
+
+    /// How the merged model is trained on what the experts say.
+    public struct Distill: Sendable {
+        public var auxiliary: AuxiliarySource
+        public var options: ResolverOptions
         /// How many steps lie between two states that are kept; nil keeps none.
         public var saveEvery: Int?
     }

@@ -113,6 +113,7 @@ public struct RecipeBook: Sendable {
         let recipe = document.recipe
         let own = [
             ("output", recipe.output != nil), ("report", !recipe.reports.isEmpty), ("resolve", recipe.resolve != nil),
+            ("distill", recipe.distill != nil),
         ]
         if let key = own.first(where: \.1)?.0 {
             throw RecipeError(

@@ -24,7 +24,7 @@ struct RecipeReader {
         "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
         "tokenizer_source", "tokenizer", "chat_template",
     ]
-    static let ownKeys = ["resolve", "output", "report", "keep_base", "skip_bad", "text_field"]
+    static let ownKeys = ["resolve", "distill", "output", "report", "keep_base", "skip_bad", "text_field"]
 
     mutating func recipe(from document: YAMLNode) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
@@ -32,13 +32,15 @@ struct RecipeReader {
         noteUnknownKeys(of: root, known: Self.mergekitKeys + Self.ownKeys, method: method)
         let base = try root.model("base_model")
         let resolve = try resolve(from: root)
+        let distill = try distill(from: root, sharing: resolve?.auxiliary)
+        let isTrained = resolve != nil || distill != nil
         var parameters = RecipeParameters(method: method, file: path)
         let common = try parameters.scope(in: root.section("parameters"))
         var layout = try layout(of: root, method: method, base: base, &parameters)
         warnings += parameters.warnings
         let isScaled = takeBaseForLayerScaling(under: method, common: common, in: &layout)
         if !method.usesBase, !isScaled {
-            decideOnUnusedBase(under: method, common: common, isMeasured: resolve != nil, in: &layout)
+            decideOnUnusedBase(under: method, common: common, isMeasured: isTrained, in: &layout)
         }
         try nameModels(of: &layout, namesAreFiles: resolve != nil)
         noteMissingValues(of: layout, method: method, common: common)
@@ -48,11 +50,17 @@ struct RecipeReader {
         let output = try root.path("output").map { OutputPlace($0, isFolder: isFolder) }
         let reports = try root.paths("report")
         if reports.contains(where: { $0 == output?.path }) { throw root.bad("report", "is the path of the output") }
-        if layout.isStacked, resolve != nil {
+        if layout.isStacked, isTrained {
+            let key = resolve == nil ? "distill" : "resolve"
             throw RecipeError(
-                .unsupported, "resolve takes whole models, and the recipe has slices", file: path,
-                at: root.position(of: "resolve"),
-                hint: "resolve with a recipe of its own, and stack the adapted experts")
+                .unsupported, "\(key) takes whole models, and the recipe has slices", file: path,
+                at: root.position(of: key),
+                hint: resolve == nil ? nil : "resolve with a recipe of its own, and stack the adapted experts")
+        }
+        if distill != nil, output?.isFolder == true {
+            throw RecipeError(
+                .unsupported, "distill writes one file, and the output is a folder", file: path,
+                at: root.position(of: "output"), hint: "output: FILE.safetensors")
         }
         let outputDType = try outputDType(of: root)
         let keepBase = try root.texts("keep_base")
@@ -63,7 +71,8 @@ struct RecipeReader {
             parameterPositions: parameters.positions, isStacked: layout.isStacked, outputDType: outputDType,
             keepBase: keepBase, tokenizer: tokenizer,
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
-            chatTemplate: try chatTemplate(of: root), resolve: resolve, output: output, reports: reports,
+            chatTemplate: try chatTemplate(of: root), resolve: resolve, distill: distill, output: output,
+            reports: reports,
             data: DataOptions(
                 skipsBad: try root.flag("skip_bad") ?? false, textField: try root.text("text_field")),
             warnings: warnings)

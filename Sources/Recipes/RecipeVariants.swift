@@ -30,7 +30,7 @@ public struct RecipeVariant: Sendable {
     }
 }
 
-/// Reads recipes that are compared with one another: where `merge_method`, a parameter of the whole merge or `resolve` has a list, each of
+/// Reads recipes that are compared with one another: where `merge_method`, a parameter of the whole merge, `resolve` or `distill` has a list, each of
 /// its values is taken in turn.
 ///
 /// In a recipe that is merely carried out, a list among the parameters is a gradient over layers, as in mergekit. Here a gradient is an
@@ -61,7 +61,7 @@ public enum RecipeVariants {
                 at: documents[1].position, hint: "carry out the first documents, and compare recipes of their results")
         }
         var drafts = [RecipeDraft(node: documents[0])]
-        for key in [["merge_method"], ["resolve"]] { drafts = try spread(drafts, over: key, path) }
+        for key in [["merge_method"], ["resolve"], ["distill"]] { drafts = try spread(drafts, over: key, path) }
         // Which parameters there are is up to the method, which every draft has chosen by now.
         let known = Set(drafts.flatMap(\.parameterNames))
         var all: [RecipeDraft] = []
@@ -145,10 +145,14 @@ private struct RecipeDraft {
             var draft = self
             // `none` and its kin stand for doing without.
             let word = element.scalar?.text.lowercased()
-            let isNone = path == ["resolve"] && (element.isNull || word == "none" || word == "false")
+            let isStage = path == ["resolve"] || path == ["distill"]
+            let isNone = isStage && (element.isNull || word == "none" || word == "false")
             draft.node = node.replacing(path[...], by: isNone ? nil : element)
             let number = element.scalar?.number
-            let value = isNone ? "none" : path == ["resolve"] ? element.summary(without: unsaid) ?? "RI" : element.text
+            let value =
+                isNone
+                ? "none"
+                : isStage ? element.summary(without: unsaid) ?? (path == ["resolve"] ? "RI" : "yes") : element.text
             draft.choices.append(
                 RecipeVariant.Choice(
                     key: path.last ?? "",

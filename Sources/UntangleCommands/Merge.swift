@@ -194,11 +194,11 @@ struct Merge: ToolCommand {
     private func fromRecipe(_ session: Session, target: OutputTarget?) throws -> MergeJob {
         let book = try recipes.book(FilePath(inputs[0]), output: target?.path, in: session)
         let recipe = book.final
-        if recipe.resolve != nil {
+        for (key, isThere) in [("resolve", recipe.resolve != nil), ("distill", recipe.distill != nil)] where isThere {
             session.warn(
                 Warning(
                     RecipeWarning.resolveLeftOut,
-                    "merge leaves out the resolve section of the recipe; untangle run carries it out"))
+                    "merge leaves out the \(key) section of the recipe; untangle run carries it out"))
         }
         guard book.intermediates.isEmpty || (part == nil && !join) else {
             throw UsageError(

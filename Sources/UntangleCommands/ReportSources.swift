@@ -42,6 +42,7 @@ struct ReportSources {
         }
         for expert in recipe.experts { [expert.head, expert.data].compactMap { $0 }.forEach { add($0) } }
         if case .file(let path) = recipe.resolve?.auxiliary { add(path) }
+        if case .file(let path) = recipe.distill?.auxiliary { add(path) }
         recipe.parameterInputs().flatMap(\.files).forEach { add($0) }
         if let measuredBase {
             ConfigurationFiles.paths(of: recipe.models[measuredBase].path, config: nil).forEach { add($0) }

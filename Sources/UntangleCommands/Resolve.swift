@@ -25,6 +25,7 @@ struct Resolve: ToolCommand {
             """)
 
     @OptionGroup var experts: ExpertOptions
+    @OptionGroup var interference: InterferenceFlags
     @OptionGroup var resolver: ResolverFlags
 
     @Option(help: ArgumentHelp("The folder that gets NAME.EXT for each expert.", valueName: "dir"))
@@ -38,9 +39,7 @@ struct Resolve: ToolCommand {
         help: ArgumentHelp("Adapt only this expert; repeatable. The heads of all count.", valueName: "name"))
     var onlyExpert: [String] = []
 
-    @Option(help: ArgumentHelp("Write the loss of every step as CSV.", valueName: "file"))
-    var trace: FilePath?
-
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var resuming: ResumeOptions
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
@@ -55,31 +54,19 @@ struct Resolve: ToolCommand {
         }
         let options = writing.writeOptions()
         let reports = try reporting.targets(options: options)
-        if let trace {
-            let folder = trace.removingLastComponent()
-            guard !isSamePlace(folder, output) || !names.contains(trace.stem ?? "") else {
-                throw UsageError("--trace \(trace.string) is where an adapted expert goes")
-            }
-            guard !reports.contains(where: { isSamePlace($0.path, trace) }) else {
-                throw UsageError("--trace and --report are one file, \(trace.string)")
-            }
-            try makeFolder(folder)
+        let trace = try tracing.begin(beside: reports, options: options) { trace in
+            isSamePlace(trace.removingLastComponent(), output) && names.contains(trace.stem ?? "")
         }
-        let traceOutput = try trace.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         var job = ResolveJob(
             try experts.expertSet(in: session), auxiliary: resolver.source,
-            options: resolver.options, output: output,
+            options: resolver.options(from: interference.options), output: output,
             write: options)
         if case .file(let path) = resolver.source { session.reads(path) }
         job.format = format
         job.resumption = resuming.resumption
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
         let adapted = try session.run(job)
-        if let traceOutput {
-            let trace = Report(title: "Losses", sections: [.series(adapted.trace("trace"))])
-            try traceOutput.write(Array(trace.csv.utf8), at: 0)
-            try traceOutput.commit()
-        }
+        try trace?.commit(adapted.trace("trace"))
         var report = Report(
             title: "Resolving Interference",
             sections: [.table(adapted.table("experts")), .series(adapted.trace(nil))])

@@ -10,7 +10,7 @@ import Workflow
 /// Carries out a whole recipe.
 struct Run: ToolCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Resolve, merge, measure and write, as one recipe says.",
+        abstract: "Resolve, merge, distil, measure and write, as one recipe says.",
         discussion: """
             Prints what is worth knowing first, in sentences, and a table: for each task the accuracy of base, expert, merged model without and with Resolving \
             Interference, and the interference before and after. Resolving and merging are skipped where an earlier run \

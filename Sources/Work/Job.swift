@@ -40,6 +40,11 @@ public struct JobInput: Sendable {
         (self.role, self.files, listing) = (role, files, nil)
     }
 
+    /// The same files in another role.
+    public init(_ role: String, _ input: JobInput) {
+        (self.role, files, listing) = (role, input.files, input.listing)
+    }
+
     public init(_ role: String, listing: String) {
         (self.role, files, self.listing) = (role, [], listing)
     }

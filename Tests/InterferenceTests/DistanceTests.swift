@@ -3,16 +3,19 @@ import Interference
 import Testing
 
 @Suite("distances") struct DistanceTests {
-    let teacher: [Float] = [0.5, -1, 2, 0.25, 1.75]
+    var teacher: [Float] = [0.5, -1, 2, 0.25, 1.75]
     let student: [Float] = [1.5, 0.125, -0.5, 0.75, -2]
 
     func value(
-        _ distance: Distance, student: [Float], gradient: UnsafeMutablePointer<Float>? = nil, scale: Double = 1
+        _ distance: Distance, student: [Float], temperatures: Temperatures = Temperatures(),
+        gradient: UnsafeMutablePointer<Float>? = nil, scale: Double = 1
     ) -> Double {
         teacher.withUnsafeBufferPointer { teacher in
             student.withUnsafeBufferPointer { student in
                 guard let t = teacher.baseAddress, let s = student.baseAddress else { return .nan }
-                return distance.value(teacher: t, student: s, K: student.count, gradient: gradient, scale: scale)
+                return distance.value(
+                    teacher: t, student: s, K: student.count, temperatures: temperatures, gradient: gradient,
+                    scale: scale)
             }
         }
     }
@@ -36,11 +39,29 @@ import Testing
         }
     }
 
-    @Test("gradients against central differences", arguments: Distance.allCases)
-    func gradients(_ distance: Distance) {
+    @Test("temperatures divide the logits before anything else")
+    func temperatures() {
+        func over(_ logits: [Float], _ temperature: Float) -> [Float] { logits.map { $0 / temperature } }
+        // Powers of two, so that quotients are exact.
+        let temperatures = Temperatures(teacher: 4, student: 0.5)
+        let divided = DistanceTests(teacher: over(teacher, 4))
+        for distance in Distance.allCases {
+            let found = value(distance, student: student, temperatures: temperatures)
+            #expect(abs(found - divided.value(distance, student: over(student, 0.5))) < 1e-12)
+        }
+    }
+
+    @Test(
+        "gradients against central differences", arguments: Distance.allCases,
+        [Temperatures(), Temperatures(teacher: 2, student: 3), Temperatures(teacher: 10, student: 0.7)])
+    func gradients(_ distance: Distance, temperatures: Temperatures) {
+        func value(_ distance: Distance, student: [Float]) -> Double {
+            self.value(distance, student: student, temperatures: temperatures)
+        }
         var gradient = [Float](repeating: .nan, count: 5)
         _ = gradient.withUnsafeMutableBufferPointer {
-            value(distance, student: student, gradient: $0.baseAddress, scale: 0.75)
+            self.value(
+                distance, student: student, temperatures: temperatures, gradient: $0.baseAddress, scale: 0.75)
         }
         for k in student.indices {
             // Steps of a power of two are exact in single precision.

@@ -26,7 +26,7 @@ import Testing
             budget: ComputeBudget(threads: threads))
     }
 
-    func resolve(_ options: ResolverOptions, threads: Int = 2) throws -> ResolvedExpert {
+    func resolve(_ options: ResolverOptions, threads: Int = 2) throws -> TrainedStudent {
         try resolver(options, threads: threads).resolve(expert: try suite.expert("digits"), task: task)
     }
 
@@ -240,7 +240,7 @@ import Testing
 
     @Test("one shard with a team computes the bits of one thread, clipped and stopped early")
     func team() throws {
-        func resolve(threads: Int) throws -> ResolvedExpert {
+        func resolve(threads: Int) throws -> TrainedStudent {
             try Resolver(
                 network: suite.transformer, base: suite.base, tasks: suite.heads,
                 auxiliary: try suite.images("aux_mixed.npz", limit: 60),
@@ -267,7 +267,7 @@ import Testing
         let squares = zip(expert, base).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
         let rate = 0.01 * (squares / Double(base.count)).squareRoot()
         #expect(rate > 1e-6)
-        func resolve(_ rate: Double?, threads: Int) throws -> ResolvedExpert {
+        func resolve(_ rate: Double?, threads: Int) throws -> TrainedStudent {
             try Resolver(
                 network: suite.transformer, base: suite.base, tasks: suite.heads,
                 auxiliary: try suite.images("aux_mixed.npz", limit: 40),

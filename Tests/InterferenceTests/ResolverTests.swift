@@ -14,7 +14,7 @@ import Testing
     func run(
         threads: Int, options: ResolverOptions, tasks: [TaskHead]? = nil,
         progress: (ResolverStep) -> Bool = { _ in true }
-    ) throws -> ResolvedExpert {
+    ) throws -> TrainedStudent {
         let tasks = tasks ?? suite.heads
         let resolver = try Resolver(
             network: suite.transformer, base: suite.base, tasks: tasks,
@@ -77,7 +77,9 @@ import Testing
             ResolverOptions(alpha: .infinity), ResolverOptions(shardCount: 0), ResolverOptions(microBatchSize: 0),
             ResolverOptions(warmupSteps: -1), ResolverOptions(clipNorm: -1), ResolverOptions(clipNorm: .nan),
             ResolverOptions(patience: -1), ResolverOptions(checkEvery: 0), ResolverOptions(holdout: 0),
-            ResolverOptions(holdout: 0.6),
+            ResolverOptions(holdout: 0.6), ResolverOptions(temperatures: Temperatures(teacher: 0)),
+            ResolverOptions(temperatures: Temperatures(student: 101)), ResolverOptions(startScale: -1),
+            ResolverOptions(startScale: .nan),
         ])
     func badOptions(_ options: ResolverOptions) {
         let error = #expect(throws: InterferenceError.self) { try options.validate() }
@@ -130,6 +132,8 @@ import Testing
             ResolverOptions(steps: 7, batchSize: 13),
             ResolverOptions(steps: 7, batchSize: 13, schedule: .cosine, shuffle: true, seed: 5),
             ResolverOptions(steps: 7, batchSize: 13, weightDecay: 0, alpha: 2, distance: .mse, schedule: .linear),
+            ResolverOptions(
+                steps: 7, batchSize: 13, temperatures: Temperatures(teacher: 1, student: 2), startScale: 0.5),
             ResolverOptions(steps: 7, batchSize: 13, microBatchSize: 3, warmupSteps: 4, clipNorm: 0.05),
             ResolverOptions(steps: 7, batchSize: 13, learningRate: 3e-4, patience: 2, checkEvery: 1, holdout: 0.2),
         ])
@@ -181,14 +185,32 @@ import Testing
     func texts() {
         let options = ResolverOptions(
             steps: 10, microBatchSize: 16, learningRate: 1e-5, weightDecay: 0.1, alpha: 2, distance: .reverseKL,
-            schedule: .linear, warmupSteps: 3, clipNorm: 1, patience: 4, shuffle: true, seed: .max)
+            temperatures: Temperatures(student: 3), startScale: 0.5, freeze: ["a.*", "b"], schedule: .linear,
+            warmupSteps: 3, clipNorm: 1, patience: 4, shuffle: true, seed: .max)
         #expect(
             ResolverOption.all.map { "\($0.name)=\($0.text(in: options))" } == [
                 "steps=10", "batch_size=64", "micro_batch_size=16", "learning_rate=1e-05", "weight_decay=0.1",
-                "alpha=2.0", "distance=reverse_kl", "schedule=linear", "warmup_steps=3", "clip_norm=1.0", "patience=4",
+                "alpha=2.0", "distance=reverse_kl", "teacher_temperature=1.0", "student_temperature=3.0",
+                "start_scale=0.5", "freeze=a.* b", "schedule=linear", "warmup_steps=3", "clip_norm=1.0", "patience=4",
                 "check_every=10", "holdout=0.1", "shuffle=true", "seed=18446744073709551615",
             ])
         #expect(ResolverOption.microBatchSize.defaultText == "auto")
+        #expect(ResolverOption.freeze.defaultText == "none")
+    }
+
+    @Test("what has no effect is warned of")
+    func warnings() {
+        #expect(ResolverOptions().warnings.isEmpty)
+        #expect(
+            ResolverOptions(
+                steps: 5, alpha: 2, temperatures: Temperatures(teacher: 2), warmupSteps: 5, patience: 1, checkEvery: 3,
+                holdout: 0.2
+            ).warnings.isEmpty)
+        let idle = ResolverOptions(
+            steps: 5, distance: .crossEntropy, temperatures: Temperatures(teacher: 2, student: 2), warmupSteps: 6,
+            checkEvery: 3, holdout: 0.2)
+        #expect(idle.warnings.map(\.code) == Array(repeating: "interference.no_effect", count: 4))
+        #expect(idle.warnings.map { $0.text.prefix(7) } == ["holdout", "check_e", "the lea", "teacher"])
     }
 }
 

@@ -1,6 +1,7 @@
 import Analysis
 import Checkpoints
 import Experts
+import Interference
 import Merging
 import ModelFolders
 import Recipes
@@ -21,7 +22,7 @@ import Workflow
         codes(FormatWarning.self) + codes(WeightsWarning.self) + codes(NumberWarning.self) + codes(DataWarning.self)
         + codes(AnalysisWarning.self) + codes(MergeWarning.self) + codes(FolderWarning.self)
         + codes(RecipeWarning.self) + codes(ConversionWarning.self) + codes(OutputWarning.self)
-        + codes(RunWarning.self)
+        + codes(RunWarning.self) + codes(InterferenceWarning.self)
 
     @Test func hasEveryCodeOnceAndNoOther() throws {
         let page = Fixtures.folder.removingLastComponent().appending("docs/warnings.md")

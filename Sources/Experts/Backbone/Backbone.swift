@@ -93,18 +93,39 @@ public struct Backbone: Sendable {
         try bindings(of: checkpoint).map(\.name)
     }
 
-    /// Writes a copy of a checkpoint with new parameters: same tensors, same types. Tensors that the network does not have
-    /// are copied as they are.
+    /// Where the parameters lie that patterns freeze.
+    ///
+    /// - Parameters:
+    ///   - patterns: shell patterns for names of tensors in the checkpoint.
+    ///   - checkpoint: one of this architecture.
+    /// - Throws: `input.missing_tensor` that names the nearest tensor for a pattern that matches none; as `parameters`.
+    package func frozen(_ patterns: TensorPatterns, in checkpoint: TensorStore) throws -> FrozenParameters {
+        let names = checkpoint.descriptors.map(\.name)
+        if let pattern = patterns.unused(among: names).first {
+            let nearest = nearestName(to: pattern, among: names.map(\.text))
+            throw InputError(
+                .missingTensor,
+                "no tensor of \(checkpoint.path.string) matches the pattern \"\(pattern.escapingControlCharacters)\" of what is to be frozen",
+                file: checkpoint.path,
+                hint: nearest.map { "did you mean \"\($0.escapingControlCharacters)\"?" }
+                    ?? "untangle inspect \(checkpoint.path.string) lists the names")
+        }
+        return FrozenParameters(try bindings(of: checkpoint).filter { patterns.contains($0.name) }.map(\.range))
+    }
+
+    /// Writes a copy of a checkpoint with new parameters: same tensors, same types. Tensors that the network does not have, and those
+    /// that are frozen, are copied as they are.
     ///
     /// - Parameter writer: declared with the descriptors of `checkpoint`, in their order.
     /// - Throws: what reader and writer throw.
     @discardableResult
     package func write(
-        parameters: FloatBuffer, like checkpoint: TensorStore, into writer: any CheckpointWriter
+        parameters: FloatBuffer, frozen: FrozenParameters = FrozenParameters(), like checkpoint: TensorStore,
+        into writer: any CheckpointWriter
     ) throws -> WrittenCheckpoint {
         let bindings = Dictionary(uniqueKeysWithValues: try bindings(of: checkpoint).map { ($0.name, $0) })
         for (index, descriptor) in checkpoint.descriptors.enumerated() {
-            guard let binding = bindings[descriptor.name] else {
+            guard let binding = bindings[descriptor.name], !frozen.contains(binding.range) else {
                 let bytes = try checkpoint.reader.bytes(of: index)
                 try bytes.withUnsafeBytes { try writer.write($0, tensor: index, at: 0) }
                 continue

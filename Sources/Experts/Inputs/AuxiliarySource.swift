@@ -35,6 +35,16 @@ public enum AuxiliarySource: Sendable, Hashable {
         }
     }
 
+    /// What else they depend on: the tokenizer, where texts are cut into pieces.
+    package func tokenizer(of backbone: Backbone) -> [JobInput] {
+        let isCut =
+            switch self {
+            case .file(let path): if case .texts = DataSource(at: path) { true } else { false }
+            case .generated(let inputs): inputs.kind == .tokens
+            }
+        return isCut && fileExists(backbone.tokenizerPath) ? [JobInput("tokenizer", [backbone.tokenizerPath])] : []
+    }
+
     /// What is made, as settings have it; nil for a file, whose contents count.
     package var generatedText: String? {
         guard case .generated(let inputs) = self else { return nil }

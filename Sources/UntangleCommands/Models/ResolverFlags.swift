@@ -3,7 +3,7 @@ import Experts
 import Interference
 import Networks
 
-/// How experts are adapted. Values that are not given come from the preset.
+/// How a model is trained on what teachers say, of adapting experts and of distilling.
 struct ResolverFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -17,16 +17,22 @@ struct ResolverFlags: ParsableArguments {
     @Option(help: ArgumentHelp("How many inputs are made on the spot.", valueName: "n"))
     var auxiliaryCount = GeneratedInputs.defaultCount
 
-    @Option(help: "A recipe to start from: paper (2500 steps of 128, ViT-L/14 of 32, at 1e-6).")
-    var preset: ResolverPreset?
-
     @Option(.steps) var steps: Int?
     @Option(.batchSize) var batchSize: Int?
-    @Option(.microBatchSize) var microBatchSize: Int?
-    @Option(.learningRate) var learningRate: Double?
+    @Option(.microBatchSize) var microBatchSize: AutomaticNumber<Int>?
+    @Option(.learningRate) var learningRate: AutomaticNumber<Double>?
     @Option(.weightDecay) var weightDecay: Double?
-    @Option(.alpha) var alpha: Double?
     @Option(.distance) var distance: Distance?
+    @Option(.teacherTemperature) var teacherTemperature: Double?
+    @Option(.studentTemperature) var studentTemperature: Double?
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Do not train the tensors whose names in the base match this shell pattern; repeatable.",
+            valueName: "pattern"))
+    var freeze: [String] = []
+
     @Option(.schedule) var schedule: LearningRateSchedule?
     @Option(.warmupSteps) var warmupSteps: Int?
     @Option(.clipNorm) var clipNorm: Double?
@@ -36,15 +42,18 @@ struct ResolverFlags: ParsableArguments {
     @Flag(.shuffle) var shuffle = false
     @Option(.seed) var seed: UInt64?
 
-    var options: ResolverOptions {
-        var options = preset?.options ?? ResolverOptions()
+    /// The options, where nothing is said those of `start`.
+    func options(from start: ResolverOptions = ResolverOptions()) -> ResolverOptions {
+        var options = start
         if let steps { options.steps = steps }
         if let batchSize { options.batchSize = batchSize }
-        if let microBatchSize { options.microBatchSize = microBatchSize }
-        if let learningRate { options.learningRate = learningRate }
+        if let microBatchSize { options.microBatchSize = microBatchSize.value }
+        if let learningRate { options.learningRate = learningRate.value }
         if let weightDecay { options.weightDecay = weightDecay }
-        if let alpha { options.alpha = alpha }
         if let distance { options.distance = distance }
+        if let teacherTemperature { options.temperatures.teacher = teacherTemperature }
+        if let studentTemperature { options.temperatures.student = studentTemperature }
+        if !freeze.isEmpty { options.freeze = freeze }
         if let schedule { options.schedule = schedule }
         if let warmupSteps { options.warmupSteps = warmupSteps }
         if let clipNorm { options.clipNorm = clipNorm }
@@ -56,7 +65,7 @@ struct ResolverFlags: ParsableArguments {
         return options
     }
 
-    var source: AuxiliarySource { AuxiliarySource(auxiliary, count: auxiliaryCount, seed: options.seed) }
+    var source: AuxiliarySource { AuxiliarySource(auxiliary, count: auxiliaryCount, seed: options().seed) }
 
     func validate() throws {
         guard !auxiliary.isEmpty else { throw ValidationError("--auxiliary has no file") }
@@ -67,11 +76,43 @@ struct ResolverFlags: ParsableArguments {
     }
 }
 
+/// What of the options belongs to Resolving Interference alone.
+struct InterferenceFlags: ParsableArguments {
+    @Option(help: "A recipe to start from: paper (2500 steps of 128, ViT-L/14 of 32, at 1e-6).")
+    var preset: ResolverPreset?
+
+    @Option(.alpha) var alpha: Double?
+    @Option(.startScale) var startScale: Double?
+
+    /// What other options are laid over.
+    var options: ResolverOptions {
+        var options = preset?.options ?? ResolverOptions()
+        if let alpha { options.alpha = alpha }
+        if let startScale { options.startScale = startScale }
+        return options
+    }
+}
+
+/// A number, or the word for one that the program chooses.
+struct AutomaticNumber<Number: ExpressibleByArgument & Sendable>: ExpressibleByArgument {
+    /// Nil where the program chooses.
+    let value: Number?
+
+    init?(argument: String) {
+        guard argument != ResolverOption.automatic else {
+            value = nil
+            return
+        }
+        guard let number = Number(argument: argument) else { return nil }
+        value = number
+    }
+}
+
 extension Option {
-    /// An option of the resolver as it is declared.
+    /// An option of the resolver as it is declared. Numbers may have a minus sign, so that ranges are told.
     fileprivate init<Argument: ExpressibleByArgument>(_ option: ResolverOption) where Value == Argument? {
         self.init(
-            name: .customLong(option.flag),
+            name: .customLong(option.flag), parsing: option.isNumber ? .unconditional : .next,
             help: ArgumentHelp(
                 "\(option.help) (default: \(option.defaultText)).", valueName: option.valueName))
     }
@@ -91,9 +132,11 @@ extension ResolverOption {
         switch kind {
         case .wholeNumber, .automaticWholeNumber, .seed: "n"
         case .number, .automaticNumber: "x"
-        case .flag, .choice: nil
+        case .flag, .choice, .patterns: nil
         }
     }
+
+    fileprivate var isNumber: Bool { valueName != nil }
 }
 
 extension ResolverPreset: ExpressibleByArgument {}

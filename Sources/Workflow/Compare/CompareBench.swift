@@ -73,6 +73,18 @@ final class CompareBench {
         return job
     }
 
+    /// Merges in memory, and distils where the recipe says so.
+    private func merged(_ recipe: Recipe, stores: [TensorStore?]) throws -> TensorStore {
+        let job = try MergeJob(recipe, stores: stores, in: context)
+        if let distill = recipe.distill {
+            return try DistillJob(set, of: .merge(job), auxiliary: distill.auxiliary, options: distill.options)
+                .run(in: context).store
+        }
+        let outcome = try job.run(in: context)
+        outcome.report.warnings.forEach(context.warn)
+        return try outcome.open()
+    }
+
     /// Merges in memory and measures.
     ///
     /// - Parameter adapted: the experts that take the places of the originals; none when these are merged.
@@ -82,9 +94,7 @@ final class CompareBench {
         for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
         PeakMemory.reset()
         let started = ContinuousClock.now
-        let outcome = try MergeJob(recipe, stores: stores, in: context).run(in: context)
-        outcome.report.warnings.forEach(context.warn)
-        let merged = try outcome.open()
+        let merged = try merged(recipe, stores: stores)
         context.progress.begin(
             "measuring merge \(number)",
             total: references.tasks.inputCount + (references.auxiliary?.inputCount ?? 0), unit: .items("inputs"))

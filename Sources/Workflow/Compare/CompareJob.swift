@@ -145,11 +145,13 @@ public struct CompareJob: Job {
         struct Kind: Hashable {
             let suite: ComparedSuite
             let settings: Fingerprint?
+            let distill: ResolverOptions?
         }
         let kinds = variants.map {
             Kind(
                 suite: ComparedSuite($0.recipe),
-                settings: try? Fingerprint("merge", settings: MergeSettings($0.recipe), inputs: []))
+                settings: try? Fingerprint("merge", settings: MergeSettings($0.recipe), inputs: []),
+                distill: $0.recipe.distill?.options)
         }
         return variants.indices.flatMap { place -> [(plain: Int, resolved: Int)] in
             guard variants[place].recipe.resolve == nil else { return [] }
@@ -198,8 +200,12 @@ public struct CompareJob: Job {
         let recipe = variant.recipe
         let isOneFile = variants.allSatisfy { $0.recipe.path == recipe.path }
         let choices = variant.choices.map { choice in
-            choice.key == "merge_method"
-                ? choice.value : choice.key == "resolve" ? "RI: \(choice.value)" : "\(choice.key) \(choice.value)"
+            switch choice.key {
+            case "merge_method": choice.value
+            case "resolve": "RI: \(choice.value)"
+            case "distill": "distil: \(choice.value)"
+            default: "\(choice.key) \(choice.value)"
+            }
         }
         let words = (isOneFile && !choices.isEmpty ? [] : [fileName(of: recipe)]) + choices
         return ComparedMerge(

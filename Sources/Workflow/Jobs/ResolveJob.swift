@@ -56,6 +56,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         try options.validate()
         try auxiliary.check()
         let tasks = try set.tasks()
+        let frozen = try frozen()
         let chosen = try chosenExperts()
         for index in chosen {
             try checkName(set.experts[index].name)
@@ -77,6 +78,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         }
         guard !remaining.isEmpty else { return adapted }
         try willWork()
+        options.warnings.forEach(context.warn)
         if let output, resumption.resumes, adapted.isEmpty, remaining.allSatisfy({ $0.found == nil }) {
             context.warn(
                 Warning(
@@ -91,7 +93,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
         let resolver = try Resolver(
             network: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
-            auxiliary: inputs, options: options, budget: context.budget)
+            auxiliary: inputs, options: options, frozen: frozen, budget: context.budget)
         progress.advance(by: inputs.count)
         progress.end()
         let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
@@ -114,15 +116,13 @@ public struct ResolveJob: RecordedJob, Sendable {
             // Steps that early stopping has saved.
             progress.advance(by: options.steps - resolved.trace.count)
             let duration = ContinuousClock.now - started
-            let store = try finish(piece, resolved.parameters)
+            let store = try finish(piece, resolved.parameters, frozen)
             adapted.append(
                 AdaptedExpert(
                     name: expert.name, path: path(of: expert), store: store,
                     training: AdaptedExpert.Training(
-                        trace: resolved.trace, learningRate: resolved.learningRate, heldOut: resolved.heldOut,
-                        keptStep: resolved.keptStep,
-                        resumedAt: piece.found?.step, duration: duration,
-                        expectedByteCount: byteCount, expectedDuration: .seconds(expected))))
+                        resolved, resumedAt: piece.found?.step, duration: duration, expectedByteCount: byteCount,
+                        expectedDuration: .seconds(expected))))
         }
         progress.end()
         let order = set.experts.map(\.name)
@@ -150,7 +150,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         [JobInput("base", set.base.reader.files)]
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
-            + [auxiliary.input]
+            + [auxiliary.input] + auxiliary.tokenizer(of: set.backbone)
     }
 
     /// The memory that adapting experts takes at its peak.
@@ -159,25 +159,20 @@ public struct ResolveJob: RecordedJob, Sendable {
     private func requiredMemory(
         _ tasks: [TaskHead], _ inputs: InputSet, _ pieces: [Piece], in context: Context
     ) throws(InterferenceError) -> Int {
-        let footprint = ResolverFootprint(
-            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
         // A state that is gone on from stands beside the expert, and experts that are kept in memory beside each other.
         let states = pieces.contains { $0.found != nil } ? 4 * set.backbone.network.parameterCount : 0
         let kept = pieces.reduce(0) { sum, piece in
             guard case .memory = piece.output else { return sum }
             return sum + set.experts[piece.index].store.descriptors.reduce(0) { $0 + $1.byteCount }
         }
-        let (byteCount, overflow) = footprint.byteCount.addingReportingOverflow(states + kept)
-        let needed = overflow ? .max : byteCount
-        if let limit = context.memory, needed > limit {
-            throw InterferenceError(
-                .memory,
-                "resolving takes about \(ByteSize(needed)) of working memory, but \(ByteSize(limit)) are allowed",
-                hint:
-                    "raise --memory to at least \(ByteSize(needed).roundedUp), or take a smaller --micro-batch-size or "
-                    + "fewer than \(inputs.count) auxiliary inputs")
-        }
-        return needed
+        return try ResolverFootprint(
+            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads
+        ).required(for: "resolving", beside: states + kept, inputCount: inputs.count, in: context)
+    }
+
+    /// What of the base, and so of every expert, stays as it is.
+    private func frozen() throws -> FrozenParameters {
+        try set.backbone.frozen(TensorPatterns(options.freeze), in: set.base)
     }
 
     private func chosenExperts() throws -> [Int] {
@@ -282,27 +277,23 @@ public struct ResolveJob: RecordedJob, Sendable {
     private func stateFile(
         of expert: Expert, in folder: FilePath, _ fingerprint: Fingerprint
     ) -> ResolverStateFile {
-        // Batches are added up as they are cut, and the rules for that may change.
-        let network = set.backbone.network
-        let shards = Fingerprint.Part(
-            "shards",
-            "\(options.shardCount(parameterCount: network.parameterCount)) of \(BatchPlan.activationByteCount) bytes")
-        return ResolverStateFile(
-            of: expert.name, in: folder,
-            fingerprint: Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards]),
-            parameterCount: network.parameterCount, options: options, sync: write.sync)
+        ResolverStateFile(
+            of: expert.name, in: folder, fingerprint: fingerprint, network: set.backbone.network, options: options,
+            sync: write.sync)
     }
 
-    private func finish(_ piece: Piece, _ parameters: FloatBuffer) throws -> TensorStore {
+    private func finish(
+        _ piece: Piece, _ parameters: FloatBuffer, _ frozen: FrozenParameters
+    ) throws -> TensorStore {
         let expert = set.experts[piece.index]
         switch piece.output {
         case .memory(let writer):
-            try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+            try set.backbone.write(parameters: parameters, frozen: frozen, like: expert.store, into: writer)
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return TensorStore(checkpoint)
         case .file(let writer, let path, let fingerprint):
             do {
-                try set.backbone.write(parameters: parameters, like: expert.store, into: writer)
+                try set.backbone.write(parameters: parameters, frozen: frozen, like: expert.store, into: writer)
             } catch let error as IOError where error.kind == .exists {
                 // Another process may have done the same work meanwhile.
                 guard let fingerprint, WorkRecord.isFinished(fingerprint, at: path) else { throw error }
@@ -355,32 +346,5 @@ public struct ResolveJob: RecordedJob, Sendable {
             try container.encode(network, forKey: .network)
             try container.encode(normalization, forKey: .normalization)
         }
-    }
-}
-
-/// An expert after Resolving Interference.
-public struct AdaptedExpert: Sendable {
-    public let name: String
-    /// Where it was written; nil when it is kept in memory.
-    public let path: FilePath?
-    public let store: TensorStore
-    /// Nil when an earlier run had adapted it.
-    public let training: Training?
-
-    /// What the adaptation did.
-    public struct Training: Sendable {
-        public let trace: [ResolverStep]
-        /// The full learning rate, given or chosen for this expert.
-        public let learningRate: Double
-        /// The losses on held-out inputs; empty without early stopping.
-        public let heldOut: [HeldOutLoss]
-        /// The steps after which the expert was kept.
-        public let keptStep: Int
-        /// The step at which it went on after an interruption; nil when there was none.
-        public let resumedAt: Int?
-        public let duration: Duration
-        /// The peak of memory that was foreseen, and the time.
-        public let expectedByteCount: Int
-        public let expectedDuration: Duration
     }
 }

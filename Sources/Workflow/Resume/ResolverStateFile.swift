@@ -1,5 +1,6 @@
 import Checkpoints
 import Interference
+import Networks
 import SystemPackage
 import TensorCore
 import Work
@@ -23,7 +24,7 @@ import Work
 //
 // Hidden, so that no pattern takes it for an expert, and because no expert's name begins with a dot.
 
-/// Where the state of one expert's adaptation is kept until the expert is finished.
+/// Where the state of one expert's adaptation, or of one merged model's distilling, is kept until the model is finished.
 struct ResolverStateFile {
     let path: FilePath
     private let expert: String
@@ -40,15 +41,20 @@ struct ResolverStateFile {
     ///
     /// - Parameters:
     ///   - fingerprint: of the expert that will be written.
+    ///   - network: what is trained.
     ///   - options: how it is adapted.
     init(
-        of expert: String, in folder: FilePath, fingerprint: Fingerprint, parameterCount: Int,
+        of expert: String, in folder: FilePath, fingerprint: Fingerprint, network: any Network,
         options: ResolverOptions, sync: Bool
     ) {
         path = Self.path(of: expert, in: folder)
         self.expert = expert
-        self.fingerprint = fingerprint
-        self.parameterCount = parameterCount
+        // Batches are added up as they are cut, and the rules for that may change.
+        let shards = Fingerprint.Part(
+            "shards",
+            "\(options.shardCount(parameterCount: network.parameterCount)) of \(BatchPlan.activationByteCount) bytes")
+        self.fingerprint = Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards])
+        parameterCount = network.parameterCount
         steps = options.steps
         checksHeldOut = options.patience > 0
         self.sync = sync

@@ -73,13 +73,15 @@ extension RunJob {
             if let data = model.data { try DataFile.check(data) }
         }
         try recipe.resolve?.auxiliary.check()
+        try recipe.distill?.auxiliary.check()
         if try !isFinished(after: unfinished, in: context) { try merge.requireRoom() }
     }
 
     /// Whether an earlier run has left the result, for which nothing may change that it is made of.
     fileprivate func isFinished(after unfinished: [RunJob], in context: Context) throws -> Bool {
         let changing = Set(unfinished.compactMap(\.recipe.output?.path))
-        guard !write.force, recipe.resolve == nil, let output = recipe.output?.path, fileExists(output),
+        guard !write.force, recipe.resolve == nil, recipe.distill == nil, let output = recipe.output?.path,
+            fileExists(output),
             recipe.sourcePlaces.allSatisfy({ !changing.contains(recipe.models[$0].path) })
         else { return false }
         let merge = try mergeJob(try stores(in: context), target: try target(), in: context)

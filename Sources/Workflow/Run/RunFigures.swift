@@ -5,6 +5,8 @@ struct RunFigures {
     let tasks: [Row]
     /// Mean accuracies over the tasks that have labels, and total interferences.
     let total: Row
+    /// Whether the merge was made of adapted experts, and whether it was distilled.
+    let hasResolved, hasDistilled: Bool
 
     /// A figure and what it lies in with 95 % confidence, as far as they are known.
     struct Figure {
@@ -22,12 +24,15 @@ struct RunFigures {
         let name: String
         let samples: Int?
         /// Accuracies.
-        let base, expert, merged, mergedResolved: Figure
-        let interference, interferenceResolved: Figure
+        let base, expert, merged, mergedResolved, mergedDistilled: Figure
+        let interference, interferenceResolved, interferenceDistilled: Figure
 
         /// How the merge does that the recipe asks for.
         var final: (accuracy: Figure, interference: Figure) {
-            interferenceResolved.value == nil ? (merged, interference) : (mergedResolved, interferenceResolved)
+            interferenceDistilled.value != nil
+                ? (mergedDistilled, interferenceDistilled)
+                : interferenceResolved.value == nil
+                    ? (merged, interference) : (mergedResolved, interferenceResolved)
         }
     }
 
@@ -46,8 +51,10 @@ struct RunFigures {
                 expert: accuracy(task.expertAccuracy),
                 merged: accuracy(report.merged?.tasks[place].mergedAccuracy),
                 mergedResolved: accuracy(report.mergedResolved?.tasks[place].mergedAccuracy),
+                mergedDistilled: accuracy(report.mergedDistilled?.tasks[place].mergedAccuracy),
                 interference: interference(report.merged, at: place),
-                interferenceResolved: interference(report.mergedResolved, at: place))
+                interferenceResolved: interference(report.mergedResolved, at: place),
+                interferenceDistilled: interference(report.mergedDistilled, at: place))
         }
         func mean(_ figure: (Row) -> Figure, _ model: CrossTaskInterference? = nil) -> Figure {
             let values = tasks.compactMap { figure($0).value }
@@ -67,9 +74,13 @@ struct RunFigures {
                 })
         }
         self.tasks = tasks
+        hasResolved = report.mergedResolved != nil
+        hasDistilled = report.mergedDistilled != nil
         self.total = Row(
             name: "mean / total", samples: nil, base: mean(\.base), expert: mean(\.expert),
             merged: mean(\.merged, report.merged), mergedResolved: mean(\.mergedResolved, report.mergedResolved),
-            interference: total(report.merged), interferenceResolved: total(report.mergedResolved))
+            mergedDistilled: mean(\.mergedDistilled, report.mergedDistilled),
+            interference: total(report.merged), interferenceResolved: total(report.mergedResolved),
+            interferenceDistilled: total(report.mergedDistilled))
     }
 }

@@ -22,8 +22,10 @@ extension RunJob {
         try checkOutputs()
         guard !write.force else { return entries }
         var stores: [TensorStore?]
-        if recipe.resolve != nil {
+        var experts: ExpertSet?
+        if recipe.resolve != nil || recipe.distill != nil {
             let set = try expertSet(in: context)
+            experts = set
             let job = try resolveJob(set)
             let names = Set(try job?.unfinished() ?? [])
             guard names.isEmpty else {
@@ -39,7 +41,9 @@ extension RunJob {
             stores = try self.stores(in: context)
         }
         let merge = try mergeJob(stores, target: try target(), in: context)
-        let isMerged = try merge.target.map { WorkRecord.isFinished(try merge.fingerprint(), at: $0.path) } ?? true
+        let distilling = try experts.flatMap { try distillJob($0, of: merge) }
+        let fingerprint = try distilling?.fingerprint() ?? merge.fingerprint()
+        let isMerged = merge.target.map { WorkRecord.isFinished(fingerprint, at: $0.path) } ?? true
         return entries.filter { $0 == .measure || $0 == .merge && !isMerged }
     }
 

@@ -9,7 +9,7 @@ import SystemPackage
 import TensorCore
 import Work
 
-/// Carries out a recipe: resolve, merge, measure, write.
+/// Carries out a recipe: resolve, merge, distil, measure, write.
 ///
 /// Work whose output was made from the same inputs and settings by an earlier run is taken as done, unless outputs are to be
 /// replaced (`write.force`).
@@ -32,6 +32,9 @@ public struct RunJob: Job, Sendable {
         let resolve: ResolverOptions?
         /// What the noise is made of that experts are resolved on; of a file the contents count.
         let noise: String?
+        let distill: ResolverOptions?
+        /// Of distilling.
+        let distillNoise: String?
         /// How data is read, where that was said.
         let data: DataOptions?
     }
@@ -39,7 +42,9 @@ public struct RunJob: Job, Sendable {
     var settings: Settings {
         Settings(
             merge: MergeSettings(recipe), resolve: recipe.resolve?.options,
-            noise: recipe.resolve?.auxiliary.generatedText, data: recipe.data == DataOptions() ? nil : recipe.data)
+            noise: recipe.resolve?.auxiliary.generatedText, distill: recipe.distill?.options,
+            distillNoise: recipe.distill?.auxiliary.generatedText,
+            data: recipe.data == DataOptions() ? nil : recipe.data)
     }
 
     /// The files that the figures of a run depend on.
@@ -53,6 +58,9 @@ public struct RunJob: Job, Sendable {
                 model.data.map { DataFile.input("data of \(model.name)", $0) } ?? JobInput("data of \(model.name)", []))
         }
         if case .file = recipe.resolve?.auxiliary, let input = recipe.resolve?.auxiliary.input { inputs.append(input) }
+        if case .file = recipe.distill?.auxiliary, let input = recipe.distill?.auxiliary.input {
+            inputs.append(JobInput("auxiliary of distilling", input))
+        }
         return inputs + recipe.parameterInputs()
     }
 
@@ -97,6 +105,7 @@ public struct RunJob: Job, Sendable {
         let originals = recipe.stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.
         let planned = try mergeJob(originals, target: try target(), in: context)
+        try distillJob(set, of: planned)?.check()
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
         let adapted = try resolve(set, entry, for: planned, context)
@@ -106,27 +115,30 @@ public struct RunJob: Job, Sendable {
 
         var sources = originals
         for (place, expert) in zip(recipe.expertPlaces, adapted) { sources[place] = expert.store }
-        let final = try merge(try mergeJob(sources, target: try target(), in: context), entry, &report, context)
+        let last = try mergeJob(sources, target: try target(), in: context)
+        let final = try merge(last, distilling: try distillJob(set, of: last), entry, &report, context)
         guard entry != .merge, set.experts.contains(where: { $0.data != nil }) else { return report }
-        var originalsMerged: TensorStore?
-        if !adapted.isEmpty {
-            var plain = planned
-            plain.target = nil
-            originalsMerged = try plain.run(in: context).open()
+        func inMemory(_ job: MergeJob) throws -> TensorStore {
+            var job = job
+            job.target = nil
+            return try job.run(in: context).open()
         }
+        // The result, and what it would be without the steps that training took.
+        let isDistilled = recipe.distill != nil
+        let undistilled = isDistilled && !adapted.isEmpty ? try inMemory(last) : nil
+        let originalsMerged = isDistilled || !adapted.isEmpty ? try inMemory(planned) : nil
         let samples = set.experts.compactMap(\.data).reduce(0) { $0 + $1.inputs.count }
         context.progress.begin(
-            "measuring", total: TaskMeasurement.inputCount(of: set) + samples * (originalsMerged == nil ? 1 : 2),
+            "measuring",
+            total: TaskMeasurement.inputCount(of: set)
+                + samples * (1 + [originalsMerged, undistilled].count { $0 != nil }),
             unit: .items("inputs"))
         let measurement = try TaskMeasurement(set, budget: context.budget, progress: context.progress)
         report.tasks = measurement.tasks
         let merged = try measurement.measure(final)
-        if let originalsMerged {
-            report.mergedResolved = merged
-            report.merged = try measurement.measure(originalsMerged)
-        } else {
-            report.merged = merged
-        }
+        if isDistilled { report.mergedDistilled = merged }
+        if !adapted.isEmpty { report.mergedResolved = try undistilled.map { try measurement.measure($0) } ?? merged }
+        report.merged = try originalsMerged.map { try measurement.measure($0) } ?? merged
         if let plain = report.merged, let resolved = report.mergedResolved, resolved.total > plain.total {
             context.warn(
                 Warning(
@@ -140,7 +152,7 @@ public struct RunJob: Job, Sendable {
 
     /// Whether the recipe says anything of heads and data; otherwise it needs no backbone, and any checkpoints merge.
     private var isMeasuring: Bool {
-        recipe.resolve != nil || recipe.models.contains { $0.head != nil || $0.data != nil }
+        recipe.resolve != nil || recipe.distill != nil || recipe.models.contains { $0.head != nil || $0.data != nil }
     }
 
     /// Makes sure that there is something to do and what it needs.
@@ -168,7 +180,8 @@ public struct RunJob: Job, Sendable {
         var report = RunReport(recipe: recipe)
         stores.compactMap { $0 }.flatMap(\.warnings).forEach(context.warn)
         try checkOutputs()
-        _ = try merge(try mergeJob(stores, target: try target(), in: context), entry, &report, context)
+        let job = try mergeJob(stores, target: try target(), in: context)
+        _ = try merge(job, distilling: nil, entry, &report, context)
         return report
     }
 
@@ -249,16 +262,32 @@ public struct RunJob: Job, Sendable {
         try MergeJob(recipe, stores: stores, target: target, in: context)
     }
 
-    /// Merges, or takes over what an earlier run has written.
+    /// How a merge is distilled; nil when it stays as it is.
+    func distillJob(_ set: ExpertSet, of merge: MergeJob) throws -> DistillJob? {
+        guard let distill = recipe.distill else { return nil }
+        var job = DistillJob(
+            set, of: .merge(merge), auxiliary: distill.auxiliary, options: distill.options, target: merge.target)
+        job.keepsRecord = true
+        job.resumption = resumption
+        if resumption.saveEvery == nil { job.resumption.saveEvery = distill.saveEvery }
+        return job
+    }
+
+    /// Merges, and distils where that is asked for, or takes over what an earlier run has written.
     private func merge(
-        _ job: MergeJob, _ entry: RunEntry?, _ report: inout RunReport, _ context: Context
+        _ job: MergeJob, distilling: DistillJob?, _ entry: RunEntry?, _ report: inout RunReport, _ context: Context
     ) throws -> TensorStore {
         guard let target = job.target else {
+            if let distilling {
+                let distilled = try distilling.run(in: context)
+                report.distilled = distilled
+                return distilled.store
+            }
             let outcome = try job.run(in: context)
             outcome.report.warnings.forEach(context.warn)
             return try outcome.open()
         }
-        let fingerprint = try job.fingerprint()
+        let fingerprint = try distilling?.fingerprint() ?? job.fingerprint()
         // What is in the way is looked for first: between the two, another process may leave what this one would.
         let obstacle = job.obstacle
         if !write.force || entry == .measure, WorkRecord.isFinished(fingerprint, at: target.path) {
@@ -269,12 +298,16 @@ public struct RunJob: Job, Sendable {
                 "the merged checkpoint \(target.path)", madeBy: RunEntry.merge, replacing: obstacle != nil)
         } else {
             if obstacle != nil, !write.force { throw WorkRecord.mismatch(fingerprint, at: target.path) }
-            var job = job
-            job.keepsRecord = true
             do {
-                let outcome = try job.run(in: context)
-                outcome.report.warnings.forEach(context.warn)
-                report.written = outcome.written
+                if let distilling {
+                    report.distilled = try distilling.run(in: context)
+                } else {
+                    var job = job
+                    job.keepsRecord = true
+                    let outcome = try job.run(in: context)
+                    outcome.report.warnings.forEach(context.warn)
+                    report.written = outcome.written
+                }
             } catch let error as IOError where error.kind == .exists {
                 // Another process may have done the same work meanwhile.
                 guard WorkRecord.isFinished(fingerprint, at: target.path) else { throw error }

@@ -5,7 +5,8 @@ extension RunReport {
     /// What is worth knowing first. Every number stands in the table; what is not known, or is not finite, is not spoken of.
     func sentences(about figures: RunFigures) -> [String] {
         let (tasks, total) = (figures.tasks, figures.total)
-        let hasResolved = mergedResolved != nil
+        let training = ((figures.hasResolved ? ["RI"] : []) + (figures.hasDistilled ? ["distilling"] : []))
+            .joined(separator: " and ")
         let owners = recipe.expertPlaces.count == 1 ? "the expert's" : "the experts'"
         let labelled = tasks.count { $0.expert.value != nil }
         let place = labelled < tasks.count ? " on the \(labelled) of \(tasks.count) tasks that have labels" : ""
@@ -20,11 +21,12 @@ extension RunReport {
         var sentences: [String] = []
         if let (verb, share) = kept(total.final.accuracy) {
             sentences.append(
-                "Merging with \(recipe.mergeMethod)\(hasResolved ? " after RI" : "") \(verb) \(share) "
-                    + "(\(text(total.final.accuracy)) of \(text(total.expert))).")
+                "Merging with \(recipe.mergeMethod)\(figures.hasResolved ? " after RI" : "")"
+                    + "\(figures.hasDistilled ? " and distilling" : "") \(verb) \(share) ("
+                    + "\(text(total.final.accuracy)) of \(text(total.expert))).")
         }
-        if hasResolved, let (verb, share) = kept(total.merged) {
-            sentences.append("Without RI it \(verb) \(share) (\(text(total.merged))).")
+        if !training.isEmpty, let (verb, share) = kept(total.merged) {
+            sentences.append("Without \(training) it \(verb) \(share) (\(text(total.merged))).")
         }
         if let plain = total.interference.value, let resolved = total.interferenceResolved.value,
             let change = Change(from: plain, to: resolved)
@@ -32,6 +34,13 @@ extension RunReport {
             sentences.append(
                 "RI \(change.isLoss ? "removes" : "adds") \(change.share.percent) of the interference "
                     + "(\(resolved.decimals(3)) instead of \(plain.decimals(3))).")
+        }
+        if let before = total.interferenceResolved.value ?? total.interference.value,
+            let distilled = total.interferenceDistilled.value, let change = Change(from: before, to: distilled)
+        {
+            sentences.append(
+                "Distilling \(change.isLoss ? "removes" : "adds") \(change.share.percent) of \(figures.hasResolved ? "the rest" : "the interference") "
+                    + "(\(distilled.decimals(3)) instead of \(before.decimals(3))).")
         }
         if tasks.count > 1, let sentence = sentence(aboutTheWorstOf: tasks, of: total) { sentences.append(sentence) }
         let lost = tasks.filter { !($0.final.interference.value ?? 0).isFinite }.map(\.name)

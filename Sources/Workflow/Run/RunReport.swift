@@ -17,6 +17,10 @@ public struct RunReport: Sendable {
     public var merged: CrossTaskInterference?
     /// The merge of the adapted experts.
     public var mergedResolved: CrossTaskInterference?
+    /// The merged model after distilling; nil when the recipe asks for none, or an earlier run had done it.
+    public var distilled: AdaptedExpert?
+    /// What the merge became by distilling.
+    public var mergedDistilled: CrossTaskInterference?
     /// What was written; nil when there is no output or an earlier run had written it.
     public var written: WrittenCheckpoint?
     public var mergeWasDone = false
