@@ -84,7 +84,7 @@ let package = Package(
             name: "UntangleCommands",
             dependencies: [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Reporting",
-                "Work", "Transcoding", "ModelFolders", "Experts", "Recipes", "Workflow", filePaths,
+                "Work", "Transcoding", "Tokenization", "ModelFolders", "Experts", "Recipes", "Workflow", filePaths,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "untangle", dependencies: ["UntangleCommands"]),
@@ -92,7 +92,7 @@ let package = Package(
             name: "untangle-bench",
             dependencies: [
                 "TensorCore", "Kernels", "Checkpoints", "Analysis", "Merging", "Networks", "Interference", "Work",
-                "Transcoding", "Images", "Experts", "Workflow", "CJPEG", "CPictures", "CZstd",
+                "Transcoding", "Images", "Tokenization", "Experts", "Workflow", "CJPEG", "CPictures", "CZstd",
             ]),
 
         // Tests.

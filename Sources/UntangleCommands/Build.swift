@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import Recipes
 import Reporting
+import Tokenization
 import Work
 
 /// What this program is made of, for `--version --json` and for pages.
@@ -25,5 +26,6 @@ enum Build {
 
     private static var libraries: [(name: String, version: String)] {
         [("OpenBLAS", openBLASVersion)] + checkpointLibraryVersions + [("libyaml", libyamlVersion)]
+            + tokenizationLibraryVersions
     }
 }

@@ -164,7 +164,7 @@ import Testing
         for (name, package) in [
             ("libarchive", "libarchive"), ("libcrypto", "libcrypto"), ("libxxhash", "libxxhash"),
             ("libzstd", "libzstd"),
-            ("libyaml", "yaml-0.1"),
+            ("libyaml", "yaml-0.1"), ("Oniguruma", "oniguruma"), ("utf8proc", "libutf8proc"),
         ] {
             let version = try tool.shell("pkg-config --modversion \(package)").output.trimmingCharacters(in: .newlines)
             #expect(libraries[name].string == version, "\(name)")

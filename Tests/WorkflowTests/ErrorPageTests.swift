@@ -6,6 +6,7 @@ import Merging
 import Networks
 import Recipes
 import TensorCore
+import Tokenization
 import Testing
 import Work
 import Workflow
@@ -27,6 +28,7 @@ import Workflow
         + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
+        + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
         + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }
         + ClusterError.Kind.allCases.map { "cluster.\($0.rawValue)" }

@@ -1,0 +1,50 @@
+public import SystemPackage
+import TensorCore
+
+/// The lines of a text file, each a text of its own.
+public struct TextLines: Sendable {
+    private let bytes: [UInt8]
+    private let ranges: [Range<Int>]
+
+    /// Reads a file.
+    ///
+    /// - Throws: `IOError`; `TokenizerError` `tokenizer.bad_text` with line and byte offset where the file is not valid UTF-8.
+    public init(reading path: FilePath) throws {
+        try self.init(try MappedFile(path).withUnsafeBytes { Array($0) }, file: path)
+    }
+
+    /// Cuts a text into lines, which end in a line feed with or without a carriage return; the last one may lack it.
+    ///
+    /// - Parameter file: named in errors.
+    /// - Throws: `TokenizerError` `tokenizer.bad_text`.
+    public init(_ bytes: [UInt8], file: FilePath) throws(TokenizerError) {
+        do { _ = try UTF8Span(validating: bytes.span) } catch {
+            let offset = error.byteOffsets.lowerBound
+            let before = bytes[..<offset]
+            let start = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+            throw TokenizerError(
+                .badText, "the text is not valid UTF-8", file: file, byteOffset: offset,
+                position: TextPosition(
+                    line: before.count { $0 == UInt8(ascii: "\n") } + 1,
+                    column: bytes[start..<offset].count { $0 & 0xC0 != 0x80 } + 1),
+                hint: "save it as UTF-8, for instance with iconv")
+        }
+        var ranges: [Range<Int>] = []
+        var start = 0
+        while start < bytes.count {
+            let next = bytes[start...].firstIndex(of: UInt8(ascii: "\n"))
+            let end = next ?? bytes.count
+            let hasReturn = next != nil && end > start && bytes[end - 1] == UInt8(ascii: "\r")
+            ranges.append(start..<(hasReturn ? end - 1 : end))
+            start = end + 1
+        }
+        self.bytes = bytes
+        self.ranges = ranges
+    }
+
+    /// How many lines there are.
+    public var count: Int { ranges.count }
+
+    /// The text of a line, counted from 0.
+    public subscript(line: Int) -> String { String(decoding: bytes[ranges[line]], as: UTF8.self) }
+}
