@@ -36,6 +36,12 @@ public struct ResolverOption: Sendable {
         }
     }
 
+    public static let solver = ResolverOption(
+        name: "solver", kind: .choice(\.solver),
+        help: "How experts are adapted: in steps, or in closed form, by heads alone or by heads and auxiliary inputs")
+    public static let match = ResolverOption(
+        name: "match", kind: .choice(\.match),
+        help: "What is kept: logits under heads, or features, which needs no heads and compares by mse")
     public static let steps = ResolverOption(
         name: "steps", kind: .wholeNumber(\.steps, 1...largestMatrixDimension), help: "Updates")
     public static let batchSize = ResolverOption(
@@ -52,6 +58,12 @@ public struct ResolverOption: Sendable {
         help: "Decoupled, of AdamW")
     public static let alpha = ResolverOption(
         name: "alpha", kind: .number(\.alpha, 0 ... .greatestFiniteMagnitude), help: "Weight of the interference term")
+    public static let ridge = ResolverOption(
+        name: "ridge", kind: .number(\.ridge, .leastNormalMagnitude ... .greatestFiniteMagnitude),
+        help: "What holds weights in place in closed form, as a share of the own head's Gram matrix")
+    public static let driftShare = ResolverOption(
+        name: "drift_share", kind: .number(\.driftShare, 0.01...0.999),
+        help: "Share of an expert's drift that is taken in by the directions whose features are matched")
     public static let distance = ResolverOption(
         name: "distance", kind: .choice(\.distance), help: "How outputs are compared")
     public static let teacherTemperature = ResolverOption(
@@ -90,13 +102,29 @@ public struct ResolverOption: Sendable {
 
     /// Every option, in the order in which they are shown.
     public static let all = [
-        steps, batchSize, microBatchSize, learningRate, weightDecay, alpha, distance, teacherTemperature,
-        studentTemperature, startScale, freeze, schedule, warmupSteps, clipNorm, patience, checkEvery, holdout, shuffle,
-        seed,
+        solver, match, steps, batchSize, microBatchSize, learningRate, weightDecay, alpha, ridge, driftShare, distance,
+        teacherTemperature, studentTemperature, startScale, freeze, schedule, warmupSteps, clipNorm, patience,
+        checkEvery,
+        holdout, shuffle, seed,
     ]
 
     /// Those that mean something where a merged model is distilled, which has no interference term and begins where merging has put it.
-    public static let ofDistilling = all.filter { ![alpha.name, startScale.name].contains($0.name) }
+    public static let ofDistilling = all.filter {
+        ![solver.name, match.name, alpha.name, ridge.name, driftShare.name, startScale.name].contains($0.name)
+    }
+
+    /// The options that closed forms look at.
+    private static let ofClosedForms = Set([solver, match, alpha, ridge, driftShare].map(\.name))
+
+    /// Whether the result depends on the option, given the others.
+    func hasEffect(among options: ResolverOptions) -> Bool {
+        switch name {
+        case Self.driftShare.name: options.match == .features
+        case Self.ridge.name: options.solver != .train
+        case Self.seed.name where options.solver == .train: options.shuffle
+        default: options.solver == .train || Self.ofClosedForms.contains(name)
+        }
+    }
 
     /// The option's value among others: one text for each value, on every machine and in every version.
     public func text(in options: ResolverOptions) -> String {

@@ -5,6 +5,14 @@ public import Networks
 ///
 /// `ResolverOption` declares what recipes and the command line may say of each.
 public struct ResolverOptions: Sendable, Hashable {
+    /// How the adapted expert is found.
+    public var solver: ResolverSolver = .train
+    /// What is kept: the outputs under heads, or features.
+    public var match: ResolverMatch = .logits
+    /// Of the closed forms, what holds weights where they are, as a share of what holds the own head's logits; see `ClosedFormResolver`.
+    public var ridge = 0.1
+    /// The share of an expert's drift that the directions take in that are matched instead of logits; see `DriftHeads`.
+    public var driftShare = 0.99
     public var steps: Int
     public var batchSize: Int {
         didSet { batchSizeOfLargeNetworks = nil }
@@ -101,15 +109,19 @@ public struct ResolverOptions: Sendable, Hashable {
         var options = self
         if let size = batchSizeOfLargeNetworks, network.parameterCount > 200_000_000 { options.batchSize = size }
         options.batchSizeOfLargeNetworks = nil
+        if match == .features { options.distance = .mse }
         return options
     }
 
     /// How many of the first auxiliary inputs the steps take, whatever there is; nil where they may take any.
     package var usedInputCount: Int? {
-        guard !shuffle, patience == 0 else { return nil }
+        guard solver == .train, match == .logits, !shuffle, patience == 0 else { return nil }
         let (count, overflow) = steps.multipliedReportingOverflow(by: batchSize)
         return overflow ? nil : count
     }
+
+    /// Whether auxiliary inputs are looked at.
+    public var needsAuxiliary: Bool { solver != .gram || match == .features }
 
     /// Sets the sizes of batches, until one of them is set to something else.
     mutating func setBatchSize(_ size: Int, ofLargeNetworks large: Int) {
@@ -142,7 +154,7 @@ extension ResolverOptions: Encodable {
     /// - Throws: what the encoder throws.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
-        for option in ResolverOption.all where option.name != ResolverOption.seed.name || shuffle {
+        for option in ResolverOption.all where option.hasEffect(among: self) {
             let key = Key(stringValue: option.name)
             if case .patterns(let field) = option.kind {
                 try container.encode(self[keyPath: field], forKey: key)
@@ -152,6 +164,24 @@ extension ResolverOptions: Encodable {
         }
         try container.encodeIfPresent(shardCount, forKey: Key(stringValue: "shard_count"))
     }
+}
+
+/// How an adapted expert is found.
+public enum ResolverSolver: String, Sendable, CaseIterable {
+    /// By training on auxiliary inputs.
+    case train
+    /// By an equation of the heads' Gram matrices, without inputs.
+    case gram
+    /// By an equation of the heads' Gram matrices and the base's activations on auxiliary inputs.
+    case ridge
+}
+
+/// What an adapted expert keeps of itself, and of the base.
+public enum ResolverMatch: String, Sendable, CaseIterable {
+    /// The outputs under the tasks' heads.
+    case logits
+    /// Features, in the directions in which experts have changed them; needs no heads.
+    case features
 }
 
 /// Sets of options that have a name.

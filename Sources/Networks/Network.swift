@@ -14,6 +14,8 @@ public protocol Network: Sendable {
     var featureSize: Int { get }
     /// All that the function depends on besides parameters and inputs, for fingerprints.
     var configuration: NetworkConfiguration { get }
+    /// The tensors whose outputs add up to what features are read from.
+    var streamWriters: StreamWriters { get }
 
     /// The tokens that one input of a set becomes, which is what memory and time grow with.
     func tokenCount(of inputs: InputSet) -> Int
@@ -51,6 +53,9 @@ public enum WorkspacePurpose: Sendable { case inference, training }
 ///
 /// Safety: one thread at a time may use a workspace.
 public protocol NetworkWorkspace: AnyObject, Sendable {
+    /// Told of every pass forward what the weights of stream writers are multiplied with; nil at first.
+    var productObserver: ProductObserver? { get set }
+
     /// Computes the features of inputs; they stay valid until the next pass.
     ///
     /// - Shapes: `p` a parameter vector, `rows` the numbers of inputs in the set; the result is `[rows, featureSize]`.

@@ -31,6 +31,7 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
     private let plan: PerceptronPlan
     private let arena: FloatBuffer
     private var inputCount = 0
+    var productObserver: ProductObserver?
 
     /// Takes memory for the activations of a batch.
     ///
@@ -66,6 +67,7 @@ final class PerceptronWorkspace: NetworkWorkspace, @unchecked Sendable {
         }
         for (layer, (C, O)) in model.config.layers.enumerated() {
             let at = offsets(of: layer)
+            productObserver?(at.weight, a + plan.values[layer], B)
             linearForward(
                 a + plan.sums[layer], outStride: O, a + plan.values[layer], xStride: C, weight: p + at.weight,
                 bias: at.bias.map { p + $0 }, R: B, C: C, O: O)

@@ -19,6 +19,7 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
     private(set) var (inputCount, tokenCount) = (0, 0)
     /// The texts of the last pass.
     var words = WordRows()
+    package var productObserver: ProductObserver?
 
     /// Takes memory for the activations of a batch.
     ///
@@ -44,7 +45,7 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
 
     var activations: UnsafeMutablePointer<Float> { arena.pointer }
     /// Which keys attention leaves out; nil when it leaves out none.
-    private var mask: UnsafePointer<Float>? { plan.mask.map { UnsafePointer(activations + $0) } }
+    var mask: UnsafePointer<Float>? { plan.mask.map { UnsafePointer(activations + $0) } }
 
     package func forward(
         _ p: UnsafePointer<Float>, _ inputs: InputSet, rows: UnsafeBufferPointer<Int>
@@ -54,6 +55,7 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
         (inputCount, tokenCount) = (B, T)
         let a = activations
         embed(p, inputs, rows: rows)
+        reportPatches()
         if let norm = model.offsets.preNorm {
             layerNormForward(
                 a + plan.stream, mean: a + plan.preMean, rstd: a + plan.preRstd, a + plan.embedded, xStride: C,
@@ -62,7 +64,9 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
         let block = model.config.blockNorm == .before ? preNormForward : postNormForward
         for (number, acts) in plan.blocks.enumerated() {
             block(a + plan.input(of: number), p, model.offsets.blocks[number], a, acts, sizes(of: number), mask)
+            report(block: number)
         }
+        defer { reportPooling() }
         return pool(p)
     }
 
@@ -94,7 +98,7 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
         unembed(dOut, grads: grads, scratch.block)
     }
 
-    private func sizes(of block: Int) -> BlockSizes {
+    func sizes(of block: Int) -> BlockSizes {
         BlockSizes(model.config, block: block, B: inputCount, T: tokenCount)
     }
 }

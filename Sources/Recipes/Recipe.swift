@@ -98,7 +98,8 @@ public struct Recipe: Sendable {
 
     /// How to resolve interference before merging.
     public struct Resolve: Sendable {
-        public var auxiliary: AuxiliarySource
+        /// Nil where the options look at none.
+        public var auxiliary: AuxiliarySource?
         public var options: ResolverOptions
         /// Where the adapted experts go.
         public var output: FilePath?

@@ -14,7 +14,13 @@ extension RecipeReader {
         else { return nil }
         let preset = try section.choice("preset", ResolverPreset.self)
         let options = try options(ResolverOption.all, from: preset?.options ?? ResolverOptions(), in: section)
-        guard let auxiliary = try auxiliary(of: section, seed: options.seed) else { throw missingInputs(of: section) }
+        let auxiliary = try auxiliary(of: section, seed: options.seed)
+        guard auxiliary != nil || !options.needsAuxiliary else { throw missingInputs(of: section) }
+        guard auxiliary == nil || options.needsAuxiliary else {
+            throw RecipeError(
+                .badValue, "solver gram looks at heads alone, and at no auxiliary inputs", file: path,
+                at: section.position(of: "auxiliary"), hint: "leave out auxiliary, or use solver: ridge")
+        }
         return Recipe.Resolve(
             auxiliary: auxiliary, options: options, output: try section.path("output"),
             saveEvery: try section.integer("save_every", in: Resolver.Saving.intervals))

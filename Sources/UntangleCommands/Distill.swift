@@ -51,6 +51,8 @@ struct Distill: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         try experts.checkHeads()
+        let settings = resolver.options()
+        guard let source = try resolver.source(for: settings) else { preconditionFailure("distilling takes steps") }
         let options = writing.writeOptions()
         let place = try OutputPlace(argument: output)
         guard !place.isFolder else {
@@ -62,9 +64,9 @@ struct Distill: ToolCommand {
         let set = try experts.expertSet(in: session)
         let reading = session.context.reading(sharedBase: experts.base)
         var job = DistillJob(
-            set, of: .checkpoint(try session.open(merged, options: reading)), auxiliary: resolver.source,
-            options: resolver.options(), target: target)
-        if case .file(let path) = resolver.source { session.reads(path) }
+            set, of: .checkpoint(try session.open(merged, options: reading)), auxiliary: source,
+            options: settings, target: target)
+        if case .file(let path) = source { session.reads(path) }
         job.resumption = resuming.resumption
         if !resuming.resume { try target.check() }
         let models = [try session.run(job)]

@@ -46,7 +46,9 @@ struct Resolve: ToolCommand {
     @OptionGroup var shared: SharedOptions
 
     func run(in session: Session) throws -> ExitStatus {
-        try experts.checkHeads()
+        let settings = resolver.options(from: interference.options)
+        let source = try resolver.source(for: settings)
+        if settings.match == .logits { try experts.checkHeads() }
         let names = experts.expert.map(\.name)
         if let name = onlyExpert.first(where: { !names.contains($0) }) {
             throw UsageError(
@@ -54,22 +56,26 @@ struct Resolve: ToolCommand {
         }
         let options = writing.writeOptions()
         let reports = try reporting.targets(options: options)
+        guard settings.solver == .train || tracing.trace == nil else {
+            throw UsageError(
+                "--trace writes the loss of every step, and --solver \(settings.solver.rawValue) takes none")
+        }
         let trace = try tracing.begin(beside: reports, options: options) { trace in
             isSamePlace(trace.removingLastComponent(), output) && names.contains(trace.stem ?? "")
         }
         var job = ResolveJob(
-            try experts.expertSet(in: session), auxiliary: resolver.source,
-            options: resolver.options(from: interference.options), output: output,
+            try experts.expertSet(in: session), auxiliary: source, options: settings, output: output,
             write: options)
-        if case .file(let path) = resolver.source { session.reads(path) }
+        if case .file(let path) = source { session.reads(path) }
         job.format = format
         job.resumption = resuming.resumption
         job.only = onlyExpert.isEmpty ? nil : onlyExpert
         let adapted = try session.run(job)
         try trace?.commit(adapted.trace("trace"))
+        let isTrained = settings.solver == .train
         var report = Report(
             title: "Resolving Interference",
-            sections: [.table(adapted.table("experts")), .series(adapted.trace(nil))])
+            sections: [.table(adapted.table("experts"))] + (isTrained ? [.series(adapted.trace(nil))] : []))
         report.summary = adapted.summary
         try session.print(report, to: reports)
         return .done

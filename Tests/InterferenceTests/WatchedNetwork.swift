@@ -21,6 +21,7 @@ final class WatchedNetwork: Network {
     var input: NetworkInput { network.input }
     var featureSize: Int { network.featureSize }
     var configuration: NetworkConfiguration { network.configuration }
+    var streamWriters: StreamWriters { network.streamWriters }
 
     func tokenCount(of inputs: InputSet) -> Int { network.tokenCount(of: inputs) }
 
@@ -45,6 +46,10 @@ final class WatchedNetwork: Network {
 private final class WatchedWorkspace: NetworkWorkspace {
     private let workspace: any NetworkWorkspace
     private let note: @Sendable ([Int]) -> Void
+    var productObserver: ProductObserver? {
+        get { workspace.productObserver }
+        set { workspace.productObserver = newValue }
+    }
 
     init(_ workspace: any NetworkWorkspace, _ note: @escaping @Sendable ([Int]) -> Void) {
         self.workspace = workspace

@@ -5,7 +5,9 @@ import Workflow
 extension AdaptedExpert {
     /// What is told of adapting one expert.
     var report: Report {
-        let training = training.map { "\($0.trace.count.grouped) steps in \($0.duration.readable)" }
+        let training = training.map {
+            ($0.trace.isEmpty ? "solved" : "\($0.trace.count.grouped) steps") + " in \($0.duration.readable)"
+        }
         return Report(
             title: "Resolving Interference",
             sections: [

@@ -12,7 +12,7 @@ struct ResolverFlags: ParsableArguments {
             or "input_ids" [N, T]; or what is made on the spot: "shapes" or "noise" for images, "tokens" for texts.
             """,
             valueName: "data"))
-    var auxiliary: String
+    var auxiliary: String?
 
     @Option(help: ArgumentHelp("How many inputs are made on the spot.", valueName: "n"))
     var auxiliaryCount = GeneratedInputs.defaultCount
@@ -65,10 +65,33 @@ struct ResolverFlags: ParsableArguments {
         return options
     }
 
-    var source: AuxiliarySource { AuxiliarySource(auxiliary, count: auxiliaryCount, seed: options().seed) }
+    /// Nil where none are given.
+    private var source: AuxiliarySource? {
+        auxiliary.map { AuxiliarySource($0, count: auxiliaryCount, seed: options().seed) }
+    }
+
+    /// Where the inputs come from; nil where options look at none.
+    ///
+    /// - Throws: a usage error when none are given that are needed, or the reverse.
+    func source(for options: ResolverOptions) throws(UsageError) -> AuxiliarySource? {
+        guard options.needsAuxiliary else {
+            guard source == nil else {
+                throw UsageError(
+                    "--solver gram looks at heads alone, and at no auxiliary inputs", hint: "leave out --auxiliary")
+            }
+            return nil
+        }
+        guard let source else {
+            throw UsageError(
+                "there are no auxiliary inputs",
+                hint: "add --auxiliary DATA, or one of "
+                    + GeneratedInputs.Kind.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return source
+    }
 
     func validate() throws {
-        guard !auxiliary.isEmpty else { throw ValidationError("--auxiliary has no file") }
+        guard auxiliary != "" else { throw ValidationError("--auxiliary has no file") }
         let counts = GeneratedInputs.counts
         guard counts.contains(auxiliaryCount) else {
             throw ValidationError("--auxiliary-count must lie between \(counts.lowerBound) and \(counts.upperBound)")
@@ -81,13 +104,21 @@ struct InterferenceFlags: ParsableArguments {
     @Option(help: "A recipe to start from: paper (2500 steps of 128, ViT-L/14 of 32, at 1e-6).")
     var preset: ResolverPreset?
 
+    @Option(.solver) var solver: ResolverSolver?
+    @Option(.match) var match: ResolverMatch?
     @Option(.alpha) var alpha: Double?
+    @Option(.ridge) var ridge: Double?
+    @Option(.driftShare) var driftShare: Double?
     @Option(.startScale) var startScale: Double?
 
     /// What other options are laid over.
     var options: ResolverOptions {
         var options = preset?.options ?? ResolverOptions()
+        if let solver { options.solver = solver }
+        if let match { options.match = match }
         if let alpha { options.alpha = alpha }
+        if let ridge { options.ridge = ridge }
+        if let driftShare { options.driftShare = driftShare }
         if let startScale { options.startScale = startScale }
         return options
     }
@@ -140,5 +171,7 @@ extension ResolverOption {
 }
 
 extension ResolverPreset: ExpressibleByArgument {}
+extension ResolverSolver: ExpressibleByArgument {}
+extension ResolverMatch: ExpressibleByArgument {}
 extension Distance: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}

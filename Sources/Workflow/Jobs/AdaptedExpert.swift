@@ -14,8 +14,8 @@ public struct AdaptedExpert: Sendable {
     /// What the adaptation did.
     public struct Training: Sendable {
         public let trace: [ResolverStep]
-        /// The full learning rate, given or chosen for this expert.
-        public let learningRate: Double
+        /// The full learning rate, given or chosen for this expert; nil for a closed form.
+        public let learningRate: Double?
         /// The losses on held-out inputs; empty without early stopping.
         public let heldOut: [HeldOutLoss]
         /// The steps after which the expert was kept.
@@ -23,9 +23,9 @@ public struct AdaptedExpert: Sendable {
         /// The step at which it went on after an interruption; nil when there was none.
         public let resumedAt: Int?
         public let duration: Duration
-        /// The peak of memory that was foreseen, and the time.
+        /// The peak of memory that was foreseen, and the time; of a closed form no time is foreseen.
         public let expectedByteCount: Int
-        public let expectedDuration: Duration
+        public let expectedDuration: Duration?
 
         init(
             _ student: TrainedStudent, resumedAt: Int?, duration: Duration, expectedByteCount: Int,
@@ -39,6 +39,14 @@ public struct AdaptedExpert: Sendable {
             self.duration = duration
             self.expectedByteCount = expectedByteCount
             self.expectedDuration = expectedDuration
+        }
+
+        /// Of a closed form, which takes no step.
+        init(duration: Duration, expectedByteCount: Int) {
+            (trace, learningRate, heldOut, keptStep, resumedAt) = ([], nil, [], 0, nil)
+            self.duration = duration
+            self.expectedByteCount = expectedByteCount
+            expectedDuration = nil
         }
     }
 }

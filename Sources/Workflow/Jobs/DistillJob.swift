@@ -144,9 +144,11 @@ public struct DistillJob: RecordedJob, Sendable {
             for: backbone, limit: options.settled(for: backbone.network).usedInputCount, in: context)
         let state = found == nil ? 0 : 4 * backbone.network.parameterCount
         let kept = merged.reader.files.isEmpty ? merged.descriptors.reduce(0) { $0 + $1.byteCount } : 0
-        let byteCount = try ResolverFootprint(
-            backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads
-        ).required(for: "distilling", beside: state + 2 * kept, inputCount: inputs.count, in: context)
+        let footprint = ResolverFootprint(
+            backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
+        let byteCount = try context.required(
+            footprint.byteCount, for: "distilling", beside: state + 2 * kept,
+            orTake: "a smaller --micro-batch-size or fewer than \(inputs.count) auxiliary inputs")
         progress.note("distilling takes about \(ByteSize(byteCount)) of memory")
         progress.begin("teachers", total: tasks.count, unit: .items("experts"))
         let distiller = try Distiller(

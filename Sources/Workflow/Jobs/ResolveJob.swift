@@ -11,7 +11,8 @@ import Work
 /// Adapts experts with Resolving Interference and writes each in the format and types of its original.
 public struct ResolveJob: RecordedJob, Sendable {
     public let set: ExpertSet
-    public let auxiliary: AuxiliarySource
+    /// Nil where the options look at none.
+    public let auxiliary: AuxiliarySource?
     public let options: ResolverOptions
     /// The folder that gets one checkpoint per expert; nil keeps them in memory.
     public var output: FilePath?
@@ -31,7 +32,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     public static var kind: String { "resolve 4" }
 
     public init(
-        _ set: ExpertSet, auxiliary: AuxiliarySource, options: ResolverOptions, output: FilePath?,
+        _ set: ExpertSet, auxiliary: AuxiliarySource?, options: ResolverOptions, output: FilePath?,
         write: WriteOptions = WriteOptions()
     ) {
         self.set = set
@@ -52,10 +53,13 @@ public struct ResolveJob: RecordedJob, Sendable {
     /// - Throws: `input.*`, `interference.*`, `network.*`, `resume.*`, and what readers and writers throw. Experts that
     ///   were finished before stay where they were written.
     public func run(in context: Context, willWork: () throws -> Void) throws -> [AdaptedExpert] {
-        let progress = context.progress
         try options.validate()
-        try auxiliary.check()
-        let tasks = try set.tasks()
+        guard auxiliary != nil || !options.needsAuxiliary else {
+            throw InterferenceError(
+                .badOption, "there are no auxiliary inputs, and solver \(options.solver.rawValue) needs them")
+        }
+        try auxiliary?.check()
+        if options.match == .logits { _ = try set.tasks() }
         let frozen = try frozen()
         let chosen = try chosenExperts()
         for index in chosen {
@@ -86,9 +90,26 @@ public struct ResolveJob: RecordedJob, Sendable {
                     "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
-        let inputs = try auxiliary.inputs(
+        let inputs = try auxiliary?.inputs(
             for: set.backbone, limit: options.settled(for: set.backbone.network).usedInputCount, in: context)
-        let byteCount = try requiredMemory(tasks, inputs, remaining, in: context)
+        let heads = try heads(inputs, in: context)
+        if options.solver == .train, let inputs {
+            adapted += try train(remaining, heads, inputs, frozen, in: context)
+        } else {
+            adapted += try solve(remaining, heads, inputs, in: context)
+        }
+        let order = set.experts.map(\.name)
+        return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
+    }
+
+    /// Adapts experts in steps.
+    private func train(
+        _ pieces: [Piece], _ tasks: [TaskHead], _ inputs: InputSet, _ frozen: FrozenParameters, in context: Context
+    ) throws -> [AdaptedExpert] {
+        let progress = context.progress
+        let footprint = ResolverFootprint(
+            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
+        let byteCount = try requiredMemory(footprint.byteCount, inputs, pieces, in: context)
         progress.note("resolving takes about \(ByteSize(byteCount)) of memory")
         progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
         let resolver = try Resolver(
@@ -96,13 +117,14 @@ public struct ResolveJob: RecordedJob, Sendable {
             auxiliary: inputs, options: options, frozen: frozen, budget: context.budget)
         progress.advance(by: inputs.count)
         progress.end()
-        let stepCount = remaining.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
-        let seconds = remaining.map { resolver.expectedSeconds(from: $0.found?.step ?? 0) }
+        let stepCount = pieces.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
+        let seconds = pieces.map { resolver.expectedSeconds(from: $0.found?.step ?? 0) }
         progress.note(
             "\(stepCount.grouped) steps of \(options.batchSize) inputs take about "
                 + Duration.seconds(seconds.reduce(0, +)).readable)
         progress.begin("resolving", total: stepCount, unit: .items("steps"))
-        for (piece, expected) in zip(remaining, seconds) {
+        var adapted: [AdaptedExpert] = []
+        for (piece, expected) in zip(pieces, seconds) {
             let expert = set.experts[piece.index]
             let started = ContinuousClock.now
             let resolved = try resolver.resolve(
@@ -125,8 +147,21 @@ public struct ResolveJob: RecordedJob, Sendable {
                         expectedDuration: .seconds(expected))))
         }
         progress.end()
-        let order = set.experts.map(\.name)
-        return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
+        return adapted
+    }
+
+    /// The heads that experts are held to: those of their tasks, or what they have changed of features.
+    private func heads(_ inputs: InputSet?, in context: Context) throws -> [TaskHead] {
+        guard options.match == .features, let inputs else { return try set.tasks() }
+        context.progress.begin("directions of the experts", total: set.experts.count, unit: .items("experts"))
+        defer { context.progress.end() }
+        let drift = try DriftHeads(
+            network: set.backbone.network, base: try set.backbone.parameters(of: set.base), auxiliary: inputs,
+            share: options.driftShare, budget: context.budget)
+        return try set.experts.map { expert in
+            defer { context.progress.advance(by: 1) }
+            return try drift.head(of: try set.backbone.parameters(of: expert.store), name: expert.name)
+        }
     }
 
     /// The experts to adapt whose outputs no earlier run has left as this one would.
@@ -149,15 +184,16 @@ public struct ResolveJob: RecordedJob, Sendable {
     public var inputs: [JobInput] {
         [JobInput("base", set.base.reader.files)]
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
-            + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
-            + [auxiliary.input] + auxiliary.tokenizer(of: set.backbone)
+            + set.experts.map { JobInput("head of \($0.name)", options.match == .logits ? $0.headFiles : []) }
+            + [auxiliary?.input ?? JobInput("auxiliary", [])] + (auxiliary?.tokenizer(of: set.backbone) ?? [])
     }
 
     /// The memory that adapting experts takes at its peak.
     ///
+    /// - Parameter work: what the work itself takes.
     /// - Throws: `interference.memory` when it is more than is allowed.
-    private func requiredMemory(
-        _ tasks: [TaskHead], _ inputs: InputSet, _ pieces: [Piece], in context: Context
+    func requiredMemory(
+        _ work: Int, _ inputs: InputSet?, _ pieces: [Piece], in context: Context
     ) throws(InterferenceError) -> Int {
         // A state that is gone on from stands beside the expert, and experts that are kept in memory beside each other.
         let states = pieces.contains { $0.found != nil } ? 4 * set.backbone.network.parameterCount : 0
@@ -165,9 +201,10 @@ public struct ResolveJob: RecordedJob, Sendable {
             guard case .memory = piece.output else { return sum }
             return sum + set.experts[piece.index].store.descriptors.reduce(0) { $0 + $1.byteCount }
         }
-        return try ResolverFootprint(
-            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads
-        ).required(for: "resolving", beside: states + kept, inputCount: inputs.count, in: context)
+        let hint =
+            options.solver == .train
+            ? "a smaller --micro-batch-size or fewer than \(inputs?.count ?? 0) auxiliary inputs" : nil
+        return try context.required(work, for: "resolving", beside: states + kept, orTake: hint)
     }
 
     /// What of the base, and so of every expert, stays as it is.
@@ -197,7 +234,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         }
     }
 
-    private func path(of expert: Expert) -> FilePath? {
+    func path(of expert: Expert) -> FilePath? {
         output?.appending("\(expert.name).\((format ?? expert.store.reader.format).rawValue)")
     }
 
@@ -219,7 +256,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     /// One expert that is to be adapted.
-    private struct Piece {
+    struct Piece {
         let index: Int
         let output: Output
         var stateFile: ResolverStateFile?
@@ -237,7 +274,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     /// Where one adapted expert goes.
-    private enum Output {
+    enum Output {
         case memory(MemoryCheckpointWriter)
         case file(any CheckpointWriter, FilePath, Fingerprint?)
     }
@@ -251,7 +288,8 @@ public struct ResolveJob: RecordedJob, Sendable {
         let fingerprint = try keepsRecords || resumption.keepsState ? fingerprint(of: expert) : nil
         var (stateFile, found): (ResolverStateFile?, ResolverStateFile.Found?)
         if resumption.keepsState, let fingerprint {
-            stateFile = self.stateFile(of: expert, in: output, fingerprint)
+            // A closed form has nothing on the way to go on from.
+            stateFile = options.solver == .train ? self.stateFile(of: expert, in: output, fingerprint) : nil
             found = try resumption.resumes ? stateFile?.find() : nil
             if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
         }
@@ -282,8 +320,8 @@ public struct ResolveJob: RecordedJob, Sendable {
             sync: write.sync)
     }
 
-    private func finish(
-        _ piece: Piece, _ parameters: FloatBuffer, _ frozen: FrozenParameters
+    func finish(
+        _ piece: Piece, _ parameters: FloatBuffer, _ frozen: FrozenParameters = FrozenParameters()
     ) throws -> TensorStore {
         let expert = set.experts[piece.index]
         switch piece.output {
@@ -314,7 +352,7 @@ public struct ResolveJob: RecordedJob, Sendable {
 
     private func settings(of names: [String]) -> Settings {
         Settings(
-            experts: names, options: options, auxiliary: auxiliary.generatedText ?? "a file",
+            experts: names, options: options, auxiliary: auxiliary.map { $0.generatedText ?? "a file" } ?? "none",
             data: set.backbone.data, network: set.backbone.network.configuration,
             normalization: set.backbone.normalization)
     }

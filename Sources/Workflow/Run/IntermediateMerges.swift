@@ -72,7 +72,7 @@ extension RunJob {
             if let head = model.head { _ = try HeadFile.open(head) }
             if let data = model.data { try DataFile.check(data) }
         }
-        try recipe.resolve?.auxiliary.check()
+        try recipe.resolve?.auxiliary?.check()
         try recipe.distill?.auxiliary.check()
         if try !isFinished(after: unfinished, in: context) { try merge.requireRoom() }
     }

@@ -42,7 +42,7 @@ public struct RunJob: Job, Sendable {
     var settings: Settings {
         Settings(
             merge: MergeSettings(recipe), resolve: recipe.resolve?.options,
-            noise: recipe.resolve?.auxiliary.generatedText, distill: recipe.distill?.options,
+            noise: recipe.resolve?.auxiliary?.generatedText, distill: recipe.distill?.options,
             distillNoise: recipe.distill?.auxiliary.generatedText,
             data: recipe.data == DataOptions() ? nil : recipe.data)
     }
@@ -57,7 +57,7 @@ public struct RunJob: Job, Sendable {
             inputs.append(
                 model.data.map { DataFile.input("data of \(model.name)", $0) } ?? JobInput("data of \(model.name)", []))
         }
-        if case .file = recipe.resolve?.auxiliary, let input = recipe.resolve?.auxiliary.input { inputs.append(input) }
+        if case .file = recipe.resolve?.auxiliary, let input = recipe.resolve?.auxiliary?.input { inputs.append(input) }
         if case .file = recipe.distill?.auxiliary, let input = recipe.distill?.auxiliary.input {
             inputs.append(JobInput("auxiliary of distilling", input))
         }
@@ -100,7 +100,7 @@ public struct RunJob: Job, Sendable {
 
     private func measured(_ entry: RunEntry?, in context: Context) throws -> RunReport {
         var report = RunReport(recipe: recipe)
-        try recipe.resolve?.auxiliary.check()
+        try recipe.resolve?.auxiliary?.check()
         let set = try expertSet(in: context)
         let originals = recipe.stores(of: set)
         // Adapted experts have the tensors of the originals, so the plan shows before the long work what would fail after it.

@@ -28,7 +28,8 @@ extension RunReport {
                 .warnings,
                 .facts([.init("seconds", .number(duration.seconds))]),
                 .text(lines),
-            ] + figures.bars + (adapted.contains { $0.training != nil } ? [.series(adapted.trace(nil))] : [])
+            ] + figures.bars
+                + (adapted.contains { $0.training?.trace.isEmpty == false } ? [.series(adapted.trace(nil))] : [])
                 + (distilled.map { [.series([$0].trace(nil, of: .merged))] } ?? []),
             warnings: warnings, mark: Self.mark)
         report.summary = sentences(about: figures)
@@ -37,7 +38,12 @@ extension RunReport {
 
     /// What was done, and where it is.
     private var lines: [String] {
-        let resolved = recipe.resolve.map { " after \($0.options.steps.grouped) steps of RI per expert" } ?? ""
+        let resolved =
+            switch recipe.resolve?.options {
+            case let options? where options.solver == .train: " after \(options.steps.grouped) steps of RI per expert"
+            case let options?: " after RI in closed form (\(options.solver.rawValue))"
+            case nil: ""
+            }
         let distilled = recipe.distill.map { ", then \($0.options.steps.grouped) steps of distilling" } ?? ""
         var lines = [
             "\(recipe.mergeMethod) of \(recipe.expertPlaces.count) experts\(resolved)\(distilled), \(duration.readable)"
@@ -175,8 +181,10 @@ extension [AdaptedExpert] {
             rows: map { expert in
                 let (output, seconds) = (Report.Value(expert.path?.string), expert.training?.duration.seconds)
                 let steps = expert.training.map { training in
-                    training.trace.count.grouped + (training.resumedAt.map { ", from \($0.grouped)" } ?? "")
-                        + (training.heldOut.isEmpty ? "" : ", kept \(training.keptStep.grouped)")
+                    training.trace.isEmpty
+                        ? "solved"
+                        : training.trace.count.grouped + (training.resumedAt.map { ", from \($0.grouped)" } ?? "")
+                            + (training.heldOut.isEmpty ? "" : ", kept \(training.keptStep.grouped)")
                 }
                 let checks = expert.training?.heldOut ?? []
                 let kept = checks.first { $0.step == expert.training?.keptStep }
@@ -184,12 +192,12 @@ extension [AdaptedExpert] {
                     .text(expert.name), output, .integer(expert.training?.trace.count ?? 0), .text(steps ?? "done"),
                     .number(seconds ?? 0), .init(seconds), change(expert, \.loss), change(expert, \.preservation),
                     change(expert, \.interference), output,
-                    expert.training.map { .number($0.learningRate) } ?? .absent,
+                    expert.training?.learningRate.map(Report.Value.number) ?? .absent,
                     expert.training?.resumedAt.map(Report.Value.integer) ?? .absent,
                     kept.map { .integer($0.step) } ?? .absent,
                     kept.map { .change(first: checks[0].loss, last: $0.loss) } ?? .absent,
                     expert.training.map { .integer($0.expectedByteCount) } ?? .absent,
-                    expert.training.map { .number($0.expectedDuration.seconds) } ?? .absent,
+                    expert.training?.expectedDuration.map { .number($0.seconds) } ?? .absent,
                 ]
             })
     }
