@@ -79,14 +79,17 @@ import Testing
             let hidden = (0..<5).map { h in
                 max(
                     0,
-                    bias[h] + (0..<4).reduce(0.0) { $0 + weight[h * 4 + $1] * Double(auxiliary.values[image * 4 + $1]) })
+                    bias[h] + (0..<4).reduce(0.0) { $0 + weight[h * 4 + $1] * Double(auxiliary.values[image * 4 + $1]) }
+                )
             }
             for i in 0..<5 { for j in 0..<5 { S[i][j] += hidden[i] * hidden[j] } }
         }
         return S
     }
 
-    @Test("finds where the gradient of the loss vanishes, by finite differences", arguments: [ResolverSolver.gram, .ridge])
+    @Test(
+        "finds where the gradient of the loss vanishes, by finite differences",
+        arguments: [ResolverSolver.gram, .ridge])
     func minimum(_ solver: ResolverSolver) throws {
         let (base, expert, result) = try adapted(solver)
         let one = (0..<5).map { i in (0..<5).map { $0 == i ? 1.0 : 0 } }
@@ -121,7 +124,9 @@ import Testing
         let alone = try parameters(2)
         try ClosedFormResolver(
             network: network, base: try parameters(1), tasks: [tasks[0]], auxiliary: nil,
-            options: { var options = ResolverOptions(); options.solver = .gram; return options }(), budget: budget
+            options: {
+                var options = ResolverOptions(); options.solver = .gram; return options
+            }(), budget: budget
         ).resolve(expert: alone, task: 0)
         #expect(Array(alone.numbers) == Array(same.expert.numbers))
     }
@@ -143,7 +148,8 @@ import Testing
     func padding() throws {
         let network = try Transformer(
             TransformerConfig(
-                stem: .words(WordStem(vocabulary: 9, positionCount: 8, typeCount: 0)), hiddenSize: 4, layerCount: 2, headCount: 2,
+                stem: .words(WordStem(vocabulary: 9, positionCount: 8, typeCount: 0)), hiddenSize: 4, layerCount: 2,
+                headCount: 2,
                 mlpSize: 6, blockNorm: .after, pooling: .mean, finalNorm: nil))
         let parameters = try FloatBuffer(Self.numbers(network.parameterCount, stream: 30))
         let plain = try TokenSet(ids: [1, 2, 3, 4, 5, 6], count: 2, length: 3)
@@ -181,8 +187,9 @@ import Testing
             }
         }
         // Row i has the length λ_i^(-1/2), so its share of the energy is one over its square.
-        let energies = (0..<head.classCount).map { row in
-            1 / (0..<3).reduce(0.0) { $0 + Double(head.weight[row * 3 + $1]) * Double(head.weight[row * 3 + $1]) }
+        let energies = (0..<head.classCount).map { row -> Double in
+            let numbers = head.weight[row * 3..<row * 3 + 3].map(Double.init)
+            return 1 / numbers.reduce(0) { $0 + $1 * $1 }
         }
         let total = drift.reduce(0) { $0 + $1 * $1 } / 7
         #expect(energies.reduce(0, +) >= 0.9 * total && energies.dropLast().reduce(0, +) < 0.9 * total)
