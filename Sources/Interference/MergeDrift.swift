@@ -31,6 +31,8 @@ public struct MergeDrift: Sendable, Hashable {
         /// Between 0 and 1, where labels exist.
         public let expertAccuracy: Figure?
         public let mergedAccuracy: Figure?
+        /// What the figures are means of, but for the similarity.
+        public let outcomes: InputOutcomes
     }
 
     /// Measures a merged model against its experts.
@@ -47,13 +49,13 @@ public struct MergeDrift: Sendable, Hashable {
         }
         let features = try network.features(
             parameters: merged, sets: references.map(\.data.inputs), budget: budget)
-        let outcomes = zip(references, features).map { TaskOutcomes($0, features: $1, distances) }
+        let outcomes = zip(references, features).map { InputOutcomes($0, features: $1, distances) }
         func mean(_ values: [[Double]?]) -> Figure? {
             let known = values.compactMap { $0 }
             guard known.count == values.count else { return nil }
             return Figure(of: known, .shares, isMean: true, bootstrap)
         }
-        func total(_ place: Int, _ outcomes: [TaskOutcomes]) -> Figure {
+        func total(_ place: Int, _ outcomes: [InputOutcomes]) -> Figure {
             Figure(of: outcomes.map { $0.distances[place] }, .distances, isMean: false, bootstrap)
         }
         self.distances = distances
@@ -66,32 +68,11 @@ public struct MergeDrift: Sendable, Hashable {
                 similarity: try .similarity(
                     of: reference.features, to: features, width: network.featureSize),
                 expertAccuracy: outcomes.expertHits.map(Figure.init(shareOf:)),
-                mergedAccuracy: outcomes.mergedHits.map(Figure.init(shareOf:)))
+                mergedAccuracy: outcomes.mergedHits.map(Figure.init(shareOf:)), outcomes: outcomes)
         }
         totals = distances.indices.map { total($0, outcomes) }
         agreement = Figure(of: outcomes.map(\.agreements), .shares, isMean: true, bootstrap)
         expertAccuracy = mean(outcomes.map(\.expertHits))
         mergedAccuracy = mean(outcomes.map(\.mergedHits))
-    }
-}
-
-/// What is known of each input of a task: numbers whose means are figures, NaN where outputs are not finite.
-private struct TaskOutcomes {
-    let distances: [[Double]]
-    let agreements: [Double]
-    /// Nil without labels.
-    let expertHits: [Double]?
-    let mergedHits: [Double]?
-
-    init(_ reference: ExpertReference, features: [Float], _ distances: [Distance]) {
-        let data = reference.data
-        let logits = HeadBank([data.task.head]).logits(features: features)
-        let unknown = [Double](repeating: .nan, count: data.inputs.count)
-        func numbers(_ flags: [Bool]?) -> [Double] { flags?.map { $0 ? 1 : 0 } ?? unknown }
-        self.distances = distances.map { reference.distances($0, to: logits) }
-        let (expert, merged) = (data.choices(of: reference.logits), data.choices(of: logits))
-        agreements = numbers(expert.flatMap { expert in merged.map { zip(expert, $0).map(==) } })
-        expertHits = data.labels == nil ? nil : numbers(data.hits(of: reference.logits))
-        mergedHits = data.labels == nil ? nil : numbers(data.hits(of: logits))
     }
 }

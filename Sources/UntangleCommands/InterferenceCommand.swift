@@ -69,6 +69,12 @@ struct InterferenceCommand: ToolCommand {
             """)
     var estimates = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Write distances, agreement and hits of every input as CSV, for paired tests between models.",
+            valueName: "file"))
+    var perInput: FilePath?
+
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
@@ -80,7 +86,11 @@ struct InterferenceCommand: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
-        let reports = try reporting.targets(options: writing.writeOptions())
+        let options = writing.writeOptions()
+        let reports = try reporting.targets(options: options)
+        if let perInput, reports.contains(where: { isSamePlace($0.path, perInput) }) {
+            throw UsageError("--per-input and --report are one file, \(perInput.string)")
+        }
         guard !data.isEmpty else {
             throw UsageError("there is no data to measure on", hint: "add --data NAME=FILE for the tasks")
         }
@@ -94,6 +104,7 @@ struct InterferenceCommand: ToolCommand {
         }
         try data.check("--data", among: names)
         try experts.checkHeads(of: data.map(\.name))
+        let perInputOutput = try perInput.map { try AtomicOutput(creating: $0, byteCount: nil, options: options) }
         let set = try experts.expertSet(data: data, in: session)
         let merged = try mergedModel(of: set, session)
         let samples = set.experts.compactMap(\.data).reduce(0) { $0 + $1.inputs.count }
@@ -111,10 +122,14 @@ struct InterferenceCommand: ToolCommand {
             estimates
             ? try session.run(EstimateJob(set, merged: merged, in: session.context))
             : nil
-        let report = InterferenceReport(
-            drift: drift, matrices: matrices, estimates: estimated, names: set.experts.map(\.name)
-        ).report
-        try session.print(report, to: reports)
+        let measured = InterferenceReport(
+            drift: drift, matrices: matrices, estimates: estimated, names: set.experts.map(\.name))
+        if let perInputOutput {
+            let inputs = Report(title: "Inputs", sections: [.table(measured.inputs)])
+            try perInputOutput.write(Array(inputs.csv.utf8), at: 0)
+            try perInputOutput.commit()
+        }
+        try session.print(measured.report, to: reports)
         return .done
     }
 

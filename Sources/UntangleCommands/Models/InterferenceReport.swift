@@ -66,6 +66,21 @@ struct InterferenceReport {
             })
     }
 
+    /// What was measured on each input, a row for each, numbered from 0 within its task.
+    var inputs: Report.Table {
+        let keys = drift.distances.map(\.rawValue) + ["agreement", "accuracy_expert", "accuracy_merged"]
+        return Report.Table(
+            "inputs", (["task", "input"] + keys).map { Column($0, nil) },
+            rows: drift.tasks.flatMap { task in
+                let outcomes = task.outcomes
+                let columns = outcomes.distances + [outcomes.agreements] as [[Double]?]
+                return (0..<task.samples).map { n in
+                    [.text(task.name), .integer(n)]
+                        + (columns + [outcomes.expertHits, outcomes.mergedHits]).map { Value($0?[n]) }
+                }
+            })
+    }
+
     /// What was measured in other distances; with one distance nothing.
     private var others: [Report.Section] {
         guard drift.distances.count > 1 else { return [] }
