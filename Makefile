@@ -5,8 +5,9 @@ PACKAGES := pkg-config libopenblas-dev libzstd-dev libarchive-dev libxxhash-dev 
 BUILD    := swift build -c release
 UNTANGLE := .build/release/untangle
 SOURCES  := Sources Tests Package.swift
+PYTHON   := .build/study-python/bin/python
 
-.PHONY: all demo test bench format lint setup build clean
+.PHONY: all demo test bench study format lint setup build clean
 
 all: build
 
@@ -26,6 +27,13 @@ test: setup
 bench: build
 	@$(BUILD) --product untangle-bench
 	@.build/release/untangle-bench
+
+## Measure what RI gains, and write the tables of the documents: under an hour on two idle cores. Goes on where it was stopped.
+study: build $(PYTHON)
+	@$(PYTHON) Fixtures/study/study.py --tool $(UNTANGLE)
+
+$(PYTHON):
+	@python3 -m venv .build/study-python && $@ -m pip install --quiet --requirement Fixtures/study/requirements.txt
 
 build: setup
 	@$(BUILD) --product untangle

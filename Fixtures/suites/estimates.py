@@ -106,6 +106,17 @@ def merge(document):
     return document["estimates"]["merge"], measured | {"agreement": document["mean_agreement"]}
 
 
+def correlation(points, estimate, figure):
+    """The rank correlation of an estimate and a figure over points, with its interval."""
+    # Rounded, so that what differs in rounding alone has one rank, as sign conflicts do where only a coefficient changes.
+    a, b = [round(point[0][estimate], 4) for point in points], [point[1][figure] for point in points]
+    value = spearman(a, b)
+    if value is None:
+        return "-"
+    low, high = interval(a, b)
+    return f"{value:+.2f} ({low:+.2f} .. {high:+.2f})"
+
+
 def show(title, points, figures):
     print(f"\n{title}: {len(points)} points\n")
     print("| estimate | " + " | ".join(figures) + " |")
@@ -113,14 +124,7 @@ def show(title, points, figures):
     for estimate in ESTIMATES:
         cells = []
         for figure in figures:
-            # Rounded, so that what differs in rounding alone has one rank, as sign conflicts do where only a coefficient changes.
-            a, b = [round(point[0][estimate], 4) for point in points], [point[1][figure] for point in points]
-            value = spearman(a, b)
-            if value is None:
-                cells.append("-")
-                continue
-            low, high = interval(a, b)
-            cells.append(f"{value:+.2f} ({low:+.2f} .. {high:+.2f})")
+            cells.append(correlation(points, estimate, figure))
         print(f"| {estimate} | " + " | ".join(cells) + " |", flush=True)
 
 
