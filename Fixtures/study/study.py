@@ -32,6 +32,7 @@ def pieces(suites):
     """The tables in the order in which they are made, by their names."""
     large = [suite for suite in suites if len(suite.tasks) > 4]
     found = {f"methods-{suite.name}": (lambda lab, suite=suite: tables.methods(lab, suite)) for suite in suites}
+    found["summary"] = lambda lab: tables.summary(lab, suites)
     found["own-tasks"] = lambda lab: tables.own_tasks(lab, suites)
     found |= {f"auxiliary-{suite.name}": (lambda lab, suite=suite: tables.sources(lab, suite)) for suite in suites}
     for name, make in (("coefficients", tables.coefficients), ("tasks", tables.number_of_tasks), ("steps", tables.steps),

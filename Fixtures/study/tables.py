@@ -105,6 +105,14 @@ def methods(lab, suite):
     return table
 
 
+def summary(lab, suites):
+    """What RI gains at defaults, in one table."""
+    table = Table("summary", ["method", *(f"{suite.name}, {len(suite.tasks)} tasks" for suite in suites)])
+    for title, method in {"average": AVERAGE, **FOUR}.items():
+        table.row(title, *(gains(lab, lab.experts(suite), lab.resolved(suite), {title: method})[title] for suite in suites))
+    return table
+
+
 def own_tasks(lab, suites):
     """What adapted experts lose on their own task, without any merging."""
     table = Table("own-tasks", ["suite", "experts", "adapted experts", "difference [95 %]"])
@@ -168,13 +176,13 @@ def sources(lab, suite):
         overall = mean(list(each.values()))
         fallen = mean([fall(lab, before, one) for one in experts])
         share = overall.over(reference)
-        low, high = share.interval
-        table.row(kinds.get(source, f"`{source}`"), *each.values(), overall, f"{share.value:.2f} [{low:.2f}, {high:.2f}]",
+        text = "1" if source == suite.related else f"{share.value:.2f} [{', '.join(f'{end:.2f}' for end in share.interval)}]"
+        table.row(kinds.get(source, f"`{source}`"), *each.values(), overall, text.replace("-", "−"),
                   f"{fallen.value / reference_fall.value:.2f}")
         if source == suite.made:
             enough = "keeps at least two thirds" if share.value >= 2 / 3 else "keeps less than two thirds"
-            table.say(f"`{source}`, made from nothing, {enough} of the gain of `{suite.related}`: {share.value:.2f}, "
-                      f"interval [{low:.2f}, {high:.2f}]; of the fall of interference {fallen.value / reference_fall.value:.2f}.")
+            table.say(f"`{source}`, made from nothing, {enough} of the gain of `{suite.related}`: {text}; of the fall of "
+                      f"interference {fallen.value / reference_fall.value:.2f}.")
     half = _halves(lab, suite)
     found = gains(lab, before, lab.resolved(suite, half), rows=slice(1, None, 2))
     rest = gains(lab, before, best, rows=slice(1, None, 2))

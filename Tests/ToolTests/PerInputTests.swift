@@ -9,7 +9,9 @@ import Testing
     @Test func meansOfColumnsAreTheFigures() throws {
         let tool = try Tool()
         let outcome = try tool.run(
-            measured + TinySuite.data() + ["--distance", "kl", "--distance", "mse", "--per-input", "inputs.csv", "--json"])
+            measured + TinySuite.data() + [
+                "--distance", "kl", "--distance", "mse", "--per-input", "inputs.csv", "--json",
+            ])
         #expect(outcome.status == 0, "\(outcome.errors)")
         let lines = try String(contentsOfFile: tool.folder.file("inputs.csv").string, encoding: .utf8)
             .split(separator: "\n").map { $0.split(separator: ",", omittingEmptySubsequences: false) }
