@@ -3,7 +3,9 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
+import shutil
 import time
 
 import numpy as np
@@ -125,7 +127,9 @@ class Lab:
         return Adapted(suite, tasks, {task: suite.experts[task] for task in tasks}, "experts-" + "+".join(tasks))
 
     def auxiliary(self, suite, source):
-        """The arguments for a source: a word of the tool, a file, or the name of one of the suite's files."""
+        """The arguments for a source: a word of the tool, a file, the name of one of the suite's files, or `nothing`."""
+        if source == "nothing":
+            return []
         if isinstance(source, pathlib.Path):
             return ["--auxiliary", source]
         if source in WORDS:
@@ -152,9 +156,9 @@ class Lab:
             experts = done["experts"]
             numbers = {
                 "seconds": time.time() - started,
-                "expected": sum(expert.get("expected_seconds", 0) for expert in experts),
-                "rate": float(np.mean([expert.get("learning_rate", 0) for expert in experts])),
-                "steps": float(np.mean([expert.get("kept_step", expert.get("steps", 0)) for expert in experts])),
+                "expected": sum(expert.get("expected_seconds") or expert.get("seconds") or 0 for expert in experts),
+                "rate": float(np.mean([expert.get("learning_rate") or 0 for expert in experts])),
+                "steps": float(np.mean([expert.get("kept_step", expert.get("steps") or 0) for expert in experts])),
                 "command": " ".join(map(str, words)),
             }
             write(record, numbers)
@@ -186,7 +190,7 @@ class Lab:
 
     def _measure(self, adapted, method, data, polish, record):
         suite, tasks, started = adapted.suite, adapted.tasks, time.time()
-        scratch = self.out / "scratch"
+        scratch = self.out / "scratch" / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         merged, inputs = scratch / "merged.safetensors", scratch / "inputs.csv"
         settings = [word for name, value in method.settings for word in ("--set", f"{name}={value}")]
@@ -210,6 +214,7 @@ class Lab:
                 task["hits"] += "1" if float(row["accuracy_merged"]) == 1 else "0"
                 task["expert_hits"] += "1" if float(row["accuracy_expert"]) == 1 else "0"
                 task["distances"].append(round(float(row["kl"]), 6))
+        shutil.rmtree(scratch)
         names = {"method": method.name, "settings": method.settings, "experts": adapted.key}
         write(record, {**names, "seconds": time.time() - started, "tasks": kept})
 

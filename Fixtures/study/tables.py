@@ -298,32 +298,33 @@ def rates(lab, suites):
 
 def variants(lab, suite):
     """Options beside the default, each with the same auxiliary inputs."""
-    embeddings = "*embeddings*" if suite.is_text else "patch_embed*"
+    frozen = ["*word_embeddings*"] if suite.is_text else ["pos_embed", "patch_embed.*"]
+    freeze = [word for pattern in frozen for word in ("--freeze", pattern)]
+    distac = ["--alpha", 0, "--start-scale", 0.5, "--student-temperature", 2, "--weight-decay", 0, "--clip-norm", 1]
+    related = suite.related
     runs = [
-        ("the default", []),
-        ("`--distance reverse_kl`", ["--distance", "reverse_kl"]),
-        ("`--distance cross_entropy`", ["--distance", "cross_entropy"]),
-        ("`--distance mse`", ["--distance", "mse"]),
-        ("`--alpha 0.3`", ["--alpha", 0.3]),
-        ("`--alpha 3`", ["--alpha", 3]),
-        (f"`--freeze '{embeddings}'`", ["--freeze", embeddings]),
-        ("`--teacher-temperature 2`", ["--teacher-temperature", 2]),
-        ("`--student-temperature 2`", ["--student-temperature", 2]),
-        ("DisTaC: `--alpha 0 --start-scale 0.5 --student-temperature 2`",
-         ["--alpha", 0, "--start-scale", 0.5, "--student-temperature", 2]),
-        ("`--match features`", ["--match", "features"]),
-        ("`--solver gram`: closed, without data", ["--solver", "gram"]),
-        ("`--solver ridge`: closed, with activations", ["--solver", "ridge"]),
+        ("the default", related, []),
+        ("`--distance reverse_kl`", related, ["--distance", "reverse_kl"]),
+        ("`--distance cross_entropy`", related, ["--distance", "cross_entropy"]),
+        ("`--distance mse`", related, ["--distance", "mse"]),
+        ("`--alpha 0.3`", related, ["--alpha", 0.3]),
+        ("`--alpha 3`", related, ["--alpha", 3]),
+        ("embeddings frozen, `--freeze`", related, freeze),
+        ("`--student-temperature 2`", related, ["--student-temperature", 2]),
+        ("DisTaC ([variants.md](variants.md))", related, [*distac, "--schedule", "cosine"]),
+        ("without heads, `--match features`", related, ["--match", "features"]),
+        ("closed form without data, `--solver gram`", "nothing", ["--solver", "gram"]),
+        ("closed form with auxiliary inputs, `--solver ridge`", related, ["--solver", "ridge"]),
     ]
     table = Table(f"variants-{suite.name}", ["variant", *FOUR, "mean gain", "seconds"])
     before = lab.experts(suite)
 
     def adapted(run):
-        values = [word for word in run[1] if isinstance(word, str) and word in ("gram", "ridge", "features")]
-        lab.tool.needs("resolve", *values)
-        return lab.resolved(suite, options=run[1])
+        _, source, options = run
+        lab.tool.needs("resolve", *[word for word in options if word in ("gram", "ridge", "features")])
+        return lab.resolved(suite, source, options)
 
-    for (title, _), after in attempts(lab, runs, adapted):
+    for (title, _, _), after in attempts(lab, runs, adapted):
         found = gains(lab, before, after)
         table.row(title, *found.values(), mean(list(found.values())), f"{after.seconds:.0f}")
     auxiliary = lab.auxiliary(suite, suite.related)
