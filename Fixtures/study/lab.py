@@ -1,6 +1,7 @@
 """Suites, and what is made of them once: adapted experts and measured merges, kept in a folder so that a second run goes on."""
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -35,16 +36,14 @@ class Suite:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.name = self.folder.name
-        self.tasks = json.loads((self.folder / "config.json").read_text())["tasks"]
-        self.base = self.folder / "base.safetensors"
+        named = json.loads((self.folder / "config.json").read_text()).get("tasks")
+        self.tasks = named or sorted(file.stem[len("expert_"):] for file in self.folder.glob("expert_*.*"))
+        self.base = self.one("base.*")
         self.experts = {task: self.one(f"expert_{task}.*") for task in self.tasks}
         self.heads = {task: self.one(f"heads_{task}.*") for task in self.tasks}
         self.test = {task: self.one(f"test_{task}.npz") for task in self.tasks}
         self.is_text = "input_ids" in np.load(self.test[self.tasks[0]]).files
-        sums = hashlib.sha256()
-        for file in [self.base, *self.experts.values(), *self.heads.values(), *self.test.values()]:
-            sums.update(file.read_bytes())
-        self.digest = sums.hexdigest()[:12]
+        self.digest = digest([self.base, *self.experts.values(), *self.heads.values(), *self.test.values()])
 
     def one(self, pattern):
         found = sorted(self.folder.glob(pattern))
@@ -144,7 +143,7 @@ class Lab:
         self.tool.needs("resolve", *[word for word in options if word.startswith("--")])
         source = source or suite.related
         arguments = self.auxiliary(suite, source)
-        key = _key(suite.digest, tasks, str(source), options)
+        key = _key(suite.digest, tasks, source if source in WORDS else digest(arguments[1:]), options)
         folder = self.out / "resolved" / f"{suite.name}-{key}"
         record = folder / "study.json"
         if not record.exists():
@@ -169,18 +168,20 @@ class Lab:
 
     # Measured merges
 
-    def measure(self, adapted, method, data=None, label="test", polish=()):
+    def measure(self, adapted, method, data=None, polish=()):
         """A merge of experts, measured against the original ones.
 
-        data: other inputs by task, which `label` names. polish: the arguments of a `distill` after merging.
+        data: other inputs than the suite's, by task. polish: the arguments of a `distill` after merging.
         """
         suite = adapted.suite
         if method.name not in self.methods:
             raise Unsupported(f"this binary has no method {method.name}")
-        key = _key(suite.digest, adapted.key, adapted.tasks, method.name, method.settings, label, list(map(str, polish)))
+        data = data or suite.test
+        key = _key(
+            suite.digest, adapted.key, adapted.tasks, method.name, method.settings, digest(data.values()), list(map(str, polish)))
         record = self.out / "measured" / f"{suite.name}-{key}.json"
         if not record.exists():
-            self._measure(adapted, method, data or suite.test, polish, record)
+            self._measure(adapted, method, data, polish, record)
         document = json.loads(record.read_text())
         self.expected[record] = document["seconds"]
         kept = document["tasks"]
@@ -223,6 +224,19 @@ class Lab:
         for task in tasks:
             words += ["--expert", f"{task}={files[task]}", "--head", f"{task}={suite.heads[task]}"]
         return words
+
+
+def digest(files):
+    """What files hold, in a few letters."""
+    sums = hashlib.sha256()
+    for file in files:
+        sums.update(_digest(file, file.stat().st_mtime_ns))
+    return sums.hexdigest()[:12]
+
+
+@functools.cache
+def _digest(file, _):
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _key(*parts):

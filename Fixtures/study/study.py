@@ -80,7 +80,10 @@ def main():
         made["costs"] = costs.table(tool, arguments)
     else:
         folders = arguments.suite or [ROOT / "Fixtures/suites" / name for name in ("tiny", "eight-tasks", "text")]
-        wanted = pieces([Suite(folder) for folder in folders])
+        try:
+            wanted = pieces([Suite(folder) for folder in folders])
+        except (Unsupported, OSError) as lack:
+            raise SystemExit(f"no suite: {lack}") from None
         if arguments.list:
             raise SystemExit("\n".join(wanted))
         unknown = [name for name in arguments.only or [] if name not in wanted]

@@ -69,12 +69,12 @@ def listed(words):
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "none"
 
 
-def gains(lab, before, after, methods=FOUR, data=None, label="test", rows=slice(None), polish=()):
+def gains(lab, before, after, methods=FOUR, rows=slice(None), polish=()):
     """The gain of each method by its title."""
     found = {}
     for title, method in methods.items():
-        without = lab.measure(before, method, data, label).rows(rows)
-        found[title] = difference(without, lab.measure(after, method, data, label, polish).rows(rows))
+        without = lab.measure(before, method).rows(rows)
+        found[title] = difference(without, lab.measure(after, method, polish=polish).rows(rows))
     return found
 
 
@@ -250,7 +250,7 @@ def _tuned(lab, suite, experts, method, values):
     tests = {value: lab.measure(experts, method.scaled(value)) for value in values}
     if all((suite.folder / f"val_{task}.npz").exists() for task in suite.tasks):
         data = {task: suite.folder / f"val_{task}.npz" for task in suite.tasks}
-        best = max(values, key=lambda value: lab.measure(experts, method.scaled(value), data, "val").accuracy)
+        best = max(values, key=lambda value: lab.measure(experts, method.scaled(value), data).accuracy)
         return tests[best], f"{best:g}", "validation inputs"
     even, odd = slice(0, None, 2), slice(1, None, 2)
     for_odd, for_even = (max(values, key=lambda value: tests[value].rows(places).accuracy) for places in (even, odd))
@@ -354,8 +354,8 @@ def unseen(lab, suite):
         data = {**suite.test, **files}
         part = lambda measured: type(measured)(
             *({task: values[task] for task in tasks} for values in (measured.hits, measured.expert_hits, measured.distances)))
-        without = {name: part(lab.measure(before, method, data, title)) for name, method in FOUR.items()}
-        with_ri = {name: part(lab.measure(after, method, data, title)) for name, method in FOUR.items()}
+        without = {name: part(lab.measure(before, method, data)) for name, method in FOUR.items()}
+        with_ri = {name: part(lab.measure(after, method, data)) for name, method in FOUR.items()}
         first = without["task arithmetic"]
         table.row(title, len(tasks), number(first.expert_accuracy), number(first.accuracy),
                   *(difference(without[name], with_ri[name]) for name in FOUR))
