@@ -43,7 +43,9 @@ import Tokenization
             for _ in 0..<2 {
                 bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)
             }
-            do { _ = try bytes.withUnsafeBufferPointer { try tokenizer.encode(utf8: $0) } } catch {
+            do {
+                _ = try bytes.withUnsafeBufferPointer { try tokenizer.encode(utf8: $0) }
+            } catch let error as TokenizerError {
                 #expect(error.code == "tokenizer.bad_text")
             }
         }

@@ -10,8 +10,7 @@ import Testing
             outcome.output == """
                 Hello, naïve\\u0007
                   [CLS] hello , naive [SEP]
-                  2 38 26 42 3
-
+                  2 39 27 43 3
                 1 text, 5 pieces of 81, 2 special
 
                 """)
@@ -54,6 +53,8 @@ import Testing
         let missing = try tool.run("tokenize", "--text", "a", "--tokenizer", "none.json", "--json")
         #expect(missing.status == 3)
         #expect(try missing.error()["code"].string == "io.not_found")
+        let older = try tool.run("tokenize", "--text", "a", "--tokenizer", "Fixtures/suites/tiny")
+        #expect(older.status == 3 && older.errors.contains("Fixtures/suites/tiny has no tokenizer.json with it"))
         #expect(try tool.run("tokenize", "--tokenizer", tokenizer).status == 2)
         #expect(try tool.run("tokenize", "--text", "a").status == 2)
         #expect(try tool.run("tokenize", "-", "-", "--tokenizer", tokenizer).status == 2)
