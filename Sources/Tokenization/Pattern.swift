@@ -71,7 +71,7 @@ final class RegularExpression: @unchecked Sendable {
     private let source: String
 
     /// How often one search may try another way: seconds on any machine.
-    private static let stepLimit: UInt = 1 << 28
+    private static let stepLimit: UInt = 1 << 27
     /// How many ways to go back to one search may remember: about a gigabyte.
     private static let stackLimit: UInt32 = 1 << 25
 

@@ -12,7 +12,9 @@ extension Tokenizer {
     /// The file of the tokenizer that belongs to a model: a `.json` that is no index of shards is one, and any other is a checkpoint.
     public static func file(ofModelAt place: FilePath) -> FilePath {
         if folderExists(place) { return place.appending("tokenizer.json") }
-        if place.extension == "json", !place.string.hasSuffix(".index.json") { return place }
+        // What is not there is named as it was given.
+        let isTokenizer = place.extension == "json" && !place.string.hasSuffix(".index.json")
+        if isTokenizer || !fileExists(place) { return place }
         return place.removingLastComponent().appending("tokenizer.json")
     }
 }
