@@ -41,11 +41,10 @@ def make(model, folder):
         (folder / f"{name}.safetensors").write_bytes(expert)
         np.savez(folder / f"{name}_head.npz", weight=random.normal(0, 2, (4, 384)).astype("float32"))
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    tokenizer.enable_truncation(32)
-    tokenizer.enable_padding(length=32)
     pages = [page.read_text() for page in sorted(Path("docs").rglob("*.md"))]
     lines = [line.strip() for page in pages for line in page.splitlines() if len(line.strip()) > 20]
     for name, texts in (("auxiliary", lines[0:64]), ("test", lines[64:128])):
+        (folder / f"{name}.txt").write_text("\n".join(texts) + "\n")
         encoded = tokenizer.encode_batch(texts)
         np.savez(
             folder / f"{name}.npz",

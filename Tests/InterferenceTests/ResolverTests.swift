@@ -189,8 +189,9 @@ import Testing
             warmupSteps: 3, clipNorm: 1, patience: 4, shuffle: true, seed: .max)
         #expect(
             ResolverOption.all.map { "\($0.name)=\($0.text(in: options))" } == [
-                "steps=10", "batch_size=64", "micro_batch_size=16", "learning_rate=1e-05", "weight_decay=0.1",
-                "alpha=2.0", "distance=reverse_kl", "teacher_temperature=1.0", "student_temperature=3.0",
+                "solver=train", "match=logits", "steps=10", "batch_size=64", "micro_batch_size=16",
+                "learning_rate=1e-05", "weight_decay=0.1", "alpha=2.0", "ridge=0.1", "drift_share=0.99",
+                "distance=reverse_kl", "teacher_temperature=1.0", "student_temperature=3.0",
                 "start_scale=0.5", "freeze=a.* b", "schedule=linear", "warmup_steps=3", "clip_norm=1.0", "patience=4",
                 "check_every=10", "holdout=0.1", "shuffle=true", "seed=18446744073709551615",
             ])

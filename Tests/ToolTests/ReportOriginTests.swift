@@ -154,7 +154,7 @@ import Testing
         #expect(try inputs("s.md").map { $0[0] } == names)
     }
 
-    /// The libraries are those that pkg-config knows.
+    /// The libraries are those that pkg-config knows; Debian's file of utf8proc has another number than the library.
     @Test func versionsAreADocument() throws {
         let document = try tool.run("--version", "--json").json()
         #expect(document.keys == ["version", "revision", "swift", "libraries", "cpu"])
@@ -164,7 +164,7 @@ import Testing
         for (name, package) in [
             ("libarchive", "libarchive"), ("libcrypto", "libcrypto"), ("libxxhash", "libxxhash"),
             ("libzstd", "libzstd"),
-            ("libyaml", "yaml-0.1"), ("Oniguruma", "oniguruma"), ("utf8proc", "libutf8proc"),
+            ("libyaml", "yaml-0.1"), ("Oniguruma", "oniguruma"),
         ] {
             let version = try tool.shell("pkg-config --modversion \(package)").output.trimmingCharacters(in: .newlines)
             #expect(libraries[name].string == version, "\(name)")

@@ -338,14 +338,17 @@ extension Tool {
         }
     }
 
-    /// Pictures instead of an .npz, in the commands and in a recipe, before anything is made.
+    /// A picture alone, which is no data, and a folder of pictures that cannot be decoded, in the commands and in a recipe.
     @Test func saysWhatAuxiliaryInputsAre() throws {
         try FileManager.default.createDirectory(
             atPath: tool.folder.file("pictures").string, withIntermediateDirectories: true)
         for name in ["pictures/a.png", "a.png"] {
             _ = try tool.folder.write([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], to: name)
         }
-        for (name, text) in [("pictures", "a folder of 1 picture"), ("a.png", "a PNG image")] {
+        for (name, code, message) in [
+            ("a.png", "format.unknown_format", "a.png is a PNG image, which is not read as data"),
+            ("pictures", "picture.truncated", "pictures/a.png: PNG: the PNG ends too early"),
+        ] {
             let recipe = """
                 merge_method: average
                 base_model: \(TinySuite.base)
@@ -363,10 +366,9 @@ extension Tool {
             ] {
                 #expect(outcome.status == 3)
                 let error = try outcome.error()
-                #expect(error["code"].string == "format.unknown_format")
-                #expect(error["message"].string == "\(name) is \(text), and data is an .npz")
-                #expect(error["hint"].string?.contains("docs/interference.md") == true)
-                #expect(!tool.exists("out"))
+                #expect(error["code"].string == code && error["message"].string == message)
+                #expect(name != "a.png" || error["hint"].string?.contains("docs/data.md") == true)
+                #expect(try !tool.exists("out") || tool.names(in: "out").isEmpty)
             }
         }
     }

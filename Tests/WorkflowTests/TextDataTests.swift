@@ -1,5 +1,6 @@
 import Checkpoints
 import Experts
+import Networks
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -71,5 +72,100 @@ import Testing
         }
         #expect(try isText("a.txt", .plain) && isText("a.TSV", .table) && isText("a.jsonl", .json))
         #expect(try !isText("a.npz", .plain))
+    }
+}
+
+/// Texts as a network takes them, against what the `tokenizers` library made of the same texts.
+@Suite struct TextDataTests {
+    private let folder = TemporaryFolder()
+    private let suite: PipelineSuite
+    private let backbone: Backbone
+
+    init() throws {
+        suite = try PipelineSuite("text")
+        backbone = try Backbone(of: TensorStore(opening: suite.base))
+    }
+
+    /// The first eight texts of the test data of cities, with their countries.
+    private static let cities = """
+        DE\tdeggendorf
+        FR\tsaint-malo
+        JP\tujiie
+        IT\tquarto oggiaro
+        JP\tnasukarasuyama
+        CN\tguocun
+        DE\tlindlar
+        IN\tchennimalai
+
+        """
+
+    private func tokens(_ name: String, _ text: String) throws -> (TokenSet, ClassLabels?) {
+        let path = try folder.write(Array(text.utf8), to: name)
+        let file = try DataFile(path, for: backbone, in: testContext)
+        guard case .tokens(let tokens) = file.inputs else { throw MissingFixture(name: name) }
+        return (tokens, file.labels)
+    }
+
+    @Test func textsOfTheSuiteHaveTheNumbersOfItsArray() throws {
+        let (tokens, labels) = try tokens("cities.tsv", Self.cities)
+        let array = try TokenFile(
+            suite.path("test_cities.npz"), of: TokenShape(vocabulary: 640, longest: 16, typeCount: 2)
+        ).tokens
+        // The longest of the eight has ten pieces; what is padding in all is cut off.
+        #expect(tokens.count == 8 && tokens.length == 10)
+        for text in 0..<8 {
+            let (own, row) = (text * 10..<text * 10 + 10, text * 16..<text * 16 + 10)
+            #expect(tokens.ids[own].elementsEqual(array.ids[row]), "text \(text)")
+            #expect(tokens.mask[own].elementsEqual(array.mask[row]), "text \(text)")
+        }
+        #expect(labels == .texts(["DE", "FR", "JP", "IT", "JP", "CN", "DE", "IN"]))
+        #expect(labels?.numbers(classCount: 6) == [1, 2, 5, 4, 5, 0, 1, 3])
+    }
+
+    @Test func longTextsAreCutToTheModel() throws {
+        let (tokens, _) = try tokens("long.txt", String(repeating: "deggendorf ", count: 10_000))
+        #expect(tokens.count == 1 && tokens.length == 16 && tokens.ids.last == 3)
+    }
+
+    @Test func theTokenizerHasToBeThatOfTheModel() throws {
+        for (vocabulary, expected) in [(639, "input.bad_tokenizer"), (640, nil)] as [(Int, String?)] {
+            let copy = TemporaryFolder()
+            for (name, bytes) in [
+                ("base.safetensors", try contents(suite.base)), ("tokenizer.json", try contents(suite.path("tokenizer.json"))),
+                ("config.json", try contents(suite.path("config.json"))),
+            ] { _ = try copy.write(bytes, to: name) }
+            if vocabulary < 640 {
+                // A model with one word less.
+                let table = "embeddings.word_embeddings.weight" as TensorName
+                var all = try tensors(of: suite.base)
+                let place = try #require(all.firstIndex { $0.name == table })
+                all[place] = TestTensor(table, .f32, [639, 96], Array(all[place].bytes.prefix(639 * 96 * 4)))
+                try copy.checkpoint("base.safetensors", all)
+                let config = String(decoding: try contents(suite.path("config.json")), as: UTF8.self)
+                _ = try copy.write(
+                    Array(config.replacing("\"vocab_size\": 640", with: "\"vocab_size\": 639").utf8), to: "config.json")
+            }
+            let backbone = try Backbone(of: TensorStore(opening: copy.file("base.safetensors")))
+            let path = try folder.write(Array("lindlar\n".utf8), to: "one.txt")
+            #expect(code { _ = try DataFile(path, for: backbone, in: testContext) } == expected)
+        }
+    }
+
+    @Test func tokensAreRandomTextsInTheFrameOfTheTokenizer() throws {
+        func texts(_ count: Int, seed: UInt64) throws -> TokenSet {
+            let inputs = try AuxiliarySource("tokens", count: count, seed: seed).inputs(for: backbone, in: testContext)
+            guard case .tokens(let tokens) = inputs else { throw MissingFixture(name: "tokens") }
+            return tokens
+        }
+        let (some, more, others) = (try texts(50, seed: 0), try texts(60, seed: 0), try texts(50, seed: 1))
+        let (isPrefix, areOthers) = (some.ids == Array(more.ids[..<some.ids.count]), some.ids != others.ids)
+        #expect(isPrefix && areOthers && some.length == 16)
+        for text in 0..<50 {
+            let row = Array(some.ids[text * 16..<text * 16 + 16])
+            let length = some.mask[text * 16..<text * 16 + 16].count { $0 == 1 }
+            // [CLS] and [SEP] around pieces that are not special; [PAD] behind them.
+            #expect(row[0] == 2 && row[length - 1] == 3 && row[length...].allSatisfy { $0 == 0 })
+            #expect(row[1..<length - 1].allSatisfy { $0 > 4 && $0 < 640 })
+        }
     }
 }
