@@ -21,11 +21,6 @@ struct PostProcessor: Sendable {
     /// Adds nothing.
     init() { items = [.text(type: nil)] }
 
-    /// Puts a token before and one behind.
-    init(first: Int32, last: Int32) {
-        items = [.token(id: first, type: 0), .text(type: nil), .token(id: last, type: 0)]
-    }
-
     /// Reads a post-processor of a tokenizer's file, as far as it concerns single texts.
     init(_ component: Component) throws(TokenizerError) {
         switch try component.type() {

@@ -6,15 +6,24 @@ extension Tokenizer {
     /// Reads the tokenizer that belongs to a model.
     ///
     /// - Parameter place: a `tokenizer.json`, a checkpoint with one beside it, or the folder of a model.
-    /// - Throws: as `init(reading:)`.
-    public init(ofModelAt place: FilePath) throws { try self.init(reading: Self.file(ofModelAt: place)) }
+    /// - Throws: as `init(reading:)`, and as `file(ofModelAt:)`.
+    public init(ofModelAt place: FilePath) throws { try self.init(reading: try Self.file(ofModelAt: place)) }
 
     /// The file of the tokenizer that belongs to a model: a `.json` that is no index of shards is one, and any other is a checkpoint.
-    public static func file(ofModelAt place: FilePath) -> FilePath {
-        if folderExists(place) { return place.appending("tokenizer.json") }
-        // What is not there is named as it was given.
+    ///
+    /// - Throws: `IOError` `io.not_found` for a model without one.
+    public static func file(ofModelAt place: FilePath) throws(IOError) -> FilePath {
         let isTokenizer = place.extension == "json" && !place.string.hasSuffix(".index.json")
-        if isTokenizer || !fileExists(place) { return place }
-        return place.removingLastComponent().appending("tokenizer.json")
+        // What is not there is named as it was given.
+        if !folderExists(place), isTokenizer || !fileExists(place) { return place }
+        let folder = folderExists(place) ? place : place.removingLastComponent()
+        let file = folder.appending("tokenizer.json")
+        guard fileExists(file) else {
+            throw IOError(
+                kind: .notFound, message: "\(place.string) has no tokenizer.json with it", file: file.string,
+                hint: "older models have other files: transformers makes one of them, "
+                    + "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)")
+        }
+        return file
     }
 }

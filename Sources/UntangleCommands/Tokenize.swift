@@ -43,7 +43,7 @@ struct Tokenize: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        let place = Tokenizer.file(ofModelAt: tokenizer)
+        let place = try Tokenizer.file(ofModelAt: tokenizer)
         session.reads(place)
         let tokenizer = try Tokenizer(reading: place)
         var texts = text

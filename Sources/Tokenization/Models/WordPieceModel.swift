@@ -9,19 +9,11 @@ struct WordPieceModel: PieceModel {
 
     /// Reads vocabulary, unknown piece, the prefix of what continues a word, and the longest word that is tried.
     init(_ component: Component) throws(TokenizerError) {
-        self.init(
-            try PieceVocabulary(try component.required("vocab")),
-            unknown: try component.required("unk_token").string(),
-            prefix: try component.required("continuing_subword_prefix").bytes(),
-            characterLimit: try component.required("max_input_chars_per_word").count())
-    }
-
-    init(_ vocabulary: PieceVocabulary, unknown: String, prefix: [UInt8], characterLimit: Int) {
-        self.vocabulary = vocabulary
-        self.unknown = unknown
+        vocabulary = try PieceVocabulary(try component.required("vocab"))
+        unknown = try component.required("unk_token").string()
         unknownID = vocabulary.id(of: unknown.utf8)
-        continuation = vocabulary.trie.node(after: prefix)
-        self.characterLimit = characterLimit
+        continuation = vocabulary.trie.node(after: try component.required("continuing_subword_prefix").bytes())
+        characterLimit = try component.required("max_input_chars_per_word").count()
     }
 
     func append(
