@@ -169,6 +169,8 @@ import Testing
             let version = try tool.shell("pkg-config --modversion \(package)").output.trimmingCharacters(in: .newlines)
             #expect(libraries[name].string == version, "\(name)")
         }
+        // Its pkg-config file has a number of its own.
+        #expect(libraries["utf8proc"].string?.wholeMatch(of: /2(\.\d+)+/) != nil)
         let blas = try tool.shell("pkg-config --modversion openblas").output.trimmingCharacters(in: .newlines)
         #expect(libraries["OpenBLAS"].string?.hasPrefix(blas) == true, "\(libraries)")
         for feature in document["cpu"].items {

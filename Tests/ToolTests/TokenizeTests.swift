@@ -8,7 +8,7 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.errors)")
         #expect(
             outcome.output == """
-                Hello, naïve\\u0007
+                Hello, naïve\\u{7}
                   [CLS] hello , naive [SEP]
                   2 39 27 43 3
                 1 text, 5 pieces of 81, 2 special
@@ -48,7 +48,7 @@ import Testing
         #expect(bad.status == 3)
         #expect(try bad.error()["code"].string == "tokenizer.bad_text")
         #expect(try bad.error()["file"].string == "bad.txt")
-        #expect(try bad.error()["byte_offset"].int == 7)
+        #expect(try bad.error()["offset"].int == 7)
         #expect(try bad.error()["line"].int == 2)
         let missing = try tool.run("tokenize", "--text", "a", "--tokenizer", "none.json", "--json")
         #expect(missing.status == 3)
