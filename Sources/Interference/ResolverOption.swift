@@ -114,7 +114,7 @@ public struct ResolverOption: Sendable {
     }
 
     /// The options that closed forms look at.
-    private static let ofClosedForms = Set([solver, match, alpha, ridge, driftShare].map(\.name))
+    private static let ofClosedForms = Set([solver, match, alpha, ridge, driftShare, freeze].map(\.name))
 
     /// Whether the result depends on the option, given the others.
     func hasEffect(among options: ResolverOptions) -> Bool {

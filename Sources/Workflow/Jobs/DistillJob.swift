@@ -76,7 +76,8 @@ public struct DistillJob: RecordedJob, Sendable {
 
     public var settings: Settings {
         Settings(
-            options: options, auxiliary: auxiliary.generatedText ?? "a file", tasks: set.experts.map(\.name),
+            options: options, auxiliary: auxiliary.generatedText ?? "a file",
+            data: set.backbone.data == DataOptions() ? nil : set.backbone.data, tasks: set.experts.map(\.name),
             network: set.backbone.network.configuration, normalization: set.backbone.normalization)
     }
 
@@ -103,8 +104,10 @@ public struct DistillJob: RecordedJob, Sendable {
     /// What is asked for, and what belongs to the models without being a file of its own.
     public struct Settings: Encodable {
         let options: ResolverOptions
-        /// What noise is made of; of a file the contents count.
+        /// What is made; of a file the contents count.
         let auxiliary: String
+        /// How data is read, where that was said.
+        let data: DataOptions?
         let tasks: [String]
         let network: NetworkConfiguration
         let normalization: ImageNormalization

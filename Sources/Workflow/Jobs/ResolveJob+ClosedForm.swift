@@ -9,7 +9,7 @@ extension ResolveJob {
     ///
     /// - Parameter inputs: nil where the options look at none.
     func solve(
-        _ pieces: [Piece], _ tasks: [TaskHead], _ inputs: InputSet?, in context: Context
+        _ pieces: [Piece], _ tasks: [TaskHead], _ inputs: InputSet?, _ frozen: FrozenParameters, in context: Context
     ) throws -> [AdaptedExpert] {
         let (backbone, progress) = (set.backbone, context.progress)
         let byteCount = try requiredMemory(
@@ -27,7 +27,7 @@ extension ResolveJob {
             let parameters = try backbone.parameters(of: expert.store)
             try resolver.resolve(expert: parameters, task: piece.index)
             let duration = ContinuousClock.now - started
-            let store = try finish(piece, parameters)
+            let store = try finish(piece, parameters, frozen)
             progress.advance(by: 1)
             return AdaptedExpert(
                 name: expert.name, path: path(of: expert), store: store,

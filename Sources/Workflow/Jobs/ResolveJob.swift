@@ -96,7 +96,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         if options.solver == .train, let inputs {
             adapted += try train(remaining, heads, inputs, frozen, in: context)
         } else {
-            adapted += try solve(remaining, heads, inputs, in: context)
+            adapted += try solve(remaining, heads, inputs, frozen, in: context)
         }
         let order = set.experts.map(\.name)
         return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
@@ -321,7 +321,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     func finish(
-        _ piece: Piece, _ parameters: FloatBuffer, _ frozen: FrozenParameters = FrozenParameters()
+        _ piece: Piece, _ parameters: FloatBuffer, _ frozen: FrozenParameters
     ) throws -> TensorStore {
         let expert = set.experts[piece.index]
         switch piece.output {
