@@ -41,6 +41,8 @@ final class BatchLoader: Sendable {
             }
         }
 
+        /// Waits for the batch.
+        ///
         /// - Throws: what reading throws.
         func wait() throws -> LoadedInputs {
             done.wait()

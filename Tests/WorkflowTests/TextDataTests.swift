@@ -131,7 +131,8 @@ import Testing
         for (vocabulary, expected) in [(639, "input.bad_tokenizer"), (640, nil)] as [(Int, String?)] {
             let copy = TemporaryFolder()
             for (name, bytes) in [
-                ("base.safetensors", try contents(suite.base)), ("tokenizer.json", try contents(suite.path("tokenizer.json"))),
+                ("base.safetensors", try contents(suite.base)),
+                ("tokenizer.json", try contents(suite.path("tokenizer.json"))),
                 ("config.json", try contents(suite.path("config.json"))),
             ] { _ = try copy.write(bytes, to: name) }
             if vocabulary < 640 {
