@@ -42,7 +42,7 @@ def make(model, folder):
         np.savez(folder / f"{name}_head.npz", weight=random.normal(0, 2, (4, 384)).astype("float32"))
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     pages = [page.read_text() for page in sorted(Path("docs").rglob("*.md"))]
-    lines = [line.strip() for page in pages for line in page.splitlines() if len(line.strip()) > 20]
+    lines = [line.strip()[:100] for page in pages for line in page.splitlines() if len(line.strip()) > 20]
     for name, texts in (("auxiliary", lines[0:64]), ("test", lines[64:128])):
         (folder / f"{name}.txt").write_text("\n".join(texts) + "\n")
         encoded = tokenizer.encode_batch(texts)
