@@ -1,5 +1,7 @@
 import Glibc
+import Reporting
 import TensorCore
+import Work
 
 /// Makes sure that there is room for an array: Swift ends the process where an array does not fit into memory.
 ///
@@ -15,4 +17,20 @@ func requireMemory<T>(count: Int, of type: T.Type) throws(IOError) {
             hint: "use less data at a time")
     }
     munmap(room, byteCount)
+}
+
+extension Context {
+    /// Makes sure that inputs that are kept in memory fit into what is allowed, before they are made.
+    ///
+    /// - Parameter inputs: what they are, at the beginning of the message.
+    /// - Throws: `IOError` `io.memory` with both numbers.
+    func requireRoom(for inputs: String, count: Int, byteCountEach: Int) throws(IOError) {
+        let (byteCount, overflow) = count.multipliedReportingOverflow(by: byteCountEach)
+        guard let memory, overflow || byteCount > memory else { return }
+        throw IOError(
+            kind: .memory,
+            message: "\(inputs) take \(ByteSize(overflow ? .max : byteCount)), but \(ByteSize(memory)) are allowed",
+            file: nil,
+            hint: "take fewer of them, or raise --memory")
+    }
 }

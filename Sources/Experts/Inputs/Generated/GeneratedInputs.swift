@@ -38,14 +38,20 @@ public struct GeneratedInputs: Sendable, Hashable, Encodable {
     func inputs(for backbone: Backbone, in context: Context) throws -> InputSet {
         switch (kind, backbone.network.input) {
         case (.noise, .images(let shape)):
+            try context.requireRoom(
+                for: "\(count) images of noise", count: count,
+                byteCountEach: shape.elementCount > .max / 8 ? .max : 8 * shape.elementCount)
             // The numbers are made in one buffer and handed over in another.
             let (numbers, overflow) = count.multipliedReportingOverflow(by: shape.elementCount)
             try requireMemory(count: overflow || numbers > .max / 2 ? .max : 2 * numbers, of: Float.self)
             return .images(try noiseImages(count: count, of: shape, seed: seed, budget: context.budget))
         case (.shapes, .images(let shape)):
+            try context.requireRoom(for: "\(count) images", count: count, byteCountEach: shape.elementCount)
             return .images(try shapes(shape, backbone.normalization, context))
         case (.tokens, .tokens(let shape)):
-            return .tokens(try RandomTexts(backbone, shape).texts(count: count, seed: seed))
+            let texts = try RandomTexts(backbone, shape)
+            try context.requireRoom(for: "\(count) texts", count: count, byteCountEach: texts.byteCountEach)
+            return .tokens(try texts.texts(count: count, seed: seed))
         case (_, .tokens):
             throw InputError(
                 .missingData, "\(kind.rawValue) is made of images, and the model takes texts",

@@ -43,8 +43,13 @@ struct RandomTexts {
         }
     }
 
+    /// The number, the mask and, on the way, the flag of every piece.
+    var byteCountEach: Int { 9 * length }
+
+    /// With the frame.
+    private var length: Int { frame.before.count + longest + frame.after.count }
+
     func texts(count: Int, seed: UInt64) throws -> TokenSet {
-        let length = frame.before.count + longest + frame.after.count
         let (numbers, overflow) = count.multipliedReportingOverflow(by: length)
         try requireMemory(count: overflow || numbers > .max / 3 ? .max : 3 * numbers, of: Int32.self)
         var ids = [Int32](repeating: padding, count: numbers)

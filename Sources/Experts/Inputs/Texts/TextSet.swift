@@ -32,6 +32,8 @@ struct TextSet {
             }
         }.flatMap { $0 }
         let length = encodings.map(\.count).max() ?? 0
+        try context.requireRoom(
+            for: "\(lines.count) texts of \(path.string)", count: lines.count, byteCountEach: 24 * length)
         let (numbers, overflow) = lines.count.multipliedReportingOverflow(by: length)
         try requireMemory(count: overflow || numbers > .max / 3 ? .max : 3 * numbers, of: Int32.self)
         tokenizer.padded(own.padding ?? Padding(.longest, id: own.paddingID)).pad(&encodings)
