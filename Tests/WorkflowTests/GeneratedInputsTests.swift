@@ -67,6 +67,17 @@ import Work
         #expect(code { _ = try AuxiliarySource("tokens").inputs(for: texts, in: testContext) } == "input.bad_tokenizer")
     }
 
+    @Test func theyFitIntoWhatIsAllowed() throws {
+        let backbone = try Backbone(of: TensorStore(opening: PipelineSuite("tiny").base))
+        var context = testContext
+        // 28 x 28 pixels of a byte each; noise is two numbers of four bytes on the way.
+        context.memory = 100 * 784
+        #expect(try AuxiliarySource("shapes", count: 100).inputs(for: backbone, in: context).count == 100)
+        #expect(code { _ = try AuxiliarySource("shapes", count: 101).inputs(for: backbone, in: context) } == "io.memory")
+        #expect(code { _ = try AuxiliarySource("noise", count: 13).inputs(for: backbone, in: context) } == "io.memory")
+        #expect(code { _ = try AuxiliarySource("shapes", count: .max).inputs(for: backbone, in: context) } == "io.memory")
+    }
+
     @Test func anyNumberOfThreadsMakesTheSame() throws {
         let backbone = try Backbone(of: TensorStore(opening: PipelineSuite("tiny").base))
         func values(_ threads: Int, _ count: Int) throws -> [Float] {
