@@ -73,9 +73,10 @@ import Work
         // 28 x 28 pixels of a byte each; noise is two numbers of four bytes on the way.
         context.memory = 100 * 784
         #expect(try AuxiliarySource("shapes", count: 100).inputs(for: backbone, in: context).count == 100)
-        #expect(code { _ = try AuxiliarySource("shapes", count: 101).inputs(for: backbone, in: context) } == "io.memory")
-        #expect(code { _ = try AuxiliarySource("noise", count: 13).inputs(for: backbone, in: context) } == "io.memory")
-        #expect(code { _ = try AuxiliarySource("shapes", count: .max).inputs(for: backbone, in: context) } == "io.memory")
+        for (name, count) in [("shapes", 101), ("noise", 13), ("shapes", Int.max)] {
+            let source = AuxiliarySource(name, count: count)
+            #expect(code { _ = try source.inputs(for: backbone, in: context) } == "io.memory", "\(count) \(name)")
+        }
     }
 
     @Test func anyNumberOfThreadsMakesTheSame() throws {
