@@ -11,10 +11,12 @@ import Work
 struct ComparedSuite: Hashable {
     private let base: FilePath?
     private let models: [[FilePath?]]
+    private let data: DataOptions
 
     init(_ recipe: Recipe) {
         base = recipe.baseModel?.path
         models = recipe.experts.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
+        data = recipe.data
     }
 }
 

@@ -38,7 +38,7 @@ public struct CompareJob: Job {
 
     private var auxiliaryInputs: [JobInput] {
         guard case .file(let path) = auxiliary else { return [] }
-        return [JobInput("auxiliary of the comparison", RunJob.files(of: path))]
+        return [DataFile.input("auxiliary of the comparison", path)]
     }
 
     /// Carries out what is not finished.
