@@ -131,8 +131,11 @@ extension InputError {
     /// Data without labels, where an accuracy is asked for.
     public static func missingLabels(_ file: FilePath) -> InputError {
         InputError(
-            .missingTensor, "\(file.string) has no tensor \"labels\", and an accuracy needs them", file: file,
-            tensor: "labels")
+            .missingTensor, "\(file.string) has no labels, and an accuracy needs the classes of its inputs", file: file,
+            tensor: "labels",
+            hint:
+                "\"labels\" in an array, one folder for each class, .cls members, .tsv or .jsonl lines: see docs/data.md"
+        )
     }
 
     static func missingHead(of name: String) -> InputError {

@@ -94,6 +94,6 @@ struct Component {
     }
 
     /// No vocabulary is this large; a number beyond is a mistake that would take memory.
-    static let idLimit = 1 << 28
+    static let idLimit = 1 << 24
     private static let countLimit = Int(Int32.max)
 }

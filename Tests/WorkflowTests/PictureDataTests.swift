@@ -1,5 +1,6 @@
 import Checkpoints
 import Experts
+import Glibc
 import Interference
 import Kernels
 import Networks
@@ -186,6 +187,15 @@ import Work
         let (first, second) = (try outcome(held), try outcome(streamed))
         let (isSameStudent, areSameFeatures) = (first.0 == second.0, first.1 == second.1)
         #expect(isSameStudent && areSameFeatures)
+    }
+
+    /// Folders that lead to one another are looked into once.
+    @Test func linksInCircles() throws {
+        try folder.makeFolder("circle")
+        for number in 0..<12 { symlink(".", folder.file("circle/l\(number)").string) }
+        #expect(code { _ = try data("circle") } == "input.missing_data")
+        _ = try folder.write(png(3), to: "circle/a.png")
+        #expect(try values(data("circle").inputs) == expected([3]))
     }
 
     @Test func orderOfNames() {

@@ -34,14 +34,21 @@ package enum DataSource {
     private static func isCheckpoint(_ path: FilePath) -> Bool { (try? TensorStore(opening: path)) != nil }
 
     /// Whether there is a picture or an archive of them somewhere below a folder.
-    private static func hasPictures(_ folder: FilePath, depth: Int = 0) -> Bool {
-        if ModelFolder.names(in: folder).contains(where: { isPictureName($0) || depth == 0 && isArchiveName($0) }) {
+    private static func hasPictures(_ folder: FilePath) -> Bool {
+        var seen: Set<FileStatus.Identity> = []
+        return hasPictures(folder, isTop: true, &seen)
+    }
+
+    /// Looks into a folder unless it was seen by another name.
+    private static func hasPictures(_ folder: FilePath, isTop: Bool, _ seen: inout Set<FileStatus.Identity>) -> Bool {
+        guard let own = FileStatus(of: folder), seen.insert(own.identity).inserted else { return false }
+        if ModelFolder.names(in: folder).contains(where: { isPictureName($0) || isTop && isArchiveName($0) }) {
             return true
         }
-        return depth < 8
-            && ModelFolder.names(in: folder, kind: S_IFDIR).contains {
-                hasPictures(folder.appending($0), depth: depth + 1)
-            }
+        for name in ModelFolder.names(in: folder, kind: S_IFDIR) {
+            if hasPictures(folder.appending(name), isTop: false, &seen) { return true }
+        }
+        return false
     }
 }
 

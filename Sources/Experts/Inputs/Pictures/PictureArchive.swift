@@ -110,19 +110,21 @@ private struct ArchiveWalk {
                 continue
             }
             // A class is a number or a name.
-            let content = try content(of: name, archive, isClass ? min(memberByteLimit, 4096) : memberByteLimit)
+            let content: PictureArchive.Content
+            do {
+                content = try self.content(
+                    of: name, archive, isClass ? min(memberByteLimit, 4096) : memberByteLimit,
+                    heldLimit: max(0, heldByteLimit - held))
+            } catch let refusal as OversizedMember {
+                members.append((name, nil, refusal.reason, nil))
+                continue
+            }
             if isClass {
                 let text = withBytes(content) { String(validating: $0, as: UTF8.self) }
                 members.append((name, content, nil, text.map(Self.trimmed)))
                 continue
             }
             if case .held(let kept) = content { held += kept.count }
-            guard held <= heldByteLimit else {
-                throw InputError(
-                    .badArchive,
-                    "the pictures of \(path.string) are compressed once more and take over \(held) bytes in memory",
-                    file: path, hint: "unpack it into a folder, or pack it as a plain .tar")
-            }
             members.append((name, content, nil, nil))
         }
         return (members, held)
@@ -158,7 +160,9 @@ private struct ArchiveWalk {
         return leads ? "has a name that leads out of the archive" : nil
     }
 
-    private func content(of name: String, _ archive: OpaquePointer, _ limit: Int) throws -> PictureArchive.Content {
+    private func content(
+        of name: String, _ archive: OpaquePointer, _ limit: Int, heldLimit: Int
+    ) throws -> PictureArchive.Content {
         var kept: [UInt8] = []
         var lying: Range<Int>?
         while true {
@@ -172,15 +176,18 @@ private struct ArchiveWalk {
             guard count > 0, let block else { continue }
             let end = (lying?.count ?? 0) + kept.count + count
             guard end <= limit, offset == end - count else {
-                throw InputError(
-                    .badArchive,
-                    "\(name.escapingControlCharacters) in \(path.string) has more than \(limit) bytes, or holes",
-                    file: path)
+                throw OversizedMember(reason: "has more than \(limit) bytes, or holes")
             }
             let place = bytes.baseAddress.map { block - $0 } ?? -1
             if kept.isEmpty, place >= 0, place + count <= bytes.count, lying == nil || lying?.upperBound == place {
                 lying = (lying?.lowerBound ?? place)..<place + count
             } else {
+                guard end <= heldLimit else {
+                    throw OversizedMember(
+                        reason:
+                            "is compressed once more and does not fit into the \(heldLimit) bytes of memory that are left for such "
+                            + "pictures; unpack the archive into a folder, or pack it as a plain .tar")
+                }
                 if let range = lying { kept = Array(bytes[range]) }
                 lying = nil
                 kept += UnsafeRawBufferPointer(start: block, count: count)
@@ -196,4 +203,9 @@ private struct ArchiveWalk {
             byteOffset: max(0, Int(archive_filter_bytes(archive, 0))),
             hint: ".tar, also compressed, and .zip are read; if it is one of them, fetch it again")
     }
+}
+
+/// A member that is not kept, and why.
+private struct OversizedMember: Error {
+    let reason: String
 }

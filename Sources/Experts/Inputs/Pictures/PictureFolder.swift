@@ -14,7 +14,8 @@ struct PictureFolder {
     ///
     /// - Throws: `IOError` when a folder cannot be read.
     init(_ path: FilePath) throws(IOError) {
-        try look(in: path, name: "", below: [])
+        var seen: Set<FileStatus.Identity> = []
+        try look(in: path, name: "", depth: 0, &seen)
         entries.sort { isBefore($0.name, $1.name) }
         archives.sort { isBefore($0.string, $1.string) }
     }
@@ -36,8 +37,11 @@ struct PictureFolder {
     /// How deep folders may lie in one another.
     private static let depthLimit = 32
 
-    private mutating func look(in folder: FilePath, name: String, below: [FileStatus.Identity]) throws(IOError) {
-        guard let own = FileStatus(of: folder), !below.contains(own.identity), below.count < Self.depthLimit else {
+    /// Looks into a folder unless it was seen by another name.
+    private mutating func look(
+        in folder: FilePath, name: String, depth: Int, _ seen: inout Set<FileStatus.Identity>
+    ) throws(IOError) {
+        guard let own = FileStatus(of: folder), depth < Self.depthLimit, seen.insert(own.identity).inserted else {
             return
         }
         for entry in try Checkpoints.entries(of: folder) {
@@ -45,10 +49,10 @@ struct PictureFolder {
             guard let status = FileStatus(of: path) else { continue }
             let full = name.isEmpty ? entry : "\(name)/\(entry)"
             if status.isFolder {
-                try look(in: path, name: full, below: below + [own.identity])
+                try look(in: path, name: full, depth: depth + 1, &seen)
             } else if status.kind == S_IFREG, isPictureName(entry) {
                 entries.append(PictureCollection.Entry(name: full, place: .file(path)))
-            } else if status.kind == S_IFREG, below.isEmpty, isArchiveName(entry) {
+            } else if status.kind == S_IFREG, depth == 0, isArchiveName(entry) {
                 archives.append(path)
             }
         }

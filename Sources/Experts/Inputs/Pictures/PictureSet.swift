@@ -75,7 +75,7 @@ private struct PictureDecoder: Sendable {
         threads = context.budget.threads
         // Decoded pixels, turned ones and the intermediate result of resizing stand side by side in every thread.
         pixelLimit = min(
-            Picture.standardPixelLimit, (context.memory ?? .max) / (9 * context.budget.threads))
+            Picture.standardPixelLimit, (context.memory ?? .max) / (12 * context.budget.threads))
         progress = context.progress
     }
 

@@ -36,7 +36,11 @@ struct TextSet {
             for: "\(lines.count) texts of \(path.string)", count: lines.count, byteCountEach: 24 * length)
         let (numbers, overflow) = lines.count.multipliedReportingOverflow(by: length)
         try requireMemory(count: overflow || numbers > .max / 3 ? .max : 3 * numbers, of: Int32.self)
-        tokenizer.padded(own.padding ?? Padding(.longest, id: own.paddingID)).pad(&encodings)
+        // Padding on the right in all texts would be cut off again, and a file may ask for any length.
+        var padding = own.padding ?? Padding(.longest, id: own.paddingID)
+        if padding.side == .right { (padding.target, padding.multiple) = (.longest, nil) }
+        if case .fixed(let fixed) = padding.target, fixed > shape.longest { padding.target = .fixed(shape.longest) }
+        tokenizer.padded(padding).pad(&encodings)
         do throws(NetworkError) {
             tokens = try TokenSet(
                 ids: encodings.flatMap(\.ids), isWord: encodings.flatMap { $0.attentionMask.map { $0 != 0 } },
