@@ -75,6 +75,13 @@ import Work
         #expect(try data("classes", limit: 2).warnings.map(\.code) == ["input.first_pictures"])
     }
 
+    @Test func aClassWhosePicturesAreSkippedKeepsItsNumber() throws {
+        for name in ["a", "b", "c"] { try makeFolder(folder.file("some/\(name)")) }
+        for name in ["a", "c"] { _ = try folder.write(png(0), to: "some/\(name)/x.png") }
+        _ = try folder.write(Array(png(1).prefix(60)), to: "some/b/x.png")
+        #expect(try data("some", DataOptions(skipsBad: true)).labels?.numbers(classCount: 3) == [0, 2])
+    }
+
     @Test func namesThatAreNumbersOfClassesAreTheClasses() {
         #expect(ClassLabels.texts(["2", "10", "0"]).numbers(classCount: 11) == [2, 10, 0])
         // No class 10 of ten: the names in the order of their bytes, as torchvision has them.

@@ -35,14 +35,22 @@ public enum AuxiliarySource: Sendable, Hashable {
         }
     }
 
-    /// What else they depend on: the tokenizer, where texts are cut into pieces.
-    package func tokenizer(of backbone: Backbone) -> [JobInput] {
-        let isCut =
+    /// What else they depend on: the tokenizer where texts are cut into pieces, and what says how pictures are prepared.
+    package func companions(of backbone: Backbone) -> [JobInput] {
+        let source: DataSource? =
             switch self {
-            case .file(let path): if case .texts = DataSource(at: path) { true } else { false }
-            case .generated(let inputs): inputs.kind == .tokens
+            case .file(let path): DataSource(at: path)
+            case .generated(let inputs): inputs.kind == .tokens ? .texts(.plain) : nil
             }
-        return isCut && fileExists(backbone.tokenizerPath) ? [JobInput("tokenizer", [backbone.tokenizerPath])] : []
+        return switch source {
+        case .texts where fileExists(backbone.tokenizerPath): [JobInput("tokenizer", [backbone.tokenizerPath])]
+        case .pictures:
+            [
+                JobInput(
+                    "preparation", [backbone.files.main.file] + [backbone.files.preprocessor?.file].compactMap { $0 })
+            ]
+        case .texts, .arrays, nil: []
+        }
     }
 
     /// What is made, as settings have it; nil for a file, whose contents count.

@@ -5,7 +5,8 @@ public enum ClassLabels: Sendable, Hashable {
     /// Numbers from 0, in an array.
     case numbers([Int])
     /// What lines, folders or `.cls` members say: numbers or names.
-    case texts([String])
+    /// The names are those of all classes, where inputs of some were left out.
+    case texts([String], names: [String]? = nil)
 
     /// The number of each input's class.
     ///
@@ -14,7 +15,7 @@ public enum ClassLabels: Sendable, Hashable {
     ///
     /// - Returns: nil when texts do not tell the classes.
     package func numbers(classCount: Int) -> [Int]? {
-        guard case .texts(let texts) = self else {
+        guard case .texts(let texts, _) = self else {
             guard case .numbers(let numbers) = self else { return nil }
             return numbers
         }
@@ -28,7 +29,7 @@ public enum ClassLabels: Sendable, Hashable {
 
     /// The different texts, in the order of their bytes.
     var names: [String] {
-        guard case .texts(let texts) = self else { return [] }
-        return Set(texts).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        guard case .texts(let texts, let names) = self else { return [] }
+        return Set(names ?? texts).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 }

@@ -31,7 +31,7 @@ public struct DataFile: Sendable {
             let count = collection.entries.count
             if let limit, limit < count { collection = collection.prefix(limit) }
             let set = try PictureSet(collection, shape, for: backbone, in: context)
-            (inputs, labels) = (set.inputs, set.classes.map { .texts($0) })
+            (inputs, labels) = (set.inputs, set.labels)
             warnings =
                 Self.skipWarning(set.skipped, of: count, "pictures", path)
                 + Self.partWarning(collection, of: count, path)

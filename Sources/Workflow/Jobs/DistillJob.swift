@@ -86,7 +86,7 @@ public struct DistillJob: RecordedJob, Sendable {
         if case .checkpoint(let store) = source { inputs.append(JobInput("merged", store.reader.files)) }
         return inputs + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", $0.headFiles) }
-            + [JobInput("auxiliary of distilling", auxiliary.input)] + auxiliary.tokenizer(of: set.backbone)
+            + [JobInput("auxiliary of distilling", auxiliary.input)] + auxiliary.companions(of: set.backbone)
     }
 
     /// The digest of everything that determines the result; a merge that is part of the work counts with all that it is made from.

@@ -185,7 +185,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         [JobInput("base", set.base.reader.files)]
             + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
             + set.experts.map { JobInput("head of \($0.name)", options.match == .logits ? $0.headFiles : []) }
-            + [auxiliary?.input ?? JobInput("auxiliary", [])] + (auxiliary?.tokenizer(of: set.backbone) ?? [])
+            + [auxiliary?.input ?? JobInput("auxiliary", [])] + (auxiliary?.companions(of: set.backbone) ?? [])
     }
 
     /// The memory that adapting experts takes at its peak.

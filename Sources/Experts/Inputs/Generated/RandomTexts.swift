@@ -5,7 +5,7 @@ import Tokenization
 /// Texts of random pieces of a vocabulary: each a uniform length, of uniformly drawn pieces, the first one that
 /// begins a word, in the frame that the tokenizer puts around a text.
 ///
-/// - Source: `aux_random` of the text suite was made so; docs/interference.md has what it gains.
+/// - Source: `aux_random` of the text suite was made so; docs/study.md has what it gains.
 struct RandomTexts {
     private let pieces: [Int32]
     /// Those that begin a word.

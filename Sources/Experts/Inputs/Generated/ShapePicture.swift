@@ -1,6 +1,6 @@
 // A picture that nobody has taken, for models of images where there are no images: lines, curves and forms in a few levels over a plain or
 // textured ground, sometimes blurred, inverted, grainy or peppered. What is drawn and how often was written down before it was measured
-// (docs/interference.md): it keeps nine tenths of what images of another kind gain on the suites.
+// (docs/study.md): it keeps nine tenths of what images of another kind gain on the suites.
 import Networks
 
 /// Draws procedural pictures.

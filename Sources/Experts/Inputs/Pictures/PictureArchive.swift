@@ -121,7 +121,7 @@ private struct ArchiveWalk {
             }
             if isClass {
                 let text = withBytes(content) { String(validating: $0, as: UTF8.self) }
-                members.append((name, content, nil, text.map(Self.trimmed)))
+                members.append((name, nil, nil, text.map(Self.trimmed)))
                 continue
             }
             if case .held(let kept) = content { held += kept.count }

@@ -11,8 +11,8 @@ import Work
 /// Sets that fit into a part of the memory are decoded at once, others a batch at a time, with the same numbers.
 struct PictureSet {
     let inputs: InputSet
-    /// The class of each, as texts; nil without classes.
-    let classes: [String]?
+    /// The class of each; nil without classes.
+    let labels: ClassLabels?
     /// Pictures that were left out because they cannot be decoded, with the reason.
     let skipped: [(name: String, reason: String)]
 
@@ -45,7 +45,10 @@ struct PictureSet {
                 "none of the \(collection.entries.count) pictures of \(collection.path.string) can be decoded",
                 file: collection.path, hint: skipped.first.map { "the first: \($0.name): \($0.reason)" })
         }
-        classes = collection.classes.map { classes in good.map { classes[$0] } }
+        // A class keeps its number when none of its pictures can be read.
+        labels = collection.classes.map { classes in
+            .texts(good.map { classes[$0] }, names: skipped.isEmpty ? nil : classes)
+        }
         self.skipped = skipped
         if isHeld {
             inputs = .images(try ImageSet(pixels: pixels, table: table, count: good.count, shape: shape))
