@@ -53,19 +53,6 @@ func photo(_ width: Int, _ height: Int) -> Picture {
     return Picture(width: width, height: height, pixels: pixels)
 }
 
-/// splitmix64.
-struct TestGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// A PNG with the checksums of its chunks made right, as far as they are whole.
 func resealed(_ png: [UInt8]) -> [UInt8] {
     var png = png

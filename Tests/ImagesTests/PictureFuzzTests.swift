@@ -1,5 +1,6 @@
 import Glibc
 import Images
+import TestSupport
 import Testing
 
 /// Damaged pictures never crash a decoder. `UNTANGLE_FUZZ` sets the number of mutations of each file, 200 by default.

@@ -151,7 +151,7 @@ import TestSupport
             "---\n", "? ",
         ]
         let seed: UInt64 = 47
-        var generator = SplitMix(state: seed)
+        var generator = TestGenerator(state: seed)
         var (read, refused) = (0, 0)
         for round in 0..<4000 * Self.fuzzFactor {
             var bytes = recipes[round % recipes.count]
@@ -194,17 +194,5 @@ import TestSupport
                 }
             }
         }
-    }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
