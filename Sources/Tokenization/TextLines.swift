@@ -29,22 +29,10 @@ public struct TextLines: Sendable {
                     column: bytes[start..<offset].count { $0 & 0xC0 != 0x80 } + 1),
                 hint: "save it as UTF-8, for instance with iconv")
         }
-        var ranges: [Range<Int>] = []
-        var start = 0
-        while start < bytes.count {
-            let next = bytes[start...].firstIndex(of: UInt8(ascii: "\n"))
-            let end = next ?? bytes.count
-            let hasReturn = next != nil && end > start && bytes[end - 1] == UInt8(ascii: "\r")
-            ranges.append(start..<(hasReturn ? end - 1 : end))
-            start = end + 1
-        }
         self.bytes = bytes
-        self.ranges = ranges
+        ranges = bytes.withUnsafeBytes { Array(LineRanges(of: $0)) }
     }
 
-    /// How many lines there are.
-    public var count: Int { ranges.count }
-
-    /// The text of a line, counted from 0.
-    public subscript(line: Int) -> String { String(decoding: bytes[ranges[line]], as: UTF8.self) }
+    /// The texts, in their order.
+    public var all: [String] { ranges.map { String(decoding: bytes[$0], as: UTF8.self) } }
 }

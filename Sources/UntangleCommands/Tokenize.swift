@@ -1,4 +1,5 @@
 import ArgumentParser
+import Experts
 import Reporting
 import SystemPackage
 import TensorCore
@@ -12,6 +13,8 @@ struct Tokenize: ToolCommand {
             Takes one text a line, from files, from standard input (-) or from --text, and encodes them as the tokenizers \
             library of Hugging Face does: with special tokens, truncation and padding as tokenizer.json says.
 
+            Of a .tsv and a .jsonl the texts are taken as data takes them, so that the pieces are those that models are trained on.
+
             Each text is followed by its pieces and their numbers; "special" of JSON says which of them are special tokens. A text that \
             is not valid UTF-8 is an error with its line and byte offset.
 
@@ -19,7 +22,7 @@ struct Tokenize: ToolCommand {
               untangle tokenize --tokenizer Fixtures/tokenizers/wordpiece.json --text "Hello, naïve world!"
             """)
 
-    @Argument(help: "Files with one text a line; - is standard input.")
+    @Argument(help: "Files with one text a line, .tsv or .jsonl; - is standard input.")
     var files: [FilePath] = []
 
     @Option(parsing: .singleValue, help: ArgumentHelp("A text to encode; repeatable.", valueName: "text"))
@@ -30,6 +33,7 @@ struct Tokenize: ToolCommand {
             "A tokenizer.json, or a checkpoint or model folder that it lies beside or in.", valueName: "place"))
     var tokenizer: FilePath
 
+    @OptionGroup var dataFlags: DataFlags
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
@@ -48,18 +52,25 @@ struct Tokenize: ToolCommand {
         let tokenizer = try Tokenizer(reading: place)
         var texts = text
         for file in files {
-            let lines = try lines(of: file, in: session)
-            texts += (0..<lines.count).lazy.map { lines[$0] }
+            texts += try lines(of: file, in: session)
         }
         let encodings = try encode(texts, with: tokenizer, threads: session.budget.threads)
         try session.print(report(texts, encodings, tokenizer, place), to: reports)
         return .done
     }
 
-    private func lines(of file: FilePath, in session: Session) throws -> TextLines {
-        if file == "-" { return try TextLines(try StandardInput.bytes(), file: "standard input") }
+    /// The texts of a file: its lines, or what data takes from a table or from lines of JSON.
+    private func lines(of file: FilePath, in session: Session) throws -> [String] {
+        if file == "-" { return try TextLines(try StandardInput.bytes(), file: "standard input").all }
         session.reads(file)
-        return try TextLines(reading: file)
+        guard case .texts(let format) = DataSource(at: file), format != .plain else {
+            return try TextLines(reading: file).all
+        }
+        let texts = try TextFile(file, format: format, options: dataFlags.options, memory: session.context.memory)
+        for (name, reason) in texts.skipped {
+            session.warn(Warning(DataWarning.skipped, "\(name) is left out: \(reason)"))
+        }
+        return texts.lines.map(\.text)
     }
 
     /// Encodes texts on all threads, and pads them as one batch.

@@ -9,11 +9,11 @@ extension BenchmarkCase {
         options: "[--tokenizer tokenizer.json] [--texts FILE] [--megabytes 4] [--runs 5]"
     ) { options in
         let file = FilePath(options.text("texts", default: "docs/interference.md"))
-        let lines = try TextLines(reading: file)
+        let lines = try TextLines(reading: file).all
         let byteCount = try options.number("megabytes", default: 4) * 1_000_000
         var texts: [String] = []
         var size = 0
-        while size < byteCount, lines.count > 0 {
+        while size < byteCount, !lines.isEmpty {
             let line = lines[texts.count % lines.count]
             texts.append(line)
             size += line.utf8.count + 1

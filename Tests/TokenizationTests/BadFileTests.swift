@@ -163,6 +163,6 @@ import Tokenization
         let place = try #require(throws: TokenizerError.self) { try TextLines(Array("a\nöb".utf8) + [0xFF], file: "f") }
         #expect(place.byteOffset == 5 && place.position == TextPosition(line: 2, column: 3))
         let lines = try TextLines(Array("a\r\n\nb\r".utf8), file: "f")
-        #expect((0..<lines.count).map { lines[$0] } == ["a", "", "b\r"])
+        #expect(lines.all == ["a", "", "b\r"])
     }
 }

@@ -31,6 +31,20 @@ import Testing
         #expect(text["ids"].items.first?.int == 2 && text["ids"].count == 4)
     }
 
+    /// What stands beside the texts of a table or of lines of JSON is no part of them.
+    @Test func takesTextsAsDataDoes() throws {
+        let tool = try Tool()
+        _ = try tool.folder.write(Array("en\thello\nfr\tworld\n".utf8), to: "a.tsv")
+        _ = try tool.folder.write(Array("{\"body\": \"hello\", \"label\": 1}\n[]\n".utf8), to: "b.jsonl")
+        let outcome = try tool.run(
+            "tokenize", "a.tsv", "--tokenizer", tokenizer, "--json")
+        #expect(try outcome.json()["texts"].items.map { $0["text"].string } == ["hello", "world"])
+        let lines = try tool.run(
+            "tokenize", "b.jsonl", "--text-field", "body", "--skip-bad", "--tokenizer", tokenizer, "--json")
+        #expect(try lines.json()["texts"].items.map { $0["text"].string } == ["hello"])
+        #expect(try tool.run("tokenize", "b.jsonl", "--tokenizer", tokenizer).status == 3)
+    }
+
     /// The tokenizer lies in a model's folder, beside its checkpoint.
     @Test func findsTheTokenizerOfAModel() throws {
         let tool = try Tool()

@@ -28,6 +28,12 @@ import Testing
         #expect(code { _ = try lines("\n\n", .plain) } == "input.missing_data")
     }
 
+    @Test func linesBeyondTheMemory() throws {
+        let path = try folder.write(Array(String(repeating: "a line\n", count: 1000).utf8), to: "many.txt")
+        #expect(try TextFile(path, format: .plain, options: DataOptions(), limit: 10, memory: 1000).lines.count == 10)
+        #expect(code { _ = try TextFile(path, format: .plain, options: DataOptions(), memory: 1000) } == "io.memory")
+    }
+
     @Test func tables() throws {
         let plain = try lines("DE\tdeggendorf\nFR\tsaint-malo\n", .table)
         #expect(plain.lines.map(\.text) == ["deggendorf", "saint-malo"] && plain.classes == ["DE", "FR"])

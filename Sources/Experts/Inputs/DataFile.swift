@@ -36,7 +36,8 @@ public struct DataFile: Sendable {
                 Self.skipWarning(set.skipped, of: count, "pictures", path)
                 + Self.partWarning(collection, of: count, path)
         case (.texts(let format), .tokens(let shape)):
-            let file = try TextFile(path, format: format, options: backbone.data, limit: limit)
+            let file = try TextFile(
+                path, format: format, options: backbone.data, limit: limit, memory: context.memory)
             inputs = .tokens(try TextSet(file, shape, for: backbone, in: context).tokens)
             labels = file.classes.map { .texts($0) }
             warnings = Self.skipWarning(file.skipped, of: file.lines.count + file.skipped.count, "lines", path)

@@ -33,29 +33,40 @@ package struct TextFile: Sendable {
 
     /// Reads all lines.
     ///
-    /// - Parameter limit: the texts that are needed; nil for all.
+    /// - Parameters:
+    ///   - limit: the texts that are needed; nil for all.
+    ///   - memory: what the texts may take; nil sets no bound.
     /// - Throws: `input.bad_text` with line and byte offset for the first line that cannot be read, unless such lines are to be
-    ///   skipped; `input.missing_data` when no text is left; `IOError`.
-    package init(_ path: FilePath, format: Format, options: DataOptions, limit: Int? = nil) throws {
+    ///   skipped; `input.missing_data` when no text is left; `IOError`, also `io.memory`.
+    package init(
+        _ path: FilePath, format: Format, options: DataOptions, limit: Int? = nil, memory: Int? = nil
+    ) throws {
         self.path = path
         let file = try MappedFile(path)
         var lines: [Line] = []
         var skipped: [(name: String, reason: String)] = []
         try file.withUnsafeBytes { bytes in
             var reader = LineReader(path: path, format: format, field: options.textField)
-            var (start, number) = (bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0, 0)
-            while start < bytes.count, lines.count < limit ?? .max {
-                let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-                number += 1
-                var line = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-                if line.last == UInt8(ascii: "\r") { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
+            let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+            var byteCount = 0
+            for (place, range) in LineRanges(of: bytes, from: start).enumerated() {
+                guard lines.count < limit ?? .max else { break }
+                let (line, number) = (UnsafeRawBufferPointer(rebasing: bytes[range]), place + 1)
                 do throws(InputError) {
-                    if let text = try reader.read(line, number: number, byteOffset: start) { lines.append(text) }
+                    if let text = try reader.read(line, number: number, byteOffset: range.lowerBound) {
+                        lines.append(text)
+                        byteCount += range.count + MemoryLayout<Line>.stride
+                    }
                 } catch {
                     guard options.skipsBad else { throw error }
                     skipped.append(("line \(number) of \(path.string)", error.message))
                 }
-                start = end + 1
+                guard byteCount <= memory ?? .max else {
+                    throw IOError(
+                        kind: .memory,
+                        message: "the first \(number) lines of \(path.string) alone take more memory than is allowed",
+                        file: path.string, hint: "take fewer of them, as with `head`, or raise --memory")
+                }
             }
         }
         guard !lines.isEmpty else {
