@@ -51,6 +51,20 @@ import Tokenization
         }
     }
 
+    /// Forty steps that each double a text would make two letters as long as memory.
+    @Test func normalizersThatDoubleATextEnd() throws {
+        let step = #"{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}"#
+        let steps = Array(repeating: step, count: 40).joined(separator: ",")
+        let tokenizer = try Tokenizer(
+            Array(
+                """
+                {"version": "1.0", "normalizer": {"type": "Sequence", "normalizers": [\(steps)]},
+                 "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}
+                """.utf8), file: "doubling.json")
+        let error = try #require(throws: TokenizerError.self) { try tokenizer.encode("aa") }
+        #expect(error.code == "tokenizer.pattern_limit")
+    }
+
     /// Marks in the worst order, one word without an end, spaces, and unknown characters, 2 MB of each.
     @Test(arguments: GoldenTests.names) func longLinesTakeLinearTime(name: String) throws {
         let tokenizer = try Tokenizer(reading: Fixtures.path("tokenizers/\(name).json"))

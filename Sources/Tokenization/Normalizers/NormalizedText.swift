@@ -4,6 +4,9 @@ struct NormalizedText {
     /// Whether the first byte comes from the first character of the whole text: `Metaspace` asks.
     var isAtStart: Bool
 
+    /// The longest text in which patterns are replaced: a few of them, one after the other, can make a short text as long as memory.
+    private static let byteLimit = 1 << 26
+
     /// Takes out characters.
     @inline(__always) mutating func remove(where isRemoved: (UInt32) -> Bool) {
         var isFirst = true
@@ -41,6 +44,11 @@ struct NormalizedText {
     /// - Throws: `TokenizerError` `tokenizer.pattern_limit`.
     mutating func replace(_ pattern: Pattern, with content: [UInt8]) throws(TokenizerError) {
         guard !bytes.isEmpty else { return }
+        guard bytes.count <= Self.byteLimit else {
+            throw TokenizerError(
+                .patternLimit, "a text has over \(Self.byteLimit) bytes where a pattern is to be replaced",
+                hint: "cut the text into shorter lines")
+        }
         var matches: [Match] = []
         try bytes.withUnsafeBufferPointer { (text) throws(TokenizerError) in try pattern.match(text, into: &matches) }
         guard matches.contains(where: \.isMatch) else { return }
