@@ -8,7 +8,9 @@ public import TensorCore
 ///
 /// That is the cross-task interference of the student on auxiliary inputs.
 public struct Distiller: Sendable {
+    /// The tasks whose experts are the teachers.
     public let tasks: [TaskHead]
+    /// How the student is trained, with what depends on the network settled.
     public var options: ResolverOptions { training.options }
     private let training: StudentTraining
     private let network: any Network

@@ -6,6 +6,8 @@ public enum InterferenceWarning: String, WarningCode {
 
     /// An option has no effect beside the others.
     case noEffect = "no_effect"
+    /// A model that is the base cannot be trained at a rate that follows from its distance.
+    case zeroRate = "zero_rate"
 }
 
 extension ResolverOptions {

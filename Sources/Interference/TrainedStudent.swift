@@ -34,3 +34,16 @@ public struct TrainedStudent: Sendable {
     /// Whether the progress callback asked to stop before the last step.
     public let isCancelled: Bool
 }
+
+extension TrainedStudent {
+    /// What should be known of a rate that was chosen by the distance from the base and is 0.
+    ///
+    /// - Parameter name: what the model is called.
+    package func idleness(of name: String) -> Warning? {
+        guard learningRate == 0 else { return nil }
+        return Warning(
+            InterferenceWarning.zeroRate,
+            "\(name) is the base as far as it is trained, so that the learning rate `auto` is 0 and nothing was trained; give a rate"
+        )
+    }
+}

@@ -136,6 +136,17 @@ import Workflow
         #expect(!fileExists(folder.file("out/\(suite.tasks[0]).npz")))
     }
 
+    @Test func theBaseItselfIsNotTrainedAtARateThatFollowsFromIt() throws {
+        var first = suite.files(suite.tasks[0])
+        first.checkpoint = suite.base
+        let set = try ExpertSet(base: suite.base, experts: [first, suite.files(suite.tasks[1])])
+        var warnings: [String] = []
+        var context = testContext
+        context.warn = { warnings.append($0.code) }
+        _ = try makeStage(set, output: nil).run(in: context)
+        #expect(warnings == ["interference.zero_rate"])
+    }
+
     @Test func otherSettingsAreOtherWork() throws {
         var stage = makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]))
         stage.keepsRecords = true

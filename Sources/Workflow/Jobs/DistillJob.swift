@@ -11,8 +11,11 @@ import Work
 public struct DistillJob: RecordedJob, Sendable {
     /// The original experts, which are the teachers.
     public let set: ExpertSet
+    /// What is trained.
     public let source: Source
+    /// The inputs that it is trained on.
     public let auxiliary: AuxiliarySource
+    /// How it is trained.
     public let options: ResolverOptions
     /// Where the result goes; nil keeps it in memory.
     public var target: OutputTarget?
@@ -180,6 +183,7 @@ public struct DistillJob: RecordedJob, Sendable {
             progress.remark("loss \(step.loss.short())")
             return true
         }
+        if let warning = student.idleness(of: name) { context.warn(warning) }
         return Trained(
             parameters: student.parameters,
             training: AdaptedExpert.Training(

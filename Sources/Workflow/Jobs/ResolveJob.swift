@@ -135,6 +135,7 @@ public struct ResolveJob: RecordedJob, Sendable {
                 progress.remark("\(expert.name)  loss \(step.loss.short())")
                 return true
             }
+            if let warning = resolved.idleness(of: expert.name) { context.warn(warning) }
             // Steps that early stopping has saved.
             progress.advance(by: options.steps - resolved.trace.count)
             let duration = ContinuousClock.now - started
