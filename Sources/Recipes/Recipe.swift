@@ -109,7 +109,9 @@ public struct Recipe: Sendable {
 
     /// How the merged model is trained on what the experts say.
     public struct Distill: Sendable {
+        /// The inputs that the merged model is trained on.
         public var auxiliary: AuxiliarySource
+        /// How it is trained.
         public var options: ResolverOptions
         /// How many steps lie between two states that are kept; nil keeps none.
         public var saveEvery: Int?

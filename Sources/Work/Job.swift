@@ -45,6 +45,7 @@ public struct JobInput: Sendable {
         (self.role, files, listing) = (role, input.files, input.listing)
     }
 
+    /// Files that are told by their listing.
     public init(_ role: String, listing: String) {
         (self.role, files, self.listing) = (role, [], listing)
     }

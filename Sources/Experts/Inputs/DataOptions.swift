@@ -7,6 +7,7 @@ public struct DataOptions: Sendable, Hashable, Encodable {
     /// The field of a line of JSON, or the column of a table with a heading, that holds the text; nil takes `text`.
     public var textField: String?
 
+    /// What is not said stays as it is without options.
     public init(skipsBad: Bool = false, textField: String? = nil) {
         (self.skipsBad, self.textField) = (skipsBad, textField)
     }

@@ -8,8 +8,11 @@ import Work
 
 /// Auxiliary inputs that are made where there are none.
 public struct GeneratedInputs: Sendable, Hashable, Encodable {
+    /// What is made.
     public var kind: Kind
+    /// How many inputs.
     public var count: Int
+    /// Inputs of another seed are other ones.
     public var seed: UInt64
 
     /// What is made.
@@ -27,6 +30,7 @@ public struct GeneratedInputs: Sendable, Hashable, Encodable {
     /// How many there may be.
     public static let counts = 1...1 << 30
 
+    /// Inputs of a kind.
     public init(_ kind: Kind, count: Int = defaultCount, seed: UInt64 = 0) {
         (self.kind, self.count, self.seed) = (kind, count, seed)
     }
