@@ -41,6 +41,12 @@ import Testing
         #expect(headed.lines.map(\.text) == ["good", "bad"] && headed.classes == ["1", "0"])
         let named = try lines("label\ttitle\n1\tx\n", .table, DataOptions(textField: "title"))
         #expect(named.lines.map(\.text) == ["x"] && named.classes == ["1"])
+        let words = try lines("noun\ttext\nverb\trun\n", .table)
+        #expect(words.lines.map(\.text) == ["text", "run"] && words.classes == ["noun", "verb"])
+        let mixed = try lines("DE\tulm\n", .table, DataOptions(textField: "body"))
+        #expect(mixed.lines.map(\.text) == ["ulm"] && mixed.classes == ["DE"])
+        #expect(
+            code { _ = try lines("label\ttitle\n1\tx\n", .table, DataOptions(textField: "titel")) } == "input.bad_text")
         let without = try lines("text\tid\na\t7\n", .table)
         #expect(without.lines.map(\.text) == ["a"] && without.classes == nil)
     }

@@ -48,22 +48,22 @@ struct LineReader {
     private mutating func row(_ line: String, _ number: Int) throws(InputError) -> TextFile.Line? {
         let cells = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
         guard let columns else {
-            // A heading names the column of the text.
+            let label = cells.firstIndex { Self.labelNames.contains($0) }
+            // A heading names the column of the text. In two columns without the name of a class, "text" behind a tab is a text.
             if let text = cells.firstIndex(of: field ?? "text")
-                ?? (field == nil ? cells.firstIndex(of: "sentence") : nil)
+                ?? (field == nil ? cells.firstIndex(of: "sentence") : nil),
+                field != nil || label != nil || text == 0
             {
-                columns = (text, cells.firstIndex { Self.labelNames.contains($0) }, cells.count)
+                columns = (text, label, cells.count)
                 return nil
             }
-            if let field {
+            guard cells.count == 2, label == nil else {
+                let names = cells.prefix(20).joined(separator: ", ")
                 throw bad(
-                    number, "is a heading without \"\(field)\"",
-                    hint: "the columns are \(cells.prefix(20).joined(separator: ", "))")
-            }
-            guard cells.count == 2 else {
-                throw bad(
-                    number, "has \(cells.count) columns, and a class, a tab and a text are needed",
-                    hint: "a heading may name the columns: one of them \"text\", one \"label\"")
+                    number,
+                    field.map { "is a heading without \"\($0)\"" }
+                        ?? "has \(cells.count) columns, and a class, a tab and a text are needed",
+                    hint: "where it is a heading, --text-field names the column of the text; the columns are \(names)")
             }
             columns = (1, 0, 2)
             return TextFile.Line(text: cells[1], label: cells[0], number: number)
