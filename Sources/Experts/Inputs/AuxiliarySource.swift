@@ -24,7 +24,15 @@ public enum AuxiliarySource: Sendable, Hashable {
     ///
     /// - Throws: what `DataFile.check` throws.
     package func check() throws {
-        if case .file(let path) = self { try DataFile.check(path) }
+        guard case .file(let path) = self else { return }
+        guard fileExists(path) else {
+            throw IOError(
+                kind: .notFound, message: "there is no \(path.string)", file: path.string,
+                hint: nearestName(to: path.string, among: GeneratedInputs.Kind.allCases.map(\.rawValue)).map {
+                    "did you mean \"\($0)\", which is made on the spot?"
+                })
+        }
+        try DataFile.check(path)
     }
 
     /// The files that the inputs are read from.

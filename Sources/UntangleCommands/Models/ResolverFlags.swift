@@ -14,7 +14,8 @@ struct ResolverFlags: ParsableArguments {
             valueName: "data"))
     var auxiliary: String?
 
-    @Option(help: ArgumentHelp("How many inputs are made on the spot.", valueName: "n"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("How many inputs are made on the spot.", valueName: "n"))
     var auxiliaryCount = GeneratedInputs.defaultCount
 
     @Option(.steps) var steps: Int?

@@ -39,6 +39,7 @@ struct PictureCollection: Sendable {
             let archive = try PictureArchive(path, heldByteCount: heldByteCount)
             entries = archive.entries
             classes = try Self.classes(of: entries, in: path)
+            guard !entries.isEmpty else { throw Self.none(in: "the archive \(path.string) holds no pictures", path) }
             return
         }
         let folder = try PictureFolder(path)
@@ -56,11 +57,15 @@ struct PictureCollection: Sendable {
             entries = folder.entries
         }
         guard !entries.isEmpty else {
-            throw InputError(
-                .missingData, "the folder \(path.string) holds no pictures and no archives of them", file: path,
-                hint: "JPEG, PNG and WebP are read, by their endings, also in folders below and in .tar and .zip files")
+            throw Self.none(in: "the folder \(path.string) holds no pictures and no archives of them", path)
         }
         classes = try Self.classes(of: entries, in: path)
+    }
+
+    private static func none(in message: String, _ path: FilePath) -> InputError {
+        InputError(
+            .missingData, message, file: path,
+            hint: "JPEG, PNG and WebP are read, by their endings, also in folders below and in .tar and .zip files")
     }
 
     /// Only the first so many.

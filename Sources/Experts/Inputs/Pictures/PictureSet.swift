@@ -42,8 +42,9 @@ struct PictureSet {
         guard !good.isEmpty else {
             throw InputError(
                 .missingData,
-                "none of the \(collection.entries.count) pictures of \(collection.path.string) can be decoded",
-                file: collection.path, hint: skipped.first.map { "the first: \($0.name): \($0.reason)" })
+                "no picture of \(collection.path.string) can be decoded, of \(collection.entries.count)",
+                file: collection.path,
+                hint: skipped.first.map { "the first: \($0.reason)" })
         }
         // A class keeps its number when none of its pictures can be read.
         labels = collection.classes.map { classes in
