@@ -39,6 +39,14 @@ public struct DriftHeads: Sendable {
         self.base = try network.features(parameters: base, inputs: auxiliary, budget: budget)
     }
 
+    /// The bytes that making a head takes at its peak: two models, the features of both, and their drift in double precision.
+    public static func byteCount(_ network: any Network, auxiliary: InputSet) -> Int {
+        let features = Double(auxiliary.count) * Double(network.featureSize)
+        let total =
+            2 * 4 * Double(network.parameterCount) + (3 * 4 + 8) * features + Double(auxiliary.byteCount) + 0x1p22
+        return total < Double(Int.max) ? Int(total) : .max
+    }
+
     /// The head of an expert; one output that is always 0 where its features are the base's.
     ///
     /// - Throws: `InterferenceError` `interference.diverged` when a feature is not finite; `NetworkError`, `IOError` or

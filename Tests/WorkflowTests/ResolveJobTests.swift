@@ -147,6 +147,19 @@ import Workflow
         #expect(warnings == ["interference.zero_rate"])
     }
 
+    /// 40,000 features of 64 numbers, in F32 three times and in F64 once, take 49 MiB; the inputs 30 MiB.
+    @Test func matchingFeaturesFitsIntoTheMemory() throws {
+        var options = options
+        options.match = .features
+        let job = ResolveJob(
+            try suite.set([suite.tasks[0], suite.tasks[1]]), auxiliary: AuxiliarySource("shapes", count: 40_000),
+            options: options, output: nil)
+        var context = testContext
+        context.memory = 64 << 20
+        let error = try #require(throws: InterferenceError.self) { _ = try job.run(in: context) }
+        #expect(error.code == "interference.memory" && error.message.hasPrefix("matching features takes about"))
+    }
+
     @Test func otherSettingsAreOtherWork() throws {
         var stage = makeStage(try suite.set([suite.tasks[0], suite.tasks[1]]))
         stage.keepsRecords = true

@@ -154,6 +154,9 @@ public struct ResolveJob: RecordedJob, Sendable {
     /// The heads that experts are held to: those of their tasks, or what they have changed of features.
     private func heads(_ inputs: InputSet?, in context: Context) throws -> [TaskHead] {
         guard options.match == .features, let inputs else { return try set.tasks() }
+        _ = try context.required(
+            DriftHeads.byteCount(set.backbone.network, auxiliary: inputs), for: "matching features", beside: 0,
+            orTake: "fewer than \(inputs.count) auxiliary inputs")
         context.progress.begin("directions of the experts", total: set.experts.count, unit: .items("experts"))
         defer { context.progress.end() }
         let drift = try DriftHeads(
