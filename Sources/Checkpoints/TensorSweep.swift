@@ -14,7 +14,7 @@ package struct TensorSweep: Sendable {
 
         /// Describes the way through a tensor.
         ///
-        /// - Parameter chunkCount: elements of a chunk; of types narrower than a byte, as many as fill whole bytes.
+        /// - Parameter chunkCount: elements of a chunk, as many as fill whole bytes and blocks.
         package init(_ places: [(reader: any CheckpointReader, index: Int)], chunkCount: Int) {
             precondition(chunkCount > 0, "chunks have elements")
             sources = places.map { Source(reader: $0.reader, index: $0.index, tensor: $0.reader.descriptors[$0.index]) }
@@ -78,10 +78,10 @@ package struct TensorSweep: Sendable {
             let item = items[piece.item]
             let windows = try zip(item.sources, pools).map { source, pool in
                 try TensorWindow(
-                    source.reader, source.index, in: source.tensor.dtype.byteRange(of: piece.elements), pool: pool)
+                    source.reader, source.index, in: source.tensor.layout.byteRange(of: piece.elements), pool: pool)
             }
             return try chunkRanges(of: piece.elements, by: item.chunkCount).map { elements in
-                let ranges = item.sources.map { $0.tensor.dtype.byteRange(of: elements) }
+                let ranges = item.sources.map { $0.tensor.layout.byteRange(of: elements) }
                 return try Self.withParts(Array(zip(windows, ranges))) { parts in
                     try body(Chunk(item: piece.item, elements: elements, parts: parts))
                 }
@@ -102,14 +102,6 @@ package struct TensorSweep: Sendable {
     }
 }
 
-extension DType {
-    /// The bytes of a range of elements that begins and ends at whole bytes.
-    fileprivate func byteRange(of elements: Range<Int>) -> Range<Int> {
-        // In this order nothing overflows: the tensor's size in bits fits.
-        elements.lowerBound * bitWidth / 8..<elements.upperBound * bitWidth / 8
-    }
-}
-
 /// One tensor of one checkpoint.
 private struct Source: Sendable {
     let reader: any CheckpointReader
@@ -121,7 +113,7 @@ private struct Source: Sendable {
     func pieceCount(chunkCount: Int) -> Int {
         guard reader.canReadRanges(of: index) else { return max(tensor.elementCount, 1) }
         let together = reader.decodedTogetherByteCount(of: index)
-        let chunk = tensor.dtype.byteRange(of: 0..<chunkCount).count
+        let chunk = tensor.layout.byteRange(of: 0..<chunkCount).count
         return chunkCount * max(1, (together + chunk - 1) / chunk)
     }
 
@@ -129,6 +121,6 @@ private struct Source: Sendable {
     func windowByteCount(chunkCount: Int) -> Int {
         guard !reader.isMapped(index), reader.canReadRanges(of: index) else { return 0 }
         let elements = min(tensor.elementCount, chunkCount)
-        return max(tensor.dtype.byteRange(of: 0..<elements).count, reader.decodedTogetherByteCount(of: index))
+        return max(tensor.layout.byteRange(of: 0..<elements).count, reader.decodedTogetherByteCount(of: index))
     }
 }

@@ -59,10 +59,11 @@ struct SafetensorsEntry {
             switch error {
             case .overflow:
                 throw fault(.overflow, "of shape \(Shape(dims)) is larger than 64 bits can count", at: shapeField)
-            case .fractionOfByte(let bits):
+            case .partialUnit(let elements):
                 throw fault(
                     .misalignedSubbyte,
-                    "of dtype \(dtypeName) and shape \(Shape(dims)) has \(bits) bits, not whole bytes",
+                    "of dtype \(dtypeName) and shape \(Shape(dims)) has \(elements * dtype.bitWidth) "
+                        + "bits, not whole bytes",
                     at: shapeField)
             }
         }

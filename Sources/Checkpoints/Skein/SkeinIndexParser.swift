@@ -175,9 +175,10 @@ struct SkeinIndexParser {
                 throw fault(
                     .overflow, "tensor \"\(name)\" of shape \(Shape(sizes)) is larger than 63 bits can count",
                     tensor: name)
-            case .fractionOfByte(let bits):
+            case .partialUnit(let elements):
                 throw fault(
-                    .misalignedSubbyte, "tensor \"\(name)\" has \(bits) bits, not whole bytes", tensor: name)
+                    .misalignedSubbyte,
+                    "tensor \"\(name)\" has \(elements * dtype.bitWidth) bits, not whole bytes", tensor: name)
             }
         }
     }
