@@ -138,16 +138,3 @@ extension [TensorDescriptor] {
         return byteCounts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
     }
 }
-
-extension DType {
-    /// What PyTorch and recipes call the type; nil when it does not compute.
-    public var configName: String? {
-        switch self {
-        case .f16: "float16"
-        case .bf16: "bfloat16"
-        case .f32: "float32"
-        case .f64: "float64"
-        default: nil
-        }
-    }
-}

@@ -7,27 +7,6 @@ struct NpyElement: Equatable {
     /// Whether the order was left to the machine; such data is taken as little-endian.
     let hasAssumedOrder: Bool
 
-    /// The `descr` under which NumPy stores a type; nil when it has none.
-    static func descr(of dtype: DType) -> String? {
-        switch dtype {
-        case .bool: "|b1"
-        case .u8: "|u1"
-        case .i8: "|i1"
-        case .u16: "<u2"
-        case .i16: "<i2"
-        case .u32: "<u4"
-        case .i32: "<i4"
-        case .u64: "<u8"
-        case .i64: "<i8"
-        case .f16: "<f2"
-        case .f32: "<f4"
-        case .f64: "<f8"
-        case .c64: "<c8"
-        case .c128: "<c16"
-        case .bf16, .f4, .f6E2M3, .f6E3M2, .f8E4M3, .f8E5M2, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ: nil
-        }
-    }
-
     /// Reads a `descr`.
     ///
     /// - Throws: `FormatError` with `bad_descr`, `object_dtype`, `structured_dtype` or `unsupported_dtype`.
@@ -60,28 +39,14 @@ struct NpyElement: Equatable {
         guard let size = Self.size(rest) else { throw malformed }
 
         let known: DType
-        switch (kind, size) {
-        case (UInt8(ascii: "b"), 1): known = .bool
-        case (UInt8(ascii: "u"), 1): known = .u8
-        case (UInt8(ascii: "u"), 2): known = .u16
-        case (UInt8(ascii: "u"), 4): known = .u32
-        case (UInt8(ascii: "u"), 8): known = .u64
-        case (UInt8(ascii: "i"), 1): known = .i8
-        case (UInt8(ascii: "i"), 2): known = .i16
-        case (UInt8(ascii: "i"), 4): known = .i32
-        case (UInt8(ascii: "i"), 8): known = .i64
-        case (UInt8(ascii: "f"), 2): known = .f16
-        case (UInt8(ascii: "f"), 4): known = .f32
-        case (UInt8(ascii: "f"), 8): known = .f64
-        case (UInt8(ascii: "c"), 8): known = .c64
-        case (UInt8(ascii: "c"), 16): known = .c128
-        case (UInt8(ascii: "V"), 1): known = try Self.untyped(.v1, order, shown, source, options)
-        case (UInt8(ascii: "V"), 2): known = try Self.untyped(.v2, order, shown, source, options)
-        case (UInt8(ascii: "f"), 1): known = try Self.untyped(.f1, order, shown, source, options)
-        case (UInt8(ascii: "b"), _), (UInt8(ascii: "u"), _), (UInt8(ascii: "i"), _), (UInt8(ascii: "f"), _),
-            (UInt8(ascii: "c"), _), (UInt8(ascii: "V"), _):
+        if let type = Self.types["\(Character(Unicode.Scalar(kind)))\(size)"] {
+            known = type
+        } else if let element = Self.untypedElement(kind, size) {
+            known = try Self.untyped(element, order, shown, source, options)
+        } else if "buifcV".utf8.contains(kind) {
             throw unsupported
-        default: throw malformed
+        } else {
+            throw malformed
         }
         dtype = known
         isBigEndian = order == UInt8(ascii: ">") && known.scalarByteCount > 1
@@ -117,6 +82,20 @@ struct NpyElement: Equatable {
                 hint: "use `--npy-void f1=F8_E5M2`")
         }
         return named
+    }
+
+    /// The types of NumPy by their `descr` without the order.
+    private static let types = [String: DType](
+        uniqueKeysWithValues: DType.allCases.compactMap { type in type.numPyDescr.map { (String($0.dropFirst()), type) }
+        })
+
+    private static func untypedElement(_ kind: UInt8, _ size: Int) -> VoidTypes.Element? {
+        switch (kind, size) {
+        case (UInt8(ascii: "V"), 1): .v1
+        case (UInt8(ascii: "V"), 2): .v2
+        case (UInt8(ascii: "f"), 1): .f1
+        default: nil
+        }
     }
 
     private static func size(_ digits: ArraySlice<UInt8>) -> Int? {

@@ -7,7 +7,7 @@ extension NpyHeader {
     ///
     /// - Returns: nil when NumPy has no such element type.
     static func encoded(dtype: DType, shape: Shape) -> [UInt8]? {
-        guard let descr = NpyElement.descr(of: dtype) else { return nil }
+        guard let descr = dtype.numPyDescr else { return nil }
         let dims = shape.dims.map(String.init).joined(separator: ", ") + (shape.rank == 1 ? "," : "")
         var text = "{'descr': '\(descr)', 'fortran_order': False, 'shape': (\(dims)), }"
         if let first = shape.dims.first {
