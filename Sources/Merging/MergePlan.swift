@@ -126,7 +126,7 @@ struct MergeModel: Sendable {
 
     /// What the checkpoint calls a tensor, where a slice has other numbers for its layers.
     func storedName(of index: Int) -> TensorName {
-        (store.reader as? LayerSlice)?.storedName(of: index) ?? store.descriptors[index].name
+        (store.reader as? CheckpointView)?.storedName(of: index) ?? store.descriptors[index].name
     }
 }
 

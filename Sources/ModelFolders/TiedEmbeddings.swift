@@ -50,7 +50,7 @@ struct TiedEmbeddings {
             let store = models[model].store
             guard let place = Self.embedding(for: head, in: store) else { continue }
             let embedding = store.descriptors[place].name
-            stores[model] = TensorStore(CheckpointView(store.reader, alias: (head, place)))
+            stores[model] = TensorStore(CheckpointView(store.reader, alias: head, ofTensorAt: place))
             isTied = false
             let claim =
                 models[model].config?.tiesWordEmbeddings == false

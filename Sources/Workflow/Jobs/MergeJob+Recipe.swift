@@ -106,7 +106,7 @@ private struct SliceCut {
         }
         if layers == 0..<stack.count, isFirst, isLast { return whole }
         return TensorStore(
-            try LayerSlice(
+            CheckpointView(
                 of: whole.reader, layers: layers, firstLayer: firstLayer, includesTensorsBefore: isFirst,
                 includesTensorsBehind: isLast))
     }
