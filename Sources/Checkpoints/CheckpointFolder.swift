@@ -2,7 +2,14 @@ import SystemPackage
 import TensorCore
 
 /// Finds the checkpoint in a folder of the Hugging Face layout.
-enum CheckpointFolder {
+public enum CheckpointFolder {
+    /// Whether a file is the checkpoint that its folder stands for, so that the other files of the folder belong to it.
+    public static func isSpokenFor(by file: FilePath) -> Bool {
+        let folder = file.removingLastComponent()
+        let found = try? checkpoint(in: folder.isEmpty ? "." : folder)
+        return found?.file.lastComponent == file.lastComponent
+    }
+
     /// The file that a path stands for, the path itself when it is no folder or there is no telling.
     static func file(of path: FilePath) -> FilePath {
         folderExists(path) ? (try? checkpoint(in: path).file) ?? path : path
@@ -22,7 +29,7 @@ enum CheckpointFolder {
             return (folder.appending(taken.name), WeightSet.warning(taking: taken, among: sets, in: folder))
         }
         guard sets.isEmpty else { throw ambiguity(of: sets, in: folder) }
-        let shards = names.filter { CheckpointFormat.format(ofOutput: FilePath($0)) != nil && ShardName($0) != nil }
+        let shards = names.filter { CheckpointFormat.named(FilePath($0)) != nil && ShardName($0) != nil }
         if let shard = shards.first {
             throw FormatError(
                 .missingShard,

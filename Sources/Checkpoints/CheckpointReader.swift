@@ -1,11 +1,6 @@
 import SystemPackage
 import TensorCore
 
-/// The formats the product knows by name.
-public enum FormatID: String, Sendable, CaseIterable {
-    case safetensors, npz, npy, skein
-}
-
 /// Reads one checkpoint: the list of its tensors at once, their bytes on demand.
 public protocol CheckpointReader: Sendable {
     var format: FormatID { get }

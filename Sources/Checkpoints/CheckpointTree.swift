@@ -60,6 +60,6 @@ public struct CheckpointTree {
     }
 
     private static func isCheckpointFile(_ name: String) -> Bool {
-        CheckpointFormat.format(ofOutput: FilePath(name)) != nil
+        CheckpointFormat.named(FilePath(name)) != nil
     }
 }

@@ -20,8 +20,8 @@ struct WeightSet: Hashable {
             (stem, isIndex, isSafetensors) = (index.stem, true, true)
         } else {
             let file = FilePath(name)
-            guard let format = CheckpointFormat.format(ofOutput: file), ShardName(name) == nil else { return nil }
-            (stem, isIndex, isSafetensors) = (file.stem ?? name, false, format == .safetensors)
+            guard let format = CheckpointFormat.named(file), ShardName(name) == nil else { return nil }
+            (stem, isIndex, isSafetensors) = (file.stem ?? name, false, format.id == .safetensors)
         }
     }
 

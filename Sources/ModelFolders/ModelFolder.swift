@@ -43,7 +43,7 @@ package struct ModelFolder: Sendable {
     ///   names to describe a model count.
     package func companions(of checkpoint: FilePath) -> CompanionFiles {
         var files = CompanionFiles()
-        let isOwn = CheckpointFormat.speaksForFolder(checkpoint)
+        let isOwn = CheckpointFolder.isSpokenFor(by: checkpoint)
         for name in Self.names(in: path) { files.add(name, in: path, isOwn: isOwn) }
         return files
     }

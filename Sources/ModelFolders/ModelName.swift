@@ -37,7 +37,7 @@ extension FilePath {
     package var modelFolder: FilePath {
         let folder = removingLastComponent()
         let isStandard = ["model.safetensors", "model.safetensors.index.json"].contains(lastComponent?.string)
-        return isStandard && !folder.isEmpty && CheckpointFormat.speaksForFolder(self) ? folder : self
+        return isStandard && !folder.isEmpty && CheckpointFolder.isSpokenFor(by: self) ? folder : self
     }
 }
 

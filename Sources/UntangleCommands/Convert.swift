@@ -194,5 +194,12 @@ struct NumericType: ExpressibleByArgument {
 }
 
 extension FormatID: ExpressibleByArgument {
-    public init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+    public init?(argument: String) {
+        self.init(rawValue: argument.lowercased())
+        if CheckpointFormat.of(self).writer == nil { return nil }
+    }
+
+    public static var allValueStrings: [String] {
+        CheckpointFormat.all.filter { $0.writer != nil }.map(\.id.rawValue)
+    }
 }

@@ -40,10 +40,8 @@ struct SkeinOutputOptions: ParsableArguments {
         for format: FormatID?, input: any CheckpointReader, threads: Int, memoryByteCount: Int
     ) throws -> SkeinOptions {
         guard format == .skein else {
-            if store || level != nil || chunkSize != nil {
-                throw UsageError(
-                    "--store, --level and --chunk-size are for .skein outputs", hint: "end the output in .skein")
-            }
+            let given = [("store", store), ("level", level != nil), ("chunk-size", chunkSize != nil)].filter(\.1)
+            try CheckpointFormat.require(given.map(\.0), forOutput: format)
             if base != nil, input.format != .skein {
                 throw UsageError(
                     "--base is for .skein files, and neither input nor output is one", hint: "end the output in .skein")

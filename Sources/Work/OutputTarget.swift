@@ -20,7 +20,7 @@ public struct OutputTarget: Sendable {
         self.options = options
         if let format { self.format = format } else { self.format = try Self.format(of: place) }
         if let size = options.shardByteCount {
-            guard self.format == .safetensors else {
+            guard CheckpointFormat.of(self.format).writer?.splits == true else {
                 throw OutputError(
                     .shardSize, "only safetensors can be split into shards, not \(self.format.rawValue)")
             }
@@ -34,9 +34,13 @@ public struct OutputTarget: Sendable {
     private static func format(of place: OutputPlace) throws(OutputError) -> FormatID {
         if place.isFolder { return .safetensors }
         if let format = CheckpointFormat.format(ofOutput: place.path) { return format }
-        throw OutputError(
-            .format, "the name \(place.path.string.escapingControlCharacters) does not tell the output format",
-            hint: "end it in .safetensors, .skein, .npz or .npy, or in a slash for a folder")
+        let endings = CheckpointFormat.all.filter { $0.writer != nil }.map { ".\($0.extensions[0])" }
+        let hint = "end it in \(endings.joined(separator: ", ")), or in a slash for a folder"
+        let name = place.path.string.escapingControlCharacters
+        if let format = CheckpointFormat.named(place.path) {
+            throw OutputError(.format, "the name \(name) is that of \(format.title), which is only read", hint: hint)
+        }
+        throw OutputError(.format, "the name \(name) does not tell the output format", hint: hint)
     }
 
     public var path: FilePath { place.path }

@@ -166,10 +166,10 @@ import Testing
         #expect(try CheckpointFormat.open(folder.file("model-00001-of-00002.safetensors")).descriptors.count == 30)
         // One index speaks for its shards, but not for another checkpoint beside them.
         _ = try folder.write(Array(#"{"weight_map":{}}"#.utf8), to: "x.safetensors.index.json")
-        #expect(CheckpointFormat.speaksForFolder(folder.file("x.safetensors.index.json")))
+        #expect(CheckpointFolder.isSpokenFor(by: folder.file("x.safetensors.index.json")))
         _ = try folder.write(try file.contents(), to: "y.safetensors")
         let several = #expect(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
         #expect(several?.message.contains("x.safetensors.index.json, y.safetensors") == true)
-        #expect(!CheckpointFormat.speaksForFolder(folder.file("y.safetensors")))
+        #expect(!CheckpointFolder.isSpokenFor(by: folder.file("y.safetensors")))
     }
 }

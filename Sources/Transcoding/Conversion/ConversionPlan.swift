@@ -59,7 +59,9 @@ public struct ConversionPlan: Sendable {
     ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast.
     public init(of store: TensorStore, to target: OutputTarget, options: ConversionOptions = ConversionOptions()) throws
     {
-        let format = target.format
+        guard let writer = CheckpointFormat.of(target.format).writer else {
+            preconditionFailure("an output has a format that is written")
+        }
         if let dtype = options.dtype, !dtype.isComputable {
             throw ConversionError.usage(
                 "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
@@ -78,7 +80,7 @@ public struct ConversionPlan: Sendable {
                     file: store.path.string, tensor: source.name,
                     hint: "change the --rename rules or exclude one of them")
             }
-            let dtype = Self.targetType(of: source, format: format, options: options, warnings: &warnings)
+            let dtype = Self.targetType(of: source, writer: writer, options: options, warnings: &warnings)
             let target: TensorDescriptor
             do { target = try TensorDescriptor(name: name, dtype: dtype, shape: source.shape) } catch {
                 throw ConversionError.input(
@@ -96,7 +98,7 @@ public struct ConversionPlan: Sendable {
         }
         var metadata = store.metadata
         for entry in options.metadata { metadata[entry.key] = entry.value }
-        if format == .npz || format == .npy, !metadata.isEmpty {
+        if !writer.keepsMetadata, !metadata.isEmpty {
             warnings.append(
                 Warning(
                     ConversionWarning.metadataDropped,
@@ -125,22 +127,22 @@ public struct ConversionPlan: Sendable {
     }
 
     private static func targetType(
-        of source: TensorDescriptor, format: FormatID, options: ConversionOptions, warnings: inout [Warning]
+        of source: TensorDescriptor, writer: CheckpointFormat.Writer, options: ConversionOptions,
+        warnings: inout [Warning]
     ) -> DType {
         if let dtype = options.dtype, source.dtype.isFloatingPoint, source.dtype != dtype {
-            if canCast(from: source.dtype, to: dtype) { return widened(dtype, format: format, options: options) }
+            if canCast(from: source.dtype, to: dtype) { return widened(dtype, writer: writer, options: options) }
             warnings.append(
                 Warning(
                     ConversionWarning.keptType,
                     "tensor \"\(source.name)\" of dtype \(source.dtype.rawValue) cannot be cast and keeps its type"))
         }
-        return widened(source.dtype, format: format, options: options)
+        return widened(source.dtype, writer: writer, options: options)
     }
 
     /// What `--upcast` makes of a type.
-    private static func widened(_ dtype: DType, format: FormatID, options: ConversionOptions) -> DType {
-        let numpyKnows: Set<DType> = [.f16, .f32, .f64]
-        guard options.upcast, format == .npz || format == .npy, dtype.isFloatingPoint, !numpyKnows.contains(dtype),
+    private static func widened(_ dtype: DType, writer: CheckpointFormat.Writer, options: ConversionOptions) -> DType {
+        guard options.upcast, dtype.isFloatingPoint, !writer.holds(.plain(dtype)),
             canCast(from: dtype, to: .f32)
         else { return dtype }
         return .f32

@@ -239,7 +239,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     func path(of expert: Expert) -> FilePath? {
-        output?.appending("\(expert.name).\((format ?? expert.store.reader.format).rawValue)")
+        output?.appending("\(expert.name).\(CheckpointFormat.of(format ?? expert.store.reader.format).extensions[0])")
     }
 
     /// An expert that an earlier run has finished; nothing of the way there is left beside it then.
@@ -253,8 +253,8 @@ public struct ResolveJob: RecordedJob, Sendable {
 
     /// Removes the state of an expert that is finished and what killed runs have left, whatever format they were to write.
     private func removeRemains(of expert: Expert, in output: FilePath) throws {
-        for format in FormatID.allCases {
-            WorkRecord.removeRemains(ofOutputAt: output.appending("\(expert.name).\(format.rawValue)"))
+        for format in CheckpointFormat.all {
+            WorkRecord.removeRemains(ofOutputAt: output.appending("\(expert.name).\(format.extensions[0])"))
         }
         try ResolverStateFile.remove(of: expert.name, in: output)
     }

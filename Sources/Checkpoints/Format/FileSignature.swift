@@ -5,7 +5,8 @@ import TensorCore
 struct FileSignature {
     private let path: FilePath
     private let file: MappedFile
-    private let head: [UInt8]
+    /// 512 bytes, or all of a shorter file.
+    let head: [UInt8]
 
     /// Enough for the magic number of a tar archive.
     private static let headByteCount = 512
@@ -23,27 +24,21 @@ struct FileSignature {
     ///
     /// - Throws: `FormatError` that says what the file is when it is something else: `unknown_format`, or what the format that
     ///   its name promises would say of such bytes.
-    func format() throws(FormatError) -> FormatID {
-        // A safetensors header of 0x04034B50 bytes begins with the signature of a zip; its upper length bytes are zero.
-        if named == .safetensors, (1..<8).contains(head.count) || fittingHeaderByteCount != nil { return .safetensors }
-        if head.starts(with: SkeinSeal.magic) { return .skein }
-        if head.starts(with: NpyHeader.magic) { return .npy }
-        if isZip {
-            try requireArchiveOfArrays()
-            return .npz
+    func format() throws(FormatError) -> CheckpointFormat {
+        var formats: [CheckpointFormat.Confidence: CheckpointFormat] = [:]
+        for format in CheckpointFormat.all {
+            if let confidence = format.recognizes(self), formats[confidence] == nil { formats[confidence] = format }
         }
-        try requireReadable()
-        if let named { return named }
-        if fittingHeaderByteCount != nil,
-            head.dropFirst(8).first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{")
-        {
-            return .safetensors
-        }
+        if let certain = formats[.certain] { return certain }
+        if isZip { try requireKnownArchive() } else { try requireReadable() }
+        if let likely = formats[.likely] ?? named ?? formats[.possible] { return likely }
         let bytes = head.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }
+        let known = CheckpointFormat.all.flatMap(\.extensions).map { ".\($0)" }
         throw FormatError(
             .unknownFormat,
             "\(path.string) begins with the bytes \(bytes.joined(separator: " ")), which is no format that this version reads",
-            file: path, byteOffset: 0, hint: "supported are .safetensors, *.index.json, .npz, .npy and .skein")
+            file: path, byteOffset: 0,
+            hint: "supported are \(known.joined(separator: ", ")) and *.index.json")
     }
 
     /// Makes sure that the file is nothing well known that is no checkpoint.
@@ -59,12 +54,12 @@ struct FileSignature {
         if let count = zeroByteCount {
             throw fault(
                 "begins with \(count) bytes of zero, as an interrupted download leaves them",
-                named == .safetensors ? .invalidJSON : named == nil ? .unknownFormat : .badMagic,
+                isNamed(.safetensors) ? .invalidJSON : named == nil ? .unknownFormat : .badMagic,
                 hint: "get the file again")
         }
         guard let other = ForeignFormat(beginning: head) ?? formatWithoutMagic else { return }
         // The reader of .npy files has a word of its own about pickles.
-        if named == .npy, other == .pickle || other == .torchLegacy { return }
+        if isNamed(.npy), other == .pickle || other == .torchLegacy { return }
         throw fault(of: other)
     }
 
@@ -78,12 +73,15 @@ struct FileSignature {
         return [.onnx, .tensorFlow, .tensorFlowLite, .flax].contains(other) ? other : nil
     }
 
-    private var named: FormatID? { CheckpointFormat.format(ofOutput: path) }
+    private var named: CheckpointFormat? { CheckpointFormat.named(path) }
 
-    private var isZip: Bool { head.starts(with: "PK\u{3}\u{4}".utf8) || head.starts(with: "PK\u{5}\u{6}".utf8) }
+    /// Whether the name of the file promises a format.
+    func isNamed(_ id: FormatID) -> Bool { named?.id == id }
+
+    var isZip: Bool { head.starts(with: "PK\u{3}\u{4}".utf8) || head.starts(with: "PK\u{5}\u{6}".utf8) }
 
     /// The length of the header if the file could be safetensors: one that is in the limit and in the file.
-    private var fittingHeaderByteCount: Int? {
+    var fittingHeaderByteCount: Int? {
         guard head.count >= 8 else { return nil }
         let length = head.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
         guard length > 0, length <= SafetensorsHeader.byteCountLimit, length <= file.byteCount - 8 else { return nil }
@@ -97,12 +95,14 @@ struct FileSignature {
         return file.withUnsafeBytes { $0.prefix(1 << 20).prefix { $0 == 0 }.count }
     }
 
-    /// Makes sure that an archive may hold arrays.
+    /// The names of the members of an archive, as far as its directory tells.
+    var archiveNames: [String] { file.withUnsafeBytes { CentralDirectory.names(in: $0, atMost: 10_000) } }
+
+    /// Makes sure that an archive is none that others write.
     ///
-    /// - Throws: `FormatError` for archives that others write.
-    private func requireArchiveOfArrays() throws(FormatError) {
-        let names = file.withUnsafeBytes { CentralDirectory.names(in: $0, atMost: 10_000) }
-        if names.contains(where: { $0.hasSuffix(".npy") }) { return }
+    /// - Throws: `FormatError` that names what it is.
+    private func requireKnownArchive() throws(FormatError) {
+        let names = archiveNames
         if let other = ForeignFormat(archiveOf: names) { throw fault(of: other) }
         // Of an archive whose directory is gone the name alone tells.
         if named == nil, names.allSatisfy(\.isEmpty), ForeignFormat(ofFileNamed: path.string) == .torch {
@@ -133,7 +133,7 @@ struct FileSignature {
 
     /// What the rules of the format say of such bytes that the name promises.
     private func category(of other: ForeignFormat) -> FormatCategory {
-        switch named {
+        switch named?.id {
         case .safetensors where other == .webPage || other == .xml || other == .tar: .invalidJSON
         case .safetensors where !isZip: .headerTooLarge
         case .npz, .npy, .skein: .badMagic
