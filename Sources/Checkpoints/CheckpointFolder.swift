@@ -63,24 +63,14 @@ private struct ForeignWeights {
     let name: String
     let remedy: String
 
-    /// The first that is a model rather than what else training leaves behind, if there is one.
+    /// The first of them, if there is one.
     init?(among names: [String]) {
-        let rest = ["training_args", "optimizer", "scheduler", "rng_state", "scaler"]
-        let weights = names.compactMap { name -> (name: String, format: ForeignFormat)? in
-            guard !rest.contains(where: name.hasPrefix), let format = ForeignFormat(ofFileNamed: name) else {
-                return nil
-            }
-            return (name, format)
+        for name in names {
+            guard let format = ForeignFormat(ofFileNamed: name) else { continue }
+            self.name = name
+            remedy = format.remedy
+            return
         }
-        let first = weights.first { $0.name.hasPrefix("pytorch_model") } ?? weights.first
-        if let index = names.first(where: { ShardIndexName($0)?.format == "bin" }) {
-            name = "\(index), an index of PyTorch files"
-            remedy = ForeignFormat.torchModelRemedy
-        } else if let first {
-            name = first.name
-            remedy = first.format == .torch ? ForeignFormat.torchModelRemedy : first.format.remedy
-        } else {
-            return nil
-        }
+        return nil
     }
 }

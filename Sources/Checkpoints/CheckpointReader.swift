@@ -157,6 +157,9 @@ public struct ReadOptions: Sendable {
     public var selection: TensorSelection
     /// The types that void (`V1`, `V2`) and `<f1` elements of NumPy files stand for.
     public var npyVoid: VoidTypes
+    /// The part of a PyTorch file to read, by its dotted name; `.` stands for all of it with what lies in lists, nil for all of the
+    /// dictionaries.
+    public var root: String?
     /// The base of a .skein file that was written against one; nil looks for it beside the file.
     public var base: FilePath?
     /// The base that the work at hand is about, such as that of a merge: a likely base for a .skein file whose own is not named
@@ -178,13 +181,15 @@ public struct ReadOptions: Sendable {
     public static let defaultExpansionAllowance = 1 << 30
 
     public init(
-        selection: TensorSelection = TensorSelection(), npyVoid: VoidTypes = VoidTypes(), base: FilePath? = nil,
+        selection: TensorSelection = TensorSelection(), npyVoid: VoidTypes = VoidTypes(), root: String? = nil,
+        base: FilePath? = nil,
         sharedBase: FilePath? = nil, salvaging: Bool = false,
         threads: Int = availableCoreCount, expansionAllowance: Int = defaultExpansionAllowance,
         memoryByteCount: Int? = nil
     ) {
         self.selection = selection
         self.npyVoid = npyVoid
+        self.root = root
         self.base = base
         self.sharedBase = sharedBase
         self.salvaging = salvaging

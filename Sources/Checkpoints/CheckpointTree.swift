@@ -51,7 +51,7 @@ public struct CheckpointTree {
     private static func parts(in folder: FilePath, _ names: [String]) -> [String: Set<String>] {
         var parts: [String: Set<String>] = [:]
         for name in names {
-            guard let index = ShardIndexName(name), index.format != "bin" else { continue }
+            guard let index = ShardIndexName(name) else { continue }
             let places = try? ShardIndex(reading: folder.appending(name)).places
             if places == nil, index.format == nil { continue }
             parts[name] = Set((places ?? []).map(\.shard))
@@ -60,6 +60,6 @@ public struct CheckpointTree {
     }
 
     private static func isCheckpointFile(_ name: String) -> Bool {
-        CheckpointFormat.named(FilePath(name)) != nil
+        CheckpointFormat.named(FilePath(name)) != nil && !WeightSet.isTrainingState(name)
     }
 }

@@ -81,6 +81,16 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badDeflate = "bad_deflate"
     case badCRC = "bad_crc"
     case zipBomb = "zip_bomb"
+    // PyTorch.
+    case badPickle = "bad_pickle"
+    case unsafePickle = "unsafe_pickle"
+    case unsupportedObject = "unsupported_object"
+    case unsupportedArchive = "unsupported_archive"
+    case badByteorder = "bad_byteorder"
+    case badStorage = "bad_storage"
+    case outOfBoundsView = "out_of_bounds_view"
+    case notAStateDict = "not_a_state_dict"
+    case limitExceeded = "limit_exceeded"
     // Skein.
     case badChecksum = "bad_checksum"
     case badChunk = "bad_chunk"

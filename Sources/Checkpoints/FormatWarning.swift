@@ -18,6 +18,12 @@ public enum FormatWarning: String, WarningCode {
     case byteOrder = "byte_order"
     /// Members of an archive that no tensor can hold.
     case passedOver = "passed_over"
+    /// A PyTorch archive was written without checksums.
+    case noChecksums = "no_checksums"
+    /// Tensors are views of the same numbers, and each is read by itself.
+    case sharedStorage = "shared_storage"
+    /// All tensors of a file lie in parts of it, such as a model beside an optimiser.
+    case nestedTensors = "nested_tensors"
     /// Stored data decodes to far more than it takes.
     case expansion
     /// Damage that costs no tensor.

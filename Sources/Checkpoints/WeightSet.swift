@@ -16,25 +16,37 @@ struct WeightSet: Hashable {
     init?(_ name: String) {
         self.name = name
         if let index = ShardIndexName(name) {
-            guard index.format != "bin" else { return nil }
-            (stem, isIndex, isSafetensors) = (index.stem, true, true)
+            (stem, isIndex, isSafetensors) = (index.stem, true, index.format != "bin")
         } else {
             let file = FilePath(name)
-            guard let format = CheckpointFormat.named(file), ShardName(name) == nil else { return nil }
+            guard let format = CheckpointFormat.named(file), ShardName(name) == nil, !Self.isTrainingState(name)
+            else { return nil }
             (stem, isIndex, isSafetensors) = (file.stem ?? name, false, format.id == .safetensors)
         }
     }
 
-    /// The checkpoints among the files of a folder, indices first.
+    /// Whether a file is one of those that training leaves behind beside a model.
+    static func isTrainingState(_ name: String) -> Bool {
+        CheckpointFormat.named(FilePath(name))?.id == .torch
+            && ["training_args", "optimizer", "scheduler", "rng_state", "scaler"].contains(where: name.hasPrefix)
+    }
+
+    private var isTorch: Bool { isIndex ? !isSafetensors : CheckpointFormat.named(FilePath(name))?.id == .torch }
+
+    /// The checkpoints among the files of a folder, indices first; those of PyTorch only where there are no others.
     static func all(among names: [String]) -> [WeightSet] {
-        let sets = names.compactMap(WeightSet.init)
+        var sets = names.compactMap(WeightSet.init)
+        if sets.contains(where: { !$0.isTorch }) { sets.removeAll(where: \.isTorch) }
         return sets.filter(\.isIndex) + sets.filter { !$0.isIndex }
     }
 
-    /// The one that a folder stands for: `model.safetensors`, else its index, as in transformers; else the only one, or the only
+    /// The one that a folder stands for: `model.safetensors`, else its index, else `pytorch_model.bin` or its index, as in
+    /// transformers; else the only one, or the only
     /// one of which the others are variants. Of a file and an index of the same weights it is the file.
     static func standard(among sets: [WeightSet]) -> WeightSet? {
-        for name in ["model.safetensors", "model.safetensors.index.json"] {
+        for name in [
+            "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+        ] {
             if let set = sets.first(where: { $0.name == name }) { return set }
         }
         let plain = sets.filter { set in !sets.contains { set.gives(wayTo: $0) } }

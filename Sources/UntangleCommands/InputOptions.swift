@@ -12,7 +12,14 @@ struct InputOptions: ParsableArguments {
                 + "alone; repeatable.", valueName: "type"), transform: VoidName.init)
     var npyVoid: [VoidName] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "The part of PyTorch files to read, such as the model of a checkpoint with an optimiser, by its dotted name; . is all, "
+                + "also what lies in lists and the tensors of TorchScript.", valueName: "name"))
+    var root: String?
+
     func validate() throws {
+        if root?.isEmpty == true { throw ValidationError("--root needs the name of a part, or . for all") }
         _ = try voidTypes
     }
 
@@ -48,7 +55,8 @@ struct InputOptions: ParsableArguments {
         threads: Int, salvaging: Bool = false, memoryByteCount: Int? = nil
     ) throws -> ReadOptions {
         ReadOptions(
-            selection: selection, npyVoid: try voidTypes, base: base, sharedBase: sharedBase, salvaging: salvaging,
+            selection: selection, npyVoid: try voidTypes, root: root, base: base, sharedBase: sharedBase,
+            salvaging: salvaging,
             threads: threads, memoryByteCount: memoryByteCount)
     }
 }

@@ -127,6 +127,7 @@ struct Merge: ToolCommand {
         let target = try output.map(target)
         var job = method == nil ? try fromRecipe(session, target: target) : try fromArguments(session, target: target)
         job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
+        job.folder.overrides += [reading.root].compactMap { $0.map { "--root \($0)" } }
         let share = try part.map(job.share)
         if dryRun {
             if join { try job.checkParts() }

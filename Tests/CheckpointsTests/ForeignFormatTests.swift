@@ -17,13 +17,9 @@ import Testing
     /// The magic numbers as the documents of the formats state them.
     static let beginnings: [(String, [UInt8], String)] = [
         ("m.gguf", Array("GGUF".utf8) + [3, 0, 0, 0], "a GGUF file"),
-        ("m.bin", Array("lmgg".utf8) + [1, 0, 0, 0], "a GGML file"),
+        ("m.ggml", Array("lmgg".utf8) + [1, 0, 0, 0], "a GGML file"),
         ("m.h5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], "an HDF5 file"),
         ("m.pkl", [0x80, 4, 0x95, 0, 0, 0, 0, 0, 0, 0], "a Python pickle"),
-        (
-            "m.pt", [0x80, 2, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E],
-            "a PyTorch file of the old kind"
-        ),
         ("flax_model.msgpack", [0x81, 0xA6] + Array("params".utf8) + [0x82, 0xA1, 0x61, 0xC0], "a MessagePack file"),
         ("m.onnx", [8, 8, 0x12, 7] + Array("pytorch".utf8) + [0x1A, 5], "an ONNX file"),
         ("saved_model.pb", [8, 1, 0x12, 0xF0, 0xE8, 3, 0, 0], "a TensorFlow file"),
@@ -47,7 +43,7 @@ import Testing
         ("m.tif", Array("II*".utf8) + [0, 8, 0, 0, 0], "a TIFF image"),
         ("m.webp", Array("RIFF".utf8) + [0x24, 0, 0, 0] + Array("WEBPVP8 ".utf8), "a WebP image"),
         ("m.pdf", Array("%PDF-1.7\n%".utf8) + [0xE2], "a PDF document"),
-        ("p.bin", Array("version https://git-lfs.github.com/spec/v1\n".utf8), "a Git LFS pointer"),
+        ("p.dat", Array("version https://git-lfs.github.com/spec/v1\n".utf8), "a Git LFS pointer"),
         ("m.html", Array("\n<!DOCTYPE html><html>".utf8), "a web page"),
         ("m.mat", Array("MATLAB 5.0 MAT-file, Platform: GLNXA64".utf8), "a MATLAB file"),
         ("m.pkl", Array("(dp0\nVa\np1\nI1\ns.".utf8), "a Python pickle"),
@@ -64,12 +60,15 @@ import Testing
         #expect(error.message.contains(" is \(what)"))
         #expect(error.hint != nil)
         guard !name.hasPrefix("model.ckpt"), name != "saved_model.pb" else { return }
-        for (ending, category) in [("safetensors", FormatCategory.headerTooLarge), ("npz", .badMagic)] {
+        for (ending, category) in [
+            ("safetensors", FormatCategory.headerTooLarge), ("npz", .badMagic), ("bin", .badMagic),
+        ] {
             let renamed = try refusal("x.\(ending)", bytes)
             #expect(renamed.message.contains(" is \(what)"))
             // A web page is no JSON, and neither is a tar archive, which seems to state a short header.
             let isOther = ending == "safetensors" && ["a web page", "a tar archive"].contains(what)
-            #expect(renamed.category == (isOther ? .invalidJSON : category))
+            let isTar = ending == "bin" && what == "a tar archive"
+            #expect(renamed.category == (isOther ? .invalidJSON : isTar ? .unsupportedArchive : category))
         }
     }
 
@@ -98,12 +97,10 @@ import Testing
     }
 
     @Test(arguments: [
-        (["archive/data.pkl", "archive/data/0", "archive/version"], "a PyTorch file (a zip archive of pickles)"),
-        (["m/data.pkl", "m/code/__torch__.py", "m/constants.pkl"], "a TorchScript file"),
-        (["metadata.json", "config.json", "model.weights.h5"], "a Keras file"),
+        (["metadata.json", "config.json", "model.weights.h5"], "a Keras file")
     ])
     func namesArchives(_ names: [String], _ what: String) throws {
-        for name in ["m.pt", "m.keras", "m.zip", "m.npz"] {
+        for name in ["m.keras", "m.zip", "m.npz"] {
             let error = try refusal(name, zipFile(names.map { ($0, [1, 2, 3]) }))
             #expect(error.message.contains(" is \(what)"))
         }

@@ -87,14 +87,32 @@ import Testing
             ])
     }
 
-    @Test func anIndexOfPyTorchFilesIsNamed() throws {
-        try addIndex("pytorch_model.bin.index.json", ("a", "pytorch_model-00001-of-00001.bin"))
-        for path in [folder.path, folder.file("pytorch_model.bin.index.json")] {
-            let error = try #require(throws: FormatError.self) { try CheckpointFormat.open(path) }
-            #expect(error.category == .unknownFormat)
-            #expect(error.message.contains("pytorch_model.bin.index.json"))
-            #expect(error.message.contains("an index of") && error.message.contains("PyTorch file"))
-            #expect(error.hint?.contains("save_pretrained(folder, safe_serialization=True)") == true)
-        }
+    /// PyTorch files stand for a folder when it holds nothing else, and never the state of the training.
+    @Test func pyTorchFilesComeLast() throws {
+        let torch = try Fixtures.path("conformance/good/torch/hand_minimal.pt").contents()
+        for name in ["training_args.bin", "optimizer.pt", "rng_state_0.pth"] { _ = try folder.write([0], to: name) }
+        _ = try folder.write(torch, to: "pytorch_model-00001-of-00001.bin")
+        try addIndex("pytorch_model.bin.index.json", ("w", "pytorch_model-00001-of-00001.bin"))
+        let sharded = try CheckpointFormat.open(folder.path)
+        #expect(sharded.path.lastComponent == "pytorch_model.bin.index.json")
+        #expect(sharded.format == .torch)
+        #expect(
+            try NpyTensorSummary.all(sharded)
+                == NpyTensorSummary.all(TorchReader(opening: folder.file("pytorch_model-00001-of-00001.bin"))))
+        #expect(try sharded.verify().damage.isEmpty)
+        _ = try folder.write(torch, to: "pytorch_model.bin")
+        #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "pytorch_model.bin")
+        _ = try folder.write(Fixtures.path("suites/tiny/aux_mixed.npz").contents(), to: "other.npz")
+        #expect(try CheckpointFormat.open(folder.path).path.lastComponent == "other.npz")
+    }
+
+    @Test func aShardOfPyTorchMustHoldWhatTheIndexSays() throws {
+        _ = try folder.write(
+            Fixtures.path("conformance/good/torch/hand_minimal.pt").contents(), to: "m-00001-of-00001.bin")
+        try addIndex("m.bin.index.json", ("v", "m-00001-of-00001.bin"))
+        let error = try #require(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
+        #expect(error.category == .indexMismatch)
+        try addIndex("m.bin.index.json", ("w", "m-00002-of-00002.bin"))
+        #expect(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
     }
 }

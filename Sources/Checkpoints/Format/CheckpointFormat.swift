@@ -52,7 +52,7 @@ public struct CheckpointFormat: Sendable {
     }
 
     /// All formats; of several that could be meant the first is.
-    public static let all: [CheckpointFormat] = [.safetensors, .skein, .npy, .npz]
+    public static let all: [CheckpointFormat] = [.safetensors, .skein, .npy, .torch, .npz]
 
     /// The format of a name.
     public static func of(_ id: FormatID) -> CheckpointFormat {
@@ -90,7 +90,7 @@ extension CheckpointFormat {
             file = found.file
             options.notes = [found.warning].compactMap { $0 }
         }
-        if file.isShardIndex { return try ShardedSafetensorsReader(opening: file, options: options) }
+        if file.isShardIndex { return try ShardedReader(opening: file, options: options) }
         return try FileSignature(of: file).format().read(file, options)
     }
 

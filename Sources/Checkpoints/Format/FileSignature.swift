@@ -31,7 +31,9 @@ struct FileSignature {
         }
         if let certain = formats[.certain] { return certain }
         if isZip { try requireKnownArchive() } else { try requireReadable() }
-        if let likely = formats[.likely] ?? named ?? formats[.possible] { return likely }
+        // The endings of PyTorch files stand for anything.
+        let promised = isNamed(.torch) ? formats[.possible] ?? named : named
+        if let likely = formats[.likely] ?? promised ?? formats[.possible] { return likely }
         let bytes = head.prefix(8).map { ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }
         let known = CheckpointFormat.all.flatMap(\.extensions).map { ".\($0)" }
         throw FormatError(
@@ -59,7 +61,7 @@ struct FileSignature {
         }
         guard let other = ForeignFormat(beginning: head) ?? formatWithoutMagic else { return }
         // The reader of .npy files has a word of its own about pickles.
-        if isNamed(.npy), other == .pickle || other == .torchLegacy { return }
+        if isNamed(.npy), other == .pickle { return }
         throw fault(of: other)
     }
 
@@ -102,12 +104,7 @@ struct FileSignature {
     ///
     /// - Throws: `FormatError` that names what it is.
     private func requireKnownArchive() throws(FormatError) {
-        let names = archiveNames
-        if let other = ForeignFormat(archiveOf: names) { throw fault(of: other) }
-        // Of an archive whose directory is gone the name alone tells.
-        if named == nil, names.allSatisfy(\.isEmpty), ForeignFormat(ofFileNamed: path.string) == .torch {
-            throw fault(of: .torch)
-        }
+        if let other = ForeignFormat(archiveOf: archiveNames) { throw fault(of: other) }
     }
 
     private func fault(of other: ForeignFormat) -> FormatError {
@@ -136,7 +133,8 @@ struct FileSignature {
         switch named?.id {
         case .safetensors where other == .webPage || other == .xml || other == .tar: .invalidJSON
         case .safetensors where !isZip: .headerTooLarge
-        case .npz, .npy, .skein: .badMagic
+        case .torch where other == .tar: .unsupportedArchive
+        case .npz, .npy, .skein, .torch: .badMagic
         default: .unknownFormat
         }
     }

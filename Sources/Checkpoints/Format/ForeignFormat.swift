@@ -2,7 +2,7 @@ import SystemPackage
 
 /// Something well known that is no checkpoint of ours: how it is told, what it is called, and what can be done about it today.
 package enum ForeignFormat: CaseIterable {
-    case gguf, ggml, hdf5, keras, torch, torchLegacy, torchScript, pickle, flax, onnx, tensorFlow, tensorFlowLite
+    case gguf, ggml, hdf5, keras, pickle, flax, onnx, tensorFlow, tensorFlowLite
     case gzip, xz, zstd, bzip2, lz4, sevenZip, rar, tar
     case matlab, elf, png, jpeg, gif, bmp, tiff, webP, pdf, sqlite, parquet, arrow
     case lfsPointer, webPage, xml, text
@@ -14,9 +14,6 @@ package enum ForeignFormat: CaseIterable {
         case .ggml: "a GGML file, the forerunner of GGUF"
         case .hdf5: "an HDF5 file"
         case .keras: "a Keras file (a zip archive with HDF5 in it)"
-        case .torch: "a PyTorch file (a zip archive of pickles)"
-        case .torchLegacy: "a PyTorch file of the old kind (a stream of pickles)"
-        case .torchScript: "a TorchScript file (a zip archive with code in it)"
         case .pickle: "a Python pickle"
         case .flax: "a MessagePack file, such as Flax writes"
         case .onnx: "an ONNX file"
@@ -58,12 +55,6 @@ package enum ForeignFormat: CaseIterable {
         case .keras:
             "in Python: m = keras.saving.load_model(FILE), then "
                 + "numpy.savez('model.npz', **{w.path: w.numpy() for w in m.weights})"
-        case .torch, .torchLegacy:
-            "in Python: w = torch.load(FILE, map_location='cpu', weights_only=True), then "
-                + "safetensors.torch.save_file({k: v.contiguous() for k, v in w.items()}, 'model.safetensors')"
-        case .torchScript:
-            "in Python: w = torch.jit.load(FILE, map_location='cpu').state_dict(), then "
-                + "safetensors.torch.save_file({k: v.contiguous() for k, v in w.items()}, 'model.safetensors')"
         case .pickle: "load it in the library that wrote it and save its arrays with numpy.savez or as safetensors"
         case .flax:
             "in Python: p = flax.serialization.msgpack_restore(open(FILE, 'rb').read()), then "
@@ -88,11 +79,6 @@ package enum ForeignFormat: CaseIterable {
         }
     }
 
-    /// What to do about a model that transformers knows.
-    static let torchModelRemedy =
-        "save it as safetensors: load it in transformers and call "
-        + "model.save_pretrained(folder, safe_serialization=True), or use safetensors.torch.save_file"
-
     /// What the name of a file with weights promises; nil for other names.
     init?(ofFileNamed name: String) {
         let ending = FilePath(name).extension?.lowercased() ?? ""
@@ -102,7 +88,6 @@ package enum ForeignFormat: CaseIterable {
             return
         }
         switch ending {
-        case "bin", "pt", "pth", "ckpt": self = .torch
         case "gguf": self = .gguf
         case "ggml": self = .ggml
         case "h5", "hdf5": self = .hdf5
@@ -148,8 +133,6 @@ extension ForeignFormat {
         (Array("lmgg".utf8), 0, .ggml), (Array("fmgg".utf8), 0, .ggml), (Array("tjgg".utf8), 0, .ggml),
         (Array("algg".utf8), 0, .ggml),
         ([0x89] + Array("HDF\r\n".utf8) + [0x1A, 0x0A], 0, .hdf5),
-        // Protocol 2, and the number 0x1950a86a20f9469cfc6c.
-        ([0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19], 0, .torchLegacy),
         // Protocol 0 is text.
         (Array("(dp0\n".utf8), 0, .pickle), (Array("(lp0\n".utf8), 0, .pickle), (Array("ccopy_reg\n".utf8), 0, .pickle),
         (Array("TFL3".utf8), 4, .tensorFlowLite), (Array("MATLAB 5.0 MAT-file".utf8), 0, .matlab),
@@ -223,24 +206,10 @@ extension ForeignFormat {
 // MARK: - Zip archives
 
 extension ForeignFormat {
-    /// What an archive is by the names of its members, besides one of arrays.
+    /// What an archive is by the names of its members, besides one of arrays or of PyTorch.
     init?(archiveOf names: [String]) {
-        func has(_ ending: String) -> Bool { names.contains { $0.hasSuffix(ending) } }
-        if has("/data.pkl") {
-            self = has("/constants.pkl") || names.contains { $0.contains("/code/") } ? .torchScript : .torch
-        } else if has("/constants.pkl") {
-            self = .torchScript
-        } else if names.contains("model.weights.h5")
-            || names.contains("metadata.json") && names.contains("config.json")
-        {
-            self = .keras
-        } else if names.contains(where: { name in Self.torchRecords.contains { name.hasSuffix($0) } }) {
-            self = .torch
-        } else {
-            return nil
-        }
+        guard names.contains("model.weights.h5") || names.contains("metadata.json") && names.contains("config.json")
+        else { return nil }
+        self = .keras
     }
-
-    /// What PyTorch puts first into its archives, for those whose directory is gone.
-    private static let torchRecords = ["/.format_version", "/byteorder", "/.data/serialization_id", "/version"]
 }

@@ -8,7 +8,7 @@ import TensorCore
 // `total_size` counts tensor bytes only, may be a float and may be missing. Shards lie beside the index.
 // Source: transformers and huggingface_hub.
 
-/// The index of a checkpoint that is split into several safetensors files.
+/// The index of a checkpoint that is split into several files.
 struct ShardIndex {
     /// One line of the weight map.
     struct Place {
@@ -66,16 +66,11 @@ struct ShardIndex {
         totalByteCount = root["metadata"]?["total_size"]?.double
     }
 
-    /// Makes sure that the parts are not those of another format.
-    ///
-    /// - Throws: `FormatError` `unknown_format` when the parts are PyTorch's by their names.
-    func requireSafetensors(_ path: FilePath) throws(FormatError) {
+    /// The format of the parts by their names: PyTorch's if all of them say so.
+    var format: FormatID {
         let names = Set(places.map(\.shard))
-        guard !names.isEmpty, names.allSatisfy({ ForeignFormat(ofFileNamed: $0) == .torch }) else { return }
-        throw FormatError(
-            .unknownFormat,
-            "\(path.string) is an index of \(names.count) PyTorch \(names.count == 1 ? "file" : "files"), which this version does "
-                + "not read", file: path, hint: ForeignFormat.torchModelRemedy)
+        let areTorch = !names.isEmpty && names.allSatisfy { CheckpointFormat.named(FilePath($0))?.id == .torch }
+        return areTorch ? .torch : .safetensors
     }
 
     /// Whether a text names a file in the same folder on every system.

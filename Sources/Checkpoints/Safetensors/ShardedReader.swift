@@ -1,14 +1,24 @@
 import SystemPackage
 import TensorCore
 
-/// Reads a checkpoint that is split into several safetensors files by way of its index.
-public final class ShardedSafetensorsReader: CheckpointReader {
+/// A reader of a file that can be one of several shards.
+protocol ShardReader: CheckpointReader {
+    /// What is wrong with the data of a file that is salvaged.
+    var damage: [Damage] { get }
+}
+
+extension SafetensorsReader: ShardReader {}
+extension TorchReader: ShardReader {}
+
+/// Reads a checkpoint that is split into several safetensors or PyTorch files by way of its index.
+public final class ShardedReader: CheckpointReader {
     public let path: FilePath
+    public let format: FormatID
     public let files: [FilePath]
     public let descriptors: [TensorDescriptor]
     public let metadata: Metadata
     public let warnings: [Warning]
-    private let shards: [SafetensorsReader]
+    private let shards: [any ShardReader]
     private let places: [(shard: Int, index: Int)]
 
     /// Opens an index and all its shards, and checks that both tell of the same tensors in the same files.
@@ -17,15 +27,21 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     ///   `IOError` when a file cannot be read.
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         let index = try ShardIndex(reading: path)
-        try index.requireSafetensors(path)
+        let format = index.format
         let names = Set(index.places.map { TensorName($0.shard) }).sorted()
         let folder = path.removingLastComponent()
-        var shards: [SafetensorsReader] = []
+        var shards: [any ShardReader] = []
+        var shardOptions = options
+        shardOptions.notes = []
         for name in names {
             let file = folder.appending(name.text)
             do {
-                try FileSignature(of: file).requireReadable()
-                shards.append(try SafetensorsReader(opening: file, options: ReadOptions(salvaging: options.salvaging)))
+                if format == .torch {
+                    shards.append(try TorchReader(opening: file, options: shardOptions))
+                } else {
+                    try FileSignature(of: file).requireReadable()
+                    shards.append(try SafetensorsReader(opening: file, options: shardOptions))
+                }
             } catch let error as IOError
                 where error.kind == .notFound
             {
@@ -37,6 +53,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         try Self.compare(index, with: shards, named: names, path: path)
 
         self.path = path
+        self.format = format
         self.shards = shards
         files = [path] + shards.map(\.path)
         descriptors = shards.flatMap(\.descriptors)
@@ -62,7 +79,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
 
     /// Checks that each tensor lies in the shard that the index names, and that the shards hold no others.
     private static func compare(
-        _ index: ShardIndex, with shards: [SafetensorsReader], named names: [TensorName], path: FilePath
+        _ index: ShardIndex, with shards: [any ShardReader], named names: [TensorName], path: FilePath
     ) throws(FormatError) {
         var shardOf: [TensorName: Int] = [:]
         for (shard, reader) in shards.enumerated() {
@@ -75,7 +92,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
                 }
             }
         }
-        let lost = Set(shards.flatMap(\.damage).compactMap(\.tensor))
+        let lost = Set(shards.flatMap { $0.damage.compactMap(\.tensor) + $0.unreadable.map(\.name) })
         for place in index.places where !lost.contains(place.tensor) {
             guard let shard = shardOf.removeValue(forKey: place.tensor) else {
                 throw FormatError(
@@ -98,7 +115,7 @@ public final class ShardedSafetensorsReader: CheckpointReader {
     }
 
     /// The metadata of all shards; where they disagree the first one counts.
-    private static func merge(_ shards: [SafetensorsReader], warnings: inout [Warning]) -> Metadata {
+    private static func merge(_ shards: [any ShardReader], warnings: inout [Warning]) -> Metadata {
         var values: [TensorName: String] = [:]
         var entries: [Metadata.Entry] = []
         for shard in shards {
@@ -120,14 +137,26 @@ public final class ShardedSafetensorsReader: CheckpointReader {
         return Metadata(uniqueEntries: entries)
     }
 
-    public var format: FormatID { .safetensors }
-    public func isMapped(_ index: Int) -> Bool { true }
-    public func bytes(of index: Int) -> TensorBytes { shards[places[index].shard].bytes(of: places[index].index) }
+    public var unreadable: [UnreadableMember] { shards.flatMap(\.unreadable) }
+
+    public func isMapped(_ index: Int) -> Bool { shards[places[index].shard].isMapped(places[index].index) }
+    public func canReadRanges(of index: Int) -> Bool {
+        shards[places[index].shard].canReadRanges(of: places[index].index)
+    }
+    public func decodedTogetherByteCount(of index: Int) -> Int {
+        shards[places[index].shard].decodedTogetherByteCount(of: places[index].index)
+    }
+    public func bytes(of index: Int) throws -> TensorBytes {
+        try shards[places[index].shard].bytes(of: places[index].index)
+    }
+    public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
+        try shards[places[index].shard].read(range, of: places[index].index, into: target)
+    }
     public func location(of index: Int) -> StoredLocation {
         shards[places[index].shard].location(of: places[index].index)
     }
 
-    /// Reads all shards; see `SafetensorsReader.verify(deep:threads:progress:)`.
+    /// Reads all shards, as the reader of each does.
     ///
     /// - Throws: as `CheckpointReader.verify`.
     public func verify(
