@@ -6,7 +6,6 @@ public enum FormatWarning: String, WarningCode {
 
     /// White space before a safetensors header.
     case leadingSpace = "leading_space"
-    case nullMetadata = "null_metadata"
     case unknownField = "unknown_field"
     /// The index of shards states another size than its tensors have.
     case totalSize = "total_size"

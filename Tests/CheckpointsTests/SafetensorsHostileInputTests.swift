@@ -118,14 +118,6 @@ import Testing
             losses.map(\.reason) == ["the file ends at byte \(file.count), and 3 bytes of the tensor are missing"])
     }
 
-    /// The library reads it: `safetensors.safe_open` says `None`.
-    @Test func nullMetadataIsReadWithAWarning() throws {
-        let path = try folder.write(safetensorsFile(#"{"__metadata__":null}"#), to: "null.safetensors")
-        let reader = try SafetensorsReader(opening: path)
-        #expect(reader.metadata.isEmpty)
-        #expect(reader.warnings.map(\.text) == ["`__metadata__` is null; it is taken for none"])
-    }
-
     // MARK: Fuzzing
 
     /// Tries per fixture; the environment variable asks for a longer run.

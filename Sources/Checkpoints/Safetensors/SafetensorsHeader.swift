@@ -32,8 +32,8 @@ struct SafetensorsHeader {
     /// Checks the header at the start of a file.
     ///
     /// Tensor data is not touched. Stricter than the reference implementation where two parsers could see two different
-    /// models: duplicate keys are refused. Unknown fields, white space before the header, and `null` metadata are
-    /// tolerated with a warning. A dimension beyond 2^63-1 is refused even beside a dimension of zero.
+    /// models: duplicate keys are refused, and so is metadata that is `null`. Unknown fields and white space before the
+    /// header are tolerated with a warning. A dimension beyond 2^63-1 is refused even beside a dimension of zero.
     ///
     /// - Parameter salvaging: whether data that is cut short, or followed by other bytes, is taken for what is there of it.
     /// - Throws: `FormatError` with the byte offset of the first rule that is broken.
@@ -66,7 +66,7 @@ struct SafetensorsHeader {
             warnings.append(Warning(FormatWarning.leadingSpace, "the header begins with white space"))
         }
         // Metadata is rule 7 and tensors rules 8 to 14, wherever the metadata stands in the header.
-        metadata = try Self.metadata(of: members, file: file, warnings: &warnings)
+        metadata = try Self.metadata(of: members, file: file)
         var tensors: [SafetensorsEntry] = []
         for member in members where !member.name.isString("__metadata__") {
             tensors.append(try SafetensorsEntry(member, file: file))
@@ -86,14 +86,8 @@ struct SafetensorsHeader {
         self.warnings = warnings
     }
 
-    private static func metadata(
-        of members: JSONMembers, file: FilePath, warnings: inout [Warning]
-    ) throws(FormatError) -> Metadata {
+    private static func metadata(of members: JSONMembers, file: FilePath) throws(FormatError) -> Metadata {
         guard let member = members.first(where: { $0.name.isString("__metadata__") }) else { return Metadata() }
-        if member.value.kind == .null {
-            warnings.append(Warning(FormatWarning.nullMetadata, "`__metadata__` is null; it is taken for none"))
-            return Metadata()
-        }
         guard let texts = member.value.object else {
             throw FormatError(
                 .badMetadata, "`__metadata__` is \(member.value.kind.phrase), not an object", file: file,
