@@ -7,7 +7,9 @@ UNTANGLE := .build/release/untangle
 SOURCES  := Sources Tests Package.swift
 PYTHON   := .build/study-python/bin/python
 
-.PHONY: all demo test bench study format lint setup build clean
+FUZZ_SECONDS := 60
+
+.PHONY: all demo test bench fuzz study format lint setup build clean
 
 all: build
 
@@ -27,6 +29,11 @@ test: setup
 bench: build
 	@$(BUILD) --product untangle-bench
 	@.build/release/untangle-bench
+
+## Give every parser bytes that nobody wrote, FUZZ_SECONDS each; FUZZ_TARGETS="json npz" takes those alone.
+fuzz: setup
+	@UNTANGLE_FUZZERS=1 $(BUILD) --sanitize fuzzer --product untangle-fuzz --scratch-path .build/fuzz
+	@.ci/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 ## Measure what RI gains, and write the tables of the documents: under an hour on two idle cores. Goes on where it was stopped.
 study: build $(PYTHON)

@@ -121,3 +121,14 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Fuzzers want every module compiled with `--sanitize fuzzer`, which `make fuzz` asks for.
+if Context.environment["UNTANGLE_FUZZERS"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "untangle-fuzz",
+            dependencies: [
+                "TensorCore", "Checkpoints", "Images", "Tokenization", "ModelFolders", "Experts", "Recipes", "CXXHash",
+                filePaths,
+            ]))
+}
