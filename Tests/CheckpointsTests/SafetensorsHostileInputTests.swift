@@ -43,43 +43,44 @@ import Testing
     }
 
     /// Rules of the header that no file of the conformance set breaks; four bytes of data follow.
-    @Test(arguments: [
-        (#"{"a":{"dtype":"F32","shape":[1]}}"#, FormatCategory.missingField),
-        (#"{"a":{}}"#, .missingField),
-        (#"{"a":["F32",[1],[0,4]]}"#, .badTensorInfo),
-        (#"{"a":null}"#, .badTensorInfo),
-        (#"{"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}}"#, .badTensorInfo),
-        (#"{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, .duplicateKey),
-        (#"{"a":{"dtype":"F32","\u0073hape":[1],"shape":[1],"data_offsets":[0,4]}}"#, .duplicateKey),
-        (#"{"__metadata__":{},"__metadata__":{}}"#, .duplicateKey),
-        (#"{"__metadata__":[]}"#, .badMetadata),
-        (#"{"__metadata__":"a"}"#, .badMetadata),
-        (#"{"__metadata__":{"a":"b","c":["d"]}}"#, .badMetadata),
-        (#"{"a":{"dtype":"F32 ","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
-        (#"{"a":{"dtype":"F32\u0000","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
-        (#"{"a":{"dtype":"Q4_0","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
-        (#"{"a":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}}"#, .badShape),
-        (#"{"a":{"dtype":"F32","shape":1,"data_offsets":[0,4]}}"#, .badShape),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,"4"]}}"#, .badOffsets),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[false,4]}}"#, .badOffsets),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4e0]}}"#, .badOffsets),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[-0,4]}}"#, .badOffsets),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,[4]]}}"#, .badOffsets),
-        (#"{"a":{"dtype":"F6_E3M2","shape":[2],"data_offsets":[0,2]}}"#, .misalignedSubbyte),
-        (#"{"a":{"dtype":"F4","shape":[3,3],"data_offsets":[0,4]}}"#, .misalignedSubbyte),
-        (#"{"a":{"dtype":"F4","shape":[8],"data_offsets":[0,8]}}"#, .sizeMismatch),
-        (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}}"#, .hole),
-        (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, .trailingBytes),
-        (#"{"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]}}"#, .truncated),
-        (
-            #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[5,5]},"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
-            .hole
-        ),
-        (
-            #"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}"#,
-            .overlap
-        ),
-    ])
+    @Test(
+        arguments: [
+            (#"{"a":{"dtype":"F32","shape":[1]}}"#, FormatCategory.missingField),
+            (#"{"a":{}}"#, .missingField),
+            (#"{"a":["F32",[1],[0,4]]}"#, .badTensorInfo),
+            (#"{"a":null}"#, .badTensorInfo),
+            (#"{"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
+            (#"{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, .duplicateKey),
+            (#"{"a":{"dtype":"F32","\u0073hape":[1],"shape":[1],"data_offsets":[0,4]}}"#, .duplicateKey),
+            (#"{"__metadata__":{},"__metadata__":{}}"#, .duplicateKey),
+            (#"{"__metadata__":[]}"#, .badMetadata),
+            (#"{"__metadata__":"a"}"#, .badMetadata),
+            (#"{"__metadata__":{"a":"b","c":["d"]}}"#, .badMetadata),
+            (#"{"a":{"dtype":"F32 ","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
+            (#"{"a":{"dtype":"F32\u0000","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
+            (#"{"a":{"dtype":"Q4_0","shape":[1],"data_offsets":[0,4]}}"#, .unknownDtype),
+            (#"{"a":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}}"#, .badShape),
+            (#"{"a":{"dtype":"F32","shape":1,"data_offsets":[0,4]}}"#, .badShape),
+            (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,"4"]}}"#, .badOffsets),
+            (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[false,4]}}"#, .badOffsets),
+            (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4e0]}}"#, .badOffsets),
+            (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[-0,4]}}"#, .badOffsets),
+            (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,[4]]}}"#, .badOffsets),
+            (#"{"a":{"dtype":"F6_E3M2","shape":[2],"data_offsets":[0,2]}}"#, .misalignedSubbyte),
+            (#"{"a":{"dtype":"F4","shape":[3,3],"data_offsets":[0,4]}}"#, .misalignedSubbyte),
+            (#"{"a":{"dtype":"F4","shape":[8],"data_offsets":[0,8]}}"#, .sizeMismatch),
+            (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}}"#, .hole),
+            (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, .trailingBytes),
+            (#"{"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]}}"#, .truncated),
+            (
+                #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[5,5]},"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
+                .hole
+            ),
+            (
+                #"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}"#,
+                .overlap
+            ),
+        ] as [(String, FormatCategory)])
     func refuses(_ header: String, _ category: FormatCategory) throws {
         #expect(try fault(header, data: [0, 0, 0, 0])?.category == category)
     }
