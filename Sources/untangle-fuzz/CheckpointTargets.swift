@@ -7,6 +7,16 @@ extension FuzzTarget {
     static let npy = checkpoint("npy") { try NpyReader(opening: $0, options: $1) }
     static let npz = checkpoint("npz") { try NpzReader(opening: $0, options: $1) }
     static let skein = checkpoint("skein") { try SkeinReader(opening: $0, options: $1) }
+    static let gguf = checkpoint("gguf") { try CheckpointView(decoding: GGUFReader(opening: $0, options: $1)) }
+    static let torch = checkpoint("torch") { try TorchReader(opening: $0, options: $1) }
+    /// The program of a PyTorch archive, beside three storages of bytes.
+    static let pickle = checkpoint(
+        "pickle",
+        preparing: { program in
+            let storages = (0..<3).map { ("a/data/\($0)", [UInt8](repeating: 63, count: 64 << $0)) }
+            return StoredArchive([("a/data.pkl", program), ("a/byteorder", Array("little".utf8))] + storages).file
+        }
+    ) { try TorchReader(opening: $0, options: $1) }
     /// A .skein file whose checksums are made right first, as they would stop nearly every change.
     static let sealedSkein = checkpoint("skein-sealed", preparing: SkeinSealing.sealed) {
         try SkeinReader(opening: $0, options: $1)

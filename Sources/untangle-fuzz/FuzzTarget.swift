@@ -14,7 +14,7 @@ struct FuzzTarget: Sendable {
     /// All of them; `make fuzz` runs one after another.
     static let all =
         [json, yaml, tokenizer, text, picture, config, index, sniffed, sealedSkein]
-        + [safetensors, npy, npz, skein]
+        + [safetensors, npy, npz, skein, gguf, torch, pickle]
 
     /// The one that `FUZZ_TARGET` names; without it, the names are listed.
     static let chosen: FuzzTarget = {
