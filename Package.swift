@@ -46,7 +46,8 @@ let package = Package(
         library("TensorCore", ["CLinux", filePaths]),
         .target(name: "CKernels"),
         library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
-        library("Checkpoints", ["TensorCore", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
+        library(
+            "Checkpoints", ["TensorCore", "CKernels", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
         .target(name: "CPictures", dependencies: ["CJPEG", "CPNG", "CWebP"]),
         library("Images", ["TensorCore", "CKernels", "CPictures"]),
         library("Tokenization", ["TensorCore", "Checkpoints", "COniguruma", "CUTF8Proc", filePaths]),

@@ -1,6 +1,8 @@
 #ifndef UNTANGLE_KERNELS_H
 #define UNTANGLE_KERNELS_H
 
+#include "blocks.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
