@@ -174,6 +174,8 @@ public struct ReadOptions: Sendable {
     public var expansionAllowance: Int
     /// The bytes that a tensor may take which is decoded whole; nil sets no bound.
     public var memoryByteCount: Int?
+    /// Give tensors that are stored in blocks as these blocks, where only bytes are wanted.
+    public var keepsBlocks = false
     /// What was noticed on the way to the file; goes before the warnings of its reader.
     var notes: [Warning] = []
 

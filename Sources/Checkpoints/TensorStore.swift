@@ -8,11 +8,14 @@ public final class TensorStore: Sendable {
     public let openedPath: FilePath
     private let indices: [TensorName: Int]
 
-    /// Opens a checkpoint, recognising its format by content.
+    /// Opens a checkpoint, recognising its format by content. Tensors that are stored in blocks are numbers here: F32, decoded as
+    /// they are read, unless `options.keepsBlocks`.
     ///
     /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
     public convenience init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
-        self.init(try CheckpointFormat.open(path, options: options), openedPath: path)
+        let reader = try CheckpointFormat.open(path, options: options)
+        let isPlain = options.keepsBlocks || reader.descriptors.allSatisfy(\.layout.isPlain)
+        self.init(isPlain ? reader : try CheckpointView(decoding: reader), openedPath: path)
     }
 
     public convenience init(_ reader: any CheckpointReader) { self.init(reader, openedPath: reader.path) }
