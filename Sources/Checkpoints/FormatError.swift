@@ -96,6 +96,11 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badChunk = "bad_chunk"
     case missingBase = "missing_base"
     case wrongBase = "wrong_base"
+    // GGUF.
+    case badKVType = "bad_kv_type"
+    case badValue = "bad_value"
+    case badAlignment = "bad_alignment"
+    case limitExceeded = "limit_exceeded"
 
     /// Whether the fault lies in the stored data rather than in what describes it: `verify` answers 1 for these.
     public var isDamage: Bool {

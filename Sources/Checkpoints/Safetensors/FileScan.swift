@@ -16,6 +16,38 @@ enum FileScan {
 
     private static let blockByteCount = 4 << 20
 
+    /// Reads a file of tensors that lie as they are and have no checksums: damage is what the disk cannot return.
+    ///
+    /// - Parameters:
+    ///   - tensors: the ranges of the tensors, by position; before the first lies what describes them.
+    ///   - progress: receives the bytes read since the last call, from any thread.
+    /// - Throws: as `faults(of:byteCount:threads:progress:)`.
+    static func verification(
+        of path: FilePath, byteCount: Int, tensors: some Sequence<(TensorName, Range<Int>)>, threads: Int,
+        progress: @escaping @Sendable (Int) -> Void
+    ) throws -> Verification {
+        var result = Verification(checkedByteCount: byteCount)
+        let tensors = Array(tensors)
+        for fault in try faults(of: path, byteCount: byteCount, threads: threads, progress: progress) {
+            let range = fault.range
+            result.checkedByteCount -= range.count
+            for (name, place) in tensors where place.overlaps(range) {
+                let overlap = place.clamped(to: range)
+                result.damage.append(
+                    Damage(
+                        tensor: name, file: path, offset: overlap.lowerBound, byteCount: overlap.count,
+                        reason: fault.reason))
+            }
+            if range.lowerBound < (tensors.first?.1.lowerBound ?? range.upperBound) {
+                result.damage.append(
+                    Damage(
+                        tensor: nil, file: path, offset: range.lowerBound, byteCount: range.count, reason: fault.reason)
+                )
+            }
+        }
+        return result
+    }
+
     /// Reads the first `byteCount` bytes, several blocks at a time.
     ///
     /// - Parameter progress: receives the bytes read since the last call, from any thread.

@@ -42,29 +42,10 @@ public final class SafetensorsReader: CheckpointReader {
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {
-        var result = Verification(checkedByteCount: file.byteCount, damage: damage)
-        for fault in try FileScan.faults(of: path, byteCount: file.byteCount, threads: threads, progress: progress) {
-            let range = fault.range
-            result.checkedByteCount -= range.count
-            for index in tensors(in: range) {
-                let overlap = ranges[index].clamped(to: range)
-                result.damage.append(
-                    Damage(
-                        tensor: descriptors[index].name, file: path, offset: overlap.lowerBound,
-                        byteCount: overlap.count, reason: fault.reason))
-            }
-            if range.lowerBound < (ranges.first?.lowerBound ?? range.upperBound) {
-                result.damage.append(
-                    Damage(
-                        tensor: nil, file: path, offset: range.lowerBound, byteCount: range.count, reason: fault.reason)
-                )
-            }
-        }
+        var result = try FileScan.verification(
+            of: path, byteCount: file.byteCount, tensors: zip(descriptors.map(\.name), ranges), threads: threads,
+            progress: progress)
+        result.damage = damage + result.damage
         return result
-    }
-
-    /// The tensors with bytes in a range of the file.
-    private func tensors(in range: Range<Int>) -> [Int] {
-        ranges.indices.filter { ranges[$0].overlaps(range) }
     }
 }

@@ -28,7 +28,11 @@ package struct ShardName {
         self.init(stem: parts.dropLast(3).joined(separator: "-") + variant, number: number, count: count)
     }
 
-    var text: String { "\(stem)-\(Self.fiveDigits(number))-of-\(Self.fiveDigits(count)).safetensors" }
+    var text: String { text(withExtension: "safetensors") }
+
+    func text(withExtension fileExtension: String) -> String {
+        "\(stem)-\(Self.fiveDigits(number))-of-\(Self.fiveDigits(count)).\(fileExtension)"
+    }
 
     /// Removes the temporary files that killed runs of an output left, into whatever number of shards they split it.
     static func removeStale(of file: FilePath) {
