@@ -27,6 +27,8 @@ public enum FormatWarning: String, WarningCode {
     case expansion
     /// Damage that costs no tensor.
     case harmlessDamage = "harmless_damage"
+    /// A GGUF file that is written without a tokenizer.
+    case noVocabulary = "no_vocabulary"
 }
 
 /// What is odd about the selection of tensors, or their weights.

@@ -28,7 +28,6 @@ import Testing
             }
         }
         _ = reader.metadata
-        if salvaging { _ = try reader.verify(deep: true, threads: 1) { _ in } }
     }
 
     private func refusal(_ path: FilePath, salvaging: Bool = false) throws -> FormatCategory? {
@@ -63,10 +62,8 @@ import Testing
         var content = try file.contents()
         for place in content.indices {
             let byte = content[place]
-            for flipped in [byte ^ 1, byte ^ 0x80] {
-                content[place] = flipped
-                _ = try refusal(try folder.write(content, to: "flipped.gguf"))
-            }
+            content[place] = byte ^ [0x01, 0x80, 0xFF][place % 3]
+            _ = try refusal(try folder.write(content, to: "flipped.gguf"))
             content[place] = byte
         }
     }

@@ -1,0 +1,97 @@
+import TensorCore
+
+/// How the tensors of a language model are named and ordered in transformers and in GGUF, both ways.
+public struct GGUFTranslation: Sendable, Hashable {
+    public let architecture: GGUFArchitecture
+    let headCount: Int
+    let keyValueHeadCount: Int
+
+    /// Reads what the metadata of a GGUF file say; nil for architectures and heads that are not known.
+    public init?(_ metadata: GGUFMetadata) {
+        guard let name = metadata["general.architecture"]?.string,
+            let architecture = GGUFArchitecture.all.first(where: { $0.name == name }),
+            let headCount = metadata["\(name).attention.head_count"]?.integer
+        else { return nil }
+        self.architecture = architecture
+        self.headCount = headCount
+        guard let value = metadata["\(name).attention.head_count_kv"] else {
+            keyValueHeadCount = headCount
+            return
+        }
+        // Layers with different heads have an array.
+        guard let count = value.integer else { return nil }
+        keyValueHeadCount = count
+    }
+
+    /// Reads what the `config.json` of a model says; nil for architectures that are not known.
+    public init?(_ config: JSONValue) {
+        guard let name = config["architectures"]?.array?.first(where: { _ in true })?.string,
+            let architecture = GGUFArchitecture.all.first(where: { $0.classes.contains(name) }),
+            let headCount = config["num_attention_heads"]?.int
+        else { return nil }
+        self.architecture = architecture
+        self.headCount = headCount
+        keyValueHeadCount = config["num_key_value_heads"]?.int ?? headCount
+    }
+
+    /// Shows a model of transformers as GGUF has it.
+    ///
+    /// - Parameter extra: tensors that only GGUF has.
+    /// - Throws: `FormatError` `bad_name` for a tensor that GGUF has no name for, `bad_shape` when the heads do not fill the rows of
+    ///   queries or keys.
+    func toGGUF(
+        _ reader: any CheckpointReader, extra: MemoryCheckpoint? = nil
+    ) throws(FormatError) -> any CheckpointReader {
+        var tensors: [ArrangedCheckpoint.Tensor] = []
+        for (index, descriptor) in reader.descriptors.enumerated() {
+            let name = descriptor.name
+            // Older checkpoints hold what follows from the configuration.
+            if name.text.hasSuffix(".rotary_emb.inv_freq") { continue }
+            guard let other = architecture.ggufName(of: name) else {
+                throw FormatError(
+                    .badName,
+                    "GGUF has no name for tensor \"\(name)\" of a model of the architecture \(architecture.name)",
+                    file: reader.path, tensor: name, hint: "leave it out with --exclude")
+            }
+            tensors.append(try .init(reader, index, named: other, order: order(of: other, isForGGUF: true)))
+        }
+        if let extra {
+            for (index, descriptor) in extra.descriptors.enumerated() {
+                tensors.append(try .init(extra, index, named: descriptor.name))
+            }
+        }
+        return ArrangedCheckpoint(base: reader, tensors: tensors)
+    }
+
+    /// Shows a GGUF checkpoint as transformers has it, without the factors of rotary frequencies, which follow from a configuration.
+    ///
+    /// - Returns: nil when a tensor has no name there.
+    /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys.
+    public func fromGGUF(_ reader: any CheckpointReader) throws(FormatError) -> (any CheckpointReader)? {
+        var tensors: [ArrangedCheckpoint.Tensor] = []
+        for (index, descriptor) in reader.descriptors.enumerated() where descriptor.name != RotaryFactors.name {
+            guard let name = architecture.transformersName(of: descriptor.name) else { return nil }
+            let order = order(of: descriptor.name, isForGGUF: false)
+            tensors.append(try .init(reader, index, named: name, order: order))
+        }
+        return ArrangedCheckpoint(base: reader, tensors: tensors)
+    }
+
+    private func order(of ggufName: TensorName, isForGGUF: Bool) -> RotaryOrder? {
+        guard architecture.isPermuted else { return nil }
+        let parts = ggufName.text.split(separator: ".")
+        if parts.contains("attn_q") { return RotaryOrder(headCount: headCount, isForGGUF: isForGGUF) }
+        if parts.contains("attn_k") { return RotaryOrder(headCount: keyValueHeadCount, isForGGUF: isForGGUF) }
+        return nil
+    }
+
+    /// The layout in which llama.cpp stores a tensor of a model that is written in another: F32 where it computes with nothing else, F16
+    /// where blocks do not fill the rows.
+    public static func layout(of descriptor: TensorDescriptor, wanted: ElementLayout) -> ElementLayout {
+        let name = descriptor.name.text
+        if descriptor.shape.rank <= 1 || name.hasSuffix("_norm.weight") || !name.hasSuffix(".weight") {
+            return .plain(.f32)
+        }
+        return (descriptor.shape.dims.last ?? 1) % wanted.unit.elements == 0 ? wanted : .plain(.f16)
+    }
+}
