@@ -21,6 +21,11 @@ public protocol CheckpointReader: Sendable {
     /// - Throws: `FormatError` when stored data is damaged, `IOError` when there is no memory to decode it.
     func bytes(of index: Int) throws -> TensorBytes
 
+    /// The checkpoint as most others name and order its tensors, where the format has a scheme of its own; else the reader itself.
+    ///
+    /// - Throws: `FormatError` when tensors do not fit what the file says of them.
+    func inCommonNames() throws -> any CheckpointReader
+
     /// Whether `bytes(of:)` maps the tensor, at no cost in memory, or decodes it.
     func isMapped(_ index: Int) -> Bool
 
@@ -54,6 +59,11 @@ public protocol CheckpointReader: Sendable {
 
 extension CheckpointReader {
     public var unreadable: [UnreadableMember] { [] }
+
+    /// The reader itself.
+    ///
+    /// - Throws: nothing; readers of formats with a scheme of names do.
+    public func inCommonNames() throws -> any CheckpointReader { self }
 
     public func canReadRanges(of index: Int) -> Bool { isMapped(index) }
 
@@ -174,7 +184,7 @@ public struct ReadOptions: Sendable {
     public var expansionAllowance: Int
     /// The bytes that a tensor may take which is decoded whole; nil sets no bound.
     public var memoryByteCount: Int?
-    /// Give tensors that are stored in blocks as these blocks, where only bytes are wanted.
+    /// Give tensors as they are stored: blocks as these blocks, under the names of the format.
     public var keepsBlocks = false
     /// What was noticed on the way to the file; goes before the warnings of its reader.
     var notes: [Warning] = []

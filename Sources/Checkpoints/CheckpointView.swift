@@ -103,7 +103,8 @@ public struct CheckpointView: CheckpointReader {
                 run.decode(stored, into: numbers.mutableBytes)
                 let start = range.lowerBound - run.decoded.lowerBound
                 withExtendedLifetime(numbers) {
-                    target.copyMemory(from: UnsafeRawBufferPointer(rebasing: numbers.bytes[start..<start + range.count]))
+                    target.copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: numbers.bytes[start..<start + range.count]))
                 }
             }
         }

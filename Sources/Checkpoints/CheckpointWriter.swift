@@ -47,6 +47,8 @@ public struct WriteOptions: Sendable {
     public var shardByteCount: Int?
     /// How a .skein file is written.
     public var skein: SkeinOptions
+    /// How a .gguf file is written.
+    public var gguf = GGUFOptions()
     /// Told of each file that is complete, before it appears: its path, and where it is until then. What it throws keeps the file
     /// from appearing.
     package var willAppear: (@Sendable (_ path: FilePath, _ complete: FilePath) throws(IOError) -> Void)?

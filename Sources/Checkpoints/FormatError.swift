@@ -47,6 +47,7 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case sizeMismatch = "size_mismatch"
     case unsupportedDtype = "unsupported_dtype"
     case unknownFormat = "unknown_format"
+    case limitExceeded = "limit_exceeded"
     // safetensors.
     case invalidJSON = "invalid_json"
     case nestingTooDeep = "nesting_too_deep"
@@ -90,7 +91,6 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badStorage = "bad_storage"
     case outOfBoundsView = "out_of_bounds_view"
     case notAStateDict = "not_a_state_dict"
-    case limitExceeded = "limit_exceeded"
     // Skein.
     case badChecksum = "bad_checksum"
     case badChunk = "bad_chunk"
@@ -100,7 +100,6 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badKVType = "bad_kv_type"
     case badValue = "bad_value"
     case badAlignment = "bad_alignment"
-    case limitExceeded = "limit_exceeded"
 
     /// Whether the fault lies in the stored data rather than in what describes it: `verify` answers 1 for these.
     public var isDamage: Bool {

@@ -29,6 +29,8 @@ public enum FormatWarning: String, WarningCode {
     case harmlessDamage = "harmless_damage"
     /// A GGUF file that is written without a tokenizer.
     case noVocabulary = "no_vocabulary"
+    /// A GGUF file that is written of a model whose names there are not known.
+    case unknownModel = "unknown_model"
 }
 
 /// What is odd about the selection of tensors, or their weights.

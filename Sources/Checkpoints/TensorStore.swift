@@ -9,11 +9,12 @@ public final class TensorStore: Sendable {
     private let indices: [TensorName: Int]
 
     /// Opens a checkpoint, recognising its format by content. Tensors that are stored in blocks are numbers here: F32, decoded as
-    /// they are read, unless `options.keepsBlocks`.
+    /// they are read, and named as most checkpoints name them, unless `options.keepsBlocks`.
     ///
     /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
     public convenience init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
-        let reader = try CheckpointFormat.open(path, options: options)
+        let opened = try CheckpointFormat.open(path, options: options)
+        let reader = options.keepsBlocks ? opened : try opened.inCommonNames()
         let isPlain = options.keepsBlocks || reader.descriptors.allSatisfy(\.layout.isPlain)
         self.init(isPlain ? reader : try CheckpointView(decoding: reader), openedPath: path)
     }

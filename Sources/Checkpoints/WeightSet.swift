@@ -8,7 +8,8 @@ struct WeightSet: Hashable {
     /// of `model.fp16.safetensors` and `model.safetensors.index.fp16.json`.
     private let stem: String
     private let isIndex: Bool
-    private let isSafetensors: Bool
+    private let format: FormatID
+    private var isSafetensors: Bool { format == .safetensors }
 
     /// Reads what a file name says.
     ///
@@ -16,12 +17,12 @@ struct WeightSet: Hashable {
     init?(_ name: String) {
         self.name = name
         if let index = ShardIndexName(name) {
-            (stem, isIndex, isSafetensors) = (index.stem, true, index.format != "bin")
+            (stem, isIndex, format) = (index.stem, true, index.format == "bin" ? .torch : .safetensors)
         } else {
             let file = FilePath(name)
-            guard let format = CheckpointFormat.named(file), ShardName(name) == nil, !Self.isTrainingState(name)
-            else { return nil }
-            (stem, isIndex, isSafetensors) = (file.stem ?? name, false, format.id == .safetensors)
+            guard let format = CheckpointFormat.named(file), !Self.isTrainingState(name) else { return nil }
+            if let part = ShardName(name), !format.findsParts || part.number != 1 { return nil }
+            (stem, isIndex, self.format) = (file.stem ?? name, false, format.id)
         }
     }
 
@@ -31,18 +32,26 @@ struct WeightSet: Hashable {
             && ["training_args", "optimizer", "scheduler", "rng_state", "scaler"].contains(where: name.hasPrefix)
     }
 
-    private var isTorch: Bool { isIndex ? !isSafetensors : CheckpointFormat.named(FilePath(name))?.id == .torch }
+    /// How late a format is looked at: PyTorch's files after those that map, GGUF, which is made of others, last.
+    private var rank: Int {
+        switch format {
+        case .safetensors, .npz, .npy, .skein: 0
+        case .torch: 1
+        case .gguf: 2
+        }
+    }
 
-    /// The checkpoints among the files of a folder, indices first; those of PyTorch only where there are no others.
+    /// The checkpoints among the files of a folder, indices first; those of a format that is looked at late only where there are
+    /// no others.
     static func all(among names: [String]) -> [WeightSet] {
-        var sets = names.compactMap(WeightSet.init)
-        if sets.contains(where: { !$0.isTorch }) { sets.removeAll(where: \.isTorch) }
+        let all = names.compactMap(WeightSet.init)
+        let first = all.map(\.rank).min()
+        let sets = all.filter { $0.rank == first }
         return sets.filter(\.isIndex) + sets.filter { !$0.isIndex }
     }
 
     /// The one that a folder stands for: `model.safetensors`, else its index, else `pytorch_model.bin` or its index, as in
-    /// transformers; else the only one, or the only
-    /// one of which the others are variants. Of a file and an index of the same weights it is the file.
+    /// transformers; else the only one, or the only one of which the others are variants. Of a file and an index of the same weights it is the file.
     static func standard(among sets: [WeightSet]) -> WeightSet? {
         for name in [
             "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",

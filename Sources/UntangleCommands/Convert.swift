@@ -33,8 +33,11 @@ struct Convert: ToolCommand {
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
 
-    @Option(help: ArgumentHelp("Cast floating-point tensors; bfloat16 is BF16, and so on.", valueName: "type"))
-    var dtype: NumericType?
+    @Option(
+        help: ArgumentHelp(
+            "Cast floating-point tensors; bfloat16 is BF16, and so on. A .gguf output also takes Q8_0.",
+            valueName: "type"))
+    var dtype: StoredType?
 
     @Option(
         parsing: .singleValue,
@@ -78,12 +81,12 @@ struct Convert: ToolCommand {
         // Where the output is stored against --base, the input may have one of its own.
         [input, skein.base].forEach { session.reads($0) }
         let isDelta = !skein.store && format == .skein
-        let store = try TensorStore(
-            opening: input,
-            options: reading.readOptions(
-                selection: selection.selection, base: isDelta ? nil : skein.base,
-                sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
-                salvaging: salvage))
+        var readOptions = try reading.readOptions(
+            selection: selection.selection, base: isDelta ? nil : skein.base,
+            sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
+            salvaging: salvage)
+        readOptions.keepsBlocks = format == .gguf
+        var store = try TensorStore(opening: input, options: readOptions)
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let chosen = selection.selection
         let lost = verification?.losses.filter { $0.tensor.map(chosen.contains) ?? false } ?? []
@@ -93,13 +96,22 @@ struct Convert: ToolCommand {
         let settings = try skein.options(
             for: format, input: store.reader, threads: budget.threads,
             memoryByteCount: session.memoryByteCount)
-        let options = ConversionOptions(
+        var options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
-            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, upcast: upcast,
+            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, blocks: dtype?.blocks,
+            upcast: upcast,
             metadata: try metadata.map(Self.metadataEntry))
-        let target = try OutputTarget(
-            place, format: format,
-            options: writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings))
+        var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)
+        if format == .gguf {
+            let source = try GGUFSource(store, folder: Self.folder(of: input), options: options)
+            source.warnings.forEach(session.warn)
+            store = source.store
+            options.selection = TensorSelection()
+            options.lost = []
+            options.modelLayout = source.layout
+            writeOptions.gguf.metadata = source.metadata
+        }
+        let target = try OutputTarget(place, format: format, options: writeOptions)
         let plan = try ConversionPlan(of: store, to: target, options: options)
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
@@ -110,6 +122,13 @@ struct Convert: ToolCommand {
 
         try session.print(report(of: result, format: format, lost: lost), to: reports)
         return lost.isEmpty ? .done : .no
+    }
+
+    /// Where the configuration of a model lies.
+    private static func folder(of input: FilePath) -> FilePath {
+        if folderExists(input) { return input }
+        let folder = input.removingLastComponent()
+        return folder.isEmpty ? "." : folder
     }
 
     private static func metadataEntry(_ text: String) throws -> Metadata.Entry {
@@ -177,6 +196,23 @@ struct Convert: ToolCommand {
         let split = files.count == 1 ? "" : " in \((files.count - 1).grouped) shards"
         return "\(name): \(tensors) written as \(format.rawValue), \(ByteSize(result.written.byteCount))\(split)"
     }
+}
+
+/// A type that an output can store numbers in: one that they are cast to, or blocks.
+struct StoredType: ExpressibleByArgument {
+    let dtype: DType?
+    let blocks: BlockType?
+
+    init?(argument: String) {
+        blocks = BlockType.allCases.first { $0.rawValue.lowercased() == argument.lowercased() }
+        dtype = DType(argument: argument)
+        if blocks == nil, dtype == nil { return nil }
+    }
+
+    static var allValueStrings: [String] {
+        NumericType.allValueStrings + BlockType.allCases.filter(\.isEncodable).map(\.rawValue)
+    }
+    static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 /// A type that numbers can be cast to. Others are read as well, so that the plan says what is wrong with them.

@@ -16,7 +16,6 @@ import Testing
 
     /// The magic numbers as the documents of the formats state them.
     static let beginnings: [(String, [UInt8], String)] = [
-        ("m.gguf", Array("GGUF".utf8) + [3, 0, 0, 0], "a GGUF file"),
         ("m.ggml", Array("lmgg".utf8) + [1, 0, 0, 0], "a GGML file"),
         ("m.h5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], "an HDF5 file"),
         ("m.pkl", [0x80, 4, 0x95, 0, 0, 0, 0, 0, 0, 0], "a Python pickle"),

@@ -13,8 +13,10 @@ import Testing
     private func write(_ format: FormatID, _ options: WriteOptions = WriteOptions(sync: false)) throws -> FilePath {
         let path = folder.file("model.\(format.rawValue)")
         let descriptors = try [("large", 5 << 22), ("small", 1000)].prefix(format == .npy ? 1 : 2).map {
-            try TensorDescriptor(name: TensorName($0), dtype: .u8, shape: [$1])
+            try TensorDescriptor(name: TensorName($0), dtype: format == .gguf ? .i8 : .u8, shape: [$1])
         }
+        var options = options
+        options.gguf.metadata = GGUFMetadata()
         let writer = try CheckpointFormat.makeWriter(format, at: path, declaring: descriptors, options: options)
         for (index, descriptor) in descriptors.enumerated() {
             let bytes = (0..<descriptor.byteCount).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }

@@ -18,6 +18,8 @@ public struct CheckpointFormat: Sendable {
     public let writer: Writer?
     /// The options of the command line that are about this format alone.
     public let options: [Option]
+    /// Whether the first of several files finds the others by their names, without an index.
+    var findsParts = false
 
     /// How sure it is that a file is of a format.
     enum Confidence: Comparable {
@@ -52,7 +54,7 @@ public struct CheckpointFormat: Sendable {
     }
 
     /// All formats; of several that could be meant the first is.
-    public static let all: [CheckpointFormat] = [.safetensors, .skein, .npy, .torch, .npz]
+    public static let all: [CheckpointFormat] = [.safetensors, .skein, .npy, .torch, .npz, .gguf]
 
     /// The format of a name.
     public static func of(_ id: FormatID) -> CheckpointFormat {
@@ -96,7 +98,7 @@ extension CheckpointFormat {
 
     /// Starts writing a checkpoint.
     ///
-    /// An output that is an existing folder becomes `model.safetensors` (or `.npz`, `.npy`, `.skein`) inside it. With
+    /// An output that is an existing folder becomes `model.safetensors` (or `.npz`, `.npy`, `.skein`, `.gguf`) inside it. With
     /// `options.shardByteCount`, data beyond that size is split into shards with an index, where the format can.
     ///
     /// - Throws: `FormatError` when the format cannot hold a declared tensor, `IOError` when the file cannot be made.

@@ -2,7 +2,7 @@ import SystemPackage
 
 /// Something well known that is no checkpoint of ours: how it is told, what it is called, and what can be done about it today.
 package enum ForeignFormat: CaseIterable {
-    case gguf, ggml, hdf5, keras, pickle, flax, onnx, tensorFlow, tensorFlowLite
+    case ggml, hdf5, keras, pickle, flax, onnx, tensorFlow, tensorFlowLite
     case gzip, xz, zstd, bzip2, lz4, sevenZip, rar, tar
     case matlab, elf, png, jpeg, gif, bmp, tiff, webP, pdf, sqlite, parquet, arrow
     case lfsPointer, webPage, xml, text
@@ -10,7 +10,6 @@ package enum ForeignFormat: CaseIterable {
     /// With its article.
     package var name: String {
         switch self {
-        case .gguf: "a GGUF file"
         case .ggml: "a GGML file, the forerunner of GGUF"
         case .hdf5: "an HDF5 file"
         case .keras: "a Keras file (a zip archive with HDF5 in it)"
@@ -48,7 +47,7 @@ package enum ForeignFormat: CaseIterable {
 
     var remedy: String {
         switch self {
-        case .gguf, .ggml: "get the model that it was made from, as safetensors"
+        case .ggml: "get the model that it was made from, as safetensors"
         case .hdf5:
             "in Keras: m = keras.models.load_model(FILE), then "
                 + "numpy.savez('model.npz', **{w.path: w.numpy() for w in m.weights}); other files: with h5py in the same way"
@@ -88,7 +87,6 @@ package enum ForeignFormat: CaseIterable {
             return
         }
         switch ending {
-        case "gguf": self = .gguf
         case "ggml": self = .ggml
         case "h5", "hdf5": self = .hdf5
         case "keras": self = .keras
@@ -128,7 +126,6 @@ extension ForeignFormat {
     }
 
     private static let magics: [(bytes: [UInt8], offset: Int, format: ForeignFormat)] = [
-        (Array("GGUF".utf8), 0, .gguf),
         // Numbers of four letters, lowest byte first.
         (Array("lmgg".utf8), 0, .ggml), (Array("fmgg".utf8), 0, .ggml), (Array("tjgg".utf8), 0, .ggml),
         (Array("algg".utf8), 0, .ggml),

@@ -34,6 +34,13 @@ public final class GGUFReader: CheckpointReader {
         warnings = options.notes
     }
 
+    /// Models of known architectures under the names that transformers gives, with the rows of queries and keys as there.
+    ///
+    /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys.
+    public func inCommonNames() throws -> any CheckpointReader {
+        try GGUFTranslation(typedMetadata)?.fromGGUF(self) ?? self
+    }
+
     public var format: FormatID { .gguf }
     public var files: [FilePath] { parts.map(\.path) }
     public var metadata: Metadata { typedMetadata.texts }

@@ -91,3 +91,27 @@ extension GGUFValue: CustomStringConvertible {
         }
     }
 }
+
+extension GGUFValue {
+    /// Reads a text as a value of a kind; nil when it is none, and for arrays.
+    public init?(_ text: String, as kind: Kind) {
+        let value: GGUFValue? =
+            switch kind {
+            case .uint8: UInt8(text).map(GGUFValue.uint8)
+            case .int8: Int8(text).map(GGUFValue.int8)
+            case .uint16: UInt16(text).map(GGUFValue.uint16)
+            case .int16: Int16(text).map(GGUFValue.int16)
+            case .uint32: UInt32(text).map(GGUFValue.uint32)
+            case .int32: Int32(text).map(GGUFValue.int32)
+            case .uint64: UInt64(text).map(GGUFValue.uint64)
+            case .int64: Int64(text).map(GGUFValue.int64)
+            case .float32: Float(text).map(GGUFValue.float32)
+            case .float64: Double(text).map(GGUFValue.float64)
+            case .bool: Bool(text).map(GGUFValue.bool)
+            case .string: .string(text)
+            case .array: nil
+            }
+        guard let value else { return nil }
+        self = value
+    }
+}

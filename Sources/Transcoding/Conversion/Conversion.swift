@@ -75,18 +75,41 @@ public struct Conversion: Job, Sendable {
     private func write(
         _ chunk: TensorSweep.Chunk, into writer: any CheckpointWriter, scratch: BufferPool
     ) throws -> Int {
-        let (source, target) = (plan.items[chunk.item].source.dtype, plan.items[chunk.item].target.dtype)
-        let start = chunk.elements.lowerBound * target.bitWidth / 8
+        let (source, target) = (plan.items[chunk.item].source.layout, plan.items[chunk.item].target.layout)
+        let place = target.byteRange(of: chunk.elements)
         guard source != target else {
-            try writer.write(chunk.parts[0], tensor: chunk.item, at: start)
+            try writer.write(chunk.parts[0], tensor: chunk.item, at: place.lowerBound)
             return 0
         }
         return try scratch.withBuffer { buffer in
-            let result = UnsafeMutableRawBufferPointer(
-                rebasing: buffer[..<(chunk.elements.count * target.bitWidth / 8)])
-            let overflowCount = cast(chunk.parts[0], from: source, to: result, as: target)
-            try writer.write(UnsafeRawBufferPointer(result), tensor: chunk.item, at: start)
+            let result = UnsafeMutableRawBufferPointer(rebasing: buffer[..<place.count])
+            var overflowCount = 0
+            if case .blocks(let type) = target {
+                try quantize(chunk, from: source.dtype, to: type, into: result, scratch: scratch)
+            } else {
+                overflowCount = cast(chunk.parts[0], from: source.dtype, to: result, as: target.dtype)
+            }
+            try writer.write(UnsafeRawBufferPointer(result), tensor: chunk.item, at: place.lowerBound)
             return overflowCount
+        }
+    }
+
+    /// Turns a chunk into blocks, by way of F32.
+    private func quantize(
+        _ chunk: TensorSweep.Chunk, from source: DType, to type: BlockType, into result: UnsafeMutableRawBufferPointer,
+        scratch: BufferPool
+    ) throws {
+        guard let target = result.baseAddress else { return }
+        try scratch.withBuffer { buffer in
+            let count = chunk.elements.count
+            let numbers = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * MemoryLayout<Float>.size)])
+            if source == .f32 {
+                numbers.copyMemory(from: chunk.parts[0])
+            } else {
+                _ = cast(chunk.parts[0], from: source, to: numbers, as: .f32)
+            }
+            // Safety: buffers of the pool are aligned; the chunk holds whole blocks, for which the result has room.
+            type.quantize(UnsafeBufferPointer(numbers.assumingMemoryBound(to: Float.self)), into: target)
         }
     }
 }

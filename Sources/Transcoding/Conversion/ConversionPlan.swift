@@ -13,6 +13,10 @@ public struct ConversionOptions: Sendable {
     public var renames: [TensorRename]
     /// The type to cast floating-point tensors to; nil keeps every type.
     public var dtype: DType?
+    /// The blocks to store floating-point tensors in, instead of a type; nil makes none.
+    public var blocks: BlockType?
+    /// The layout in which a format stores a tensor of numbers that is wanted in another; nil stores all as they are wanted.
+    public var modelLayout: (@Sendable (TensorDescriptor, ElementLayout) -> ElementLayout)?
     /// For NumPy outputs: widen the floating-point types that NumPy does not know to F32.
     public var upcast: Bool
     /// Entries that are added to the metadata or replace it, in order.
@@ -20,16 +24,20 @@ public struct ConversionOptions: Sendable {
 
     public init(
         selection: TensorSelection = TensorSelection(), lost: Set<TensorName> = [], renames: [TensorRename] = [],
-        dtype: DType? = nil,
+        dtype: DType? = nil, blocks: BlockType? = nil,
         upcast: Bool = false, metadata: [Metadata.Entry] = []
     ) {
         self.selection = selection
         self.lost = lost
         self.renames = renames
         self.dtype = dtype
+        self.blocks = blocks
         self.upcast = upcast
         self.metadata = metadata
     }
+
+    /// What floating-point tensors are stored as; nil keeps every type.
+    public var layout: ElementLayout? { blocks.map(ElementLayout.blocks) ?? dtype.map(ElementLayout.plain) }
 }
 
 /// A conversion with every name, type and size worked out; nothing has been read or written yet.
@@ -62,10 +70,7 @@ public struct ConversionPlan: Sendable {
         guard let writer = CheckpointFormat.of(target.format).writer else {
             preconditionFailure("an output has a format that is written")
         }
-        if let dtype = options.dtype, !dtype.isComputable {
-            throw ConversionError.usage(
-                "dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
-        }
+        try Self.checkLayout(options, writer)
         let renames = try options.renames.map { try $0.compiled() }
         var warnings = store.reader.warnings
         var items: [Item] = []
@@ -80,11 +85,11 @@ public struct ConversionPlan: Sendable {
                     file: store.path.string, tensor: source.name,
                     hint: "change the --rename rules or exclude one of them")
             }
-            let dtype = Self.targetType(of: source, writer: writer, options: options, warnings: &warnings)
+            let layout = Self.targetLayout(of: source, writer: writer, options: options, warnings: &warnings)
             let target: TensorDescriptor
-            do { target = try TensorDescriptor(name: name, dtype: dtype, shape: source.shape) } catch {
+            do { target = try TensorDescriptor(name: name, layout: layout, shape: source.shape) } catch {
                 throw ConversionError.input(
-                    "overflow", "tensor \"\(source.name)\" would be too large as \(dtype.rawValue)",
+                    "overflow", "tensor \"\(source.name)\" would be too large as \(layout.name)",
                     file: store.path.string, tensor: source.name)
             }
             items.append(Item(sourceIndex: index, source: source, target: target))
@@ -117,27 +122,49 @@ public struct ConversionPlan: Sendable {
     ///
     /// - Throws: `input.quantized` when a part of a quantised tensor would be cast.
     private static func checkParts(of store: TensorStore, _ items: [Item]) throws(WeightsError) {
-        let hasCasts = items.contains { $0.source.dtype != $0.target.dtype }
+        let hasCasts = items.contains { $0.source.layout != $0.target.layout }
         guard hasCasts, let quantization = Quantization(of: store) else { return }
         let parts = items.filter { quantization.parts.contains($0.source.name) }
-        guard parts.contains(where: { $0.source.dtype != $0.target.dtype }) else { return }
+        guard parts.contains(where: { $0.source.layout != $0.target.layout }) else { return }
         throw .quantized(
             store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
             problem: "casting them one by one would change what they stand for")
     }
 
-    private static func targetType(
+    /// Makes sure that the output can have the type that is asked for.
+    private static func checkLayout(
+        _ options: ConversionOptions, _ writer: CheckpointFormat.Writer
+    ) throws(ConversionError) {
+        switch options.layout {
+        case .plain(let dtype)? where !dtype.isComputable:
+            throw .usage("dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
+        case .blocks(let type)? where !type.isEncodable:
+            throw .usage("dtype", "cannot quantise to \(type.rawValue)", hint: "of blocks --dtype takes Q8_0")
+        case .blocks(let type)? where !writer.holds(.blocks(type)):
+            throw .usage("dtype", "only .gguf outputs hold \(type.rawValue)", hint: "end the output in .gguf")
+        default: break
+        }
+    }
+
+    private static func targetLayout(
         of source: TensorDescriptor, writer: CheckpointFormat.Writer, options: ConversionOptions,
         warnings: inout [Warning]
-    ) -> DType {
-        if let dtype = options.dtype, source.dtype.isFloatingPoint, source.dtype != dtype {
-            if canCast(from: source.dtype, to: dtype) { return widened(dtype, writer: writer, options: options) }
+    ) -> ElementLayout {
+        if let model = options.modelLayout, source.layout.isPlain, source.dtype.isComputable {
+            return model(source, options.layout ?? source.layout)
+        }
+        if let layout = options.layout, source.dtype.isFloatingPoint, source.layout != layout {
+            let dtype = layout.dtype
+            if canCast(from: source.dtype, to: dtype) || source.dtype == dtype {
+                return layout.isPlain ? .plain(widened(dtype, writer: writer, options: options)) : layout
+            }
             warnings.append(
                 Warning(
                     ConversionWarning.keptType,
                     "tensor \"\(source.name)\" of dtype \(source.dtype.rawValue) cannot be cast and keeps its type"))
         }
-        return widened(source.dtype, writer: writer, options: options)
+        return source.layout.isPlain
+            ? .plain(widened(source.dtype, writer: writer, options: options)) : source.layout
     }
 
     /// What `--upcast` makes of a type.

@@ -111,15 +111,21 @@ struct Inspect: ToolCommand {
         let order = tensors.indices.sorted { tensors[$0].descriptor.byteCount > tensors[$1].descriptor.byteCount }
         let (stats, checksum, progress) = (stats, checksum, session.progress)
         try session.requireMemory(toDecode: tensors.map(\.index), of: reader)
-        let plan = ReadingPlan(of: tensors.map(\.index), reader, in: session)
+        // Digests are of what is stored, statistics of the numbers.
+        let numbers = try CheckpointView(decoding: reader)
+        let plan = ReadingPlan(of: tensors.map(\.index), stats ? numbers : reader, in: session)
         let measurements = try parallelMap(count: order.count, threads: plan.threads) { place in
             let tensor = tensors[order[place]]
             let byteCount = tensor.descriptor.byteCount
             let window = try TensorWindow(reader, tensor.index, in: 0..<byteCount, pool: plan.windows)
+            let shown = numbers.descriptors[tensor.index]
+            let decoded =
+                tensor.descriptor.layout.isPlain || !stats
+                ? window : try TensorWindow(numbers, tensor.index, in: 0..<shown.byteCount, pool: plan.windows)
             let measurement = TensorMeasurement(
                 digest: checksum ? try window.digest(byteCount: byteCount).hexadecimal : nil,
                 statistics: stats
-                    ? try TensorStatistics(byteCount: byteCount, tensor.descriptor.dtype, read: window.withBytes) : nil)
+                    ? try TensorStatistics(byteCount: shown.byteCount, shown.dtype, read: decoded.withBytes) : nil)
             progress.advance(by: byteCount)
             return measurement
         }
@@ -127,8 +133,9 @@ struct Inspect: ToolCommand {
     }
 
     private func makeHistogram(
-        of name: TensorName, _ reader: any CheckpointReader, in session: Session
+        of name: TensorName, _ stored: any CheckpointReader, in session: Session
     ) throws -> (TensorName, Histogram) {
+        let reader = try CheckpointView(decoding: stored)
         guard let index = reader.descriptors.firstIndex(where: { $0.name == name }) else {
             if let member = reader.unreadable.first(where: { $0.name == name }) { throw member.error }
             throw UsageError(

@@ -38,14 +38,14 @@ extension Inspection {
         Report.Table(
             "dtypes", [Report.Column("dtype", "DTYPE")] + TensorTotals.columns + [TensorTotals.share],
             rows: totalsByType.map { type, sums in
-                [.text(type.rawValue)] + sums.values + [sums.share(of: totals)]
+                [.text(type.name)] + sums.values + [sums.share(of: totals)]
             })
     }
 
     /// Stands in the place of a table of types that would have one row.
     private var onlyType: String {
         let types = totalsByType
-        return types.count == 1 ? ", all \(types[0].dtype.rawValue)" : ""
+        return types.count == 1 ? ", all \(types[0].layout.name)" : ""
     }
 
     /// The checkpoint's name and format, and its metadata.
@@ -87,7 +87,7 @@ extension Inspection {
             rows: Report.Rows(of: tensors) { tensor in
                 let (descriptor, digest) = (tensor.descriptor, tensor.measurement.digest)
                 var row: [Report.Value] = [
-                    .text(descriptor.name.text), .text(descriptor.dtype.rawValue), .integers(descriptor.shape.dims),
+                    .text(descriptor.name.text), .text(descriptor.layout.name), .integers(descriptor.shape.dims),
                     .integer(descriptor.byteCount),
                 ]
                 if showsDigest { row.append(digest.map(Report.Value.text) ?? .absent) }

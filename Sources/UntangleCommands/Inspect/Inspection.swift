@@ -42,11 +42,11 @@ struct Inspection {
     var totals: TensorTotals { TensorTotals(tensors.lazy.map(\.descriptor)) }
 
     /// Those of each type, the one with the most bytes first.
-    var totalsByType: [(dtype: DType, totals: TensorTotals)] {
-        var totals: [DType: TensorTotals] = [:]
-        for tensor in tensors { totals[tensor.descriptor.dtype, default: TensorTotals()].add(tensor.descriptor) }
-        return totals.sorted { (-$0.value.byteCount, $0.key.rawValue) < (-$1.value.byteCount, $1.key.rawValue) }
-            .map { (dtype: $0.key, totals: $0.value) }
+    var totalsByType: [(layout: ElementLayout, totals: TensorTotals)] {
+        var totals: [ElementLayout: TensorTotals] = [:]
+        for tensor in tensors { totals[tensor.descriptor.layout, default: TensorTotals()].add(tensor.descriptor) }
+        return totals.sorted { (-$0.value.byteCount, $0.key.name) < (-$1.value.byteCount, $1.key.name) }
+            .map { (layout: $0.key, totals: $0.value) }
     }
 }
 

@@ -31,7 +31,7 @@ struct GGUFModelMetadata {
         set("attention.layer_norm_rms_epsilon", config["rms_norm_eps"]?.double.map { .float32(Float($0)) })
         setNumber("attention.key_length", "head_dim")
         setNumber("attention.value_length", "head_dim")
-        if let number = layout.fileType { metadata["general.file_type"] = .uint32(number) }
+        if let number = layout.ggufFileType { metadata["general.file_type"] = .uint32(number) }
         if architecture == "llama" {
             setNumber("vocab_size", "vocab_size")
             let width = config["hidden_size"]?.int.flatMap {
@@ -82,7 +82,7 @@ extension ElementLayout {
     /// The number by which a GGUF file calls its type; nil where llama.cpp has none.
     ///
     /// Source: `LlamaFileType` of gguf-py.
-    fileprivate var fileType: UInt32? {
+    package var ggufFileType: UInt32? {
         switch self {
         case .plain(.f32): 0
         case .plain(.f16): 1

@@ -1,0 +1,129 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+/// GGUF files through the tool: what is converted, compared and merged.
+@Suite struct GGUFToolTests {
+    private let folder = TemporaryFolder()
+    private let model = "Fixtures/gguf/llama"
+
+    private func path(_ name: String) -> String { folder.file(name).string }
+
+    /// SHA-256 of every tensor as it is stored, but for the rotary factors, whose last places are PyTorch's.
+    private func digests(_ name: String) throws -> [String: String] {
+        let reader = try GGUFReader(opening: folder.file(name))
+        return Dictionary(
+            uniqueKeysWithValues: reader.descriptors.enumerated().filter { $0.element.name != "rope_freqs.weight" }.map
+            {
+                index, descriptor in
+                let bytes = reader.bytes(of: index)
+                return (
+                    descriptor.name.text + " " + descriptor.layout.name,
+                    bytes.withUnsafeBytes { TensorDigest(of: $0).hexadecimal }
+                )
+            })
+    }
+
+    /// What llama.cpp's converter made.
+    private func expected(_ kind: String) throws -> [String: String] {
+        let bytes = try MappedFile(Fixtures.path("gguf/llama.json")).withUnsafeBytes(Array.init)
+        let tensors = try #require(try JSONDocument.parse(bytes)[kind]?["tensors"]?.object)
+        return tensors.filter { $0.key != "rope_freqs.weight" }.reduce(into: [:]) { result, tensor in
+            result[tensor.key + " " + (tensor.value["dtype"]?.string ?? "")] = tensor.value["sha256"]?.string
+        }
+    }
+
+    @Test(arguments: ["F32", "F16", "BF16", "Q8_0"]) func convertsAModelAsLlamaCppDoes(_ type: String) throws {
+        let result = try Tool().run("convert", model, path("x.gguf"), "--dtype", type)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors == "")
+        #expect(try digests("x.gguf") == expected(type))
+        let metadata = try GGUFReader(opening: folder.file("x.gguf")).typedMetadata
+        #expect(metadata["llama.block_count"] == .uint32(2))
+        #expect(metadata["tokenizer.ggml.pre"] == .string("llama-bpe"))
+    }
+
+    @Test func keepsTheTypeOfTheModel() throws {
+        #expect(try Tool().run("convert", model, path("x.gguf")).status == 0)
+        #expect(try digests("x.gguf") == expected("BF16"))
+    }
+
+    /// A file into a file keeps its blocks and its metadata, and a type may be asked for.
+    @Test func convertsAFileIntoAFile() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("a.gguf"), "--dtype", "q8_0").status == 0)
+        #expect(try tool.run("convert", path("a.gguf"), path("b.gguf")).status == 0)
+        let isTheSame =
+            try MappedFile(folder.file("a.gguf")).withUnsafeBytes(Array.init)
+            == MappedFile(folder.file("b.gguf")).withUnsafeBytes(Array.init)
+        #expect(isTheSame)
+        let set = try tool.run(
+            "convert", path("a.gguf"), path("c.gguf"), "--dtype", "f16", "--metadata", "llama.context_length=7",
+            "--metadata", "note=x", "--exclude", "output.*")
+        #expect(set.status == 0, "\(set.errors)")
+        let reader = try GGUFReader(opening: folder.file("c.gguf"))
+        #expect(reader.typedMetadata["llama.context_length"] == .uint32(7))
+        #expect(reader.typedMetadata["note"] == .string("x"))
+        #expect(reader.typedMetadata["general.file_type"] == .uint32(1))
+        #expect(!reader.descriptors.contains { $0.name == "output.weight" })
+        #expect(Set(reader.descriptors.map(\.layout)) == [.plain(.f16), .plain(.f32)])
+    }
+
+    /// Other commands see the model as transformers has it.
+    @Test func comesBackToTransformers() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("x.gguf")).status == 0)
+        let same = try tool.run("diff", path("x.gguf"), "\(model)/model.safetensors", "--json")
+        #expect(same.errors == "")
+        #expect(try tool.run("convert", path("x.gguf"), path("x.safetensors"), "--dtype", "bf16").status == 0)
+        let difference = try tool.run("diff", path("x.safetensors"), "\(model)/model.safetensors")
+        #expect(difference.status == 0, "\(difference.output)")
+    }
+
+    @Test func isAnInputOfAMerge() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("x.gguf"), "--dtype", "f32").status == 0)
+        let merged = try tool.run(
+            "merge", "--method", "linear", path("x.gguf"), "\(model)/model.safetensors", "--output",
+            path("merged.safetensors"),
+            "--dtype", "bf16")
+        #expect(merged.status == 0, "\(merged.errors)")
+        #expect(try tool.run("diff", path("merged.safetensors"), "\(model)/model.safetensors").status == 0)
+    }
+
+    @Test func aMergeNamesTheWayIntoGGUF() throws {
+        let file = "\(model)/model.safetensors"
+        let result = try Tool().run("merge", "--method", "linear", file, file, "--output", path("merged.gguf"))
+        #expect(result.status == 3)
+        #expect(result.errors.contains("untangle convert FOLDER"))
+    }
+
+    @Test func refusesBlocksElsewhere() throws {
+        let tool = try Tool()
+        let result = try tool.run("convert", model, path("x.safetensors"), "--dtype", "Q8_0")
+        #expect(result.status == 2)
+        #expect(result.errors.contains("only .gguf outputs hold Q8_0"))
+        #expect(try tool.run("convert", model, path("x.gguf"), "--dtype", "Q4_K").status == 2)
+    }
+
+    @Test func warnsOfAModelThatIsNotKnown() throws {
+        let result = try Tool().run("convert", "Fixtures/suites/tiny/base.safetensors", path("x.gguf"))
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("llama.cpp will not know the model"))
+        #expect(try GGUFReader(opening: folder.file("x.gguf")).descriptors.count > 10)
+    }
+
+    @Test func inspectShowsWhatIsStored() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("x.gguf"), "--dtype", "q8_0").status == 0)
+        let result = try tool.run("inspect", path("x.gguf"))
+        #expect(result.output.contains("blk.0.attn_q.weight"))
+        #expect(result.output.contains("Q8_0"))
+        #expect(result.output.contains("tokenizer.ggml.tokens: [\"!\""))
+        #expect(result.output.contains("52 in all]"))
+        let measured = try tool.run("inspect", path("x.gguf"), "--stats", "--checksum", "--json")
+        #expect(measured.status == 0, "\(measured.errors)")
+    }
+}
