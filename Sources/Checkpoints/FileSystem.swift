@@ -8,6 +8,8 @@ package struct FileStatus {
     package let mode: mode_t
     package let byteCount: Int
     package let identity: Identity
+    /// How many names a file has.
+    package let linkCount: Int
     /// When the contents were last changed.
     package let modified: timespec
 
@@ -38,12 +40,14 @@ package struct FileStatus {
         mode = status.st_mode
         byteCount = Int(status.st_size)
         identity = Identity(device: status.st_dev, number: status.st_ino)
+        linkCount = Int(status.st_nlink)
         modified = status.st_mtim
     }
 
     /// One of `S_IFREG`, `S_IFDIR` and their kin.
     package var kind: mode_t { mode & S_IFMT }
     package var isFolder: Bool { kind == S_IFDIR }
+    package var isRegularFile: Bool { kind == S_IFREG }
 }
 
 /// Whether there is anything at a path.

@@ -100,7 +100,7 @@ struct Convert: ToolCommand {
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
             renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, blocks: dtype?.blocks,
             upcast: upcast,
-            metadata: try metadata.map(Self.metadataEntry))
+            metadata: try metadata.map(Metadata.Entry.init(argument:)))
         var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)
         if format == .gguf {
             let source = try GGUFSource(store, folder: Self.folder(of: input), options: options)
@@ -129,14 +129,6 @@ struct Convert: ToolCommand {
         if folderExists(input) { return input }
         let folder = input.removingLastComponent()
         return folder.isEmpty ? "." : folder
-    }
-
-    private static func metadataEntry(_ text: String) throws -> Metadata.Entry {
-        guard let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")), equals != text.startIndex else {
-            throw UsageError("--metadata \(text) is not KEY=VALUE")
-        }
-        return Metadata.Entry(
-            key: String(text[..<equals]), value: String(text[text.utf8.index(after: equals)...]))
     }
 
     /// One line for each tensor in which numbers were lost, but not a hundred lines.

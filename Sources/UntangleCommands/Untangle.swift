@@ -15,7 +15,8 @@ struct Untangle: ParsableCommand {
             """,
         version: ToolVersion.current,
         subcommands: [
-            Inspect.self, Convert.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self, Resolve.self,
+            Inspect.self, Convert.self, Edit.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self,
+            Resolve.self,
             Merge.self, Distill.self, Evaluate.self, Run.self, Compare.self, Tokenize.self,
         ])
 }

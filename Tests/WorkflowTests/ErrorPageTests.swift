@@ -26,6 +26,7 @@ import Workflow
         + ResumeError.Kind.allCases.map { "resume.\($0.rawValue)" }
         + MergeError.Reason.allCases.map { "merge.\($0.rawValue)" }
         + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
+        + EditError.Reason.allCases.map { "edit.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
         + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
         + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }

@@ -16,6 +16,7 @@ struct FileSignature {
     /// - Throws: `IOError` when the file cannot be read.
     init(of path: FilePath) throws(IOError) {
         self.path = path
+        try EditJournal.settle(path)
         file = try MappedFile(path)
         head = file.withUnsafeBytes { Array($0.prefix(Self.headByteCount)) }
     }

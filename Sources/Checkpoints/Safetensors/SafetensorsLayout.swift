@@ -21,44 +21,17 @@ struct SafetensorsLayout {
         _ descriptors: [TensorDescriptor], metadata: Metadata, file: FilePath
     ) throws(FormatError) {
         let order = try Self.order(of: descriptors, file: file)
-        var json = Array("{".utf8)
-        if !metadata.isEmpty {
-            json.append(contentsOf: "\"__metadata__\":{".utf8)
-            let sorted = metadata.entries.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-            for (position, entry) in sorted.enumerated() {
-                if position > 0 { json.append(UInt8(ascii: ",")) }
-                JSONEscapes.append(entry.key, to: &json)
-                json.append(UInt8(ascii: ":"))
-                JSONEscapes.append(entry.value, to: &json)
-            }
-            json.append(UInt8(ascii: "}"))
-        }
         var offsets = [Int](repeating: 0, count: descriptors.count)
+        var entries: [SafetensorsHeader.Entry] = []
         var position = 0
         for index in order {
-            let descriptor = descriptors[index]
-            let (end, overflow) = position.addingReportingOverflow(descriptor.byteCount)
+            let (end, overflow) = position.addingReportingOverflow(descriptors[index].byteCount)
             guard !overflow else { throw Self.tooLarge(file) }
-            if json.count > 1 { json.append(UInt8(ascii: ",")) }
-            JSONEscapes.append(descriptor.name.text, to: &json)
-            let dims = descriptor.shape.dims.map(String.init).joined(separator: ",")
-            json.append(
-                contentsOf:
-                    ":{\"dtype\":\"\(descriptor.dtype.rawValue)\",\"shape\":[\(dims)],\"data_offsets\":[\(position),\(end)]}"
-                    .utf8)
+            entries.append(SafetensorsHeader.Entry(descriptor: descriptors[index], range: position..<end))
             offsets[index] = position
             position = end
         }
-        json.append(UInt8(ascii: "}"))
-        json.append(contentsOf: repeatElement(0x20, count: (8 - json.count % 8) % 8))
-        guard json.count <= SafetensorsHeader.byteCountLimit else {
-            throw FormatError(
-                .headerTooLarge,
-                "the header of \(descriptors.count) tensors needs \(json.count) bytes; at most "
-                    + "\(SafetensorsHeader.byteCountLimit) are allowed",
-                file: file, hint: "split the checkpoint with --shard-size")
-        }
-        let head = withUnsafeBytes(of: UInt64(json.count).littleEndian, Array.init) + json
+        let head = try SafetensorsHeader.bytes(entries, metadata: metadata, file: file)
         let (fileByteCount, overflow) = head.count.addingReportingOverflow(position)
         guard !overflow else { throw Self.tooLarge(file) }
         self.head = head

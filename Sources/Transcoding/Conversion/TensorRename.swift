@@ -78,6 +78,9 @@ public struct TensorRename: Sendable {
         return pieces
     }
 
+    /// A function that applies the rule and may be called from any thread; the pattern is compiled each time.
+    package var applied: @Sendable (TensorName) throws -> TensorName { { try compiled()($0) } }
+
     /// A function that applies the rule, with the pattern compiled once.
     ///
     /// A compiled pattern may not be shared between threads, so the rule itself keeps the text.
