@@ -43,3 +43,16 @@ import Testing
         #expect(holds(.safetensors, .plain(.f4)) == true && holds(.skein, .blocks(.q8_0)) == false)
     }
 }
+
+/// The page that people look for their format on.
+@Suite struct FormatTableTests {
+    @Test func listsEveryEnding() throws {
+        let root = Fixtures.folder.removingLastComponent()
+        let page = String(decoding: try root.pushing("docs/where-is-my-format.md").contents(), as: UTF8.self)
+        for format in CheckpointFormat.all {
+            for ending in format.extensions { #expect(page.contains("`.\(ending)`"), "\(ending)") }
+            let row = page.split(separator: "\n").first { $0.contains("`.\(format.extensions[0])`") }
+            #expect(row?.contains(format.writer == nil ? "| no |" : "| yes |") == true, "\(format.id)")
+        }
+    }
+}
