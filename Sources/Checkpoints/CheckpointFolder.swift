@@ -38,12 +38,15 @@ public enum CheckpointFolder {
                 hint: "download model.safetensors.index.json and all parts, or name one file to work on it alone")
         }
         let other = ForeignWeights(among: names)
+        let snapshot = other == nil ? HubSnapshot(containing: folder) : nil
         throw FormatError(
             .unknownFormat,
             "the folder \(folder.string) holds no checkpoint"
-                + (other.map { " that this version reads, but \($0.name.escapingControlCharacters)" } ?? ""),
+                + (other.map { " that this version reads, but \($0.name.escapingControlCharacters)" } ?? "")
+                + (snapshot?.unfinished ?? ""),
             file: folder,
-            hint: other?.remedy ?? "it should hold model.safetensors or model.safetensors.index.json")
+            hint: other?.remedy ?? snapshot.map { "if the model has weights, \($0.command()) downloads them" }
+                ?? "it should hold model.safetensors or model.safetensors.index.json")
     }
 
     private static func ambiguity(of sets: [WeightSet], in folder: FilePath) -> FormatError {

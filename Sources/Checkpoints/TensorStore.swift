@@ -31,8 +31,11 @@ public final class TensorStore: Sendable {
     public var path: FilePath { reader.path }
     public var descriptors: [TensorDescriptor] { reader.descriptors }
     public var metadata: Metadata { reader.metadata }
-    /// What is odd about the checkpoint, with its path, where several are opened.
-    public var warnings: [Warning] { reader.warnings.map { $0.about(openedPath.string) } }
+    /// What is odd about the checkpoint, with its path or its name on the hub, where several are opened.
+    public var warnings: [Warning] {
+        let snapshot = HubSnapshot(containing: openedPath).flatMap { $0.folder == openedPath ? $0 : nil }
+        return reader.warnings.map { $0.about(snapshot?.name.description ?? openedPath.string) }
+    }
 
     public func index(of name: TensorName) -> Int? { indices[name] }
 

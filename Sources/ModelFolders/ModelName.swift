@@ -22,37 +22,26 @@ extension FilePath {
     }
 
     /// `owner/name` of a path in the cache of the Hugging Face hub, `.../models--owner--name/snapshots/...`.
-    var hubName: String? {
-        for component in components.map(\.string) where component.hasPrefix("models--") {
-            let parts = component.dropFirst("models--".count).split(separator: "--", maxSplits: 1)
-            let allowed = parts.allSatisfy { part in
-                part.utf8.allSatisfy { $0 < 0x80 && ($0.isLetterOrDigit || "-_.".utf8.contains($0)) }
-            }
-            if parts.count == 2, allowed { return parts.joined(separator: "/") }
-        }
-        return nil
-    }
+    var hubName: String? { HubSnapshot(containing: self)?.name.description }
 
-    /// The folder of weights that it stands for, otherwise the path itself: what a recipe calls the model.
-    package var modelFolder: FilePath {
+    /// What a recipe calls the model: the name and commit of a snapshot in the hub's cache, the folder of weights that it stands for,
+    /// otherwise the path itself.
+    package var modelReference: String {
         let folder = removingLastComponent()
         let isStandard = ["model.safetensors", "model.safetensors.index.json"].contains(lastComponent?.string)
-        return isStandard && !folder.isEmpty && CheckpointFolder.isSpokenFor(by: self) ? folder : self
+        guard isStandard, !folder.isEmpty, CheckpointFolder.isSpokenFor(by: self) else { return string }
+        guard let snapshot = HubSnapshot(containing: folder), snapshot.folder == folder, snapshot.cache == .standard
+        else { return folder.string }
+        return snapshot.reference
     }
 }
 
 /// The names of several models at once, each another.
 public enum ModelNames {
-    /// Models whose names would be the same are called by their paths.
+    /// Models whose names would be the same are called by their paths, or by their commits on the hub.
     public static func distinct(_ paths: [FilePath]) -> [String] {
         let names = paths.map(\.modelName)
         let counts = Dictionary(names.map { ($0, 1) }, uniquingKeysWith: +)
-        return zip(paths, names).map { counts[$1] == 1 ? $1 : $0.string }
-    }
-}
-
-extension UInt8 {
-    fileprivate var isLetterOrDigit: Bool {
-        (0x30...0x39).contains(self) || (0x41...0x5A).contains(self & 0xDF)
+        return zip(paths, names).map { counts[$1] == 1 ? $1 : HubSnapshot(containing: $0)?.reference ?? $0.string }
     }
 }

@@ -4,8 +4,7 @@ import TensorCore
 
 /// Finds the models of a recipe: nothing is ever downloaded.
 ///
-/// A name is looked for, in this order, as the result of another document, as a path, and for `organisation/name` in a folder of
-/// models as `organisation/name`, as `name`, and as `models--organisation--name/snapshots/...`, the cache of the Hugging Face hub.
+/// A name is looked for as the result of another document, and then as `CheckpointSource` says.
 public struct ModelLocator: Sendable {
     /// A folder of models, or of the hub's cache.
     public var modelsFolder: FilePath?
@@ -44,61 +43,22 @@ public struct ModelLocator: Sendable {
         return recipe
     }
 
-    /// Where a model is that the command line names, which counts paths from the current folder.
-    ///
-    /// - Throws: as `locate`.
-    public func path(ofArgument text: String) throws(RecipeError) -> FilePath {
-        let path = FilePath(text)
-        if fileExists(path) { return path }
-        switch try self.path(of: ModelReference(text, at: nil, file: ""), in: "") {
-        case .found(let found): return found
-        case .missing(let model):
-            throw RecipeError(
-                notFound: "\(text) \(model.problem)".escapingControlCharacters, file: path, at: nil,
-                hint: "nothing is downloaded; paths count from the current folder")
-        }
-    }
-
     private func path(of reference: ModelReference, in recipe: FilePath) throws(RecipeError) -> Place {
         if let merge = merges[reference.id] { return .found(merge) }
-        var tried: [FilePath] = []
-        func find(_ candidate: FilePath) -> Bool {
-            if !tried.contains(candidate) { tried.append(candidate) }
-            return fileExists(candidate)
-        }
-        if find(reference.path) { return .found(reference.path) }
-        // A folder that was downloaded by hand does not tell its revision.
-        let plain = FilePath(reference.id).relative(toFolderOf: recipe)
-        if find(plain) { return .found(plain) }
-        if reference.text.contains("+") {
-            throw RecipeError.adapter(of: reference.text, file: recipe, at: reference.position)
-        }
-        let id = FilePath(reference.id)
-        let isHubName = !id.isAbsolute && (1...2).contains(id.components.count)
-        if let modelsFolder, isHubName {
-            let folders = [modelsFolder.pushing(id), id.lastComponent.map { modelsFolder.appending($0) }]
-            for folder in folders.compactMap({ $0 }) where find(folder) { return .found(folder) }
-            let cache = modelsFolder.appending(
-                "models--" + id.components.map(\.string).joined(separator: "--"))
-            if find(cache) {
-                if let snapshot = HubCache(folder: cache).snapshot(of: reference.revision) { return .found(snapshot) }
-                return notFound(
-                    reference, "has no snapshot of \(reference.revision ?? "main") in \(cache)", recipe)
+        let places = CheckpointSource.Places(modelsFolder: modelsFolder)
+        switch reference.source.find(from: recipe.removingLastComponent(), in: places) {
+        case .found(let path): return .found(path.lexicallyNormalized())
+        case .missing(let problem, let hint):
+            if reference.text.contains("+") {
+                throw RecipeError.adapter(of: reference.text, file: recipe, at: reference.position)
             }
+            let folder =
+                reference.source.hubName != nil && modelsFolder == nil ? "; models elsewhere: --models-dir" : ""
+            return .missing(
+                MissingModel(
+                    reference: reference, recipe: recipe, problem: problem,
+                    hint: "paths count from the folder of the recipe; \(hint)\(folder)"))
         }
-        return notFound(
-            reference, "is not there: looked for \(tried.map(\.string).joined(separator: ", "))", recipe,
-            isHubName: isHubName)
-    }
-
-    private func notFound(
-        _ reference: ModelReference, _ problem: String, _ recipe: FilePath, isHubName: Bool = true
-    ) -> Place {
-        let hint =
-            isHubName && modelsFolder == nil
-            ? "paths count from the recipe; for models of the hub say with --models-dir where they were downloaded to"
-            : "nothing is downloaded; paths count from the folder of the recipe"
-        return .missing(MissingModel(reference: reference, recipe: recipe, problem: problem, hint: hint))
     }
 
     private enum Place {
@@ -126,41 +86,4 @@ private struct MissingModel {
             notFound: "the model \(first.reference.text) \(first.problem)\(rest)".escapingControlCharacters,
             file: first.recipe, at: first.reference.position, hint: first.hint)
     }
-}
-
-/// A model in the cache of the Hugging Face hub.
-///
-///     models--organisation--name/
-///       refs/main            the commit that a branch or tag stands for, as text
-///       snapshots/COMMIT/    the files
-private struct HubCache {
-    let folder: FilePath
-
-    /// The folder of a branch, a tag or a commit; without either that of `main`, or the only one.
-    func snapshot(of revision: String?) -> FilePath? {
-        let snapshots = folder.appending("snapshots")
-        // A revision becomes part of a path: one that leads elsewhere is no revision.
-        let parts = FilePath(revision ?? "main")
-        guard !parts.isAbsolute, !parts.isEmpty, parts.components.allSatisfy({ $0.kind == .regular }) else {
-            return nil
-        }
-        if let commit = commit(of: parts) {
-            let snapshot = snapshots.appending(commit)
-            if fileExists(snapshot) { return snapshot }
-        }
-        let all = names(in: snapshots)
-        guard let revision else { return all.count == 1 ? snapshots.appending(all[0]) : nil }
-        let matching = all.filter { $0.hasPrefix(revision) }
-        return matching.count == 1 ? snapshots.appending(matching[0]) : nil
-    }
-
-    private func commit(of revision: FilePath) -> String? {
-        guard let file = try? MappedFile(folder.appending("refs").pushing(revision)) else { return nil }
-        let text = file.withUnsafeBytes { String(decoding: $0.prefix(100), as: UTF8.self) }
-        return text.split(whereSeparator: \.isWhitespace).first.map(String.init).flatMap {
-            FilePath.Component($0)?.kind == .regular ? $0 : nil
-        }
-    }
-
-    private func names(in folder: FilePath) -> [String] { (try? entries(of: folder)) ?? [] }
 }

@@ -1,23 +1,22 @@
+import Checkpoints
 import SystemPackage
 import TensorCore
 
 /// A model as a recipe names it: a path, or `organisation/name` on the Hugging Face hub, optionally with `@revision`.
 public struct ModelReference: Sendable, Hashable {
+    public var source: CheckpointSource
     /// As it is written, without the revision of the long form.
-    public var text: String
+    public var text: String { source.text }
     /// The part of the text that names the model, and the revision behind it.
-    public var id: String
-    public var revision: String?
+    public var id: String { source.name }
+    public var revision: String? { source.revision }
     /// Where the model is; before `ModelLocator` has looked for it, the text as a path that counts from the recipe's folder.
     public var path: FilePath
     public var position: TextPosition?
 
-    init(_ text: String, at position: TextPosition?, file: FilePath) {
-        self.text = text
-        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        id = parts[0]
-        revision = parts.count == 2 && !parts[1].isEmpty ? parts[1] : nil
-        path = FilePath(text).relative(toFolderOf: file)
+    init(_ source: CheckpointSource, at position: TextPosition?, file: FilePath) {
+        self.source = source
+        path = FilePath(source.text).relative(toFolderOf: file)
         self.position = position
     }
 
@@ -48,7 +47,7 @@ extension ModelReference {
             guard !text.isEmpty, !text.unicodeScalars.contains("\0") else {
                 throw section.bad(key, "must be a path or the name of a model")
             }
-            self.init(text, at: node.position, file: section.file)
+            self.init(CheckpointSource(text), at: node.position, file: section.file)
             return
         }
         let form = try YAMLSection(node, title: key, file: section.file)
@@ -64,9 +63,9 @@ extension ModelReference {
                 .missingKey, "\(key) names no model", file: section.file, at: node.position,
                 hint: "\(key): PATH, or \(key): { model: { path: PATH, revision: REVISION } }")
         }
-        self.init(path, at: node.position, file: section.file)
         // Here the whole text is the path.
-        (id, revision) = (path, try form.text("revision"))
+        let source = CheckpointSource(name: path, revision: try form.text("revision"))
+        self.init(source, at: node.position, file: section.file)
     }
 }
 

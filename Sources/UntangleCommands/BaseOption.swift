@@ -8,5 +8,10 @@ struct BaseOption: ParsableArguments {
         help: ArgumentHelp(
             "The base of a .skein file that was written against one (default: the recorded name, beside the file).",
             valueName: "checkpoint"))
-    var base: FilePath?
+    var base: CheckpointSource?
+
+    /// Where it is.
+    ///
+    /// - Throws: as `Session.locate`.
+    func path(in session: Session) throws -> FilePath? { try base.map { try session.locate($0) } }
 }

@@ -27,8 +27,8 @@ struct Convert: ToolCommand {
                 --only 'blocks.0.*' --dtype f16
             """)
 
-    @Argument(help: "A file, a *.index.json, or a folder.")
-    var input: FilePath
+    @Argument(help: "A file, a *.index.json, a folder, or organisation/name[@revision] in the hub's cache.")
+    var input: CheckpointSource
 
     @Argument(help: "The file or folder to write.", completion: .file())
     var output: String
@@ -79,14 +79,14 @@ struct Convert: ToolCommand {
         let context = session.context
         let budget = context.budget
         // Where the output is stored against --base, the input may have one of its own.
-        [input, skein.base].forEach { session.reads($0) }
+        let path = try session.locate(input)
+        let base = try skein.base.map { try session.locate($0) }
         let isDelta = !skein.store && format == .skein
         var readOptions = try reading.readOptions(
-            selection: selection.selection, base: isDelta ? nil : skein.base,
-            sharedBase: isDelta ? skein.base : nil, threads: budget.threads,
-            salvaging: salvage)
+            selection: selection.selection, base: isDelta ? nil : base, sharedBase: isDelta ? base : nil,
+            threads: budget.threads, salvaging: salvage)
         readOptions.keepsBlocks = format == .gguf
-        var store = try TensorStore(opening: input, options: readOptions)
+        var store = try TensorStore(opening: path, options: readOptions)
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let chosen = selection.selection
         let lost = verification?.losses.filter { $0.tensor.map(chosen.contains) ?? false } ?? []
@@ -94,7 +94,7 @@ struct Convert: ToolCommand {
         let harmless = verification?.harmlessDamage.map(\.warning) ?? []
         harmless.filter { !store.reader.warnings.contains($0) }.forEach(session.warn)
         let settings = try skein.options(
-            for: format, input: store.reader, threads: budget.threads,
+            for: format, input: store.reader, base: base, threads: budget.threads,
             memoryByteCount: session.memoryByteCount)
         var options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
@@ -103,7 +103,7 @@ struct Convert: ToolCommand {
             metadata: try metadata.map(Metadata.Entry.init(argument:)))
         var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)
         if format == .gguf {
-            let source = try GGUFSource(store, folder: Self.folder(of: input), options: options)
+            let source = try GGUFSource(store, folder: Self.folder(of: path), options: options)
             source.warnings.forEach(session.warn)
             store = source.store
             options.selection = TensorSelection()

@@ -20,11 +20,11 @@ struct Diff: ToolCommand {
                 Fixtures/suites/tiny/expert_digits.safetensors --exit-zero
             """)
 
-    @Argument(help: "A file, a *.index.json, or a folder.")
-    var a: FilePath
+    @Argument(help: "A file, a *.index.json, a folder, or organisation/name[@revision] in the hub's cache.")
+    var a: CheckpointSource
 
     @Argument(help: "What to compare it with.")
-    var b: FilePath
+    var b: CheckpointSource
 
     @Option(help: ArgumentHelp("The absolute difference up to which two numbers are the same.", valueName: "x"))
     var tolerance = 0.0
@@ -47,9 +47,9 @@ struct Diff: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        let options = try reading.readOptions(selection: selection.selection, base: base.base, threads: 1)
-        let first = try session.open(a, options: options)
-        let second = try session.open(b, options: options)
+        let options = try reading.readOptions(selection: selection.selection, base: base.path(in: session), threads: 1)
+        let first = try session.open(session.locate(a), options: options)
+        let second = try session.open(session.locate(b), options: options)
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
         try comparison.requireMemory(session.memoryByteCount, toCompare: first, second)
         comparison.threads = session.context.workers(each: comparison.workingByteCount(of: first, and: second))
@@ -75,21 +75,21 @@ struct Diff: ToolCommand {
     private func report(of difference: CheckpointDifference) -> Report {
         let compared = difference.comparedCount
         let comparedText = "\(compared.grouped) \(compared == 1 ? "tensor" : "tensors") compared"
-        let missing = [(difference.onlyInA, a), (difference.onlyInB, b)].filter { !$0.0.isEmpty }
+        let missing = [(difference.onlyInA, a.text), (difference.onlyInB, b.text)].filter { !$0.0.isEmpty }
         let summary = [
             comparedText, "\(difference.changes.count.grouped) changed",
             "\(difference.onlyInA.count.grouped) only in the first",
             "\(difference.onlyInB.count.grouped) only in the second",
         ]
         return Report(
-            title: "\(a) and \(b)",
+            title: "\(a.text) and \(b.text)",
             sections: [
                 .facts([
                     .init("equal", .flag(difference.isEmpty)),
                     .init("only_in_a", .texts(difference.onlyInA.lazy.map(\.text))),
                     .init("only_in_b", .texts(difference.onlyInB.lazy.map(\.text))),
                 ])
-            ] + missing.map { names, path in .text(["only in \(path):"] + names.map { "  \($0)" }) } + [
+            ] + missing.map { names, model in .text(["only in \(model):"] + names.map { "  \($0)" }) } + [
                 .table(table(of: difference.changes)), .table(difference.notFinite.table),
                 .text([difference.isEmpty ? "equal: \(comparedText)" : summary.joined(separator: ", ")]),
             ])

@@ -20,7 +20,7 @@ struct Evaluate: ToolCommand {
             """)
 
     @Argument(help: "The backbone.")
-    var checkpoint: FilePath
+    var checkpoint: CheckpointSource
 
     @Option(
         parsing: .singleValue, help: ArgumentHelp("The head of a task; repeatable.", valueName: "name=file"))
@@ -58,14 +58,16 @@ struct Evaluate: ToolCommand {
         if let name = data.map(\.name).first(where: { head.file(named: $0) == nil }) {
             throw UsageError("task \(name) has data but no head", hint: "add --head \(name)=FILE")
         }
-        for file in head + data { session.reads(file.file) }
-        [checkpoint, base.base].forEach { session.reads($0) }
-        ConfigurationFiles.paths(of: checkpoint, config: config).forEach { session.reads($0) }
+        let heads = try head.located(in: session)
+        for file in data { session.reads(file.file) }
+        let path = try session.locate(checkpoint)
+        let base = try base.path(in: session)
+        ConfigurationFiles.paths(of: path, config: config).forEach { session.reads($0) }
         let job = try EvaluateJob(
-            checkpoint, config: config, base: base.base, data: dataFlags.options,
+            path, config: config, base: base, data: dataFlags.options,
             tasks: data.map {
                 ExpertFiles(
-                    name: $0.name, checkpoint: checkpoint, head: head.file(named: $0.name), data: $0.file)
+                    name: $0.name, checkpoint: path, head: heads.file(named: $0.name), data: $0.file)
             }, in: session.context)
         let accuracies = try session.run(job)
         try session.print(report(of: accuracies), to: reports)
@@ -76,7 +78,7 @@ struct Evaluate: ToolCommand {
         let mean = accuracies.reduce(0) { $0 + $1.accuracy } / Double(accuracies.count)
         let intervals = accuracies.map { wilsonInterval(of: $0.accuracy, count: $0.samples) }
         var report = Report(
-            title: "Accuracy of \(checkpoint)",
+            title: "Accuracy of \(checkpoint.text)",
             sections: [
                 .table(
                     Report.Table(

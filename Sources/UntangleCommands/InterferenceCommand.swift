@@ -46,7 +46,7 @@ struct InterferenceCommand: ToolCommand {
     var data: [NamedFile] = []
 
     @Option(help: ArgumentHelp("The merged model.", valueName: "checkpoint"))
-    var merged: FilePath?
+    var merged: CheckpointSource?
 
     @Option(help: ArgumentHelp("Merge the experts with this method instead.", valueName: "method"))
     var method: String?
@@ -135,8 +135,8 @@ struct InterferenceCommand: ToolCommand {
 
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
         if let merged {
-            session.reads(merged)
-            return try TensorStore(opening: merged, options: session.context.reading(sharedBase: experts.base))
+            return try TensorStore(
+                opening: session.locate(merged), options: session.context.reading(sharedBase: set.base.openedPath))
         }
         let job = try MergeJob(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },

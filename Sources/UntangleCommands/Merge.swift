@@ -178,10 +178,9 @@ struct Merge: ToolCommand {
     }
 
     private func fromArguments(_ session: Session, target: OutputTarget?) throws -> MergeJob {
-        let base = try base.map { try recipes.models.path(of: $0) }
-        let paths = try inputs.map { try recipes.models.path(of: $0) }
-        for (path, name) in zip(paths, inputs) { session.reads(path, named: name) }
-        session.reads(base, named: self.base)
+        let places = try recipes.models.places()
+        let paths = try inputs.map { try session.locate(CheckpointSource($0), in: places) }
+        let base = try base.map { try session.locate(CheckpointSource($0), in: places) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }

@@ -11,8 +11,8 @@ import Workflow
 struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Where models with names of the Hugging Face hub are: a folder with organisation/name or name in it, or the "
-                + "hub's cache. Nothing is downloaded.", valueName: "folder"),
+            "Where models with names of the Hugging Face hub are, before the hub's own cache: a folder with "
+                + "organisation/name or name in it, or another such cache. Nothing is downloaded.", valueName: "folder"),
         completion: .directory)
     var modelsDir: FilePath?
 
@@ -26,10 +26,11 @@ struct ModelOptions: ParsableArguments {
         return modelsDir
     }
 
-    /// Where a model is that an argument names.
-    func path(of argument: String) throws -> FilePath {
-        guard let folder = try folder() else { return FilePath(argument) }
-        return try ModelLocator(modelsFolder: folder).path(ofArgument: argument)
+    /// Where models are looked for that arguments name.
+    ///
+    /// - Throws: as `folder`.
+    func places() throws(UsageError) -> CheckpointSource.Places {
+        CheckpointSource.Places(modelsFolder: try folder())
     }
 }
 

@@ -105,6 +105,17 @@ final class Session {
     /// - Parameter name: what the user calls it, where that is not its path.
     func reads(_ place: FilePath?, named name: String? = nil) { if let place { sources.add(place, named: name) } }
 
+    /// Finds a checkpoint that the user has named, and notes that the result depends on it.
+    ///
+    /// - Throws: `IOError` `io.not_found` for a model of the hub that is nowhere.
+    func locate(
+        _ source: CheckpointSource, in places: CheckpointSource.Places = CheckpointSource.Places()
+    ) throws(IOError) -> FilePath {
+        let path = try source.path(in: places)
+        reads(path, named: source.text)
+        return path
+    }
+
     /// Notes a recipe that the result depends on, and all that it names.
     func reads(_ recipe: Recipe) { sources.add(recipe) }
 
@@ -124,7 +135,6 @@ final class Session {
 
     /// Opens one of several checkpoints, and warns of what is odd about it.
     func open(_ path: FilePath, options: ReadOptions) throws -> TensorStore {
-        reads(path)
         let store = try TensorStore(opening: path, options: options)
         store.warnings.forEach(warn)
         return store

@@ -11,7 +11,7 @@ struct SkeinOutputOptions: ParsableArguments {
             "skein: store differences to this checkpoint, unless --store is given, and say how many tensors gain. "
                 + "Also the base of an INPUT that was "
                 + "stored so (default: the recorded name, beside INPUT).", valueName: "checkpoint"))
-    var base: FilePath?
+    var base: CheckpointSource?
 
     @Flag(help: "skein: store tensors as they are, so that they can be mapped.")
     var store = false
@@ -35,9 +35,10 @@ struct SkeinOutputOptions: ParsableArguments {
 
     /// What the options mean for an output of a format.
     ///
+    /// - Parameter base: where the base is, if one is given.
     /// - Throws: `UsageError` when they are given for another format; the errors of opening the base.
     func options(
-        for format: FormatID?, input: any CheckpointReader, threads: Int, memoryByteCount: Int
+        for format: FormatID?, input: any CheckpointReader, base: FilePath?, threads: Int, memoryByteCount: Int
     ) throws -> SkeinOptions {
         guard format == .skein else {
             let given = [("store", store), ("level", level != nil), ("chunk-size", chunkSize != nil)].filter(\.1)

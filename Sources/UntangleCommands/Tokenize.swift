@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Experts
 import Reporting
 import SystemPackage
@@ -30,8 +31,9 @@ struct Tokenize: ToolCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A tokenizer.json, or a checkpoint or model folder that it lies beside or in.", valueName: "place"))
-    var tokenizer: FilePath
+            "A tokenizer.json, or a checkpoint, model folder or organisation/name that it lies beside or in.",
+            valueName: "place"))
+    var tokenizer: CheckpointSource
 
     @OptionGroup var dataFlags: DataFlags
     @OptionGroup var reporting: ReportOptions
@@ -47,8 +49,11 @@ struct Tokenize: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        let place = try Tokenizer.file(ofModelAt: tokenizer)
-        session.reads(place)
+        let path = try tokenizer.path()
+        let place = try Tokenizer.file(ofModelAt: path)
+        session.reads(
+            place, named: path.string == tokenizer.text ? nil : "\(tokenizer.text)/\(place.lastComponent?.string ?? "")"
+        )
         let tokenizer = try Tokenizer(reading: place)
         var texts = text
         for file in files {

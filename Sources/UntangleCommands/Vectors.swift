@@ -30,10 +30,10 @@ struct Vectors: ToolCommand {
             """)
 
     @Option(help: ArgumentHelp("What the experts were fine-tuned from.", valueName: "checkpoint"))
-    var base: FilePath
+    var base: CheckpointSource
 
     @Argument(help: "The experts.")
-    var experts: [FilePath]
+    var experts: [CheckpointSource]
 
     @Option(
         help:
@@ -78,21 +78,23 @@ struct Vectors: ToolCommand {
     }
 
     func run(in session: Session) throws -> ExitStatus {
-        let names = Self.names(of: experts)
         let reports = try reporting.targets(options: writing.writeOptions())
         let threads = session.budget.threads
+        let basePath = try session.locate(base)
+        let paths = try experts.map { try session.locate($0) }
+        let names = Self.names(of: paths)
         let set = try TaskVectorSet(
             base: try session.open(
-                base,
+                basePath,
                 options: reading.readOptions(
                     selection: selection.selection, threads: threads, memoryByteCount: session.memoryByteCount)),
-            experts: try zip(names, experts).map {
+            experts: try zip(names, paths).map {
                 (
                     name: $0,
                     store: try session.open(
                         $1,
                         options: reading.readOptions(
-                            selection: selection.selection, sharedBase: base, threads: threads,
+                            selection: selection.selection, sharedBase: basePath, threads: threads,
                             memoryByteCount: session.memoryByteCount))
                 )
             }, selection: selection.selection)
@@ -109,18 +111,18 @@ struct Vectors: ToolCommand {
             folder: save, write: writing.writeOptions(), in: session.context)
         let outcome = try session.run(job)
         let report = VectorsReport(
-            base: base.string, statistics: outcome.statistics, spectra: outcome.spectra, level: level,
+            base: base.text, statistics: outcome.statistics, spectra: outcome.spectra, level: level,
             listing: GroupListing(order: sort, count: top), isDecomposed: spectrum, notMeasured: outcome.notMeasured
         ).report
         try session.print(report, to: reports)
         return .done
     }
 
-    /// File stems, with numbers where two are the same.
+    /// File stems and names on the hub, with numbers where two are the same.
     private static func names(of paths: [FilePath]) -> [String] {
         var counts: [String: Int] = [:]
         return paths.map { path in
-            let stem = path.stem ?? path.string
+            let stem = HubSnapshot(containing: path)?.name.description ?? path.stem ?? path.string
             counts[stem, default: 0] += 1
             let count = counts[stem] ?? 1
             return count == 1 ? stem : "\(stem)-\(count)"

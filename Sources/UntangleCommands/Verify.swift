@@ -23,8 +23,8 @@ struct Verify: ToolCommand {
               untangle verify Fixtures/suites/tiny/test_digits.npz
             """)
 
-    @Argument(help: "A file, a *.index.json, or a folder.")
-    var checkpoint: FilePath
+    @Argument(help: "A file, a *.index.json, a folder, or organisation/name[@revision] in the hub's cache.")
+    var checkpoint: CheckpointSource
 
     @Flag(help: "skein: also decode everything and compare contents.")
     var deep = false
@@ -43,9 +43,10 @@ struct Verify: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        if recursive { return try verifyTree(in: session, reports) }
+        let path = try session.locate(checkpoint)
+        if recursive { return try verifyTree(path, in: session, reports) }
         let finding = Finding(
-            path: checkpoint.string, result: .success(try verify(checkpoint, in: session, warn: session.warn)))
+            path: checkpoint.text, result: .success(try verify(path, in: session, warn: session.warn)))
         try session.print(finding.report, to: reports)
         return finding.status
     }
@@ -53,10 +54,11 @@ struct Verify: ToolCommand {
     private func verify(
         _ path: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Verification {
-        [path, base.base].forEach { session.reads($0) }
+        session.reads(path)
+        let base = try base.path(in: session)
         do {
             let reader = try CheckpointFormat.open(
-                path, options: input.readOptions(base: base.base, threads: session.budget.threads))
+                path, options: input.readOptions(base: base, threads: session.budget.threads))
             reader.warnings.forEach(warn)
             // Contents that cannot be worked out are not damaged.
             if deep { try (reader as? SkeinReader)?.requireBase() }
@@ -109,18 +111,18 @@ extension Verify {
         }
     }
 
-    private func verifyTree(in session: Session, _ reports: [ReportTarget]) throws -> ExitStatus {
-        if fileExists(checkpoint), !folderExists(checkpoint) {
-            throw UsageError("--recursive takes a folder, and \(checkpoint) is none")
+    private func verifyTree(_ root: FilePath, in session: Session, _ reports: [ReportTarget]) throws -> ExitStatus {
+        if fileExists(root), !folderExists(root) {
+            throw UsageError("--recursive takes a folder, and \(checkpoint.text) is none")
         }
-        let tree = try CheckpointTree(checkpoint)
+        let tree = try CheckpointTree(root)
         guard !tree.checkpoints.isEmpty || !tree.failures.isEmpty else {
             throw FormatError(
-                .unknownFormat, "the folder \(checkpoint.string) and those below it hold no checkpoint",
-                file: checkpoint,
+                .unknownFormat, "the folder \(root.string) and those below it hold no checkpoint",
+                file: root,
                 hint: "it has \(tree.otherFileCount) other files; hidden folders are not looked at")
         }
-        var findings = tree.failures.map { Finding(path: $0.file ?? checkpoint.string, result: .failure($0)) }
+        var findings = tree.failures.map { Finding(path: $0.file ?? root.string, result: .failure($0)) }
         for finding in findings { try show(finding, session) }
         for path in tree.checkpoints {
             let finding = Finding(
@@ -134,7 +136,7 @@ extension Verify {
         try session.show(summary + "\n")
         try session.print(
             Report(
-                title: checkpoint.string,
+                title: checkpoint.text,
                 sections: [
                     .facts([.init("ok", .flag(findings.allSatisfy { $0.status == .done }))]),
                     .reports(

@@ -117,7 +117,7 @@ import Testing
             ["inspect", "missing.npz"], ["convert", "missing.npz", "b.npz"], ["verify", "missing.npz"],
             ["diff", "missing.npz", "b.npz"], ["vectors", "--base", "missing.npz", base], ["run", "missing.npz"],
             ["merge", "missing.npz", "b.npz"],
-            ["evaluate", "missing.npz", "--head", "a=b", "--data", "a=c"],
+            ["evaluate", "missing.npz", "--head", "a=b.npz", "--data", "a=c.npz"],
         ]
         for arguments in commandLines {
             let outcome = try Tool().run(arguments + ["--json"])

@@ -96,7 +96,7 @@ import Testing
         let recipe = try String(contentsOfFile: tool.folder.file("m/mergekit_config.yml").string, encoding: .utf8)
         #expect(recipe.contains("base_model: \"hub/org/one\""))
         // Without the folder, and with one that lacks them.
-        for (more, place) in [([], "org/two"), (["--models-dir", "Fixtures"], "Fixtures/org/one")] {
+        for (more, place) in [([], "org/two"), (["--models-dir", "Fixtures"], "Fixtures/org/two")] {
             let outcome = try tool.run(arguments + ["--output", "n/", "--json"] + more)
             #expect(outcome.status == 3)
             #expect(try outcome.error()["code"].string == "io.not_found")

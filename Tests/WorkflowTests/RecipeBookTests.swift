@@ -96,7 +96,7 @@ import TestSupport
         #expect(try locate("org/cached@pr/1") == "hub/models--org--cached/snapshots/4567def")
         #expect(try locate("org/cached@4567") == "hub/models--org--cached/snapshots/4567def")
         #expect(try locate("{ model: { path: org/cached, revision: 4567def } }").hasSuffix("4567def"))
-        #expect(try locate("org/one") == "hub/models--org--one/snapshots/99")
+        #expect(try locate("org/one@99") == "hub/models--org--one/snapshots/99")
         // What is there counts as it is written.
         #expect(try locate("a+b", models: nil) == "a+b")
         #expect(try locate("x@y", models: nil) == "x@y")
@@ -117,7 +117,7 @@ import TestSupport
             #expect(error.message.contains(folder.file(place).string), "\(error.message)")
         }
         #expect(failure("org/gone", models: nil)?.hint?.contains("--models-dir") == true)
-        #expect(failure("org/cached")?.message.contains("has no snapshot of main") == true)
+        #expect(failure("org/cached")?.message.contains("it has no main, but 0123abc, 4567def") == true)
         #expect(failure("org/cached@../../../etc")?.code == "io.not_found")
         let adapter = try #require(failure("org/model+org/adapter"))
         #expect(adapter.code == "recipe.unsupported")

@@ -92,6 +92,7 @@ extension CheckpointFormat {
             file = found.file
             options.notes = [found.warning].compactMap { $0 }
         }
+        try HubSnapshot.requireContents(of: file)
         if file.isShardIndex { return try ShardedReader(opening: file, options: options) }
         return try FileSignature(of: file).format().read(file, options)
     }

@@ -30,24 +30,17 @@ public final class ShardedReader: CheckpointReader {
         let format = index.format
         let names = Set(index.places.map { TensorName($0.shard) }).sorted()
         let folder = path.removingLastComponent()
+        try Self.requireShards(names, of: path)
         var shards: [any ShardReader] = []
         var shardOptions = options
         shardOptions.notes = []
         for name in names {
             let file = folder.appending(name.text)
-            do {
-                if format == .torch {
-                    shards.append(try TorchReader(opening: file, options: shardOptions))
-                } else {
-                    try FileSignature(of: file).requireReadable()
-                    shards.append(try SafetensorsReader(opening: file, options: shardOptions))
-                }
-            } catch let error as IOError
-                where error.kind == .notFound
-            {
-                throw FormatError(
-                    .missingShard, "the index names the file \(name), which is not there", file: path,
-                    hint: "download the missing file into the folder of the index")
+            if format == .torch {
+                shards.append(try TorchReader(opening: file, options: shardOptions))
+            } else {
+                try FileSignature(of: file).requireReadable()
+                shards.append(try SafetensorsReader(opening: file, options: shardOptions))
             }
         }
         try Self.compare(index, with: shards, named: names, path: path)
@@ -75,6 +68,25 @@ public final class ShardedReader: CheckpointReader {
             warnings += shard.warnings.map { $0.about(shard.path.lastComponent?.string ?? "") }
         }
         self.warnings = warnings
+    }
+
+    /// Makes sure that the files are there.
+    ///
+    /// - Throws: `FormatError` `missing_shard` with those that are not, and where they come from if that is known.
+    private static func requireShards(_ names: [TensorName], of index: FilePath) throws(FormatError) {
+        let folder = index.removingLastComponent()
+        let missing = names.filter { !fileExists(folder.appending($0.text)) }
+        guard let first = missing.first else { return }
+        let shown = missing.prefix(5).map(\.description).joined(separator: ", ") + (missing.count > 5 ? ", ..." : "")
+        let snapshot = HubSnapshot(containing: index)
+        throw FormatError(
+            .missingShard,
+            (missing.count == 1
+                ? "the index names the file \(first), which is not there"
+                : "the index names \(missing.count) files that are not there: \(shown)") + (snapshot?.unfinished ?? ""),
+            file: index,
+            hint: snapshot.map { "the hub's cache is incomplete: \($0.command(toFetch: missing.map(\.text)))" }
+                ?? "download what is missing into the folder of the index")
     }
 
     /// Checks that each tensor lies in the shard that the index names, and that the shards hold no others.

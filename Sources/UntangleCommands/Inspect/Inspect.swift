@@ -22,8 +22,11 @@ struct Inspect: ToolCommand {
                 --only 'blocks.*.weight' --stats
             """)
 
-    @Argument(help: ArgumentHelp("Files, *.index.json, or folders.", valueName: "checkpoint"))
-    var checkpoints: [FilePath]
+    @Argument(
+        help: ArgumentHelp(
+            "Files, *.index.json, folders, or organisation/name[@revision] in the hub's cache.", valueName: "checkpoint"
+        ))
+    var checkpoints: [CheckpointSource]
 
     @Flag(help: "Show minimum, maximum, mean, standard deviation, L2 norm, zeros, NaN and infinities of each tensor.")
     var stats = false
@@ -52,14 +55,14 @@ struct Inspect: ToolCommand {
         if checkpoints.count == 1 {
             let inspection = try inspect(checkpoints[0], in: session, warn: session.warn)
             try session.print(inspection.report, to: files)
-            try session.suggest(NextStep(after: inspection, at: checkpoints[0], hasStatistics: stats))
+            try session.suggest(NextStep(after: inspection, at: FilePath(checkpoints[0].text), hasStatistics: stats))
             return .done
         }
         var reports: [Report] = []
         var statuses: [ExitStatus] = []
-        for path in checkpoints {
+        for checkpoint in checkpoints {
             do {
-                let report = try inspect(path, in: session) { session.warn($0.about("\(path)")) }.report
+                let report = try inspect(checkpoint, in: session) { session.warn($0.about(checkpoint.text)) }.report
                 if session.json || !files.isEmpty { reports.append(report) }
                 if !session.json { try session.show((statuses.isEmpty ? "" : "\n") + report.text(in: session.style)) }
                 statuses.append(.done)
@@ -71,17 +74,17 @@ struct Inspect: ToolCommand {
         try session.print(
             Report(title: "\(checkpoints.count) checkpoints", sections: [.reports("checkpoints", reports)]),
             to: files, isShown: true)
-        if statuses.allSatisfy({ $0 == .done }) { try session.suggest(NextStep(after: checkpoints)) }
+        if statuses.allSatisfy({ $0 == .done }) { try session.suggest(NextStep(after: checkpoints.map(\.text))) }
         return .highest(statuses)
     }
 
     private func inspect(
-        _ checkpoint: FilePath, in session: Session, warn: (Warning) -> Void
+        _ checkpoint: CheckpointSource, in session: Session, warn: (Warning) -> Void
     ) throws -> Inspection {
-        [checkpoint, base.base].forEach { session.reads($0) }
+        let path = try session.locate(checkpoint)
         let chosen = selection.selection
         let reader = try CheckpointFormat.open(
-            checkpoint, options: input.readOptions(selection: chosen, base: base.base, threads: 1))
+            path, options: input.readOptions(selection: chosen, base: base.path(in: session), threads: 1))
         reader.warnings.forEach(warn)
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)

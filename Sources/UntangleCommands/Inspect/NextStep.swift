@@ -1,7 +1,7 @@
 import Checkpoints
 import ModelFolders
 import SystemPackage
-import Work
+import TensorCore
 
 /// The command that people who looked at a checkpoint are likely to type next.
 struct NextStep {
@@ -29,8 +29,8 @@ struct NextStep {
     }
 
     /// What follows several checkpoints that can be read: two are compared, more are taken for a base and its experts.
-    init(after paths: [FilePath]) {
-        let checkpoints = paths.map(\.string.quotedForShell)
+    init(after names: [String]) {
+        let checkpoints = names.map(\.quotedForShell)
         command =
             checkpoints.count == 2
             ? "diff \(checkpoints.joined(separator: " "))"

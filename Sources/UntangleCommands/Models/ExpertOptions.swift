@@ -1,11 +1,12 @@
 import ArgumentParser
+import Checkpoints
 import Experts
 import SystemPackage
 
 /// A base and its experts, with what belongs to their tasks.
 struct ExpertOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The pretrained checkpoint.", valueName: "checkpoint"))
-    var base: FilePath
+    var base: CheckpointSource
 
     @Option(
         parsing: .singleValue,
@@ -43,14 +44,15 @@ struct ExpertOptions: ParsableArguments {
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
-        session.reads(base)
-        for file in expert + head + data { session.reads(file.file) }
+        let base = try session.locate(base)
+        let (experts, heads) = (try expert.located(in: session), try head.located(in: session))
+        for file in data { session.reads(file.file) }
         ConfigurationFiles.paths(of: base, config: config).forEach { session.reads($0) }
         let set = try ExpertSet(
             base: base, config: config,
-            experts: expert.map { expert in
+            experts: experts.map { expert in
                 ExpertFiles(
-                    name: expert.name, checkpoint: expert.file, head: head.file(named: expert.name),
+                    name: expert.name, checkpoint: expert.file, head: heads.file(named: expert.name),
                     data: data.file(named: expert.name))
             }, data: dataFlags.options, in: session.context)
         ([set.base] + set.experts.map(\.store)).flatMap(\.warnings).forEach(session.warn)

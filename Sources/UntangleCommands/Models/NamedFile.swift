@@ -1,10 +1,11 @@
 import ArgumentParser
+import Checkpoints
 import SystemPackage
 
 /// `NAME=FILE` on the command line: something that belongs to a task.
 struct NamedFile: ExpressibleByArgument {
     let name: String
-    let file: FilePath
+    var file: FilePath
 
     init?(argument: String) {
         guard let equals = argument.utf8.firstIndex(of: UInt8(ascii: "=")) else { return nil }
@@ -19,6 +20,17 @@ struct NamedFile: ExpressibleByArgument {
 extension [NamedFile] {
     /// The file of a name.
     func file(named name: String) -> FilePath? { first { $0.name == name }?.file }
+
+    /// The checkpoints where they are, of those that are named as in the hub's cache.
+    ///
+    /// - Throws: as `Session.locate`.
+    func located(in session: Session) throws -> [NamedFile] {
+        try map { entry in
+            var entry = entry
+            entry.file = try session.locate(CheckpointSource(entry.file.string))
+            return entry
+        }
+    }
 
     /// Checks that every name is given once and is known.
     ///

@@ -71,8 +71,8 @@ public struct MergeJob: RecordedJob, Sendable {
                 budget: context.budget, memory: context.memory)
         }
         let recipe = RecipeText.yaml(
-            method: method.info, base: base?.path.modelFolder.string,
-            experts: experts.map { (name: $0.name, path: $0.store.path.modelFolder.string) }, parameters: parameters,
+            method: method.info, base: base?.path.modelReference,
+            experts: experts.map { (name: $0.name, path: $0.store.path.modelReference) }, parameters: parameters,
             keepBase: keepBase, outputDType: outputDType)
         var origins = TensorOrigins()
         for output in plan.outputs {

@@ -1,5 +1,3 @@
-import TensorCore
-
 extension String {
     /// The text as one word of bash, on one line: it must not end a comment that it stands in.
     package var quotedForShell: String {

@@ -1,0 +1,112 @@
+import SystemPackage
+import TensorCore
+
+/// What a person may write where a checkpoint is wanted: a file, an index of shards, a folder, or `organisation/name[@revision]` for a
+/// model in the hub's cache. A path that exists goes first.
+///
+/// Nothing is ever downloaded. What a source stands for is a path like any other, so that all that lies beside the weights is found.
+public struct CheckpointSource: Hashable, Sendable {
+    /// As it was written.
+    public let text: String
+    /// The part of the text that names the model, and the revision behind it.
+    public let name: String
+    public let revision: String?
+
+    /// Reads a text; what follows the first `@` is a revision.
+    public init(_ text: String) {
+        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        self.init(text, name: parts[0], revision: parts.count == 2 && !parts[1].isEmpty ? parts[1] : nil)
+    }
+
+    /// Takes a name and a revision that were written apart.
+    public init(name: String, revision: String?) { self.init(name, name: name, revision: revision) }
+
+    private init(_ text: String, name: String, revision: String?) {
+        (self.text, self.name, self.revision) = (text, name, revision)
+    }
+
+    /// The name on the hub; nil when the text can only be a path.
+    public var hubName: HubName? { HubName(name) }
+
+    /// Where models are looked for that are called by their names on the hub.
+    public struct Places: Sendable {
+        /// A folder of models as `organisation/name` or `name`, or a cache of the hub.
+        public var modelsFolder: FilePath?
+        public var cache: HubCache
+
+        public init(modelsFolder: FilePath? = nil, cache: HubCache = .standard) {
+            self.modelsFolder = modelsFolder
+            self.cache = cache
+        }
+    }
+
+    /// What looking for a source found.
+    public enum Finding: Sendable, Hashable {
+        case found(FilePath)
+        /// That it is nowhere, said of the source, and what can be done.
+        case missing(problem: String, hint: String)
+    }
+
+    /// Looks for the checkpoint: as a path, then in the folder of models, then in the hub's cache.
+    ///
+    /// A folder with the name and without the revision counts, too: one that was downloaded by hand does not tell its revision.
+    ///
+    /// - Parameter folder: what relative paths count from; empty is the current folder.
+    public func find(from folder: FilePath = "", in places: Places) -> Finding {
+        var tried: [FilePath] = []
+        func isThere(_ candidate: FilePath) -> Bool {
+            if !tried.contains(candidate) { tried.append(candidate) }
+            return fileExists(candidate)
+        }
+        for path in [text, name] {
+            let path = folder.pushing(FilePath(path))
+            if isThere(path) { return .found(path) }
+        }
+        if let models = places.modelsFolder {
+            let parts = FilePath(name).components
+            if FilePath(name).root == nil, parts.count <= 2, parts.allSatisfy({ $0.kind == .regular }) {
+                let candidates = [models.appending(parts), models.appending(parts.suffix(1))]
+                for candidate in candidates where isThere(candidate) { return .found(candidate) }
+            }
+        }
+        guard let hubName else { return missing(tried, hint: "nothing is downloaded") }
+        var problem: String?
+        for cache in (places.modelsFolder.map { [HubCache($0)] } ?? []) + [places.cache] {
+            tried.append(cache.folder(of: hubName))
+            switch cache.find(hubName, revision: revision) {
+            case .snapshot(let snapshot): return .found(snapshot.folder)
+            case .noModel: break
+            case .noRevision(let reason): problem = problem ?? "is not in the hub's cache \(cache.folder): \(reason)"
+            }
+        }
+        let hint =
+            "nothing is downloaded"
+            + (isCalledLikeAFile
+                ? "" : " here; to download it: \(places.cache.command(toFetch: hubName, revision: revision))")
+        guard let problem else { return missing(tried, hint: hint) }
+        return .missing(problem: problem, hint: hint)
+    }
+
+    private func missing(_ tried: [FilePath], hint: String) -> Finding {
+        .missing(problem: "is not there: looked for \(tried.map(\.string).joined(separator: ", "))", hint: hint)
+    }
+
+    /// Looks for the checkpoint as `find` does, from the current folder.
+    ///
+    /// - Returns: of what is nowhere and is called like a file the path, whose opening says that there is nothing.
+    /// - Throws: `IOError` `io.not_found` for a model that is nowhere.
+    public func path(in places: Places = Places()) throws(IOError) -> FilePath {
+        switch find(in: places) {
+        case .found(let path): return path
+        case .missing(let problem, let hint):
+            guard hubName != nil, !isCalledLikeAFile else { return FilePath(text) }
+            throw IOError(
+                kind: .notFound, message: "\(text) \(problem)".escapingControlCharacters, file: text, hint: hint)
+        }
+    }
+
+    private var isCalledLikeAFile: Bool {
+        let path = FilePath(text)
+        return CheckpointFormat.named(path) != nil || path.isShardIndex || ForeignFormat(ofFileNamed: text) != nil
+    }
+}
