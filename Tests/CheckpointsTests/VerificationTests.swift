@@ -29,7 +29,9 @@ import Testing
         try reader.files.reduce(0) { $0 + (try MappedFile($1).byteCount) }
     }
 
-    @Test(arguments: FormatID.allCases) func progressTellsOfAllButTheEdges(_ format: FormatID) throws {
+    static let written = CheckpointFormat.all.filter { $0.writer != nil }.map(\.id)
+
+    @Test(arguments: written) func progressTellsOfAllButTheEdges(_ format: FormatID) throws {
         let reader = try CheckpointFormat.open(try write(format))
         for threads in [1, 3] {
             let done = Atomic(0)

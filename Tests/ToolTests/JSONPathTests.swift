@@ -83,7 +83,7 @@ import Testing
             ("inspect ../cut.safetensors", "../cut.safetensors"),
             ("run ../recipes/cut.yaml", "../cut.safetensors"),
             (
-                "resolve --base ../cut.safetensors --expert a=x --head a=x --auxiliary noise --output o",
+                "resolve --base ../cut.safetensors --expert a=x.npz --head a=x.npz --auxiliary noise --output o",
                 "../cut.safetensors"
             ),
             ("inspect ../recipes", "../recipes"),
