@@ -21,7 +21,6 @@ import Testing
             (["HF_HUB_CACHE": "/new", "HUGGINGFACE_HUB_CACHE": "/old", "HF_HOME": "/h"], "/new"),
             (["HF_HOME": "~/models"], "/home/u/models/hub"),
             (["HF_HOME": "~"], "/home/u/hub"),
-            (["HF_HUB_CACHE": "~root/c"], "/root/c"),
             (["HF_HUB_CACHE": "~nobody-of-that-name/c"], "~nobody-of-that-name/c"),
             (["HF_HOME": "$D/h", "D": "/data"], "/data/h/hub"),
             (["HF_HOME": "${D}x/h", "D": "/data"], "/datax/h/hub"),
@@ -39,6 +38,12 @@ import Testing
         ] as [([String: String], String)])
     func liesWhereTheEnvironmentSays(environment: [String: String], place: String) {
         #expect(HubCache { environment[$0] ?? ($0 == "HOME" ? "/home/u" : nil) }.folder.string == place)
+    }
+
+    /// Another user's home is where the system says.
+    @Test func theHomeOfAnotherUserCounts() throws {
+        let home = try #require(getpwnam("daemon")?.pointee.pw_dir)
+        #expect(HubCache { $0 == "HF_HUB_CACHE" ? "~daemon/c" : nil }.folder.string == "\(String(cString: home))/c")
     }
 
     /// As `validate_repo_id` of huggingface_hub.
