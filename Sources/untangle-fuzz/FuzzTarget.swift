@@ -29,6 +29,7 @@ struct FuzzTarget: Sendable {
     /// Whatever is thrown must be a diagnostic, with a text that can be made.
     func run(_ bytes: [UInt8]) {
         do { try read(bytes) } catch {
+            // A trap is how libFuzzer is told of a finding.
             guard let diagnostic = error as? any Diagnostic else { fatalError("not a diagnostic: \(error)") }
             precondition(!diagnostic.message.isEmpty && !diagnostic.code.isEmpty)
         }

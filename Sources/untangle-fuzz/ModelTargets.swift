@@ -20,6 +20,7 @@ extension FuzzTarget {
                 ],
                 beside: ["model.safetensors": "Fixtures/networks/\(model)/base.safetensors"])
             guard let store = try? TensorStore(opening: folder.appending("model.safetensors")) else {
+                // Of the fixtures: the fuzzer was started in another folder.
                 fatalError("\(model) cannot be opened")
             }
             return store
