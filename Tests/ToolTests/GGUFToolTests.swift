@@ -69,6 +69,12 @@ import Testing
         #expect(reader.typedMetadata["general.file_type"] == .uint32(1))
         #expect(!reader.descriptors.contains { $0.name == "output.weight" })
         #expect(Set(reader.descriptors.map(\.layout)) == [.plain(.f16), .plain(.f32)])
+        // What the key cannot hold is refused, as by `edit`, and not written as a text.
+        let refused = try tool.run(
+            "convert", path("a.gguf"), path("d.gguf"), "--metadata", "llama.context_length=long", "--json")
+        #expect(refused.status == 3)
+        #expect(try refused.error()["code"].string == "edit.bad_value")
+        #expect(!fileExists(folder.file("d.gguf")))
     }
 
     /// Other commands see the model as transformers has it.

@@ -52,10 +52,7 @@ public struct GGUFSource: Sendable {
             ]
         }
         self.warnings = warnings
-        for entry in options.metadata {
-            let typed = metadata[entry.key].flatMap { GGUFValue(entry.value, as: $0.kind) }
-            metadata[entry.key] = typed ?? .string(entry.value)
-        }
+        for entry in options.metadata { try metadata.set(entry, file: opened.path) }
     }
 
     /// The tensors that are selected and not lost, by their names in the input; all when there is none, which the plan tells of.
