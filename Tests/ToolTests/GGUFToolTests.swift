@@ -77,6 +77,25 @@ import Testing
         #expect(!fileExists(folder.file("d.gguf")))
     }
 
+    /// A matrix is quantised whatever it is called; rows of 40 numbers are no blocks of 32, and vectors keep their type.
+    @Test func quantisesWhatFitsOfAnUnknownModel() throws {
+        let tool = try Tool()
+        let source = folder.file("plain.safetensors")
+        let shapes: [(TensorName, Shape)] = [("a", [2, 64]), ("b.weight", [2, 40]), ("c", [64])]
+        let tensors = try shapes.map { try TensorDescriptor(name: $0, dtype: .bf16, shape: $1) }
+        let writer = try CheckpointFormat.makeWriter(.safetensors, at: source, declaring: tensors)
+        for (place, tensor) in tensors.enumerated() {
+            try [UInt8](repeating: 0, count: tensor.byteCount).withUnsafeBytes {
+                try writer.write($0, tensor: place, at: 0)
+            }
+        }
+        _ = try writer.finish()
+        #expect(try tool.run("convert", source.string, path("plain.gguf"), "--dtype", "q8_0").status == 0)
+        let reader = try GGUFReader(opening: folder.file("plain.gguf"))
+        let layouts = Dictionary(uniqueKeysWithValues: reader.descriptors.map { ($0.name, $0.layout) })
+        #expect(layouts == ["a": .blocks(.q8_0), "b.weight": .plain(.bf16), "c": .plain(.bf16)])
+    }
+
     /// Other commands see the model as transformers has it.
     @Test func comesBackToTransformers() throws {
         let tool = try Tool()

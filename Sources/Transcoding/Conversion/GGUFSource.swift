@@ -42,7 +42,7 @@ public struct GGUFSource: Sendable {
         } else {
             store = TensorStore(chosen)
             metadata = GGUFMetadata(opened.metadata)
-            layout = options.blocks == nil ? nil : GGUFTranslation.layout
+            layout = options.blocks == nil ? nil : Self.layout
             warnings = [
                 Warning(
                     FormatWarning.unknownModel,
@@ -53,6 +53,12 @@ public struct GGUFSource: Sendable {
         }
         self.warnings = warnings
         for entry in options.metadata { try metadata.set(entry, file: opened.path) }
+    }
+
+    /// Blocks where they fill the rows of a matrix, whatever it is called; other tensors keep their type.
+    @Sendable private static func layout(of tensor: TensorDescriptor, wanted: ElementLayout) -> ElementLayout {
+        let fits = tensor.shape.rank > 1 && (tensor.shape.dims.last ?? 1) % wanted.unit.elements == 0
+        return fits ? wanted : tensor.layout
     }
 
     /// The tensors that are selected and not lost, by their names in the input; all when there is none, which the plan tells of.
