@@ -113,6 +113,12 @@ public struct Verification: Sendable, Hashable {
 }
 
 extension Verification {
+    /// Adds what reading another file of the checkpoint found.
+    static func += (total: inout Verification, part: Verification) {
+        total.checkedByteCount += part.checkedByteCount
+        total.damage += part.damage
+    }
+
     /// The tensors that cannot be relied on, one entry for each with the first reason found and the range around all of its
     /// damage: what salvaging leaves out.
     public var losses: [Damage] {

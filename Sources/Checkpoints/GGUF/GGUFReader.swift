@@ -58,9 +58,7 @@ public final class GGUFReader: CheckpointReader {
     ) throws -> Verification {
         var result = Verification()
         for part in parts {
-            let found = try part.verify(threads: threads, progress: progress)
-            result.checkedByteCount += found.checkedByteCount
-            result.damage += found.damage
+            result += try part.verify(threads: threads, progress: progress)
         }
         return result
     }

@@ -176,9 +176,7 @@ public final class ShardedReader: CheckpointReader {
     ) throws -> Verification {
         var result = Verification()
         for shard in shards {
-            let part = try shard.verify(deep: deep, threads: threads, progress: progress)
-            result.checkedByteCount += part.checkedByteCount
-            result.damage += part.damage
+            result += try shard.verify(deep: deep, threads: threads, progress: progress)
         }
         return result
     }
