@@ -1,49 +1,38 @@
 import SystemPackage
 import TensorCore
 
-/// Some tensors of a checkpoint, perhaps under other names or several, as a checkpoint of its own. Nothing is copied; blocks can be
-/// shown as the numbers that they decode to.
+/// Some tensors of a checkpoint, under other names, several times, as the numbers that blocks decode to or with their rows in another
+/// order, as a checkpoint of its own. Nothing is copied.
 public struct CheckpointView: CheckpointReader {
     private let source: any CheckpointReader
     public let descriptors: [TensorDescriptor]
-    /// For every tensor its place in the source.
-    private let places: [Int]
-    /// For every tensor that is decoded the kind of its blocks.
-    private let blocks: [BlockType?]
+    private let tensors: [ViewedTensor]
+
+    /// Shows tensors, which are those of a checkpoint but for a few.
+    ///
+    /// - Parameter source: what the view is said to be: its format, files and metadata.
+    /// - Precondition: no name comes twice.
+    init(_ source: any CheckpointReader, _ tensors: [ViewedTensor]) {
+        self.source = source
+        self.tensors = tensors
+        descriptors = tensors.map(\.descriptor)
+    }
 
     /// Shows tensors of a checkpoint.
     ///
     /// - Parameter tensors: the place of each in the source, and what it is called; a place may come several times.
     /// - Precondition: no name comes twice.
     public init(_ source: any CheckpointReader, showing tensors: [(place: Int, name: TensorName)]) {
-        self.source = source
-        places = tensors.map(\.place)
-        descriptors = tensors.map { source.descriptors[$0.place].renamed($0.name) }
-        blocks = tensors.map { _ in nil }
+        self.init(source, tensors.map { ViewedTensor(source, $0.place, named: $0.name) })
     }
 
     /// Shows a checkpoint whose tensors are all numbers: those that are stored in blocks as the F32 that these decode to.
     ///
     /// - Throws: `FormatError` `overflow` for a tensor that is too large as F32.
     public init(decoding source: any CheckpointReader) throws(FormatError) {
-        self.source = source
-        places = Array(source.descriptors.indices)
-        blocks = source.descriptors.map { if case .blocks(let type) = $0.layout { type } else { nil } }
-        var descriptors: [TensorDescriptor] = []
-        for tensor in source.descriptors {
-            guard !tensor.layout.isPlain else {
-                descriptors.append(tensor)
-                continue
-            }
-            do {
-                descriptors.append(try TensorDescriptor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape))
-            } catch {
-                throw FormatError(
-                    .overflow, "tensor \"\(tensor.name)\" of shape \(tensor.shape) is too large as F32",
-                    file: source.path, tensor: tensor.name)
-            }
-        }
-        self.descriptors = descriptors
+        var tensors: [ViewedTensor] = []
+        for place in source.descriptors.indices { tensors.append(try ViewedTensor(decoding: source, place)) }
+        self.init(source, tensors)
     }
 
     /// Shows a checkpoint without a tensor.
@@ -62,8 +51,9 @@ public struct CheckpointView: CheckpointReader {
 
     /// What the checkpoint calls a tensor, whatever it is shown as.
     public func storedName(of index: Int) -> TensorName {
-        let place = places[index]
-        return (source as? CheckpointView)?.storedName(of: place) ?? source.descriptors[place].name
+        let tensor = tensors[index]
+        return (tensor.reader as? CheckpointView)?.storedName(of: tensor.place)
+            ?? tensor.reader.descriptors[tensor.place].name
     }
 
     public var format: FormatID { source.format }
@@ -76,92 +66,23 @@ public struct CheckpointView: CheckpointReader {
     /// The bytes of a tensor; those of blocks are decoded.
     ///
     /// - Throws: `FormatError` `unsupported_dtype` for blocks that are not decoded, and what the source throws.
-    public func bytes(of index: Int) throws -> TensorBytes {
-        guard blocks[index] != nil else { return try source.bytes(of: places[index]) }
-        let buffer = try AlignedBuffer(byteCount: descriptors[index].byteCount, isZeroed: false)
-        try read(0..<buffer.byteCount, of: index, into: buffer.mutableBytes)
-        return TensorBytes(decoded: buffer)
-    }
-
-    public func isMapped(_ index: Int) -> Bool { blocks[index] == nil && source.isMapped(places[index]) }
-    public func canReadRanges(of index: Int) -> Bool { source.canReadRanges(of: places[index]) }
+    public func bytes(of index: Int) throws -> TensorBytes { try tensors[index].bytes() }
+    public func isMapped(_ index: Int) -> Bool { tensors[index].isMapped }
+    public func canReadRanges(of index: Int) -> Bool { tensors[index].canReadRanges }
 
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
-        guard let type = blocks[index] else { return try source.read(range, of: places[index], into: target) }
-        let tensor = descriptors[index]
-        guard type.isDecodable else {
-            throw FormatError(
-                .unsupportedDtype, "tensor \"\(tensor.name)\" is stored as \(type.rawValue), which is not decoded",
-                file: path, tensor: tensor.name)
-        }
-        let run = BlockRun(of: range, type)
-        try source.withBytes(run.stored, of: places[index]) { stored in
-            if run.isWhole, Int(bitPattern: target.baseAddress) % MemoryLayout<Float>.alignment == 0 {
-                run.decode(stored, into: target)
-            } else {
-                let numbers = try AlignedBuffer(byteCount: run.decoded.count, isZeroed: false)
-                run.decode(stored, into: numbers.mutableBytes)
-                let start = range.lowerBound - run.decoded.lowerBound
-                withExtendedLifetime(numbers) {
-                    target.copyMemory(
-                        from: UnsafeRawBufferPointer(rebasing: numbers.bytes[start..<start + range.count]))
-                }
-            }
-        }
+        try tensors[index].read(range, into: target)
     }
 
-    public func location(of index: Int) -> StoredLocation { source.location(of: places[index]) }
-
-    public func decodedTogetherByteCount(of index: Int) -> Int {
-        guard let type = blocks[index] else { return source.decodedTogetherByteCount(of: places[index]) }
-        return type.elementCount * MemoryLayout<Float>.size
+    public func location(of index: Int) -> StoredLocation {
+        tensors[index].reader.location(of: tensors[index].place)
     }
+
+    public func decodedTogetherByteCount(of index: Int) -> Int { tensors[index].decodedTogetherByteCount }
 
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {
         try source.verify(deep: deep, threads: threads, progress: progress)
-    }
-}
-
-/// The blocks that some decoded bytes of a tensor come from.
-private struct BlockRun {
-    private let type: BlockType
-    /// The bytes of the blocks.
-    let stored: Range<Int>
-    /// The bytes that they decode to.
-    let decoded: Range<Int>
-    /// Whether these are the bytes that are wanted, and no others.
-    let isWhole: Bool
-
-    init(of range: Range<Int>, _ type: BlockType) {
-        self.type = type
-        let size = type.elementCount * MemoryLayout<Float>.size
-        // In this order nothing overflows: the range lies in a tensor.
-        let first = range.lowerBound / size
-        let end = max(first, range.upperBound / size + (range.upperBound % size == 0 ? 0 : 1))
-        stored = first * type.byteCount..<end * type.byteCount
-        decoded = first * size..<end * size
-        isWhole = decoded == range
-    }
-
-    /// Safety: `target` has the size of `decoded` and is aligned to its numbers.
-    func decode(_ blocks: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) {
-        guard let start = target.baseAddress else { return }
-        type.dequantize(blocks, into: start.assumingMemoryBound(to: Float.self))
-    }
-}
-
-extension CheckpointReader {
-    /// Calls `body` with a range of a tensor's bytes, where they are mapped or read into memory.
-    fileprivate func withBytes(
-        _ range: Range<Int>, of index: Int, _ body: (UnsafeRawBufferPointer) throws -> Void
-    ) throws {
-        if isMapped(index) {
-            return try bytes(of: index).withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
-        }
-        let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
-        try read(range, of: index, into: buffer.mutableBytes)
-        try withExtendedLifetime(buffer) { try body(buffer.bytes) }
     }
 }

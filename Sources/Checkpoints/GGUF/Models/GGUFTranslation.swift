@@ -42,7 +42,7 @@ public struct GGUFTranslation: Sendable, Hashable {
     func toGGUF(
         _ reader: any CheckpointReader, extra: MemoryCheckpoint? = nil
     ) throws(FormatError) -> any CheckpointReader {
-        var tensors: [ArrangedCheckpoint.Tensor] = []
+        var tensors: [ViewedTensor] = []
         for (index, descriptor) in reader.descriptors.enumerated() {
             let name = descriptor.name
             // Older checkpoints hold what follows from the configuration.
@@ -53,14 +53,14 @@ public struct GGUFTranslation: Sendable, Hashable {
                     "GGUF has no name for tensor \"\(name)\" of a model of the architecture \(architecture.name)",
                     file: reader.path, tensor: name, hint: "leave it out with --exclude")
             }
-            tensors.append(try .init(reader, index, named: other, order: order(of: other, isForGGUF: true)))
+            tensors.append(try tensor(reader, index, named: other, order: order(of: other, isForGGUF: true)))
         }
         if let extra {
             for (index, descriptor) in extra.descriptors.enumerated() {
-                tensors.append(try .init(extra, index, named: descriptor.name))
+                tensors.append(ViewedTensor(extra, index, named: descriptor.name))
             }
         }
-        return ArrangedCheckpoint(base: reader, tensors: tensors)
+        return CheckpointView(reader, tensors)
     }
 
     /// Shows a GGUF checkpoint as transformers has it, without the factors of rotary frequencies, which follow from a configuration.
@@ -68,13 +68,20 @@ public struct GGUFTranslation: Sendable, Hashable {
     /// - Returns: nil when a tensor has no name there.
     /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys.
     public func fromGGUF(_ reader: any CheckpointReader) throws(FormatError) -> (any CheckpointReader)? {
-        var tensors: [ArrangedCheckpoint.Tensor] = []
+        var tensors: [ViewedTensor] = []
         for (index, descriptor) in reader.descriptors.enumerated() where descriptor.name != RotaryFactors.name {
             guard let name = architecture.transformersName(of: descriptor.name) else { return nil }
             let order = order(of: descriptor.name, isForGGUF: false)
-            tensors.append(try .init(reader, index, named: name, order: order))
+            tensors.append(try tensor(reader, index, named: name, order: order))
         }
-        return ArrangedCheckpoint(base: reader, tensors: tensors)
+        return CheckpointView(reader, tensors)
+    }
+
+    private func tensor(
+        _ reader: any CheckpointReader, _ place: Int, named name: TensorName, order: RotaryOrder?
+    ) throws(FormatError) -> ViewedTensor {
+        guard let order else { return ViewedTensor(reader, place, named: name) }
+        return try ViewedTensor(reader, place, named: name, order: order)
     }
 
     private func order(of ggufName: TensorName, isForGGUF: Bool) -> RotaryOrder? {

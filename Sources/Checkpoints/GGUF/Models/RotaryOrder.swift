@@ -20,4 +20,24 @@ struct RotaryOrder: Sendable, Hashable {
         let source = isForGGUF ? place % 2 * (width / 2) + place / 2 : place % (width / 2) * 2 + place / (width / 2)
         return head * width + source
     }
+
+    /// Copies a range of the ordered rows.
+    ///
+    /// - Precondition: `stored` has all rows, `target` the size of the range.
+    func copy(
+        _ range: Range<Int>, ofRows stored: UnsafeRawBufferPointer, rowByteCount: Int,
+        into target: UnsafeMutableRawBufferPointer
+    ) {
+        guard rowByteCount > 0 else { return }
+        let rowCount = stored.count / rowByteCount
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let (row, offset) = position.quotientAndRemainder(dividingBy: rowByteCount)
+            let count = min(rowByteCount - offset, range.upperBound - position)
+            let start = source(of: row, rowCount: rowCount) * rowByteCount + offset
+            UnsafeMutableRawBufferPointer(rebasing: target[(position - range.lowerBound)...]).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: stored[start..<start + count]))
+            position += count
+        }
+    }
 }
