@@ -7,7 +7,8 @@ struct Untangle: ParsableCommand {
         commandName: "untangle",
         abstract: "Inspect, convert and merge machine-learning checkpoints.",
         discussion: """
-            Reads safetensors, npz and npy files, sharded checkpoints and model folders. Results go to standard output, \
+            Reads safetensors, PyTorch, GGUF, NumPy and Skein files, sharded checkpoints, model folders and the cache of the \
+            Hugging Face hub. Results go to standard output, \
             everything else to standard error; --json makes the result one JSON document.
 
             Example:
