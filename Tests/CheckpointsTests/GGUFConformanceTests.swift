@@ -6,22 +6,9 @@ import Testing
 
 /// The GGUF files of the conformance corpus: what must be read, and what must be refused and why.
 @Suite struct GGUFConformanceTests {
-    struct Case: CustomTestStringConvertible, Sendable {
-        let path: FilePath
-        let expected: JSONValue
-        var testDescription: String { path.lastComponent?.string ?? "" }
+    typealias Case = ConformanceCase
 
-        func text(_ key: String) -> String? { expected[key]?.string }
-    }
-
-    static func cases(_ kind: String) throws -> [Case] {
-        let folder = Fixtures.path("conformance/\(kind)/gguf")
-        return try folder.listing().filter { $0.hasSuffix(".gguf") }.map { name in
-            let stem = name.dropLast(".gguf".count)
-            let expected = try JSONDocument.parse(folder.appending("\(stem).expected.json").contents())
-            return Case(path: folder.appending(name), expected: expected)
-        }
-    }
+    static func cases(_ kind: String) throws -> [Case] { try Case.all(kind, "gguf", ending: ".gguf") }
 
     @Test func theCorpusIsThere() throws {
         #expect(try Self.cases("good").count == 14)

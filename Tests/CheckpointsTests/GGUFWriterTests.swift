@@ -122,29 +122,15 @@ import Testing
     /// The Python that UNTANGLE_PYTHON names, else python3; nil when it lacks gguf.
     private static let python: String? = {
         let python = ProcessInfo.processInfo.environment["UNTANGLE_PYTHON"] ?? "python3"
-        return run(python, ["-c", "import gguf"]) == nil ? nil : python
+        return programOutput(python, ["-c", "import gguf"]) == nil ? nil : python
     }()
-
-    /// What a program prints; nil when it is not there or fails.
-    private static func run(_ program: String, _ arguments: [String]) -> String? {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [program] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return nil }
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return process.terminationStatus == 0 ? String(decoding: data, as: UTF8.self) : nil
-    }
 
     @Test(.enabled(if: python != nil, "needs python3 with gguf: see .ci/python"))
     func thePythonPackageReadsWhatIsWritten() throws {
         let path = folder.file("x.gguf")
         try writeAll(path)
         let python = try #require(Self.python)
-        let output = try #require(Self.run(python, [Fixtures.path("gguf/summary.py").string, path.string]))
+        let output = try #require(programOutput(python, [Fixtures.path("gguf/summary.py").string, path.string]))
         let summary = try JSONDocument.parse(Array(output.utf8))
         let tensors = try #require(summary["tensors"]?.array)
         for (found, tensor) in zip(tensors, try Self.tensors()) {

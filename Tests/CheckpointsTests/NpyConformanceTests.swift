@@ -6,24 +6,11 @@ import Testing
 
 /// The conformance files of the .npy and .npz formats: what must be read, and what must be refused and why.
 @Suite struct NpyConformanceTests {
-    struct Case: CustomTestStringConvertible, Sendable {
-        let path: FilePath
-        var name: String { path.stem ?? "" }
-        var testDescription: String { path.lastComponent?.string ?? "" }
-        func expectation() throws -> NpyExpectation {
-            try NpyExpectation(path.removingLastComponent().appending(name + ".expected.json"))
-        }
-    }
+    typealias Case = ConformanceCase
 
-    static func cases(_ kind: String) -> [Case] {
-        ["npy", "npz"].flatMap { format in
-            let folder = Fixtures.path("conformance/\(kind)/\(format)")
-            return npyFileNames(in: folder, extension: format).map { Case(path: folder.appending($0)) }
-        }
+    static func cases(_ kind: String) throws -> [Case] {
+        try ["npy", "npz"].flatMap { try Case.all(kind, $0, ending: ".\($0)") }
     }
-
-    static let good = cases("good")
-    static let bad = cases("bad")
 
     /// Categories that name the same bytes from another side.
     static let neighbours: [String: Set<String>] = [
@@ -33,12 +20,12 @@ import Testing
         "bomb_1000x": ["read"],
     ]
 
-    @Test func theFilesAreThere() {
-        #expect(Self.good.count == 37)
-        #expect(Self.bad.count == 81)
+    @Test func theFilesAreThere() throws {
+        #expect(try Self.cases("good").count == 37)
+        #expect(try Self.cases("bad").count == 81)
     }
 
-    @Test(arguments: good) func readsWhatIsGood(_ test: Case) throws {
+    @Test(arguments: try cases("good")) func readsWhatIsGood(_ test: Case) throws {
         let expected = try test.expectation()
         if expected.tensors.contains(where: { $0.dtype.hasPrefix("V") }) { return try checkVoid(test, expected) }
         // The expectations are in the order of names, the files in any.
@@ -71,7 +58,7 @@ import Testing
                 == "unsupported_dtype")
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: bad) func refusesWhatIsBad(_ test: Case) throws {
+    @Test(.timeLimit(.minutes(1)), arguments: try cases("bad")) func refusesWhatIsBad(_ test: Case) throws {
         let expected = try test.expectation()
         let refusal = npyRefusal { _ = try NpyTensorSummary.readThrough(test.path) } ?? "read"
         let allowed = Self.neighbours[test.name, default: []].union(expected.category.map { [$0] } ?? [])

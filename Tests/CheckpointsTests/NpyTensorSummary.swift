@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 import SystemPackage
 import TensorCore
 
@@ -46,20 +45,6 @@ struct NpyTensorSummary: Equatable, CustomStringConvertible {
 func npyFileBytes(_ path: FilePath) throws -> [UInt8] {
     let file = try MappedFile(path)
     return Array(file.bytes)
-}
-
-/// The names of the files in a folder of `Fixtures` that have an extension, in order.
-func npyFileNames(in folder: FilePath, extension suffix: String) -> [String] {
-    guard let stream = opendir(folder.string) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name.hasSuffix("." + suffix) { names.append(name) }
-    }
-    return names.sorted()
 }
 
 /// The code of a refusal, or what else was thrown.

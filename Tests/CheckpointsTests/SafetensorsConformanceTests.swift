@@ -6,25 +6,11 @@ import Testing
 
 /// The corpus of files that other software wrote or that break one rule each; see Fixtures/conformance/README.md.
 @Suite struct SafetensorsConformanceTests {
-    /// One case of the corpus with what is expected of it.
-    struct Case: CustomTestStringConvertible, Sendable {
-        let path: FilePath
-        let expected: JSONValue
-        var testDescription: String { path.lastComponent?.string ?? "" }
-
-        func text(_ key: String) -> String? { expected[key]?.string }
-    }
+    typealias Case = ConformanceCase
 
     static func cases(_ kind: String) throws -> [Case] {
-        try ["safetensors", "index"].flatMap { format in
-            let folder = Fixtures.path("conformance/\(kind)/\(format)")
-            return try folder.listing().filter { $0.hasSuffix(".expected.json") }.map { name in
-                let stem = name.dropLast(".expected.json".count)
-                let file = folder.appending(
-                    format == "index" ? "\(stem)/model.safetensors.index.json" : "\(stem).safetensors")
-                return Case(path: file, expected: try JSONDocument.parse(folder.appending(name).contents()))
-            }
-        }
+        try Case.all(kind, "safetensors", ending: ".safetensors")
+            + Case.all(kind, "index", ending: "/model.safetensors.index.json")
     }
 
     @Test func theCorpusIsThere() throws {

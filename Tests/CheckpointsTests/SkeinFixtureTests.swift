@@ -41,21 +41,7 @@ import Testing
     /// The Python that UNTANGLE_PYTHON names, whatever it has; without it one with numpy, zstandard and xxhash, if there is one.
     private static let python =
         ProcessInfo.processInfo.environment["UNTANGLE_PYTHON"]
-        ?? ["python3", "python"].first { run($0, ["-c", "import numpy, zstandard, xxhash"]) != nil }
-
-    /// What a program prints; nil when it is not there or fails.
-    private static func run(_ program: String, _ arguments: [String]) -> String? {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [program] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return nil }
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return process.terminationStatus == 0 ? String(decoding: data, as: UTF8.self) : nil
-    }
+        ?? ["python3", "python"].first { programOutput($0, ["-c", "import numpy, zstandard, xxhash"]) != nil }
 
     /// What is written now, in every way, is read by the reader in Python.
     @Test(.enabled(if: python != nil, "needs python3 with numpy, zstandard and xxhash: see .ci/python"))
@@ -64,7 +50,7 @@ import Testing
         let script = Fixtures.path("skein/skein_reader.py").string
         let python = try #require(Self.python)
         try #require(
-            Self.run(python, ["-c", "import numpy, zstandard, xxhash"]) != nil,
+            programOutput(python, ["-c", "import numpy, zstandard, xxhash"]) != nil,
             "\(python), which UNTANGLE_PYTHON names, lacks numpy, zstandard or xxhash")
         let base = try readSkein(Fixtures.path("skein/base.skein"))
         let tuned = try readSkein(Fixtures.path("skein/tuned.skein"))
@@ -76,7 +62,7 @@ import Testing
             ("everything", everything, SkeinOptions(isStored: true)), ("tuned", tuned, SkeinOptions(base: store)),
         ] {
             try writeSkein(samples, to: folder.file("written.skein"), options)
-            let output = try #require(Self.run(python, [script, folder.file("written.skein").string]))
+            let output = try #require(programOutput(python, [script, folder.file("written.skein").string]))
             let lines = Set(output.split(separator: "\n").map(String.init))
             #expect(lines == Self.expected[name + ".skein"])
         }

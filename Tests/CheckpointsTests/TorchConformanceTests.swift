@@ -6,29 +6,19 @@ import Testing
 
 /// The conformance files of the PyTorch format: what must be read, and what must be refused and why.
 @Suite struct TorchConformanceTests {
-    struct Case: CustomTestStringConvertible, Sendable {
-        let path: FilePath
-        var name: String { path.stem ?? "" }
-        var testDescription: String { path.lastComponent?.string ?? "" }
-        func expectation() throws -> NpyExpectation {
-            try NpyExpectation(path.removingLastComponent().appending(name + ".expected.json"))
-        }
-    }
+    typealias Case = ConformanceCase
 
-    static func cases(_ kind: String) -> [Case] {
-        let folder = Fixtures.path("conformance/\(kind)/torch")
-        return npyFileNames(in: folder, extension: "pt").map { Case(path: folder.appending($0)) }
-    }
+    static func cases(_ kind: String) throws -> [Case] { try Case.all(kind, "torch", ending: ".pt") }
 
     /// Files of this kind are read although the reference would rather not: the record is unpacked.
     static let readAllTheSame: Set<String> = ["record_deflated"]
 
-    @Test func theFilesAreThere() {
-        #expect(Self.cases("good").count == 16)
-        #expect(Self.cases("bad").count == 56)
+    @Test func theFilesAreThere() throws {
+        #expect(try Self.cases("good").count == 16)
+        #expect(try Self.cases("bad").count == 56)
     }
 
-    @Test(arguments: cases("good")) func readsWhatIsGood(_ test: Case) throws {
+    @Test(arguments: try cases("good")) func readsWhatIsGood(_ test: Case) throws {
         let expected = try test.expectation()
         let reader = try TorchReader(opening: test.path)
         #expect(
@@ -50,7 +40,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: cases("bad")) func refusesWhatIsBad(_ test: Case) throws {
+    @Test(.timeLimit(.minutes(1)), arguments: try cases("bad")) func refusesWhatIsBad(_ test: Case) throws {
         let expected = try test.expectation()
         let start = ContinuousClock.now
         let refusal = npyRefusal { _ = try NpyTensorSummary.all(TorchReader(opening: test.path)) } ?? "read"

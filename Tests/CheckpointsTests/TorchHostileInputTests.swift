@@ -164,7 +164,7 @@ import Testing
 
     // MARK: - Damage
 
-    static let files = (TorchConformanceTests.cases("good") + TorchConformanceTests.cases("bad")).map(\.path)
+    static let files = ["good", "bad"].flatMap { (try? TorchConformanceTests.cases($0)) ?? [] }.map(\.path)
 
     /// Reads all there is to read, without and with TorchScript; an error must be one of ours.
     private func readEverything(_ path: FilePath) throws {
