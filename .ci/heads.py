@@ -15,16 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-
-try:
-    import torchvision  # noqa: F401, which open_clip imports
-except (ImportError, RuntimeError):
-    # A build of torchvision for another torch: what its import asks for is declared, and nothing here uses it.
-    for module in [name for name in sys.modules if name.startswith("torchvision")]:
-        del sys.modules[module]
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import torchvision_for_another_torch  # noqa: F401
 import open_clip
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers

@@ -243,6 +243,8 @@ def exchange_transformers():
     transformers, torch = library("transformers"), library("torch")
     if not transformers or not torch:
         return
+    import torchvision_for_another_torch  # noqa: F401
+
     config = transformers.LlamaConfig(
         vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, tie_word_embeddings=False)
