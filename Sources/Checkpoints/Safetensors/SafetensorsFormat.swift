@@ -9,8 +9,10 @@ extension CheckpointFormat {
             }
             // A header of 0x04034B50 bytes begins with the signature of a zip; its upper length bytes are zero.
             if file.isNamed(.safetensors) { return .certain }
-            let start = file.head.dropFirst(8).first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
-            return start == UInt8(ascii: "{") ? .possible : nil
+            let header = file.head.dropFirst(8).filter { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+            // Under another ending it is one all the same.
+            if header.starts(with: "{\"".utf8) { return .likely }
+            return header.first == UInt8(ascii: "{") ? .possible : nil
         },
         read: { try SafetensorsReader(opening: $0, options: $1) },
         writer: Writer(
