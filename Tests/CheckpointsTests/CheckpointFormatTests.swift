@@ -13,7 +13,7 @@ import Testing
         let copy = try folder.write(
             Fixtures.path("conformance/good/npy").appending(try #require(npy)).contents(), to: "misnamed.safetensors")
         #expect(try CheckpointFormat.open(copy).format == .npy)
-        for name in ["weights.dat", "weights.bin"] {
+        for name in ["weights.dat", "weights.bin", "misnamed.gguf", "misnamed.npz", "misnamed.npy", "misnamed.skein"] {
             #expect(try CheckpointFormat.open(folder.write(safetensors, to: name)).format == .safetensors)
         }
         for name in ["hand_minimal.pt", "legacy_views.pt"] {
@@ -23,6 +23,15 @@ import Testing
             }
         }
         #expect(try CheckpointFormat.open(Fixtures.path("suites/tiny/aux_mixed.npz")).format == .npz)
+    }
+
+    /// What a command writes again in the format of its input.
+    @Test(arguments: FormatID.allCases) func writesAgainWhatTensorsAloneMake(_ id: FormatID) throws {
+        let output = CheckpointFormat.output(like: id)
+        #expect(output == ([.torch, .gguf].contains(id) ? .safetensors : id))
+        let tensor = try TensorDescriptor(name: "a", dtype: .f32, shape: [1])
+        let writer = try CheckpointFormat.makeWriter(output, at: folder.file("\(id).x"), declaring: [tensor])
+        try write([[1, 2, 3, 4]], with: writer)
     }
 
     @Test(

@@ -39,6 +39,8 @@ public struct CheckpointFormat: Sendable {
         public let splits: Bool
         /// Whether elements of a layout can be stored.
         public let holds: @Sendable (ElementLayout) -> Bool
+        /// Whether a file needs to know its model, beside tensors and texts about them.
+        var needsModel = false
         let make: @Sendable (FilePath, [TensorDescriptor], Metadata, WriteOptions) throws -> any CheckpointWriter
     }
 
@@ -60,6 +62,13 @@ public struct CheckpointFormat: Sendable {
     public static func of(_ id: FormatID) -> CheckpointFormat {
         guard let format = all.first(where: { $0.id == id }) else { preconditionFailure("every name is in the list") }
         return format
+    }
+
+    /// The format in which tensors of a checkpoint are written again where nothing else is asked for: its own, if that is written of
+    /// tensors alone, else safetensors.
+    public static func output(like id: FormatID) -> FormatID {
+        guard let writer = of(id).writer, !writer.needsModel else { return .safetensors }
+        return id
     }
 
     /// The format that the name of a file promises; nil when it promises none.

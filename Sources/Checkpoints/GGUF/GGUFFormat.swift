@@ -6,7 +6,7 @@ extension CheckpointFormat {
         recognizes: { $0.head.starts(with: GGUFHeader.magic) ? .certain : nil },
         read: { try GGUFReader(opening: $0, options: $1) },
         writer: Writer(
-            keepsMetadata: true, splits: false, holds: { $0.ggmlNumber != nil },
+            keepsMetadata: true, splits: false, holds: { $0.ggmlNumber != nil }, needsModel: true,
             make: { file, descriptors, _, options in
                 guard let metadata = options.gguf.metadata else {
                     throw FormatError(

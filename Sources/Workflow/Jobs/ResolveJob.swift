@@ -239,7 +239,11 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     func path(of expert: Expert) -> FilePath? {
-        output?.appending("\(expert.name).\(CheckpointFormat.of(format ?? expert.store.reader.format).extensions[0])")
+        output?.appending("\(expert.name).\(CheckpointFormat.of(format(of: expert)).extensions[0])")
+    }
+
+    private func format(of expert: Expert) -> FormatID {
+        format ?? CheckpointFormat.output(like: expert.store.reader.format)
     }
 
     /// An expert that an earlier run has finished; nothing of the way there is left beside it then.
@@ -301,7 +305,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         var options = write
         options.force = write.force || mends
         let target = try OutputTarget(
-            OutputPlace(path, isFolder: false), format: format ?? expert.store.reader.format, options: options)
+            OutputPlace(path, isFolder: false), format: format(of: expert), options: options)
         let writer = try target.recorded(fingerprint).open(declaring: descriptors, metadata: expert.store.metadata)
         return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
     }
