@@ -34,6 +34,11 @@ public struct CheckpointTree {
         let claimed = Set(parts.values.joined())
         for (name, status) in found where status?.isFolder != true {
             if claimed.contains(name) { continue }
+            // A link to contents that are not there, as half a download leaves them: opening it says so.
+            if status == nil, Self.isCheckpointFile(name) {
+                checkpoints.append(folder.appending(name))
+                continue
+            }
             guard let status, status.kind == S_IFREG, parts[name] != nil || Self.isCheckpointFile(name) else {
                 otherFileCount += 1
                 continue
@@ -47,10 +52,16 @@ public struct CheckpointTree {
         for (name, status) in found where status?.isFolder == true { add(folder.appending(name)) }
     }
 
-    /// The indices in a folder with their parts; none of one that cannot be read and says by its name that it is an index.
+    /// The indices in a folder with their parts, but for one that cannot be read and does not say by its name that it is an index; and
+    /// the first parts of checkpoints that are split without one, with the others.
     private static func parts(in folder: FilePath, _ names: [String]) -> [String: Set<String>] {
         var parts: [String: Set<String>] = [:]
         for name in names {
+            if let first = ShardName(name), first.number == 1,
+                CheckpointFormat.named(FilePath(name))?.findsParts == true
+            {
+                parts[name] = Set(names.filter { first.isBeside($0) })
+            }
             guard let index = ShardIndexName(name) else { continue }
             let places = try? ShardIndex(reading: folder.appending(name)).places
             if places == nil, index.format == nil { continue }

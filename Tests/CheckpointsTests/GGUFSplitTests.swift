@@ -46,6 +46,16 @@ import Testing
         #expect(try reader.verify().damage.isEmpty)
     }
 
+    @Test func aTreeHasTheFirstPartForAll() throws {
+        let first = try writePart(0)
+        try writePart(1)
+        try writePart(2)
+        let stray = try writePart(1, of: 2)
+        let tree = try CheckpointTree(folder.path)
+        #expect(Set(tree.checkpoints) == [first, stray])
+        #expect(tree.otherFileCount == 0)
+    }
+
     @Test func namesAMissingPart() throws {
         let first = try writePart(0)
         try writePart(2)

@@ -61,6 +61,15 @@ import Testing
                 """)
     }
 
+    /// As half a download leaves it.
+    @Test func aLinkToNothingIsAnError() throws {
+        try add("hub/models--o--n/snapshots/abc/a.safetensors")
+        try link("hub/models--o--n/snapshots/abc/b.safetensors", to: "../../blobs/2")
+        let outcome = try tool.run("verify", "hub", "--recursive")
+        #expect(outcome.status == 3)
+        #expect(outcome.output.contains("abc/b.safetensors: is a link to") && outcome.output.contains("1 ok"))
+    }
+
     @Test func theStatusIsTheHighest() throws {
         try FileManager.default.createDirectory(atPath: tool.folder.file("t").string, withIntermediateDirectories: true)
         _ = try tool.shell("cp Fixtures/conformance/bad/npz/crc_header.npz t/a.npz")

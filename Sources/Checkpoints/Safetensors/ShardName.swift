@@ -28,6 +28,12 @@ package struct ShardName {
         self.init(stem: parts.dropLast(3).joined(separator: "-") + variant, number: number, count: count)
     }
 
+    /// Whether a name is that of another part of the same checkpoint.
+    func isBeside(_ name: String) -> Bool {
+        guard let other = ShardName(name) else { return false }
+        return other.stem == stem && other.count == count && other.number != number
+    }
+
     var text: String { text(withExtension: "safetensors") }
 
     func text(withExtension fileExtension: String) -> String {
