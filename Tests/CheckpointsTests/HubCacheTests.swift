@@ -143,7 +143,11 @@ import Testing
                 "its main is the commit \(other), of which the cache has no files"))
         #expect(try failure("org/half").hint == "\(start)hf download org/half --cache-dir \(hub)")
         let tag = try failure("org/name@v2")
-        #expect(tag.message == "org/name@v2 is not in the hub's cache \(hub): it has no v2, but \(commit), \(other)")
+        let known = "main, v1.0, \(commit), \(other)"
+        #expect(tag.message == "org/name@v2 is not in the hub's cache \(hub): it has no v2, but \(known)")
+        // The beginning of two commits is neither.
+        mkdir(folder.file("hub/models--org--name/snapshots/0123abc").string, 0o755)
+        #expect(try failure("org/name@0123").message.hasSuffix("0123 begins 2 of its commits: \(commit), 0123abc"))
     }
 
     /// Only what is called like a file is taken for one that is not there.

@@ -52,9 +52,18 @@ public struct HubCache: Hashable, Sendable {
         let commits = (try? entries(of: model.appending("snapshots"))) ?? []
         let matching = commits.filter { Self.isHexadecimal(wanted) && $0.hasPrefix(wanted) }
         if matching.count == 1, let found = snapshot(matching[0]) { return found }
+        if matching.count > 1 {
+            return .noRevision("\(wanted) begins \(matching.count) of its commits: \(Self.list(matching))")
+        }
         guard !commits.isEmpty else { return .noRevision("none of its files have been downloaded") }
-        let shown = commits.prefix(3).joined(separator: ", ") + (commits.count > 3 ? ", ..." : "")
-        return .noRevision("it has no \(wanted), but \(shown)".escapingControlCharacters)
+        let names = ((try? entries(of: model.appending("refs"))) ?? []).filter {
+            commit(of: FilePath($0), in: model) != nil
+        }
+        return .noRevision("it has no \(wanted), but \(Self.list(names + commits))".escapingControlCharacters)
+    }
+
+    private static func list(_ names: [String]) -> String {
+        names.prefix(4).joined(separator: ", ") + (names.count > 4 ? ", ..." : "")
     }
 
     /// The commit that a branch or tag stands for.
