@@ -44,6 +44,11 @@ import Testing
         ("m.pdf", Array("%PDF-1.7\n%".utf8) + [0xE2], "a PDF document"),
         ("p.dat", Array("version https://git-lfs.github.com/spec/v1\n".utf8), "a Git LFS pointer"),
         ("m.html", Array("\n<!DOCTYPE html><html>".utf8), "a web page"),
+        ("m.htm", Array("<!-- 404 -->\n<html>".utf8), "a web page"),
+        (
+            "frozen.pb", [0x0A, 0x0F, 0x0A, 1] + Array("x".utf8) + [0x12, 0x0B] + Array("Placeholder weights".utf8),
+            "a TensorFlow file"
+        ),
         ("m.mat", Array("MATLAB 5.0 MAT-file, Platform: GLNXA64".utf8), "a MATLAB file"),
         ("m.pkl", Array("(dp0\nVa\np1\nI1\ns.".utf8), "a Python pickle"),
         ("ansi", Array("\u{1B}[31mnot found\u{1B}[0m".utf8), "text"),
@@ -58,7 +63,7 @@ import Testing
         #expect(error.category == .unknownFormat)
         #expect(error.message.contains(" is \(what)"))
         #expect(error.hint != nil)
-        guard !name.hasPrefix("model.ckpt"), name != "saved_model.pb" else { return }
+        guard !name.hasPrefix("model.ckpt"), !name.hasSuffix(".pb") else { return }
         for (ending, category) in [
             ("safetensors", FormatCategory.headerTooLarge), ("npz", .badMagic), ("bin", .badMagic),
         ] {

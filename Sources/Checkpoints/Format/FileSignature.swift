@@ -60,7 +60,10 @@ struct FileSignature {
                 isNamed(.safetensors) ? .invalidJSON : named == nil ? .unknownFormat : .badMagic,
                 hint: "get the file again")
         }
-        guard let other = ForeignFormat(beginning: head) ?? formatWithoutMagic else { return }
+        let found = ForeignFormat(beginning: head)
+        // Some formats begin like text in an old encoding.
+        let isVague = found == nil || found == .text && ForeignFormat.printable(head) == nil
+        guard let other = isVague ? formatWithoutMagic ?? found : found else { return }
         // The reader of .npy files has a word of its own about pickles.
         if isNamed(.npy), other == .pickle { return }
         throw fault(of: other)

@@ -174,7 +174,11 @@ extension ForeignFormat {
         guard head.count >= 8 else { return nil }
         guard let text = printable(head) else { return isTextOfOtherEncoding(head) ? .text : nil }
         let start = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }.prefix(10).lowercased()
-        if start.hasPrefix("<!doctype") || start.hasPrefix("<html") || start.hasPrefix("<head") { return .webPage }
+        if start.hasPrefix("<!doctype") || start.hasPrefix("<html") || start.hasPrefix("<head")
+            || start.hasPrefix("<!--")
+        {
+            return .webPage
+        }
         if start.hasPrefix("<?xml") || start.hasPrefix("<error") { return .xml }
         return .text
     }
