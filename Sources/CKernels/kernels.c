@@ -4,44 +4,27 @@
 
 typedef uint32_t U __attribute__((vector_size(32), aligned(4), may_alias));
 
-INLINE uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
-
-INLINE void widen_bf16(const char *bytes, size_t count, float *destination) {
+INLINE void widen_bf16(const char *bytes, size_t count, char *destination) {
     for (size_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, bytes + 2 * i, 2);
         uint32_t bits = (uint32_t)half << 16;
-        memcpy(destination + i, &bits, 4);
+        memcpy(destination + 4 * i, &bits, 4);
     }
 }
 
 /* A page ahead, as the processor's own look-ahead ends with the page. */
 INLINE void look_ahead(const char *bytes) { __builtin_prefetch(bytes + 4096); }
 
-WIDE void untangle_widen_bf16(const void *source, size_t count, float *destination) {
+WIDE void untangle_widen_bf16(const void *source, size_t count, void *destination) {
     const char *bytes = source;
+    char *target = destination;
     size_t i = 0;
     for (; i + 32 <= count; i += 32) {
         look_ahead(bytes + 2 * i);
-        widen_bf16(bytes + 2 * i, 32, destination + i);
+        widen_bf16(bytes + 2 * i, 32, target + 4 * i);
     }
-    widen_bf16(bytes + 2 * i, count - i, destination + i);
-}
-
-WIDE size_t untangle_round_bf16(const float *source, size_t count, void *destination) {
-    char *target = destination;
-    uint32_t overflow = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = bits_of(source[i]);
-        uint16_t half = (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-        memcpy(target + 2 * i, &half, 2);
-        overflow += ~((bits & 0x7FFFFFFF) - 0x7F7F8000) >> 31;
-    }
-    return overflow;
+    widen_bf16(bytes + 2 * i, count - i, target + 4 * i);
 }
 
 WIDE int untangle_has_non_finite(const float *x, size_t count) {
@@ -144,10 +127,10 @@ WIDE void untangle_widen_and_square_bf16(const void *source, size_t count, float
     for (; i + 8 * lanes <= count; i += 8 * lanes) {
         look_ahead(bytes + 2 * i);
         look_ahead(bytes + 2 * i + 64);
-        widen_bf16(bytes + 2 * i, 8 * lanes, destination + i);
+        widen_bf16(bytes + 2 * i, 8 * lanes, (char *)(destination + i));
         add_squares_bf16(bytes + 2 * i, &total);
     }
-    widen_bf16(bytes + 2 * i, count - i, destination + i);
+    widen_bf16(bytes + 2 * i, count - i, (char *)(destination + i));
     add_last_squares_bf16(bytes + 2 * i, count - i, &total);
     *(D *)sums = total;
 }

@@ -19,6 +19,18 @@ typedef float F __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t I __attribute__((vector_size(32), aligned(4), may_alias));
 enum { lanes = 8 };
 
+INLINE uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+
+INLINE float number_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
 /* The sum over the lanes of a vector, pair by pair. */
 #define SUM(v) ((((v)[0] + (v)[1]) + ((v)[2] + (v)[3])) + (((v)[4] + (v)[5]) + ((v)[6] + (v)[7])))
 

@@ -7,10 +7,10 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
     static func read(
         _ source: UnsafeRawBufferPointer, _ dtype: DType, into destination: UnsafeMutableBufferPointer<Self>)
 
-    /// Rounds elements to a type that computes; returns how many finite values became infinite. See `narrow`.
+    /// Rounds elements to a type that computes; returns how many were beyond its range or became zero. See `narrow`.
     static func write(
         _ source: UnsafeBufferPointer<Self>, into destination: UnsafeMutableRawBufferPointer, as dtype: DType
-    ) -> Int
+    ) -> CastLosses
 
     /// Orders numbers by magnitude, compared in F32: the bits without the sign. NaN is larger than infinity.
     var magnitudeKey: UInt32 { get }
@@ -52,7 +52,7 @@ extension Float: ElementwiseScalar {
 
     public static func write(
         _ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableRawBufferPointer, as dtype: DType
-    ) -> Int {
+    ) -> CastLosses {
         narrow(source, into: destination, as: dtype)
     }
 
@@ -93,7 +93,7 @@ extension Double: ElementwiseScalar {
 
     public static func write(
         _ source: UnsafeBufferPointer<Double>, into destination: UnsafeMutableRawBufferPointer, as dtype: DType
-    ) -> Int {
+    ) -> CastLosses {
         narrow(source, into: destination, as: dtype)
     }
 

@@ -153,7 +153,7 @@ struct MergeExecution: Sendable {
                     let values = makeBlock(start, count)
                     let stored = UnsafeMutableRawBufferPointer(
                         rebasing: piece[(start - pieceStart) * width..<(start - pieceStart + count) * width])
-                    finding.overflowCount += T.write(
+                    finding.losses += T.write(
                         UnsafeBufferPointer(start: values, count: count), into: stored, as: dtype)
                     // What is finite where it is stored was so before.
                     let bytes = UnsafeRawBufferPointer(stored)

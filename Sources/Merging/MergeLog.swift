@@ -1,3 +1,4 @@
+import Kernels
 import Synchronization
 import TensorCore
 
@@ -52,10 +53,9 @@ final class MergeLog: Sendable {
     }
 
     func add(_ finding: TensorFinding, to tensor: Int) {
-        guard finding.overflowCount + finding.nanCount + finding.infinityCount > 0 else { return }
+        guard !finding.losses.isZero || finding.nanCount + finding.infinityCount > 0 else { return }
         state.withLock { state in
-            state.findings[tensor, default: TensorFinding(tensor: finding.tensor)].overflowCount +=
-                finding.overflowCount
+            state.findings[tensor, default: TensorFinding(tensor: finding.tensor)].losses += finding.losses
             state.findings[tensor]?.nanCount += finding.nanCount
             state.findings[tensor]?.infinityCount += finding.infinityCount
         }
@@ -86,7 +86,9 @@ extension MergeReport {
             report.warnings.append(Warning(code, count == 1 ? "1 number \(one)" : "\(count) numbers \(many)"))
         }
         let overflow = "too large for the output type and became infinite"
-        warn(.overflow, overflowCount, one: "was \(overflow)", many: "were \(overflow)")
+        warn(.overflow, losses.overflowCount, one: "was \(overflow)", many: "were \(overflow)")
+        let underflow = "too small for the output type and became zero"
+        warn(.underflow, losses.underflowCount, one: "was \(underflow)", many: "were \(underflow)")
         warn(.nan, nanCount, one: "of the result is NaN", many: "of the result are NaN")
         warn(.infinity, infinityCount, one: "of the result is infinite", many: "of the result are infinite")
         for kind in MergeRemark.Kind.allCases {

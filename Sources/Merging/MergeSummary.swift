@@ -1,3 +1,4 @@
+import Kernels
 import TensorCore
 
 /// What a merge will do, for people who ask before it runs.
@@ -68,12 +69,12 @@ public struct MergeReport: Sendable, Hashable {
     public var warnings: [Warning]
     /// What is worth knowing about single tensors, such as that directions below the numerical rank were left out.
     public var notes: [TensorNote]
-    /// Tensors whose result holds NaN, infinities or numbers too large for their type.
+    /// Tensors whose result holds NaN, infinities, or numbers too large or too small for their type.
     public var findings: [TensorFinding]
     /// Tensors that hold NaN or infinities in a model, as far as the merge has read them, each once.
     public var notFinite: [NonFiniteTensor]
 
-    public var overflowCount: Int { findings.reduce(0) { $0 + $1.overflowCount } }
+    public var losses: CastLosses { findings.reduce(into: CastLosses()) { $0 += $1.losses } }
     public var nanCount: Int { findings.reduce(0) { $0 + $1.nanCount } }
     public var infinityCount: Int { findings.reduce(0) { $0 + $1.infinityCount } }
 }
@@ -88,15 +89,15 @@ public struct TensorNote: Sendable, Hashable {
 /// Numbers of a merged tensor that are not as numbers should be.
 public struct TensorFinding: Sendable, Hashable {
     public let tensor: TensorName
-    /// Finite results that became infinite in the output type.
-    public var overflowCount = 0
+    /// Of the conversion to the output type.
+    public var losses = CastLosses()
     public var nanCount = 0
     /// Infinities before the conversion to the output type.
     public var infinityCount = 0
 
-    package init(tensor: TensorName, overflowCount: Int = 0, nanCount: Int = 0, infinityCount: Int = 0) {
+    package init(tensor: TensorName, losses: CastLosses = CastLosses(), nanCount: Int = 0, infinityCount: Int = 0) {
         self.tensor = tensor
-        self.overflowCount = overflowCount
+        self.losses = losses
         self.nanCount = nanCount
         self.infinityCount = infinityCount
     }

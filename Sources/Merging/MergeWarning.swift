@@ -22,6 +22,8 @@ public enum MergeWarning: String, WarningCode {
     case unusedPattern = "unused_pattern"
     /// Numbers were too large for the output type.
     case overflow
+    /// Numbers were too small for the output type.
+    case underflow
     /// The result holds NaN.
     case nan
     /// The result holds infinities.

@@ -7,8 +7,8 @@ public struct MergeSanity: Sendable, Hashable {
     /// Numbers of the result that are none.
     public let nanCount: Int
     public let infinityCount: Int
-    /// Finite numbers that became infinite in the type of the output.
-    public let overflowCount: Int
+    /// Numbers that became infinite or zero in the type of the output.
+    public let losses: CastLosses
     /// The L2 norm of the result.
     public let norm: Double
     /// The base first, if there is one.
@@ -41,7 +41,7 @@ public struct MergeSanity: Sendable, Hashable {
     ///   - tensors: those of the result.
     ///   - origins: what they were merged from.
     init(
-        _ figures: MergeFigures, inputs: [String], tensors: [TensorName], origins: TensorOrigins, overflowCount: Int
+        _ figures: MergeFigures, inputs: [String], tensors: [TensorName], origins: TensorOrigins, losses: CastLosses
     ) {
         var nonFinite = NonFiniteCount()
         var squares = 0.0
@@ -64,7 +64,7 @@ public struct MergeSanity: Sendable, Hashable {
         }
         nanCount = nonFinite.nan
         infinityCount = nonFinite.infinite
-        self.overflowCount = overflowCount
+        self.losses = losses
         norm = squares.squareRoot()
         self.inputs = zip(inputs, given).map { name, sums in
             let norm = sums.model.squareRoot()

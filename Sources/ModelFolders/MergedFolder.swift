@@ -111,7 +111,7 @@ package final class MergedFolder {
         let (weights, figures) = try isJoining ? joined() : flushed()
         let sanity = MergeSanity(
             figures, inputs: inputs.models.map(\.name), tensors: plan.outputs.map(\.name), origins: origins,
-            overflowCount: report.overflowCount)
+            losses: report.losses)
         for file in contents.copied { try put(file.name, try MappedFile(file.path).withUnsafeBytes { Array($0) }) }
         for file in contents.written { try put(file.name, file.contents) }
         try put(Self.cardName, Array(card(figures, sanity).text.utf8))

@@ -77,7 +77,8 @@ struct ModelCard {
             |---|---:|
             | NaN | \(sanity.nanCount) |
             | infinite | \(sanity.infinityCount) |
-            | became infinite in the output type | \(sanity.overflowCount) |
+            | became infinite in the output type | \(sanity.losses.overflowCount) |
+            | became zero in the output type | \(sanity.losses.underflowCount) |
             | L2 norm of the result | \(number(sanity.norm)) |
 
             | model | L2 norm of what was merged | result / model |

@@ -43,6 +43,9 @@ public enum DType: String, Sendable, CaseIterable, Hashable {
         }
     }
 
+    /// Whether the type has infinities; one without has NaN for what is beyond its range, or the largest number.
+    public var hasInfinity: Bool { isComputable || self == .f8E5M2 }
+
     /// The width in bytes of the unit whose bytes are swapped in big-endian data: half an element for complex types.
     public var scalarByteCount: Int { max(1, bitWidth / (facts.kind == .complex ? 16 : 8)) }
 

@@ -19,6 +19,9 @@ struct Convert: ToolCommand {
             fine-tune takes a fraction of its base. Reading it back needs the same base. Tensors gain from a tensor of the \
             same name, shape and type in the base; one line says how many did, and why the others did not.
 
+            Casts round to nearest even. Numbers that become infinite or zero are counted by tensor and warned of; \
+            F8_E4M3 has no infinity, and NaN for what is beyond its range. Integers and complex numbers keep their type.
+
             With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
             the last tensor are left out with a warning.
 
@@ -35,7 +38,7 @@ struct Convert: ToolCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Cast floating-point tensors; bfloat16 is BF16, and so on. A .gguf output also takes Q8_0.",
+            "Cast floating-point tensors; bfloat16 is BF16, float8_e4m3fn F8_E4M3, and so on. A .gguf output also takes Q8_0.",
             valueName: "type"))
     var dtype: StoredType?
 
@@ -116,7 +119,7 @@ struct Convert: ToolCommand {
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
         let result = try session.run(Conversion(plan, of: store))
-        Self.warnings(of: result).forEach(session.warn)
+        result.losses.warnings.forEach(session.warn)
         let gain = result.written.baseGain
         if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }
 
@@ -131,31 +134,7 @@ struct Convert: ToolCommand {
         return folder.isEmpty ? "." : folder
     }
 
-    /// One line for each tensor in which numbers were lost, but not a hundred lines.
-    private static func warnings(of report: ConversionReport) -> [Warning] {
-        let shown = 10
-        var lines = report.overflows.prefix(shown).map { overflow in
-            let values = overflow.count == 1 ? "value" : "values"
-            return Warning(
-                ConversionWarning.overflow,
-                "\(overflow.count.grouped) finite \(values) of tensor \"\(overflow.tensor)\" became infinite as "
-                    + overflow.dtype.rawValue)
-        }
-        let rest = report.overflows.dropFirst(shown)
-        if !rest.isEmpty {
-            let count = rest.reduce(0) { $0 + $1.count }
-            lines.append(
-                Warning(
-                    ConversionWarning.overflow,
-                    "\(count.grouped) finite values of \(rest.count.grouped) more tensors became infinite"))
-        }
-        return lines
-    }
-
     private func report(of result: ConversionReport, format: FormatID, lost: [Damage]) -> Report {
-        let overflows = Report.Table(
-            "overflows", ["tensor", "dtype", "count"].map { Report.Column($0, nil) },
-            rows: result.overflows.map { [.text($0.tensor.text), .text($0.dtype.rawValue), .integer($0.count)] })
         let gain = result.written.baseGain
         let losses: [Report.Section] =
             salvage ? [.table(lost.table("lost")), .text([Self.text(lossCount: lost.count)])] : []
@@ -167,7 +146,8 @@ struct Convert: ToolCommand {
                     .init("files", .texts(result.written.files.map(\.string))),
                     .init("tensors", .integer(result.tensorCount)), .init("bytes", .integer(result.dataByteCount)),
                 ]),
-                .table(overflows),
+                result.losses.section("overflows", \.overflowCount),
+                result.losses.section("underflows", \.underflowCount),
                 .facts([.init("base", gain.map { .facts($0.facts) } ?? .absent)]),
                 // Little gain was warned of.
                 .group(
@@ -202,7 +182,7 @@ struct StoredType: ExpressibleByArgument {
     }
 
     static var allValueStrings: [String] {
-        NumericType.allValueStrings + BlockType.allCases.filter(\.isEncodable).map(\.rawValue)
+        NumericType.allValueStrings + ["F8_E4M3", "F8_E5M2"] + BlockType.allCases.filter(\.isEncodable).map(\.rawValue)
     }
     static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

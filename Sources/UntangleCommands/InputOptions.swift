@@ -102,10 +102,10 @@ extension VoidTypes.Element {
 }
 
 extension DType: ExpressibleByArgument {
-    /// Reads a name of the format specification in upper or lower case, or the one that PyTorch and recipes have.
+    /// Reads a name of the format specification in upper or lower case, or the one that PyTorch has.
     public init?(argument: String) {
         let name = argument.lowercased()
-        guard let dtype = Self.allCases.first(where: { $0.rawValue.lowercased() == name || $0.configName == name })
+        guard let dtype = Self.allCases.first(where: { $0.rawValue.lowercased() == name || $0.torchName == name })
         else { return nil }
         self = dtype
     }

@@ -260,8 +260,9 @@ struct Merge: ToolCommand {
                         "notes", [.init("tensor", nil), .init("text", nil)],
                         rows: report.notes.map { [.text($0.tensor.text), .text($0.text)] })),
                 .facts([
-                    .init("overflows", .integer(report.overflowCount)), .init("nan", .integer(report.nanCount)),
-                    .init("inf", .integer(report.infinityCount)),
+                    .init("overflows", .integer(report.losses.overflowCount)),
+                    .init("underflows", .integer(report.losses.underflowCount)),
+                    .init("nan", .integer(report.nanCount)), .init("inf", .integer(report.infinityCount)),
                 ]),
                 .warnings,
                 .facts([

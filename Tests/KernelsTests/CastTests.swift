@@ -5,11 +5,12 @@ import Testing
 
 @Suite("cast") struct CastTests {
     /// Converts an array through buffers whose addresses are odd.
-    func convert<A, B>(_ values: [A], _ from: DType, _ to: DType, as type: B.Type) -> (values: [B], overflows: Int) {
+    func convert<A, B>(_ values: [A], _ from: DType, _ to: DType, as type: B.Type) -> (values: [B], losses: CastLosses)
+    {
         var input = [UInt8](repeating: 0, count: values.count * MemoryLayout<A>.stride + 1)
         values.withUnsafeBytes { bytes in for i in bytes.indices { input[i + 1] = bytes[i] } }
         var output = [UInt8](repeating: 0, count: values.count * MemoryLayout<B>.stride + 1)
-        let overflows = input.withUnsafeBytes { input in
+        let losses = input.withUnsafeBytes { input in
             output.withUnsafeMutableBytes { output in
                 cast(
                     UnsafeRawBufferPointer(rebasing: input[1...]), from: from,
@@ -19,7 +20,7 @@ import Testing
         let result = output.withUnsafeBytes { output in
             (0..<values.count).map { output.loadUnaligned(fromByteOffset: 1 + $0 * MemoryLayout<B>.stride, as: B.self) }
         }
-        return (result, overflows)
+        return (result, losses)
     }
 
     let allPatterns = (0...UInt32(UInt16.max)).map { UInt16($0) }
@@ -40,7 +41,7 @@ import Testing
         }
         let back = convert(wide, .f32, .f16, as: UInt16.self)
         #expect(back.values == allPatterns)
-        #expect(back.overflows == 0)
+        #expect(back.losses.isZero)
     }
 
     @Test("every BF16 pattern widens to the value its fields spell and comes back bit for bit")
@@ -60,7 +61,7 @@ import Testing
         }
         let back = convert(wide, .f32, .bf16, as: UInt16.self)
         #expect(back.values == allPatterns)
-        #expect(back.overflows == 0)
+        #expect(back.losses.isZero)
     }
 
     @Test("F32 rounds to F16 as the standard library does, over all exponents")
@@ -72,13 +73,14 @@ import Testing
             bits += 10_007
         }
         let rounded = convert(values, .f32, .f16, as: UInt16.self)
-        var overflows = 0
+        var expected = CastLosses()
         for (value, half) in zip(values, rounded.values) {
             #expect(half == Float16(value).bitPattern)
-            if Float16(value).isInfinite { overflows += 1 }
+            if Float16(value).isInfinite { expected.overflowCount += 1 }
+            if Float16(value) == 0, value != 0 { expected.underflowCount += 1 }
         }
-        #expect(rounded.overflows == overflows)
-        #expect(overflows > 0)
+        #expect(rounded.losses == expected)
+        #expect(expected.overflowCount > 0 && expected.underflowCount > 0)
     }
 
     @Test("F64 rounds to F16, BF16 and F32 once")
@@ -97,11 +99,18 @@ import Testing
         #expect(half.values == expectedHalf)
         #expect(brain.values == expectedBrain)
         let infinities = values.count { $0.isInfinite }
-        #expect(half.overflows == expectedHalf.count { $0 & 0x7FFF == 0x7C00 } - infinities)
-        #expect(brain.overflows == expectedBrain.count { $0 & 0x7FFF == 0x7F80 } - infinities)
+        let zeros = values.count { $0 == 0 }
+        func losses(_ patterns: [UInt16], infinity: UInt16) -> CastLosses {
+            CastLosses(
+                overflowCount: patterns.count { $0 & 0x7FFF == infinity } - infinities,
+                underflowCount: patterns.count { $0 & 0x7FFF == 0 } - zeros)
+        }
+        #expect(half.losses == losses(expectedHalf, infinity: 0x7C00))
+        #expect(brain.losses == losses(expectedBrain, infinity: 0x7F80))
         let single = convert(values, .f64, .f32, as: Float.self)
         #expect(single.values == values.map(Float.init))
-        #expect(single.overflows == values.count { $0.isFinite && Float($0).isInfinite })
+        #expect(single.losses.overflowCount == values.count { $0.isFinite && Float($0).isInfinite })
+        #expect(single.losses.underflowCount == values.count { $0 != 0 && Float($0) == 0 })
     }
 
     @Test("every eight-bit float has PyTorch's value")
@@ -130,22 +139,22 @@ import Testing
         let half = convert(values, .f32, .f16, as: UInt16.self)
         // The payload's ten upper bits; none is left of the second, the fourth keeps 0x8000 >> 13.
         #expect(half.values == [0x7E00, 0x7E00, 0xFD00, 0x7C04, 0xFE09, 0x7FFF])
-        #expect(brain.overflows == 0 && half.overflows == 0)
+        #expect(brain.losses.isZero && half.losses.isZero)
         for type in [DType.f16, .bf16] {
             let fromDouble = convert([Double.nan, -Double.nan], .f64, type, as: UInt16.self)
             let infinity: UInt16 = type == .f16 ? 0x7C00 : 0x7F80
             #expect(fromDouble.values.allSatisfy { $0 & 0x7FFF > infinity })
-            #expect(fromDouble.overflows == 0)
+            #expect(fromDouble.losses.isZero)
         }
     }
 
-    @Test("the 16-bit types convert into each other with one rounding and count what overflows")
+    @Test("the 16-bit types convert into each other with one rounding and count what is lost")
     func betweenSixteenBitTypes() {
         // 65,536 and the largest BF16 exceed F16; 2^-25 is a tie that goes to zero; infinity was infinite before.
         let brain: [UInt16] = [0x3F80, 0x4780, 0x7F7F, 0x3300, 0x7F80, 0x8000]
         let half = convert(brain, .bf16, .f16, as: UInt16.self)
         #expect(half.values == [0x3C00, 0x7C00, 0x7C00, 0x0000, 0x7C00, 0x8000])
-        #expect(half.overflows == 2)
+        #expect(half.losses == CastLosses(overflowCount: 2, underflowCount: 1))
         // 1 + 2^-8 is a tie between 1 and 1 + 2^-7 and goes to the even one.
         let back = convert([UInt16(0x3C04), 0x3C0C], .f16, .bf16, as: UInt16.self)
         #expect(back.values == [0x3F80, 0x3F82])

@@ -135,6 +135,6 @@ import Testing
         #expect(figures["w"].inputs[1]?.nonFinite.isZero == true)
         #expect(figures["w"].result.nonFinite == NonFiniteCount(nan: 1, infinite: 1))
         #expect(report.notFinite.map(\.count) == [NonFiniteCount(nan: 1, infinite: 1)])
-        #expect(report.findings.map { [$0.nanCount, $0.infinityCount, $0.overflowCount] } == [[1, 1, 0]])
+        #expect(report.findings.map { [$0.nanCount, $0.infinityCount, $0.losses.overflowCount] } == [[1, 1, 0]])
     }
 }

@@ -154,15 +154,21 @@ import Testing
         #expect(Set(MergeMethods.all.map(\.info.name)).count == MergeMethods.all.count)
     }
 
-    @Test("overflow, NaN and infinities of the result are counted by tensor")
+    @Test("overflow, underflow, NaN and infinities of the result are counted by tensor")
     func findings() throws {
-        let model = try makeModel([TestTensor("fine", [1, 2]), TestTensor("odd", [1e6, .nan, .infinity, 1])])
+        let model = try makeModel([
+            TestTensor("fine", [1, 2]), TestTensor("odd", [1e6, .nan, .infinity, 1, -1e-9, 1e-9, 0]),
+        ])
         let merged = try merge("average", base: nil, [model], outputDType: .f16)
         #expect(merged.report.findings.map(\.tensor) == ["odd"])
         let finding = try #require(merged.report.findings.first)
-        #expect((finding.overflowCount, finding.nanCount, finding.infinityCount) == (1, 1, 1))
-        // One line for the input, one for each of the three.
-        #expect(merged.report.warnings.count == 4)
+        #expect(finding.losses == CastLosses(overflowCount: 1, underflowCount: 2))
+        #expect((finding.nanCount, finding.infinityCount) == (1, 1))
+        // One line for the input, one for each of the four.
+        #expect(merged.report.warnings.count == 5)
+        #expect(
+            merged.report.warnings.map(\.text).contains(
+                "2 numbers were too small for the output type and became zero"))
         // An infinity that the expert shares with the base has not moved.
         let kept = try merge("task_arithmetic", base: model, [model])
         #expect(try kept.store.values("odd")[2] == .infinity)

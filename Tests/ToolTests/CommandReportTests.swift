@@ -125,13 +125,15 @@ import Testing
         #expect(report.md.contains("\n| &nbsp;&nbsp;q | 1 | 1 | 4 B | 100.0 % |\n"))
     }
 
-    /// 1e30 is more than F16 has; 65504 is its largest number.
-    @Test func convertHasWhatOverflowed() throws {
-        try tool.write("big.safetensors", [StoredTensor("w", [2], [1, 1e30])])
+    /// F16 has 65504 as its largest number, and nothing near 1e-9 but zero.
+    @Test func convertHasWhatWasLost() throws {
+        try tool.write("big.safetensors", [StoredTensor("w", [3], [1e-9, 1, 1e30])])
         let report = try report("convert", "big.safetensors", "o.safetensors", "--dtype", "F16")
         #expect(
             report.csv.hasPrefix("facts\nkey,value\noutput,o.safetensors\nformat,safetensors\nfiles,o.safetensors\n"))
-        #expect(report.csv.hasSuffix("\n\noverflows\ntensor,dtype,count\nw,F16,1\n"))
+        #expect(
+            report.csv.contains(
+                "\n\noverflows\ntensor,dtype,count\nw,F16,1\n\nunderflows\ntensor,dtype,count\nw,F16,1\n"))
         #expect(report.html.contains("<p class=\"lines\">o.safetensors: 1 tensor written as safetensors, "))
         #expect(report.md.contains("\n\n    o.safetensors: 1 tensor written as safetensors, "))
     }

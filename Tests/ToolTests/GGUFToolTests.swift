@@ -38,7 +38,8 @@ import Testing
     @Test(arguments: ["F32", "F16", "BF16", "Q8_0"]) func convertsAModelAsLlamaCppDoes(_ type: String) throws {
         let result = try Tool().run("convert", model, path("x.gguf"), "--dtype", type)
         #expect(result.status == 0, "\(result.errors)")
-        #expect(result.errors == "")
+        let lost = type == "F16" ? "warning: 1 value of tensor \"output.weight\" became zero as F16\n" : ""
+        #expect(result.errors == lost)
         #expect(try digests("x.gguf") == expected(type))
         let metadata = try GGUFReader(opening: folder.file("x.gguf")).typedMetadata
         #expect(metadata["llama.block_count"] == .uint32(2))

@@ -171,7 +171,7 @@ import Testing
         for part in ["1/2", "2/2"] { _ = try run(merge + ["--part", part]) }
         // These have 128 elements.
         let tensor = { (block: Int) in
-            #"{"tensor":"blocks.\#(block).mlp.fc1.bias","overflows":\#(count),"nan":0,"inf":0}"#
+            #"{"tensor":"blocks.\#(block).mlp.fc1.bias","overflows":0,"underflows":\#(count),"nan":0,"inf":0}"#
         }
         let path = "m/part-1-of-2.json"
         let text = String(decoding: try tool.data(path), as: UTF8.self)

@@ -40,7 +40,9 @@ import Testing
         let document = try outcome.json()
         #expect(
             document.keys == [
-                "output", "files", "bytes", "method", "tensors", "parameters", "notes", "overflows", "nan", "inf",
+                "output", "files", "bytes", "method", "tensors", "parameters", "notes", "overflows", "underflows",
+                "nan",
+                "inf",
                 "warnings", "memory_bytes", "memory_limit_bytes", "seconds",
             ])
         #expect(document["method"].string == "ties")

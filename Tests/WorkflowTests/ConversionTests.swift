@@ -54,7 +54,7 @@ import Transcoding
         let (written, original) = (try MappedFile(copy.path), try MappedFile(source.path))
         #expect(written.withUnsafeBytes(Array.init) == original.withUnsafeBytes(Array.init))
         #expect(report.tensorCount == 20)
-        #expect(report.overflows.isEmpty)
+        #expect(report.losses.isEmpty)
     }
 
     @Test func copiesTensorsOfSeveralChunks() throws {
@@ -103,20 +103,75 @@ import Transcoding
     // MARK: Types
 
     /// F16 bit patterns by hand: 1 = 3C00, 65504 = 7BFF is the largest, 65520 rounds to infinity 7C00, infinity stays
-    /// one, 2^-24 = 0001.
-    @Test func castsFloatingTensorsAndCountsOverflow() throws {
+    /// one, 2^-24 = 0001, and its half is a tie that goes to zero.
+    @Test func castsFloatingTensorsAndCountsWhatIsLost() throws {
         let source = try make(
             "in.safetensors",
             [
-                ("w", .f32, [6], floats([1, 65504, 65520, -1e30, .infinity, 0x1p-24])), ("n", .i32, [1], [1, 0, 0, 0]),
+                ("w", .f32, [7], floats([1, 65504, 65520, -1e30, .infinity, 0x1p-24, -0x1p-25])),
+                ("n", .i32, [1], [1, 0, 0, 0]), ("fine", .f32, [2], floats([0, -2])),
             ])
         let (report, result) = try convert(source, to: "out.safetensors", ConversionOptions(dtype: .f16))
-        let expected: [UInt16] = [0x3C00, 0x7BFF, 0x7C00, 0xFC00, 0x7C00, 0x0001]
+        let expected: [UInt16] = [0x3C00, 0x7BFF, 0x7C00, 0xFC00, 0x7C00, 0x0001, 0x8000]
         #expect(try bytes(result, "w") == expected.withUnsafeBytes(Array.init))
         #expect(result.descriptor(named: "w")?.dtype == .f16)
         #expect(result.descriptor(named: "n")?.dtype == .i32)
-        #expect(report.overflows.map(\.tensor) == ["w"])
-        #expect(report.overflows.map(\.count) == [2])
+        #expect(report.losses.map(\.tensor) == ["w"])
+        #expect(report.losses.map(\.losses) == [CastLosses(overflowCount: 2, underflowCount: 1)])
+    }
+
+    /// 464 is the tie above F8_E4M3's largest number, 448, and goes down; there is no infinity. 0.0009 is below half the smallest.
+    @Test(arguments: [1, 2, 5]) func castsToEightBitsOnAnyThreads(threads: Int) throws {
+        let pattern: [Float] = [1, -448, 464, 465, .infinity, 0.0009, 0]
+        let count = (9 << 20) / pattern.count * pattern.count
+        let source = try make(
+            "in.safetensors", [("w", .f32, [count], floats((0..<count).map { pattern[$0 % pattern.count] }))])
+        let (report, result) = try convert(
+            source, to: "out.safetensors", threads: threads, ConversionOptions(dtype: .f8E4M3))
+        let expected: [UInt8] = [0x38, 0xFE, 0x7E, 0x7F, 0x7F, 0, 0]
+        let written = try bytes(result, "w")
+        #expect(written.count == count && result.descriptor(named: "w")?.dtype == .f8E4M3)
+        #expect(written.indices.first { written[$0] != expected[$0 % expected.count] } == nil)
+        let repetitions = count / pattern.count
+        #expect(
+            report.losses.map(\.losses) == [CastLosses(overflowCount: 2 * repetitions, underflowCount: repetitions)])
+        let (wide, back) = try convert(
+            result, to: "back.safetensors", threads: threads, ConversionOptions(dtype: .bf16))
+        #expect(wide.losses.isEmpty)
+        #expect(try bytes(back, "w").prefix(4) == [0x80, 0x3F, 0xE0, 0xC3])
+    }
+
+    /// 2^53 + 1 is no number of F64. Complex numbers are told of by name: they are no integers, which nobody expects to be cast.
+    @Test func integersAndComplexNumbersAreCarried() throws {
+        let large = withUnsafeBytes(of: (1 << 53) + 1, Array.init)
+        let source = try make(
+            "in.safetensors",
+            [
+                ("i", .i64, [1], large), ("u", .u64, [1], [UInt8](repeating: 0xFF, count: 8)),
+                ("c", .c64, [1], floats([1e-30, .nan])), ("w", .f64, [1], [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]),
+            ])
+        let (report, result) = try convert(source, to: "out.safetensors", ConversionOptions(dtype: .f8E5M2))
+        #expect(report.warnings.map(\.code) == ["convert.kept_type"])
+        #expect(report.warnings.first?.text == "tensor \"c\" of dtype C64 cannot be cast and keeps its type")
+        for name in ["i", "u", "c"] as [TensorName] {
+            #expect(result.descriptor(named: name) == source.descriptor(named: name))
+            #expect(try bytes(result, name) == bytes(source, name))
+        }
+        #expect(try bytes(result, "w") == [0x3C])
+        #expect(report.losses.isEmpty)
+    }
+
+    /// The scales beside them make the codes what they are.
+    @Test func codesWithScalesAreNotCast() throws {
+        let source = try make(
+            "in.safetensors",
+            [("a.weight", .f8E4M3, [1, 2], [0x38, 0x38]), ("a.weight_scale", .f32, [1], floats([0.5]))])
+        for dtype in [DType.f8E5M2, .bf16] {
+            let error = #expect(throws: WeightsError.self) {
+                try convert(source, to: "out.safetensors", ConversionOptions(dtype: dtype))
+            }
+            #expect(error?.code == "input.quantized")
+        }
     }
 
     @Test(arguments: [1, 2, 5]) func castingDoesNotDependOnThreads(threads: Int) throws {
@@ -202,7 +257,9 @@ import Transcoding
         }
         #expect(code("out.xyz") == "usage.output_format")
         #expect(code("out.xyz", format: .npz) == nil)
-        #expect(code("out.safetensors", ConversionOptions(dtype: .i32)) == "usage.dtype")
+        for dtype in [DType.i32, .c64, .u64, .f8E8M0, .f8E4M3FNUZ, .f4, .bool] {
+            #expect(code("out.safetensors", ConversionOptions(dtype: dtype)) == "usage.dtype")
+        }
         #expect(code("out.npz", shards: 1) == "usage.shard_size")
         #expect(
             code("out.safetensors", ConversionOptions(selection: TensorSelection(only: ["b"])))

@@ -12,11 +12,23 @@
 
    Addresses need no alignment. Buffers do not overlap unless they are the same. */
 
-/* Widens BF16. */
-void untangle_widen_bf16(const void *source, size_t count, float *destination);
+/* Widens numbers to F32, each to the same value. NaN keeps its payload. */
+void untangle_widen_bf16(const void *source, size_t count, void *destination);
+void untangle_widen_f16(const void *source, size_t count, void *destination);
+void untangle_widen_f8_e5m2(const void *source, size_t count, void *destination);
+void untangle_widen_f8_e4m3(const void *source, size_t count, void *destination);
 
-/* Rounds to BF16, nearest even; the numbers are finite. Returns how many became infinite. */
-size_t untangle_round_bf16(const float *source, size_t count, void *destination);
+/* How many numbers are beyond the range of a type, and how many that are not zero became zero. */
+typedef struct {
+    size_t overflow, underflow;
+} untangle_cast_losses;
+
+/* Rounds F32 to nearest, ties to even. What is beyond the range becomes infinite; in F8_E4M3, which has no infinity, it becomes
+   NaN, infinities as well. NaN keeps the upper bits of its payload, and becomes a quiet one where those are zero. */
+untangle_cast_losses untangle_round_bf16(const void *source, size_t count, void *destination);
+untangle_cast_losses untangle_round_f16(const void *source, size_t count, void *destination);
+untangle_cast_losses untangle_round_f8_e5m2(const void *source, size_t count, void *destination);
+untangle_cast_losses untangle_round_f8_e4m3(const void *source, size_t count, void *destination);
 
 /* Whether NaN or an infinity is among the numbers. */
 int untangle_has_non_finite(const float *x, size_t count);

@@ -33,20 +33,20 @@ struct TensorBinding: Sendable {
     func bytes(of parameters: FloatBuffer, as dtype: DType) throws -> AlignedBuffer {
         let bytes = try AlignedBuffer(byteCount: range.count * (dtype.bitWidth / 8))
         let place = UnsafeBufferPointer(rebasing: parameters.values[range])
-        var overflowCount = 0
+        var losses = CastLosses()
         if isTransposed {
             let values = try FloatBuffer(count: range.count)
             transpose(place, rows: shape.dims[1], into: values.values)
             withExtendedLifetime(values) {
-                overflowCount = narrow(UnsafeBufferPointer(values.values), into: bytes.mutableBytes, as: dtype)
+                losses = narrow(UnsafeBufferPointer(values.values), into: bytes.mutableBytes, as: dtype)
             }
         } else {
-            overflowCount = narrow(place, into: bytes.mutableBytes, as: dtype)
+            losses = narrow(place, into: bytes.mutableBytes, as: dtype)
         }
-        guard overflowCount == 0 else {
+        guard losses.overflowCount == 0 else {
             throw InputError(
                 .badValue,
-                "\(overflowCount) of the new values of \"\(name)\" are beyond the range of its type, \(dtype)",
+                "\(losses.overflowCount) of the new values of \"\(name)\" are beyond the range of its type, \(dtype)",
                 tensor: name,
                 hint: "lower the learning rate")
         }

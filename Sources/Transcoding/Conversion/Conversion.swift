@@ -5,19 +5,12 @@ import Work
 
 /// What a conversion did.
 public struct ConversionReport: Sendable {
-    /// A tensor in which finite numbers became infinite.
-    public struct Overflow: Sendable, Hashable {
-        /// The name in the output.
-        public let tensor: TensorName
-        public let dtype: DType
-        public let count: Int
-    }
-
     public let written: WrittenCheckpoint
     public let tensorCount: Int
     /// The bytes of tensor data that were written.
     public let dataByteCount: Int
-    public let overflows: [Overflow]
+    /// The tensors of which something was lost.
+    public let losses: [TensorLosses]
     public let warnings: [Warning]
 }
 
@@ -44,18 +37,17 @@ public struct Conversion: Job, Sendable {
         defer { progress.end() }
         let scratch = BufferPool(byteCount: Self.chunkByteCount)
         let sweep = sweep
-        let counts = try sweep.map(threads: context.workers(each: sweep.workingByteCount)) { chunk in
+        let counted = try sweep.map(threads: context.workers(each: sweep.workingByteCount)) { chunk in
             defer { progress.advance(by: chunk.parts[0].count) }
             return try write(chunk, into: writer, scratch: scratch)
-        }.map { $0.reduce(0, +) }
+        }.map { $0.reduce(into: CastLosses()) { $0 += $1 } }
         let written = try writer.finish()
-        let overflows = zip(plan.items, counts).compactMap { item, count in
-            count == 0
-                ? nil : ConversionReport.Overflow(tensor: item.target.name, dtype: item.target.dtype, count: count)
+        let losses = zip(plan.items, counted).compactMap { item, losses in
+            losses.isZero ? nil : TensorLosses(tensor: item.target.name, dtype: item.target.dtype, losses: losses)
         }
         return ConversionReport(
             written: written, tensorCount: plan.items.count,
-            dataByteCount: plan.items.reduce(0) { $0 + $1.target.byteCount }, overflows: overflows,
+            dataByteCount: plan.items.reduce(0) { $0 + $1.target.byteCount }, losses: losses,
             warnings: plan.warnings)
     }
 
@@ -71,45 +63,44 @@ public struct Conversion: Job, Sendable {
 
     /// Copies or casts a chunk of a tensor into the output.
     ///
-    /// - Returns: how many finite values became infinite.
+    /// - Returns: what the numbers lost.
     private func write(
         _ chunk: TensorSweep.Chunk, into writer: any CheckpointWriter, scratch: BufferPool
-    ) throws -> Int {
+    ) throws -> CastLosses {
         let (source, target) = (plan.items[chunk.item].source.layout, plan.items[chunk.item].target.layout)
         let place = target.byteRange(of: chunk.elements)
         guard source != target else {
             try writer.write(chunk.parts[0], tensor: chunk.item, at: place.lowerBound)
-            return 0
+            return CastLosses()
         }
         return try scratch.withBuffer { buffer in
             let result = UnsafeMutableRawBufferPointer(rebasing: buffer[..<place.count])
-            var overflowCount = 0
+            let losses: CastLosses
             if case .blocks(let type) = target {
-                try quantize(chunk, from: source.dtype, to: type, into: result, scratch: scratch)
+                losses = try quantize(chunk, from: source.dtype, to: type, into: result, scratch: scratch)
             } else {
-                overflowCount = cast(chunk.parts[0], from: source.dtype, to: result, as: target.dtype)
+                losses = cast(chunk.parts[0], from: source.dtype, to: result, as: target.dtype)
             }
             try writer.write(UnsafeRawBufferPointer(result), tensor: chunk.item, at: place.lowerBound)
-            return overflowCount
+            return losses
         }
     }
 
     /// Turns a chunk into blocks, by way of F32.
+    ///
+    /// - Returns: what the numbers lost on the way to F32.
     private func quantize(
         _ chunk: TensorSweep.Chunk, from source: DType, to type: BlockType, into result: UnsafeMutableRawBufferPointer,
         scratch: BufferPool
-    ) throws {
-        guard let target = result.baseAddress else { return }
-        try scratch.withBuffer { buffer in
+    ) throws -> CastLosses {
+        guard let target = result.baseAddress else { return CastLosses() }
+        return try scratch.withBuffer { buffer in
             let count = chunk.elements.count
             let numbers = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * MemoryLayout<Float>.size)])
-            if source == .f32 {
-                numbers.copyMemory(from: chunk.parts[0])
-            } else {
-                _ = cast(chunk.parts[0], from: source, to: numbers, as: .f32)
-            }
+            let losses = cast(chunk.parts[0], from: source, to: numbers, as: .f32)
             // Safety: buffers of the pool are aligned; the chunk holds whole blocks, for which the result has room.
             type.quantize(UnsafeBufferPointer(numbers.assumingMemoryBound(to: Float.self)), into: target)
+            return losses
         }
     }
 }

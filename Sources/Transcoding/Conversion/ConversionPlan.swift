@@ -136,8 +136,10 @@ public struct ConversionPlan: Sendable {
         _ options: ConversionOptions, _ writer: CheckpointFormat.Writer
     ) throws(ConversionError) {
         switch options.layout {
-        case .plain(let dtype)? where !dtype.isComputable:
-            throw .usage("dtype", "cannot cast to \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
+        case .plain(let dtype)? where !dtype.isCastTarget:
+            throw .usage(
+                "dtype", "cannot cast to \(dtype.rawValue)",
+                hint: "--dtype takes F16, BF16, F32, F64, F8_E4M3 or F8_E5M2")
         case .blocks(let type)? where !type.isEncodable:
             throw .usage("dtype", "cannot quantise to \(type.rawValue)", hint: "of blocks --dtype takes Q8_0")
         case .blocks(let type)? where !writer.holds(.blocks(type)):
@@ -153,7 +155,7 @@ public struct ConversionPlan: Sendable {
         if let model = options.modelLayout, source.layout.isPlain, source.dtype.isComputable {
             return model(source, options.layout ?? source.layout)
         }
-        if let layout = options.layout, source.dtype.isFloatingPoint, source.layout != layout {
+        if let layout = options.layout, !source.dtype.isInteger, source.layout != layout {
             let dtype = layout.dtype
             if canCast(from: source.dtype, to: dtype) || source.dtype == dtype {
                 return layout.isPlain ? .plain(widened(dtype, writer: writer, options: options)) : layout

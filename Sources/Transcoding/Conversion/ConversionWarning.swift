@@ -8,8 +8,10 @@ public enum ConversionWarning: String, WarningCode {
     case keptType = "kept_type"
     /// The output has no place for metadata.
     case metadataDropped = "metadata_dropped"
-    /// Finite values became infinite.
+    /// Finite values became infinite, or NaN in a type without infinities.
     case overflow
+    /// Values other than zero became zero.
+    case underflow
     /// Most of the data gained nothing from the base.
     case littleGain = "little_gain"
 }

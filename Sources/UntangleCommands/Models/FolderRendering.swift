@@ -22,7 +22,8 @@ extension FolderReport {
                 .init("folder.config_changes", configChanges.map { .texts($0) } ?? .none),
                 .init("folder.sanity.nan", .integer(sanity.nanCount)),
                 .init("folder.sanity.inf", .integer(sanity.infinityCount)),
-                .init("folder.sanity.overflows", .integer(sanity.overflowCount)),
+                .init("folder.sanity.overflows", .integer(sanity.losses.overflowCount)),
+                .init("folder.sanity.underflows", .integer(sanity.losses.underflowCount)),
                 .init("folder.sanity.norm", .number(sanity.norm)),
             ]),
             .table(

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Merging
 import ModelFolders
 import Reporting
@@ -53,7 +54,9 @@ struct MergePartRecord {
         self.files = Dictionary(files.map { ($0.key, $0.value.string ?? "") }, uniquingKeysWith: { $1 })
         self.findings = findings.map {
             TensorFinding(
-                tensor: TensorName($0["tensor"]?.string ?? ""), overflowCount: $0["overflows"]?.int ?? -1,
+                tensor: TensorName($0["tensor"]?.string ?? ""),
+                losses: CastLosses(
+                    overflowCount: $0["overflows"]?.int ?? -1, underflowCount: $0["underflows"]?.int ?? -1),
                 nanCount: $0["nan"]?.int ?? -1, infinityCount: $0["inf"]?.int ?? -1)
         }
         self.notFinite = notFinite.map {
@@ -70,7 +73,9 @@ struct MergePartRecord {
         var seen: Set<TensorName> = []
         return findings.allSatisfy { finding in
             guard let count = counts[finding.tensor], seen.insert(finding.tensor).inserted else { return false }
-            return [finding.overflowCount, finding.nanCount, finding.infinityCount].allSatisfy((0...count).contains)
+            return [
+                finding.losses.overflowCount, finding.losses.underflowCount, finding.nanCount, finding.infinityCount,
+            ].allSatisfy((0...count).contains)
         }
     }
 
@@ -80,8 +85,9 @@ struct MergePartRecord {
             "findings": .array(
                 findings.map {
                     [
-                        "tensor": .string($0.tensor.text), "overflows": .integer($0.overflowCount),
-                        "nan": .integer($0.nanCount), "inf": .integer($0.infinityCount),
+                        "tensor": .string($0.tensor.text), "overflows": .integer($0.losses.overflowCount),
+                        "underflows": .integer($0.losses.underflowCount), "nan": .integer($0.nanCount),
+                        "inf": .integer($0.infinityCount),
                     ]
                 }),
             "not_finite": .array(
