@@ -86,14 +86,18 @@ public final class AtomicFolder: Sendable {
     ///   - withdrawn: names that are removed before the first file moves, because they would vouch for the wrong files; also of
     ///     files that take their places.
     ///   - obsolete: names that are removed once all files are in their places, in this order and after everything else.
-    /// - Throws: `IOError`; what `AtomicOutput.checkPlace` throws when something has come into being meanwhile.
+    /// - Throws: `IOError`; what `AtomicOutput.checkPlace` throws when something has come into being meanwhile; `io.changed` when a
+    ///   mapped file did not stay as it was.
     public func commit(
         last: String, withdrawing withdrawn: [String] = [], removing obsolete: [String] = []
     ) throws(IOError) {
         if options.sync { Self.flush(staging) }
+        try MappedFiles.requireUnchanged()
+        let names = try entries(of: staging, hidden: true).filter { $0 != last && $0 != StaleOutputs.lockName } + [last]
+        if exists { try checkPlaces(of: names.filter { !withdrawn.contains($0) }) }
         try UnfinishedOutputs.complete(staging) { () throws(IOError) in
             if exists {
-                try moveFiles(last: last, withdrawn: withdrawn, obsolete: obsolete)
+                try moveFiles(names, withdrawn: withdrawn, obsolete: obsolete)
             } else {
                 try moveFolder(holding: last)
             }
@@ -121,13 +125,16 @@ public final class AtomicFolder: Sendable {
         }
     }
 
-    private func moveFiles(last: String, withdrawn: [String], obsolete: [String]) throws(IOError) {
-        let names = try entries(of: staging, hidden: true).filter { $0 != last && $0 != StaleOutputs.lockName } + [last]
-        for name in names where !withdrawn.contains(name) {
+    /// Finds out whether files may take their places.
+    private func checkPlaces(of names: [String]) throws(IOError) {
+        for name in names {
             let target = path.appending(name)
             let isThere = !options.force && haveSameContents(staging.appending(name), target)
             try AtomicOutput.checkPlace(target, options: isThere ? WriteOptions(force: true) : options)
         }
+    }
+
+    private func moveFiles(_ names: [String], withdrawn: [String], obsolete: [String]) throws(IOError) {
         for name in withdrawn { unlink(path.appending(name).string) }
         for name in names {
             let target = path.appending(name)

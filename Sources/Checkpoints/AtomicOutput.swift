@@ -136,7 +136,12 @@ public final class AtomicOutput: Sendable {
             let count = pwrite(descriptor.rawValue, bytes.baseAddress! + done, bytes.count - done, offset + done)
             if count < 0 {
                 if errno == EINTR { continue }
-                throw IOError(Errno(rawValue: errno), action: "write \(path.string)", path: path)
+                let failure = Errno(rawValue: errno)
+                // What is written may be an input that somebody has cut: the kernel then finds no bytes.
+                if failure == .badAddress, let input = MappedFiles.path(at: UInt(bitPattern: bytes.baseAddress)) {
+                    throw .changed(input)
+                }
+                throw IOError(failure, action: "write \(path.string)", path: path)
             }
             done += count
         }
@@ -193,9 +198,11 @@ public final class AtomicOutput: Sendable {
 
     /// Flushes the file and gives it its name.
     ///
-    /// - Throws: `IOError`; `io.exists` when the path has come into being meanwhile and may not be replaced.
+    /// - Throws: `IOError`; `io.exists` when the path has come into being meanwhile and may not be replaced; `io.changed` when a
+    ///   mapped file did not stay as it was.
     public func commit() throws(IOError) {
         try flush()
+        try MappedFiles.requireUnchanged()
         try willAppear?(path, temporary)
         try moveIntoPlace()
         UnfinishedOutputs.remove(temporary)

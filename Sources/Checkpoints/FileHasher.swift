@@ -56,8 +56,7 @@ package final class FileHasher: Sendable {
         file = try MappedFile(path)
         expected = ranges.filter { !$0.isEmpty }.sorted { $0.lowerBound < $1.lowerBound }
         guard expected.allSatisfy({ $0.upperBound <= file.byteCount }) else {
-            throw IOError(
-                kind: .failed, message: "\(path.string) has become shorter since it was opened", file: path.string)
+            throw .changed(path)
         }
     }
 

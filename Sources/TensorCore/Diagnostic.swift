@@ -44,7 +44,7 @@ public struct IOError: Diagnostic, Hashable {
     public let file: String?
     public let hint: String?
     public var code: String { kind.code }
-    public var severity: DiagnosticSeverity { kind == .notFound ? .badInput : .resources }
+    public var severity: DiagnosticSeverity { kind == .notFound || kind == .changed ? .badInput : .resources }
 
     /// What the codes `io.*` stand for.
     public enum Kind: String, Sendable, CaseIterable {
@@ -59,6 +59,8 @@ public struct IOError: Diagnostic, Hashable {
         case space
         case diskFull = "disk_full"
         case memory
+        /// A file was cut or written to while it was read.
+        case changed
         /// Any other failure.
         case failed
 

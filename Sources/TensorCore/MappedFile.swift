@@ -3,8 +3,8 @@ import SystemPackage
 
 /// A file mapped read-only into memory.
 ///
-/// The mapping lives as long as the object. A file that another process cuts short while it is mapped raises SIGBUS on
-/// access; nothing in the product does that to its own inputs, because outputs appear by rename.
+/// The mapping lives as long as the object. What another process does to the file meanwhile is for `MappedFiles` to find out;
+/// nothing in the product does it to its own inputs, because outputs appear by rename.
 public final class MappedFile: Sendable {
     public let path: FilePath
     public let byteCount: Int
@@ -53,10 +53,16 @@ public final class MappedFile: Sendable {
             throw IOError(Errno(rawValue: errno), action: "map \(path.string)", path: path)
         }
         base = UnsafeRawPointer(address)
+        MappedFiles.insert(
+            MappedFiles.Region(path: path, byteCount: byteCount, version: MappedFiles.Version(status)),
+            at: UInt(bitPattern: address))
     }
 
     deinit {
-        if let base { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
+        guard let base else { return }
+        // First, because the addresses may be those of another file at once.
+        MappedFiles.remove(at: UInt(bitPattern: base))
+        munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
     }
 
     /// Calls `body` with the bytes of the file; the pointer must not outlive the call.

@@ -18,13 +18,21 @@ public enum UntangleMain {
         do {
             try checkEncoding()
             let status = try run(arguments, output: output)
+            try MappedFiles.requireUnchanged()
             try output.flush()
             return status
         } catch {
-            StandardError.report(
-                error.diagnostic, json: wantsJSON(arguments), isEvent: wantsEvents(arguments))
-            return ExitStatus(error.diagnostic.severity)
+            // What seems wrong with a file that somebody writes to may be nothing but that.
+            do { try MappedFiles.requireUnchanged() } catch { return report(error) }
+            return report(error)
         }
+    }
+
+    /// Tells of the error that ends the process.
+    static func report(_ error: any Error) -> ExitStatus {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        StandardError.report(error.diagnostic, json: wantsJSON(arguments), isEvent: wantsEvents(arguments))
+        return ExitStatus(error.diagnostic.severity)
     }
 
     private static func run(_ arguments: [String], output: StandardOutput) throws -> ExitStatus {

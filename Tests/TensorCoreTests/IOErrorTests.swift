@@ -3,7 +3,7 @@ import TensorCore
 import Testing
 
 @Suite struct IOErrorTests {
-    /// What the system's numbers mean to people; every kind but `space` and `notAFile`, which are found out without a number.
+    /// What the system's numbers mean to people; every kind but `space`, `notAFile` and `changed`, which are found out without a number.
     @Test(
         arguments: [
             (.noSuchFileOrDirectory, "io.not_found"), (.permissionDenied, "io.permission"),

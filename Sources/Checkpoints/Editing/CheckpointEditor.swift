@@ -35,6 +35,8 @@ public enum CheckpointEditor {
         if edited.renamedCount + edited.droppedCount > 0 { try requireNoIndex(of: path, output: output) }
         let isInPlace = output == nil && isOwnFile(path) && edited.isInPlace(in: file.file)
         if isInPlace {
+            // What is mapped may not be written to.
+            _ = consume file
             try EditJournal.replaceHead(of: path, with: edited.head, sync: options.sync)
         } else {
             var options = options
