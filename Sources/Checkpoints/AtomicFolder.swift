@@ -94,13 +94,15 @@ public final class AtomicFolder: Sendable {
         if options.sync { Self.flush(staging) }
         try MappedFiles.requireUnchanged()
         let names = try entries(of: staging, hidden: true).filter { $0 != last && $0 != StaleOutputs.lockName } + [last]
-        if exists { try checkPlaces(of: names.filter { !withdrawn.contains($0) }) }
-        try UnfinishedOutputs.complete(staging) { () throws(IOError) in
-            if exists {
-                try moveFiles(names, withdrawn: withdrawn, obsolete: obsolete)
-            } else {
-                try moveFolder(holding: last)
+        if exists {
+            try FolderLock.hold(path) { () throws(IOError) in
+                try checkPlaces(of: names.filter { !withdrawn.contains($0) })
+                try UnfinishedOutputs.complete(staging) { () throws(IOError) in
+                    try moveFiles(names, withdrawn: withdrawn, obsolete: obsolete)
+                }
             }
+        } else {
+            try UnfinishedOutputs.complete(staging) { () throws(IOError) in try moveFolder(holding: last) }
         }
         state.withLock { $0 = .committed }
         try? lock.close()

@@ -78,6 +78,18 @@ public struct OutputTarget: Sendable {
         }
     }
 
+    /// Makes sure that the output does not take the place of one of several files of an input: what the others are then part of would
+    /// be no checkpoint any more.
+    ///
+    /// - Parameter inputs: the files of each.
+    /// - Throws: `io.exists`, also where files may be replaced.
+    public func requireNoPart(of inputs: some Sequence<[FilePath]>) throws(IOError) {
+        guard !isFolder else { return }
+        for files in inputs where files.count > 1 && files.contains(where: { isSamePlace($0, path) }) {
+            throw .exists(path, "is one of the files of an input", hint: "give the output a name of its own")
+        }
+    }
+
     /// Starts writing. Folders above the output are made.
     ///
     /// - Parameter staging: a folder that will take the place of the output, whose name the user does not know.

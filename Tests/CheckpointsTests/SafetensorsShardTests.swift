@@ -9,6 +9,11 @@ import Testing
 
     /// Four tensors of 10, 10, 30 and 5 bytes, which lie in this order in a file.
     private func write(limit: Int, force: Bool = false) throws -> WrittenCheckpoint {
+        try writer(limit: limit, force: force).finish()
+    }
+
+    /// All bytes written, and no file with a name yet.
+    private func writer(limit: Int, force: Bool = false) throws -> any CheckpointWriter {
         let descriptors = try [("a", 10), ("b", 10), ("c", 30), ("d", 5)].map { name, count in
             try TensorDescriptor(name: TensorName(name), dtype: .u8, shape: [count])
         }
@@ -19,7 +24,7 @@ import Testing
             let bytes = [UInt8](repeating: UInt8(index + 1), count: descriptor.byteCount)
             try bytes.withUnsafeBytes { try writer.write($0, tensor: index, at: 0) }
         }
-        return try writer.finish()
+        return writer
     }
 
     private var metadata: Metadata {
@@ -64,6 +69,18 @@ import Testing
         _ = try write(limit: 20, force: true)
         #expect(!folder.file("x.safetensors").isThere)
         #expect(try CheckpointFormat.open(folder.path).descriptors.count == 4)
+    }
+
+    /// Two processes with one output: what the first has written stays as it is.
+    @Test func shardsThatAppearMeanwhileStay() throws {
+        let (first, second) = (try writer(limit: 20), try writer(limit: 20))
+        _ = try first.finish()
+        let names = folder.path.listing().filter { !$0.hasPrefix(".") }
+        #expect(names.count == 4)
+        let error = #expect(throws: IOError.self) { try second.finish() }
+        #expect(error?.code == "io.exists")
+        #expect(try CheckpointFormat.open(folder.file("x.safetensors.index.json")).descriptors.count == 4)
+        #expect(folder.path.listing().filter { !$0.hasPrefix(".") } == names)
     }
 
     @Test(arguments: ["../x.safetensors", "/x", "a/b", "a\\b", "..", ".", "", "C:x", "a\u{0}b"])

@@ -14,6 +14,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
     /// For each declared tensor its shard and its position there.
     private let places: [(shard: Int, tensor: Int)]
     private let replacesSingleFile: Bool
+    private let options: WriteOptions
 
     /// Splits the tensors greedily in the order of a single file.
     ///
@@ -39,6 +40,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         index = try AtomicOutput(
             creating: folder.appending(layout.indexName), byteCount: indexText.count, options: options)
         self.path = path
+        self.options = options
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
@@ -50,6 +52,14 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.write(indexText, at: 0)
         for shard in shards { try shard.flush() }
         try index.flush()
+        return try FolderLock.hold(path.removingLastComponent(), appear)
+    }
+
+    /// Gives all files their names.
+    private func appear() throws -> WrittenCheckpoint {
+        // Another process may have written meanwhile what may not be replaced.
+        for file in shards.map(\.path) + [index.path] { try AtomicOutput.checkPlace(file, options: options) }
+        try MappedFiles.requireUnchanged()
         let replaced = (try? ShardIndex(reading: index.path))?.places.map(\.shard) ?? []
         // Until the new index stands there is no checkpoint, rather than an old index over new shards.
         unlink(index.path.string)

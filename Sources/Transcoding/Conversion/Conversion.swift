@@ -29,8 +29,10 @@ public struct Conversion: Job, Sendable {
 
     /// Writes the output; it appears complete or not at all, and may be one of the inputs.
     ///
-    /// - Throws: `FormatError` for tensors that the output cannot hold and for damaged input, `IOError`.
+    /// - Throws: `FormatError` for tensors that the output cannot hold and for damaged input, `IOError`, `io.space` among them.
     public func run(in context: Context) throws -> ConversionReport {
+        try plan.target.requireNoPart(of: [store.reader.files])
+        try diskSpace?.require()
         let writer = try plan.target.open(declaring: plan.items.map(\.target), metadata: plan.metadata)
         let progress = context.progress
         progress.begin("writing \(plan.target.path)", total: plan.sourceByteCount, unit: .bytes)
@@ -47,8 +49,14 @@ public struct Conversion: Job, Sendable {
         }
         return ConversionReport(
             written: written, tensorCount: plan.items.count,
-            dataByteCount: plan.items.reduce(0) { $0 + $1.target.byteCount }, losses: losses,
+            dataByteCount: plan.targetByteCount, losses: losses,
             warnings: plan.warnings)
+    }
+
+    /// The room that the tensors need and the disk has; nil where nobody knows how small they become.
+    private var diskSpace: DiskSpace? {
+        guard plan.target.format != .skein else { return nil }
+        return DiskSpace(needed: plan.targetByteCount, at: plan.target.path)
     }
 
     private var sweep: TensorSweep {

@@ -60,6 +60,9 @@ public struct ConversionPlan: Sendable {
     /// The bytes to be read; progress counts up to this.
     public let sourceByteCount: Int
 
+    /// The bytes of the result's tensors; `Int.max` stands for more.
+    public let targetByteCount: Int
+
     /// Works out a conversion.
     ///
     /// - Throws: `ConversionError`: `usage.dtype`, `usage.rename`;
@@ -75,7 +78,7 @@ public struct ConversionPlan: Sendable {
         var warnings = store.reader.warnings
         var items: [Item] = []
         var originals: [TensorName: TensorName] = [:]
-        var sourceByteCount = 0
+        var (sourceByteCount, targetByteCount) = (0, 0)
         for (index, source) in store.descriptors.enumerated()
         where options.selection.contains(source.name) && !options.lost.contains(source.name) {
             let name = try renames.reduce(source.name) { name, rename in try rename(name) }
@@ -93,8 +96,8 @@ public struct ConversionPlan: Sendable {
                     file: store.path.string, tensor: source.name)
             }
             items.append(Item(sourceIndex: index, source: source, target: target))
-            let (sum, overflow) = sourceByteCount.addingReportingOverflow(source.byteCount)
-            sourceByteCount = overflow ? Int.max : sum
+            sourceByteCount = Self.sum(sourceByteCount, source.byteCount)
+            targetByteCount = Self.sum(targetByteCount, target.byteCount)
         }
         if items.isEmpty, !store.descriptors.allSatisfy({ options.lost.contains($0.name) }) {
             throw ConversionError.input(
@@ -116,6 +119,12 @@ public struct ConversionPlan: Sendable {
         self.options = options
         self.warnings = warnings
         self.sourceByteCount = sourceByteCount
+        self.targetByteCount = targetByteCount
+    }
+
+    private static func sum(_ a: Int, _ b: Int) -> Int {
+        let (sum, overflow) = a.addingReportingOverflow(b)
+        return overflow ? Int.max : sum
     }
 
     /// Codes without their scales are other numbers, and so are scales that were rounded.

@@ -153,8 +153,8 @@ public struct MergeJob: RecordedJob, Sendable {
 
     /// Merges.
     ///
-    /// - Throws: `io.space` when the disk has too little room, `io.memory` when a result in memory does not fit; what merging
-    ///   and writing throw.
+    /// - Throws: `io.space` when the disk has too little room, `io.exists` when the output is one of several files of an input,
+    ///   `io.memory` when a result in memory does not fit; what merging and writing throw.
     public func run(in context: Context) throws -> Outcome {
         var outcome = try merge(context.progress)
         outcome.report.warnings = warnings + outcome.report.warnings
@@ -177,6 +177,7 @@ public struct MergeJob: RecordedJob, Sendable {
             guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
             return Outcome(report: report, written: nil, folder: nil, place: .memory(TensorStore(checkpoint)))
         }
+        try target.requireNoPart(of: inputs.map(\.files))
         try diskSpace?.require()
         let fingerprint = keepsRecord ? try fingerprint() : nil
         guard target.isFolder else {
