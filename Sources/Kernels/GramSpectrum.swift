@@ -69,11 +69,29 @@ public struct GramSpectrum: Sendable {
     /// `X^(-1/2)` of the Gram matrix `X`, `[order, order]`, on its `rank` largest directions; the vectors are lost.
     func inverseSquareRoot(rank: Int) throws -> Matrix<Double> {
         // Σ λ^(-1/2) q qᵀ = Qᵀ Q with rows λ^(-1/4) q.
+        scaleVectors(rank: rank) { 1 / $0.squareRoot() }
+        return try sumOfSquares(rank: rank)
+    }
+
+    /// `X^(1/2)` and `X^(-1/2)`, as `inverseSquareRoot` has it.
+    func squareRoots(rank: Int) throws -> (root: Matrix<Double>, inverse: Matrix<Double>) {
+        scaleVectors(rank: rank) { $0.squareRoot() }
+        let root = try sumOfSquares(rank: rank)
+        scaleVectors(rank: rank) { 1 / $0 }
+        return (root, try sumOfSquares(rank: rank))
+    }
+
+    /// Multiplies each of the `rank` largest vectors by what becomes of its singular value.
+    private func scaleVectors(rank: Int, by factor: (Double) -> Double) {
         for place in 0..<rank {
-            let factor = 1 / singularValues[place].squareRoot()
+            let factor = factor(singularValues[place])
             let vector = vectors.row(kept - 1 - place)
             for i in 0..<order { vector[i] *= factor }
         }
+    }
+
+    /// The sum of the outer products of the `rank` largest vectors.
+    private func sumOfSquares(rank: Int) throws -> Matrix<Double> {
         let result = try Matrix<Double>(rows: order, columns: order)
         guard rank > 0 else { return result }
         addGram(order, rank, vectors.row(kept - rank), stride: order, byRows: false, to: result.pointer)

@@ -33,6 +33,9 @@ public struct OrthogonalTriplets {
 
     public var count: Int { weights.count }
 
+    /// Those of all triplets, in the order in which they were added.
+    public var singularValues: [Double] { weights }
+
     /// The bytes that a value, and its work on a matrix, takes.
     ///
     /// - Parameter share: triplets of one matrix.
@@ -104,6 +107,13 @@ public struct OrthogonalTriplets {
         let core = try Matrix<Double>(rows: count, columns: count)
         multiply(
             count, count, count, leftRoot.view, rightRoot.view, into: core.pointer, stride: count)
+        try apply(core, into: result)
+    }
+
+    /// `U core Vᵀ`, rounded to F32.
+    ///
+    /// - Shapes: `core` `[count, count]`, `result` `[rows, columns]`.
+    private func apply(_ core: Matrix<Double>, into result: Matrix<Float>) throws {
         // The core goes to the shorter side.
         let isTall = rows >= columns
         let short = isTall ? right : left
@@ -124,9 +134,73 @@ public struct OrthogonalTriplets {
     }
 
     private func inverseRoot(of stack: Matrix<Double>) throws -> Matrix<Double> {
+        let (spectrum, rank) = try spectrum(of: stack)
+        return try spectrum.inverseSquareRoot(rank: rank)
+    }
+
+    private func spectrum(of stack: Matrix<Double>) throws -> (spectrum: GramSpectrum, rank: Int) {
         gram.pointer.update(repeating: 0, count: count * count)
         addGram(count, stack.columns, stack.pointer, stride: stack.columns, byRows: true, to: gram.pointer)
         let spectrum = try GramSpectrum(destroying: gram, order: count, keeping: count, in: space)
-        return try spectrum.inverseSquareRoot(rank: spectrum.numericalRankOfDouble(longer: max(stack.columns, count)))
+        return (spectrum, spectrum.numericalRankOfDouble(longer: max(stack.columns, count)))
+    }
+}
+
+// MARK: - Cover bases
+
+/// Orthonormal bases that cover the triplets of all matrices: polar(U) and polar(V).
+public struct CoverBases {
+    /// Roots and inverse roots of the Gram matrices of U and V, `[count, count]`.
+    fileprivate let left: (root: Matrix<Double>, inverse: Matrix<Double>)
+    fileprivate let right: (root: Matrix<Double>, inverse: Matrix<Double>)
+}
+
+extension OrthogonalTriplets {
+    /// Makes the bases.
+    ///
+    /// - Throws: `DecompositionError` `notConverged`, `IOError` when there is no memory.
+    public func coverBases() throws -> CoverBases {
+        func roots(of stack: Matrix<Double>) throws -> (root: Matrix<Double>, inverse: Matrix<Double>) {
+            let (spectrum, rank) = try spectrum(of: stack)
+            return try spectrum.squareRoots(rank: rank)
+        }
+        return CoverBases(left: try roots(of: left), right: try roots(of: right))
+    }
+
+    /// What some of the triplets, with other singular values, are in the bases: `polar(U)ᵀ U_r diag(values) V_rᵀ polar(V)`.
+    ///
+    /// - Parameters:
+    ///   - range: the triplets r.
+    ///   - values: one for each of them.
+    ///   - core: `[count, count]`.
+    /// - Throws: `IOError` when there is no memory.
+    public func express(
+        _ range: Range<Int>, values: [Double], in bases: CoverBases, into core: Matrix<Double>
+    ) throws {
+        // polar(A)ᵀ A = (Aᵀ A)^(1/2), of which the columns of the triplets count.
+        let scaled = try Matrix<Double>(rows: range.count, columns: count)
+        for (place, value) in values.enumerated() {
+            let (source, target) = (bases.right.root.row(range.lowerBound + place), scaled.row(place))
+            for i in 0..<count { target[i] = value * source[i] }
+        }
+        core.pointer.update(repeating: 0, count: core.count)
+        multiply(
+            count, count, range.count, .rows(bases.left.root.pointer + range.lowerBound, stride: count), scaled.view,
+            into: core.pointer, stride: count)
+    }
+
+    /// `factor · polar(U) core polar(V)ᵀ`, rounded to F32.
+    ///
+    /// - Shapes: `core` `[count, count]`, `result` `[rows, columns]`.
+    /// - Throws: `IOError` when there is no memory.
+    public func product(
+        _ core: Matrix<Double>, scaledBy factor: Double, in bases: CoverBases, into result: Matrix<Float>
+    ) throws {
+        let half = try Matrix<Double>(rows: count, columns: count)
+        let whole = try Matrix<Double>(rows: count, columns: count)
+        multiply(
+            count, count, count, bases.left.inverse.view, core.view, into: half.pointer, stride: count, alpha: factor)
+        multiply(count, count, count, half.view, bases.right.inverse.view, into: whole.pointer, stride: count)
+        try apply(whole, into: result)
     }
 }
