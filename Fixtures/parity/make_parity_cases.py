@@ -3,7 +3,7 @@
 One line for every case of the manifest, separated by tabs:
   id, method, base or "-", experts, parameters KEY=VALUE;..., expected file, kind, reason
 kind says how to compare: "elementwise", "sphere" (relative to the largest entry), "svd", "bf16"; "task_vector" and
-"svd_task_vector" where the file holds the merged task vector; "skip" leaves the case out, for the reason.
+"svd_task_vector" where the file holds the merged task vector; "share" lets 0.3 % of the entries differ; "skip" leaves the case out, for the reason.
 Llama models are cut down to three tensors, references in F64 are rounded to F32, and statistics are split by expert.
 
 Run from this folder: python make_parity_cases.py MERGES_FOLDER      (safetensors 0.8, torch 2.13, PyYAML)
@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 source = sys.argv[1]
 manifest = json.load(open(f"{source}/parity_manifest.json"))
 offered = {"linear", "slerp", "nuslerp", "multislerp", "karcher", "nearswap", "passthrough", "task_arithmetic", "ties",
-           "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties", "model_stock", "sce"}
+           "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties", "model_stock", "sce",
+           "arcee_fusion", "ram", "ramplus_tl"}
 spherical = {"slerp", "nuslerp", "multislerp", "karcher"}
 llama = ["model.layers.1.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight", "model.layers.1.input_layernorm.weight"]
 # Over the 3 % that may be further than two units in the last place away, measured by hand.
@@ -65,11 +66,12 @@ def recipe(case):
     expected = save(cut(load_file(f"{source}/{case['output']}")), f"mergekit/llama_float32/{name}.safetensors")
     place = lambda model: f"mergekit/llama_float32/{model}"
     add(case, method, place(base) if base else "-", [place(m["model"]) for m in experts], parameters, expected,
-        "sphere" if method in spherical else "elementwise")
+        "sphere" if method in spherical else "share" if method == "arcee_fusion" else "elementwise")
 
 def interface(case):
     method, name, inputs = case["method"], case["id"].split("/")[-1], case["input_set"]
     if method not in offered: return skip(case, f"{method} is not offered")
+    if method in ("arcee_fusion", "ram", "ramplus_tl"): return skip(case, "the Llama cases and newer.tsv cover it")
     if not all(os.path.exists(f"inputs/{inputs}/{m}.safetensors") for m in case["models"]): return skip(case, "inputs are not in Fixtures")
     place = lambda model: f"inputs/{inputs}/{model}"
     parameters = {k: v for k, v in case["params"].items()}

@@ -13,6 +13,8 @@ package struct MergeRemark: Sendable, Hashable {
         case crowded
         /// Statistics do not determine the layer, and something was added to them.
         case underdetermined
+        /// Fewer entries of a core are kept than it has directions.
+        case sparse
 
         /// One line about all tensors of this kind.
         func summary(count: Int, first: TensorName) -> Warning {
@@ -29,6 +31,11 @@ package struct MergeRemark: Sendable, Hashable {
                     (
                         .crowded,
                         "\(tensors) \(verb) fewer rows or columns than there are experts; nothing of the task vectors was kept"
+                    )
+                case .sparse:
+                    (
+                        .sparse,
+                        "\(tensors) \(verb) fewer entries kept than each expert has directions there; see `keep`"
                     )
                 case .underdetermined:
                     (

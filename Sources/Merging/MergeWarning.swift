@@ -34,4 +34,6 @@ public enum MergeWarning: String, WarningCode {
     case crowded
     /// Statistics do not determine a layer.
     case underdetermined
+    /// Of the core of a matrix fewer entries are kept than it has directions.
+    case sparse
 }

@@ -9,9 +9,12 @@ public enum MergeMethods {
     public static let commonParameters = LayerScaling.parameters.map(\.spec)
 
     private static let plain: [any MergeMethod] = [
-        Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), Passthrough(), TaskArithmetic(),
+        Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), ArceeFusion(), Passthrough(),
+        TaskArithmetic(),
         ConsensusTA(), ModelStock(), TIES(), DARE.linear, DARE.ties, DELLA.linear, DELLA.ties,
-        Breadcrumbs.linear, Breadcrumbs.ties, SCE(), TSVM(), IsoC(), IsoCTS(), KnOTS(), WUDI(), Fisher(), RegMean(),
+        Breadcrumbs.linear, Breadcrumbs.ties, SCE(), RAM.plain, RAM.rescaled, MagMax(), TSVM(), DCMerge(), IsoC(),
+        IsoCTS(),
+        KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), Fisher(), RegMean(),
     ]
 
     /// The method of a name.

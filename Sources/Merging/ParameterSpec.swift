@@ -18,6 +18,8 @@ public struct ParameterSpec: Sendable, Hashable {
         case wholeNumber
         case flag
         case choice([String])
+        /// A number, or a word for one that is chosen for each tensor.
+        case numberOr(String)
         /// Shell patterns of tensor names.
         case patterns
         /// A file or folder, relative to the working directory.
@@ -30,6 +32,7 @@ public struct ParameterSpec: Sendable, Hashable {
             case .wholeNumber: "whole number"
             case .flag: "flag"
             case .choice: "choice"
+            case .numberOr: "number or word"
             case .patterns: "patterns"
             case .path: "path"
             }
@@ -60,7 +63,8 @@ public struct ParameterSpec: Sendable, Hashable {
     /// The value as this parameter takes it, with numbers for flags where the text of a recipe has 0 and 1.
     package func accept(_ value: ParameterValue) throws(MergeError) -> ParameterValue {
         switch (kind, value) {
-        case (.number, .number(let number)):
+        case (.numberOr(let word), .text(let text)) where text == word: return value
+        case (.number, .number(let number)), (.numberOr, .number(let number)):
             // Beyond F32 a factor is infinite in most arithmetic.
             let isFinite = abs(number) <= Double(Float.greatestFiniteMagnitude)
             guard isFinite, range?.contains(number) ?? true else { throw refusal(of: value) }
@@ -90,6 +94,7 @@ public struct ParameterSpec: Sendable, Hashable {
         case .wholeNumber: "a whole number" + bounds
         case .flag: "true or false"
         case .choice(let choices): choices.joined(separator: " or ")
+        case .numberOr(let word): "a number\(bounds) or \(word)"
         case .patterns: "tensor name patterns"
         case .path: "a path"
         }

@@ -119,7 +119,7 @@ struct RecipeParameters {
     private func value(of scalar: YAMLScalar, for spec: ParameterSpec) -> ParameterValue {
         let text = scalar.text
         switch spec.kind {
-        case .number, .wholeNumber: return scalar.number.map { .number($0) } ?? .text(text)
+        case .number, .wholeNumber, .numberOr: return scalar.number.map { .number($0) } ?? .text(text)
         case .flag:
             switch text {
             case "1": return .flag(true)

@@ -88,9 +88,6 @@ struct RecipeReader {
         "task_vectors": "task_arithmetic",
     ]
 
-    /// Methods of mergekit 0.1.5 that are not among ours.
-    private static let notOffered = ["arcee_fusion", "ram", "ramplus_tl"]
-
     /// Makes sure that the recipe is one, not a list of several to be compared.
     static func requireOne(_ key: String, of root: YAMLSection, file: FilePath) throws(RecipeError) {
         guard case .sequence = root.node(key)?.content else { return }
@@ -116,8 +113,7 @@ struct RecipeReader {
         do throws(MergeError) { return try MergeMethods.named(name).info } catch {
             throw RecipeError(
                 error, file: path, at: root.position(of: "merge_method"),
-                hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" }
-                    ?? (Self.notOffered.contains(name) ? "mergekit has it; here it is not offered" : nil))
+                hint: Self.otherNames[name.lowercased()].map { "did you mean \($0)?" })
         }
     }
 

@@ -83,8 +83,8 @@ import Testing
             for (tensor, difference) in try differences(merged.store, base) { #expect(difference <= 1e-7, "\(tensor)") }
         }
         #expect(merged.report.nanCount == 0)
-        // Nothing was lost that there was, but for TSV-M, which drops matrices with fewer rows than there are experts.
-        #expect(merged.report.notes.isEmpty || name == "tsv_m")
+        // Nothing was lost that there was, but where matrices with fewer rows than there are experts are dropped.
+        #expect(merged.report.notes.isEmpty || ["tsv_m", "dc_merge"].contains(name))
     }
 
     @Test("a tensor that nobody changed stays beside tensors that everybody changed", arguments: names)
@@ -110,7 +110,9 @@ import Testing
         "nearswap": ["t": .number(1e9)], "passthrough": [:], "task_arithmetic": [:],
         "ties": [:], "dare_linear": [:], "dare_ties": [:],
         "della": [:], "della_linear": [:], "breadcrumbs": [:], "breadcrumbs_ties": [:], "sce": [:], "tsv_m": [:],
-        "fisher": [:], "regmean": [:], "knots_ties": [:],
+        "fisher": [:], "regmean": [:], "knots_ties": [:], "ram": ["epsilon": .number(0)],
+        "ramplus_tl": ["epsilon": .number(0)], "magmax": ["lambda": .number(1)], "dc_merge": ["keep": .number(1)],
+        "swudi": [:], "aswudi": [:], "actmat": [:],
         "wudi": ["form": .text("closed"), "regularization": .number(1e-9)],
     ]
 
@@ -131,8 +133,10 @@ import Testing
         "della_linear": ["normalize": .flag(true)], "breadcrumbs": ["normalize": .flag(true)],
         "breadcrumbs_ties": ["normalize": .flag(true)], "sce": [:], "knots_ties": [:],
         "wudi": ["form": .text("closed"), "regularization": .number(1e-9)], "fisher": [:], "regmean": [:],
+        "ram": ["epsilon": .number(0)], "ramplus_tl": ["epsilon": .number(0)], "magmax": ["lambda": .number(1)],
+        "swudi": ["init": .text("mean")], "aswudi": ["init": .text("mean")], "actmat": [:],
     ]
-    static let notSame = ["consensus_ta", "tsv_m", "iso_c", "iso_cts"]
+    static let notSame = ["consensus_ta", "tsv_m", "iso_c", "iso_cts", "dc_merge", "arcee_fusion"]
 
     @Test("every method says whether it gives a model back that is merged with itself")
     func promises() {
@@ -252,7 +256,7 @@ import Testing
     func lambda(name: String) throws {
         let base = try Self.model(seed: 2, scale: 0)
         let experts = try (3...5).map { try Self.model(seed: $0) }
-        var parameters = try Self.needs(name, experts: 3)
+        var parameters = try Self.needs(name, experts: 3, ["lambda": .number(1)])
         let whole = try merge(name, base: base, experts, parameters).store
         parameters["lambda"] = .number(0.5)
         let half = try merge(name, base: base, experts, parameters).store

@@ -115,8 +115,6 @@ import TestSupport
         Mistake("# nothing\n", "recipe.syntax", line: 1, says: "the recipe is empty"),
         Mistake("merge_method: linear\nname: a\u{7}b\n\(two)", "recipe.syntax", line: 2, says: "control characters"),
         Mistake(
-            "merge_method: arcee_fusion\n\(base)\(two)", "merge.unknown_method", line: 1, says: "mergekit has it"),
-        Mistake(
             "merge_method: linear\nmodels: [a, b]\n", "recipe.bad_value", line: 2, says: "an entry of models",
             "- model: PATH"),
         Mistake(

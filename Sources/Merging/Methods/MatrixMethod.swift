@@ -9,14 +9,21 @@ struct MatrixSelection {
 
     private enum Rest: String, CaseIterable, ParameterType { case average, base }
 
-    private static let exclude = ParameterKey(
-        "matrix_exclude", default: ["*text_projection*"],
-        help: "Patterns of 2-D tensors that are not treated as matrices.")
+    private static let exclude = exclude(["*text_projection*"])
+    private static func exclude(_ patterns: [String]) -> ParameterKey<[String]> {
+        ParameterKey(
+            "matrix_exclude", default: patterns, help: "Patterns of 2-D tensors that are not treated as matrices.")
+    }
     private static let others = ParameterKey(
         "others", default: Rest.average, help: "Other tensors: the base plus the mean task vector, or the base.")
 
     /// The parameters that are read here, for the list of a method's own.
     static let parameters: [any MethodParameter] = [ParameterKey.lambda, exclude, others]
+
+    /// The same with other matrices left out unless something is said.
+    static func parameters(excluding patterns: [String]) -> [any MethodParameter] {
+        [ParameterKey.lambda, exclude(patterns), others]
+    }
 
     init(_ arguments: MergeArguments) throws(MergeError) {
         exclude = try arguments[Self.exclude]
@@ -103,6 +110,13 @@ private struct BaseCopy: ElementwiseRule {
 }
 
 extension MergeRemark {
+    /// That there are more experts than directions.
+    init(crowding directionCount: Int, expertCount: Int) {
+        self.init(
+            kind: .crowded,
+            text: "int(\(directionCount) / \(expertCount)) is 0 singular directions for each of \(expertCount) experts")
+    }
+
     /// That fewer directions were kept than a method asks for.
     ///
     /// - Parameter ranks: such as "2 of 5 for expert 1"; none makes no remark.

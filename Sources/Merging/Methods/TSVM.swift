@@ -44,9 +44,7 @@ struct OrthogonalizedTaskVectors: MatrixRule {
         let share = Self.rankShare(rows: rows, columns: columns, expertCount: experts)
         guard share > 0 else {
             result.values.update(repeating: 0)
-            return MergeRemark(
-                kind: .crowded,
-                text: "int(\(min(rows, columns)) / \(experts)) is 0 singular directions for each of \(experts) experts")
+            return MergeRemark(crowding: min(rows, columns), expertCount: experts)
         }
         var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: share * experts)
         var cut: [String] = []

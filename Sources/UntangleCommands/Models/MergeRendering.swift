@@ -146,7 +146,11 @@ enum MethodList {
                     }
                 }
                 var choices: Report.Value = .none
-                if case .choice(let texts) = parameter.kind { choices = .texts(texts) }
+                switch parameter.kind {
+                case .choice(let texts): choices = .texts(texts)
+                case .numberOr(let word): choices = .texts([word])
+                default: break
+                }
                 return [
                     .text(parameter.name), .text(parameter.kind.name),
                     parameter.isRequired ? .none : stated(parameter.defaultValue),
