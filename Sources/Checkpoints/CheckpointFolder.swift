@@ -20,7 +20,7 @@ public enum CheckpointFolder {
     /// variants (`model.fp16.safetensors`).
     ///
     /// - Returns: also what to warn of when there are others.
-    /// - Throws: `FormatError` `unknown_format` when there is no checkpoint or no telling which, `missing_shard` when there are
+    /// - Throws: `FormatError` `unknown_format` when there is no checkpoint, or only in sub-folders, or no telling which, `missing_shard` when there are
     ///   shards and no index; `IOError` when the folder cannot be read.
     static func checkpoint(in folder: FilePath) throws -> (file: FilePath, warning: Warning?) {
         let names = try entries(of: folder)
@@ -37,6 +37,8 @@ public enum CheckpointFolder {
                     + "\(shard.escapingControlCharacters), and no index", file: folder,
                 hint: "download model.safetensors.index.json and all parts, or name one file to work on it alone")
         }
+        let subfolders = subfolders(of: folder)
+        guard subfolders.isEmpty else { throw choice(among: subfolders, of: folder) }
         let other = ForeignWeights(among: names)
         let snapshot = other == nil ? HubSnapshot(containing: folder) : nil
         throw FormatError(
@@ -47,6 +49,43 @@ public enum CheckpointFolder {
             file: folder,
             hint: other?.remedy ?? snapshot.map { "if the model has weights, \($0.command()) downloads them" }
                 ?? "it should hold model.safetensors or model.safetensors.index.json")
+    }
+
+    /// The folders in a folder, and in those, that hold checkpoints, by name; hidden ones are left out. It looks at so many and no deeper:
+    /// a folder can be the root of a disk.
+    static func subfolders(of folder: FilePath) -> [FilePath] {
+        var left = 1000
+        func subfolders(of path: FilePath, depth: Int) -> [FilePath] {
+            let names = (try? entries(of: folder.pushing(path))) ?? []
+            return names.flatMap { name -> [FilePath] in
+                guard left > 0 else { return [] }
+                let subfolder = path.appending(name)
+                guard folderExists(folder.pushing(subfolder)) else { return [] }
+                left -= 1
+                let found = !sets(in: folder.pushing(subfolder)).isEmpty
+                return (found ? [subfolder] : []) + (depth > 1 ? subfolders(of: subfolder, depth: depth - 1) : [])
+            }
+        }
+        return subfolders(of: "", depth: 2)
+    }
+
+    private static func sets(in folder: FilePath) -> [WeightSet] {
+        WeightSet.all(among: (try? entries(of: folder)) ?? [])
+    }
+
+    private static func choice(among subfolders: [FilePath], of folder: FilePath) -> FormatError {
+        let shown = 6
+        let list =
+            subfolders.prefix(shown).map(\.string).joined(separator: ", ") + (subfolders.count > shown ? ", ..." : "")
+        let rows = subfolders.flatMap { subfolder in
+            sets(in: folder.pushing(subfolder)).map { $0.row(in: folder, subfolder: subfolder) }
+        }
+        return FormatError(
+            .unknownFormat,
+            "the folder \(folder.string) holds no checkpoint itself, but \(subfolders.count) of its sub-folders "
+                + "\(subfolders.count == 1 ? "does" : "do") (\(list.escapingControlCharacters))", file: folder,
+            hint: "choose one with --subfolder \(subfolders[0].string.quotedForShell), or name its path",
+            details: DiagnosticTable(columns: WeightSet.columns, rows: rows))
     }
 
     private static func ambiguity(of sets: [WeightSet], in folder: FilePath) -> FormatError {

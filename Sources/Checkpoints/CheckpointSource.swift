@@ -11,6 +11,17 @@ public struct CheckpointSource: Hashable, Sendable {
     /// The part of the text that names the model, and the revision behind it.
     public let name: String
     public let revision: String?
+    /// The folder inside the one of the model that holds the checkpoint, such as `unet` of a diffusers pipeline. Files have none.
+    public var subfolder: FilePath?
+
+    /// Reads the name of a sub-folder; nil for a path that leads out of the folder of the model, or is none.
+    public static func subfolder(_ name: String) -> FilePath? {
+        let path = FilePath(name)
+        guard !path.isEmpty, path.isRelative, path.components.allSatisfy({ $0.kind == .regular }),
+            !name.unicodeScalars.contains("\0")
+        else { return nil }
+        return path
+    }
 
     /// Reads a text; what follows the first `@` is a revision.
     public init(_ text: String) {
@@ -50,18 +61,37 @@ public struct CheckpointSource: Hashable, Sendable {
     /// Looks for the checkpoint: as a path, then in the folder of models, then in the hub's cache.
     ///
     /// A folder with the name and without the revision counts, too: one that was downloaded by hand does not tell its revision.
+    /// Of a folder that is found the sub-folder counts, where one is asked for.
     ///
     /// - Parameter folder: what relative paths count from; empty is the current folder.
     public func find(from folder: FilePath = "", in places: Places) -> Finding {
+        let finding = findModel(from: folder, in: places)
+        guard let subfolder, case .found(let model) = finding, folderExists(model) else { return finding }
+        let path = model.pushing(subfolder)
+        if folderExists(path) { return .found(path) }
+        let snapshot = HubSnapshot(containing: model)
+        let others = CheckpointFolder.subfolders(of: model).map(\.string.escapingControlCharacters)
+        return .missing(
+            problem: "has no sub-folder \(subfolder)" + (snapshot?.unfinished ?? ""),
+            hint: !others.isEmpty
+                ? "those that hold checkpoints: \(others.joined(separator: ", "))"
+                : snapshot.map { "to download it: \($0.command(toFetch: ["\(subfolder)/*"]))" }
+                    ?? "no sub-folder holds a checkpoint")
+    }
+
+    private func findModel(from folder: FilePath, in places: Places) -> Finding {
         var tried: [FilePath] = []
         func isThere(_ candidate: FilePath) -> Bool {
             if !tried.contains(candidate) { tried.append(candidate) }
             return fileExists(candidate)
         }
-        for path in [text, name] {
-            let path = folder.pushing(FilePath(path))
-            if isThere(path) { return .found(path) }
+        if isThere(folder.pushing(FilePath(text))) { return .found(folder.pushing(FilePath(text))) }
+        if let revision, !HubCache.isRevision(revision) {
+            return .missing(
+                problem: "is not there as a path, and \"\(revision)\" is no revision",
+                hint: "behind the @ of organisation/name@revision stands a branch, a tag, refs/pr/N or a commit")
         }
+        if isThere(folder.pushing(FilePath(name))) { return .found(folder.pushing(FilePath(name))) }
         if let models = places.modelsFolder {
             let parts = FilePath(name).components
             if FilePath(name).root == nil, parts.count <= 2, parts.allSatisfy({ $0.kind == .regular }) {
@@ -94,12 +124,12 @@ public struct CheckpointSource: Hashable, Sendable {
     /// Looks for the checkpoint as `find` does, from the current folder.
     ///
     /// - Returns: of what is nowhere and is called like a file the path, whose opening says that there is nothing.
-    /// - Throws: `IOError` `io.not_found` for a model that is nowhere.
+    /// - Throws: `IOError` `io.not_found` for a model that is nowhere, or has no such sub-folder.
     public func path(in places: Places = Places()) throws(IOError) -> FilePath {
         switch find(in: places) {
         case .found(let path): return path
         case .missing(let problem, let hint):
-            guard hubName != nil, !isCalledLikeAFile else { return FilePath(text) }
+            guard subfolder != nil || hubName != nil && !isCalledLikeAFile else { return FilePath(text) }
             throw IOError(
                 kind: .notFound, message: "\(text) \(problem)".escapingControlCharacters, file: text, hint: hint)
         }

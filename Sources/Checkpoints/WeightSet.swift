@@ -79,18 +79,30 @@ struct WeightSet: Hashable {
                 + "another file to work on it")
     }
 
-    /// The cells of a table: name, format, files, bytes.
-    func row(in folder: FilePath) -> [String] {
-        let file = folder.appending(name)
+    /// The cells of a table. Tensors are counted where only a header has to be read.
+    ///
+    /// - Parameter subfolder: what goes before the name.
+    func row(in folder: FilePath, subfolder: FilePath = "") -> [String] {
+        let file = folder.pushing(subfolder).appending(name)
         var files = [file]
-        if isIndex, let index = try? ShardIndex(reading: file) {
-            files = Set(index.places.map(\.shard)).map { folder.appending($0) }
+        var tensorCount: Int?
+        if isIndex {
+            if let index = try? ShardIndex(reading: file) {
+                files = Set(index.places.map(\.shard)).map { file.removingLastComponent().appending($0) }
+                tensorCount = index.places.count
+            }
+        } else if isSafetensors {
+            tensorCount = (try? SafetensorsReader(opening: file))?.descriptors.count
         }
         let sizes = files.map { FileStatus(of: $0)?.byteCount }
         let missing = sizes.count { $0 == nil }
-        let byteCount = sizes.reduce(0) { $0 + ($1 ?? 0) }
-        return [name, "\(files.count)" + (missing > 0 ? " (\(missing) missing)" : ""), "\(byteCount)"]
+        let byteCount = sizes.reduce(0) { $0.addingReportingOverflow($1 ?? 0).partialValue }
+        return [
+            subfolder.appending(name).string, format.rawValue,
+            "\(files.count)" + (missing > 0 ? " (\(missing) missing)" : ""), tensorCount.map(String.init) ?? "-",
+            "\(byteCount)",
+        ]
     }
 
-    static let columns = ["name", "files", "bytes"]
+    static let columns = ["name", "format", "files", "tensors", "bytes"]
 }

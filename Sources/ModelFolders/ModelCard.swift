@@ -32,7 +32,9 @@ struct ModelCard {
     }
 
     private var frontMatter: String {
-        let ids = inputs.compactMap { $0.files.first?.path.hubName }
+        // Two revisions of a model are one model there.
+        var seen: Set<String> = []
+        let ids = inputs.compactMap { $0.files.first?.path.hubName }.filter { seen.insert($0).inserted }
         var lines = ["---"]
         lines += ids.isEmpty ? ["base_model: []"] : ["base_model:"] + ids.map { "- \($0)" }
         if isForTransformers { lines.append("library_name: transformers") }

@@ -24,16 +24,17 @@ public struct ModelReference: Sendable, Hashable {
     struct Identity: Hashable {
         let path: FilePath
         let revision: String?
+        let subfolder: FilePath?
     }
 
-    var identity: Identity { Identity(path: path, revision: revision) }
+    var identity: Identity { Identity(path: path, revision: revision, subfolder: source.subfolder) }
 
     /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
     var defaultName: String { FilePath(id).checkpointName ?? text }
 }
 
 extension YAMLSection {
-    /// A model: a text, or mergekit's long form `{model: {path: ..., revision: ...}}`.
+    /// A model: a text, or mergekit's long form `{model: {path: ..., revision: ...}}`, to which we add `subfolder`.
     func model(_ key: String) throws(RecipeError) -> ModelReference? {
         guard let node = node(key), !node.isNull else { return nil }
         return try ModelReference(node, key: key, in: self)
@@ -64,7 +65,13 @@ extension ModelReference {
                 hint: "\(key): PATH, or \(key): { model: { path: PATH, revision: REVISION } }")
         }
         // Here the whole text is the path.
-        let source = CheckpointSource(name: path, revision: try form.text("revision"))
+        var source = CheckpointSource(name: path, revision: try form.text("revision"))
+        if let name = try form.text("subfolder") {
+            guard let subfolder = CheckpointSource.subfolder(name) else {
+                throw form.bad("subfolder", "must be a folder inside that of the model, such as unet")
+            }
+            source.subfolder = subfolder
+        }
         self.init(source, at: node.position, file: section.file)
     }
 }

@@ -13,5 +13,7 @@ struct BaseOption: ParsableArguments {
     /// Where it is.
     ///
     /// - Throws: as `Session.locate`.
-    func path(in session: Session) throws -> FilePath? { try base.map { try session.locate($0) } }
+    func path(in session: Session, subfolder: FilePath?) throws -> FilePath? {
+        try base.map { try session.locate($0, subfolder: subfolder) }
+    }
 }

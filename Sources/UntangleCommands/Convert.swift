@@ -82,8 +82,8 @@ struct Convert: ToolCommand {
         let context = session.context
         let budget = context.budget
         // Where the output is stored against --base, the input may have one of its own.
-        let path = try session.locate(input)
-        let base = try skein.base.map { try session.locate($0) }
+        let path = try session.locate(input, subfolder: reading.subfolder)
+        let base = try skein.base.map { try session.locate($0, subfolder: reading.subfolder) }
         let isDelta = !skein.store && format == .skein
         var readOptions = try reading.readOptions(
             selection: selection.selection, base: isDelta ? nil : base, sharedBase: isDelta ? base : nil,

@@ -47,9 +47,11 @@ struct Diff: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        let options = try reading.readOptions(selection: selection.selection, base: base.path(in: session), threads: 1)
-        let first = try session.open(session.locate(a), options: options)
-        let second = try session.open(session.locate(b), options: options)
+        let subfolder = reading.subfolder
+        let options = try reading.readOptions(
+            selection: selection.selection, base: base.path(in: session, subfolder: subfolder), threads: 1)
+        let first = try session.open(session.locate(a, subfolder: subfolder), options: options)
+        let second = try session.open(session.locate(b, subfolder: subfolder), options: options)
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
         try comparison.requireMemory(session.memoryByteCount, toCompare: first, second)
         comparison.threads = session.context.workers(each: comparison.workingByteCount(of: first, and: second))

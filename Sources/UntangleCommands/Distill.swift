@@ -62,9 +62,8 @@ struct Distill: ToolCommand {
         let reports = try reporting.targets(options: options)
         let trace = try tracing.begin(beside: reports, options: options) { isSamePlace($0, target.path) }
         let set = try experts.expertSet(in: session)
-        let reading = session.context.reading(sharedBase: set.base.openedPath)
         var job = DistillJob(
-            set, of: .checkpoint(try session.open(session.locate(merged), options: reading)), auxiliary: source,
+            set, of: .checkpoint(try experts.open(merged: merged, of: set, in: session)), auxiliary: source,
             options: settings, target: target)
         if case .file(let path) = source { session.reads(path) }
         job.resumption = resuming.resumption

@@ -43,6 +43,7 @@ struct Evaluate: ToolCommand {
     var config: FilePath?
 
     @OptionGroup var base: BaseOption
+    @OptionGroup var place: SubfolderOption
     @OptionGroup var dataFlags: DataFlags
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
@@ -60,8 +61,8 @@ struct Evaluate: ToolCommand {
         }
         let heads = try head.located(in: session)
         for file in data { session.reads(file.file) }
-        let path = try session.locate(checkpoint)
-        let base = try base.path(in: session)
+        let path = try session.locate(checkpoint, subfolder: place.subfolder)
+        let base = try base.path(in: session, subfolder: place.subfolder)
         ConfigurationFiles.paths(of: path, config: config).forEach { session.reads($0) }
         let job = try EvaluateJob(
             path, config: config, base: base, data: dataFlags.options,

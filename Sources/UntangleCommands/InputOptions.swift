@@ -18,6 +18,9 @@ struct InputOptions: ParsableArguments {
                 + "also what lies in lists and the tensors of TorchScript.", valueName: "name"))
     var root: String?
 
+    @OptionGroup var place: SubfolderOption
+    var subfolder: FilePath? { place.subfolder }
+
     func validate() throws {
         if root?.isEmpty == true { throw ValidationError("--root needs the name of a part, or . for all") }
         _ = try voidTypes

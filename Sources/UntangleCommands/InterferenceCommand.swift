@@ -134,10 +134,7 @@ struct InterferenceCommand: ToolCommand {
     }
 
     private func mergedModel(of set: ExpertSet, _ session: Session) throws -> TensorStore {
-        if let merged {
-            return try TensorStore(
-                opening: session.locate(merged), options: session.context.reading(sharedBase: set.base.openedPath))
-        }
+        if let merged { return try experts.open(merged: merged, of: set, in: session) }
         let job = try MergeJob(
             method: method ?? "", base: set.base, experts: set.experts.map { (name: $0.name, store: $0.store) },
             parameters: try parameters.parameters(), in: session.context)

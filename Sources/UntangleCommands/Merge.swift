@@ -111,6 +111,10 @@ struct Merge: ToolCommand {
             guard inputs.count == 2 || (inputs.count == 1 && (dryRun || output != nil)) else {
                 throw ValidationError("give a recipe and an output, or --method METHOD with experts and --output PATH")
             }
+            guard reading.subfolder == nil else {
+                throw ValidationError(
+                    "--subfolder belongs to --method; a recipe says model: { model: { path: PATH, subfolder: NAME } }")
+            }
             guard base == nil else { throw ValidationError("--base belongs to --method; a recipe has base_model") }
             guard inputs.count == 1 || output == nil else { throw ValidationError("the output is given twice") }
         }
@@ -179,8 +183,8 @@ struct Merge: ToolCommand {
 
     private func fromArguments(_ session: Session, target: OutputTarget?) throws -> MergeJob {
         let places = try recipes.models.places()
-        let paths = try inputs.map { try session.locate(CheckpointSource($0), in: places) }
-        let base = try base.map { try session.locate(CheckpointSource($0), in: places) }
+        let paths = try inputs.map { try locate($0, in: places, session) }
+        let base = try base.map { try locate($0, in: places, session) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
             (name: name, store: try open(path, base: base, session))
         }
@@ -189,6 +193,12 @@ struct Merge: ToolCommand {
             parameters: try parameters.parameters(),
             selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
             target: target, in: session.context)
+    }
+
+    private func locate(
+        _ checkpoint: String, in places: CheckpointSource.Places, _ session: Session
+    ) throws -> FilePath {
+        try session.locate(CheckpointSource(checkpoint), subfolder: reading.subfolder, in: places)
     }
 
     private func fromRecipe(_ session: Session, target: OutputTarget?) throws -> MergeJob {
@@ -209,7 +219,8 @@ struct Merge: ToolCommand {
             of: book, write: writing.writeOptions(), in: session.context)
         func job(opening open: (FilePath) throws -> TensorStore) throws -> MergeJob {
             try MergeJob(
-                recipe, stores: try recipe.stores(opening: open), settings: try parameters.parameters().values,
+                recipe, stores: try recipe.stores(opening: open),
+                settings: try parameters.parameters().values,
                 selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
                 target: target, in: session.context)
         }

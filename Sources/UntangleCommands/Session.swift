@@ -107,12 +107,16 @@ final class Session {
 
     /// Finds a checkpoint that the user has named, and notes that the result depends on it.
     ///
-    /// - Throws: `IOError` `io.not_found` for a model of the hub that is nowhere.
+    /// - Parameter subfolder: the folder inside the one that is named, of which the checkpoint is wanted.
+    /// - Throws: `IOError` `io.not_found` for a model of the hub that is nowhere, or a sub-folder that is not there.
     func locate(
-        _ source: CheckpointSource, in places: CheckpointSource.Places = CheckpointSource.Places()
+        _ source: CheckpointSource, subfolder: FilePath? = nil,
+        in places: CheckpointSource.Places = CheckpointSource.Places()
     ) throws(IOError) -> FilePath {
+        var source = source
+        source.subfolder = subfolder
         let path = try source.path(in: places)
-        reads(path, named: source.text)
+        reads(path, named: subfolder == nil ? source.text : nil)
         return path
     }
 

@@ -80,8 +80,8 @@ struct Vectors: ToolCommand {
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
         let threads = session.budget.threads
-        let basePath = try session.locate(base)
-        let paths = try experts.map { try session.locate($0) }
+        let basePath = try session.locate(base, subfolder: reading.subfolder)
+        let paths = try experts.map { try session.locate($0, subfolder: reading.subfolder) }
         let names = Self.names(of: paths)
         let set = try TaskVectorSet(
             base: try session.open(

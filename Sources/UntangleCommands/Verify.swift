@@ -43,7 +43,7 @@ struct Verify: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
-        let path = try session.locate(checkpoint)
+        let path = try session.locate(checkpoint, subfolder: input.subfolder)
         if recursive { return try verifyTree(path, in: session, reports) }
         let finding = Finding(
             path: checkpoint.text, result: .success(try verify(path, in: session, warn: session.warn)))
@@ -55,7 +55,7 @@ struct Verify: ToolCommand {
         _ path: FilePath, in session: Session, warn: (Warning) -> Void
     ) throws -> Verification {
         session.reads(path)
-        let base = try base.path(in: session)
+        let base = try base.path(in: session, subfolder: input.subfolder)
         do {
             let reader = try CheckpointFormat.open(
                 path, options: input.readOptions(base: base, threads: session.budget.threads))

@@ -116,9 +116,8 @@ import Testing
 
     /// What a revision is, a text says; where it would lead as a path does not matter.
     @Test(arguments: [
-        "org/name@evil", "org/name@../refs/main", "org/name@/etc", "org/name@..", "org/name@refs/../main",
-        "org/name@v2",
-        "org/name@pr/7", "org/half", "org/half@main", "org/none", "none", "none@main", "datasets/org",
+        "org/name@evil", "org/name@v2", "org/name@pr/7", "org/half", "org/half@main", "org/none", "none", "none@main",
+        "datasets/org",
     ])
     func refuses(_ text: String) throws {
         try makeCache()
@@ -126,6 +125,23 @@ import Testing
         #expect(error.code == "io.not_found")
         #expect(error.message.hasPrefix("\(text) is not "), "\(error.message)")
         #expect(error.hint?.contains("hf download") == true)
+    }
+
+    /// Whatever the cache has, and also where a folder has the name.
+    @Test(arguments: ["../refs/main", "/etc", "..", "refs/../main", "./x"])
+    func saysThatAPathIsNoRevision(_ revision: String) throws {
+        try makeCache()
+        let text = folder.file("mine").string
+        mkdir(text, 0o755)
+        for name in ["org/name", "org/none", text] {
+            let error = #expect(throws: IOError.self) {
+                var source = CheckpointSource("\(name)@\(revision)")
+                source.subfolder = name == text ? "x" : nil
+                return try source.path(in: places)
+            }
+            #expect(error?.message == "\(name)@\(revision) is not there as a path, and \"\(revision)\" is no revision")
+            #expect(error?.hint?.contains("a branch, a tag") == true)
+        }
     }
 
     @Test func saysWhatWouldDownloadIt() throws {

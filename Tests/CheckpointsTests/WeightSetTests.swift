@@ -79,12 +79,25 @@ import Testing
         let error = try #require(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
         #expect(error.category == .unknownFormat)
         #expect(error.message.hasSuffix("2 checkpoints (model.safetensors.index.bf16.json, model.fp16.safetensors)"))
-        #expect(error.details?.columns == ["name", "files", "bytes"])
+        #expect(error.details?.columns == ["name", "format", "files", "tensors", "bytes"])
         // 8 bytes of length, 53 of header, 1 of data.
         #expect(
             error.details?.rows == [
-                ["model.safetensors.index.bf16.json", "2 (1 missing)", "62"], ["model.fp16.safetensors", "1", "62"],
+                ["model.safetensors.index.bf16.json", "safetensors", "2 (1 missing)", "2", "62"],
+                ["model.fp16.safetensors", "safetensors", "1", "1", "62"],
             ])
+    }
+
+    /// The weights of Mistral's own library beside those of transformers, and PyTorch's files beside either.
+    @Test func consolidatedWeightsStandBesideShards() throws {
+        try add("model-00001-of-00001.safetensors")
+        try addIndex("model.safetensors.index.json", ("a", "model-00001-of-00001.safetensors"))
+        try add("consolidated.safetensors")
+        _ = try folder.write([0], to: "pytorch_model.bin")
+        let found = try taken()
+        #expect(found.name == "model.safetensors.index.json")
+        #expect(found.warnings.count == 1 && found.warnings[0].contains("and consolidated.safetensors; "))
+        #expect(try CheckpointFormat.open(folder.file("consolidated.safetensors")).warnings.isEmpty)
     }
 
     /// PyTorch files stand for a folder when it holds nothing else, and never the state of the training.

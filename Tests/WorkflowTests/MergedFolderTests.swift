@@ -448,5 +448,9 @@ import Workflow
         let a = try model("models--owner--name.v1/snapshots/abc", layers(1))
         try write(try stage([("a", a)]))
         #expect(try text("out/README.md").hasPrefix("---\nbase_model:\n- owner/name.v1\nlibrary_name: transformers\n"))
+        // Two revisions of one model are one there.
+        let b = try model("models--owner--name.v1/snapshots/def", layers(2))
+        try write(try stage([("a", a), ("b", b)]), force: true)
+        #expect(try text("out/README.md").hasPrefix("---\nbase_model:\n- owner/name.v1\nlibrary_name: transformers\n"))
     }
 }

@@ -32,9 +32,8 @@ public struct HubCache: Hashable, Sendable {
         let model = folder(of: name)
         guard folderExists(model) else { return .noModel }
         let wanted = revision ?? "main"
-        // A revision becomes part of a path: one that leads elsewhere is no revision.
         let parts = FilePath(wanted)
-        guard !parts.isAbsolute, !parts.isEmpty, parts.components.allSatisfy({ $0.kind == .regular }) else {
+        guard Self.isRevision(wanted) else {
             return .noRevision("\"\(wanted.escapingControlCharacters)\" is no revision")
         }
         func snapshot(_ commit: String) -> Finding? {
@@ -64,6 +63,12 @@ public struct HubCache: Hashable, Sendable {
 
     private static func list(_ names: [String]) -> String {
         names.prefix(4).joined(separator: ", ") + (names.count > 4 ? ", ..." : "")
+    }
+
+    /// Whether a text can be a revision. It becomes part of a path: one that leads elsewhere is none.
+    static func isRevision(_ text: String) -> Bool {
+        let parts = FilePath(text)
+        return !parts.isAbsolute && !parts.isEmpty && parts.components.allSatisfy { $0.kind == .regular }
     }
 
     /// The commit that a branch or tag stands for.

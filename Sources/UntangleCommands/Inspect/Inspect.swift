@@ -81,10 +81,12 @@ struct Inspect: ToolCommand {
     private func inspect(
         _ checkpoint: CheckpointSource, in session: Session, warn: (Warning) -> Void
     ) throws -> Inspection {
-        let path = try session.locate(checkpoint)
+        let path = try session.locate(checkpoint, subfolder: input.subfolder)
         let chosen = selection.selection
         let reader = try CheckpointFormat.open(
-            path, options: input.readOptions(selection: chosen, base: base.path(in: session), threads: 1))
+            path,
+            options: input.readOptions(
+                selection: chosen, base: base.path(in: session, subfolder: input.subfolder), threads: 1))
         reader.warnings.forEach(warn)
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)

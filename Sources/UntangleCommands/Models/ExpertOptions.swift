@@ -24,6 +24,7 @@ struct ExpertOptions: ParsableArguments {
             valueName: "file"))
     var config: FilePath?
 
+    @OptionGroup var place: SubfolderOption
     @OptionGroup var dataFlags: DataFlags
 
     /// Makes sure that experts have heads.
@@ -36,6 +37,14 @@ struct ExpertOptions: ParsableArguments {
         }
     }
 
+    /// Opens a model that was made of the experts.
+    ///
+    /// - Parameter set: what `expertSet` has opened.
+    func open(merged: CheckpointSource, of set: ExpertSet, in session: Session) throws -> TensorStore {
+        let path = try session.locate(merged, subfolder: place.subfolder)
+        return try session.open(path, options: session.context.reading(sharedBase: set.base.openedPath))
+    }
+
     /// Opens everything.
     ///
     /// - Parameter data: what each task is measured on.
@@ -44,8 +53,9 @@ struct ExpertOptions: ParsableArguments {
         try expert.check("--expert")
         try head.check("--head", among: names)
         try data.check("--data", among: names)
-        let base = try session.locate(base)
-        let (experts, heads) = (try expert.located(in: session), try head.located(in: session))
+        let base = try session.locate(base, subfolder: place.subfolder)
+        let experts = try expert.located(in: session, subfolder: place.subfolder)
+        let heads = try head.located(in: session)
         for file in data { session.reads(file.file) }
         ConfigurationFiles.paths(of: base, config: config).forEach { session.reads($0) }
         let set = try ExpertSet(

@@ -24,10 +24,10 @@ extension [NamedFile] {
     /// The checkpoints where they are, of those that are named as in the hub's cache.
     ///
     /// - Throws: as `Session.locate`.
-    func located(in session: Session) throws -> [NamedFile] {
+    func located(in session: Session, subfolder: FilePath? = nil) throws -> [NamedFile] {
         try map { entry in
             var entry = entry
-            entry.file = try session.locate(CheckpointSource(entry.file.string))
+            entry.file = try session.locate(CheckpointSource(entry.file.string), subfolder: subfolder)
             return entry
         }
     }
