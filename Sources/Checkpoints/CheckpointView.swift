@@ -4,7 +4,7 @@ import TensorCore
 /// Some tensors of a checkpoint, under other names, several times, as the numbers that blocks decode to or with their rows in another
 /// order, as a checkpoint of its own. Nothing is copied.
 public struct CheckpointView: CheckpointReader {
-    private let source: any CheckpointReader
+    package let source: any CheckpointReader
     public let descriptors: [TensorDescriptor]
     private let tensors: [ViewedTensor]
 

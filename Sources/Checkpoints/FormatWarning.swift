@@ -13,6 +13,8 @@ public enum FormatWarning: String, WarningCode {
     case shardMetadata = "shard_metadata"
     /// A folder holds other sets of weights than the one that is taken.
     case otherWeights = "other_weights"
+    /// A folder holds parts of a checkpoint that its index does not name.
+    case otherParts = "other_parts"
     /// NumPy data without a byte order.
     case byteOrder = "byte_order"
     /// Members of an archive that no tensor can hold.

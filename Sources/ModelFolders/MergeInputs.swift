@@ -33,7 +33,7 @@ package struct MergeInputs: Sendable {
         let all = (base.map { [(name: "base", store: $0)] } ?? []) + experts
         let folders = all.map { ModelFolder(of: $0.store) }
         let ties = try TiedEmbeddings(
-            zip(all, folders).map { ($0.name, $0.store, $1?.config) }, donor: folders[donorPlace]?.config)
+            zip(all, folders).map { ($0.name, $0.store, $1?.config) }, donor: donorPlace)
         models = zip(zip(all, folders), ties.stores).map {
             Model(name: $0.0.name, store: $1, original: $0.0.store, folder: $0.1)
         }

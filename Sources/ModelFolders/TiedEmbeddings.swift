@@ -5,12 +5,15 @@ import TensorCore
 
 /// Makes models agree on the output head, which may be the embedding matrix under another name.
 ///
-/// A head that is the embedding matrix in every model, as `tie_word_embeddings` says, is merged and written once. Where
-/// only some models have a head of their own, the others lend their embeddings for it, as in mergekit, and the result has a
-/// head of its own.
-struct TiedEmbeddings {
-    private(set) var stores: [TensorStore]
-    private(set) var warnings: [Warning] = []
+/// A head that is the embedding matrix in every model, as `tie_word_embeddings` says, is merged and written once. So is one that a PyTorch
+/// file stores as a view of the same numbers, where the configuration says nothing: many models of transformers are tied unless theirs
+/// says no. Where only some models have a head of their own, the others lend their embeddings for it, as in mergekit, and the result
+/// has a head of its own.
+public struct TiedEmbeddings {
+    public private(set) var stores: [TensorStore]
+    public private(set) var warnings: [Warning] = []
+    /// The heads that are written once, and the embeddings that they are.
+    public private(set) var ties: [(head: TensorName, embedding: TensorName)] = []
     /// What `tie_word_embeddings` has to say of the result; nil when nothing was changed.
     private(set) var isTied: Bool?
 
@@ -24,8 +27,8 @@ struct TiedEmbeddings {
 
     /// Finds out which models tie their embeddings.
     ///
-    /// - Parameter donor: the configuration that the result has.
-    init(_ models: [(name: String, store: TensorStore, config: ModelConfig?)], donor: ModelConfig?) throws {
+    /// - Parameter donor: the place of the model whose configuration the result has.
+    init(_ models: [(name: String, store: TensorStore, config: ModelConfig?)], donor: Int) throws {
         stores = models.map(\.store)
         var names: [TensorName] = []
         for name in models.flatMap({ $0.store.descriptors.map(\.name) })
@@ -35,11 +38,29 @@ struct TiedEmbeddings {
         for head in names {
             let lacking = models.indices.filter { models[$0].store.index(of: head) == nil }
             if lacking.isEmpty {
-                if donor?.tiesWordEmbeddings == true { try writeOnce(head, models) }
+                if Self.saysTied(head, models[donor].store, models[donor].config) { try writeOnce(head, models) }
             } else {
                 lend(head, to: lacking, models)
             }
         }
+    }
+
+    /// Looks at the folder of one model that is written again as it is.
+    ///
+    /// - Throws: what reading its head and embeddings throws.
+    public init(of store: TensorStore) throws {
+        let folder = ModelFolder(of: store)
+        try self.init([(name: store.openedPath.string, store: store, config: folder?.config)], donor: 0)
+    }
+
+    /// Whether a model says that a head is its embedding matrix.
+    private static func saysTied(_ head: TensorName, _ store: TensorStore, _ config: ModelConfig?) -> Bool {
+        guard let config else { return false }
+        if let says = config.tiesWordEmbeddings { return says }
+        guard let shared = (store.reader as? TorchReader)?.sharedTensors, let place = embedding(for: head, in: store)
+        else { return false }
+        let names = [head, store.descriptors[place].name]
+        return shared.contains { group in group.areEqual && names.allSatisfy(group.names.contains) }
     }
 
     /// Gives models without a head their embeddings in its place.
@@ -72,8 +93,11 @@ struct TiedEmbeddings {
                 Warning(
                     FolderWarning.headIgnored,
                     "config.json says that \"\(head)\" is the embedding matrix, but in \(model.name) it differs; "
-                        + "transformers will ignore the merged one"))
+                        + "transformers will ignore that of the result"))
             return
+        }
+        if let donor = models.first?.store, let place = Self.embedding(for: head, in: donor) {
+            ties.append((head, donor.descriptors[place].name))
         }
         stores = stores.map { TensorStore(CheckpointView($0.reader, without: head)) }
         isTied = true
@@ -82,7 +106,7 @@ struct TiedEmbeddings {
     /// Whether head and embeddings of a model have the same bytes.
     private static func isShared(_ head: TensorName, in store: TensorStore) throws -> Bool {
         // What is not merged yet is taken for tied, as the configuration says.
-        if store.reader is PlannedCheckpoint { return true }
+        if store.reader.isPlanned { return true }
         guard let first = store.index(of: head), let second = embedding(for: head, in: store) else { return false }
         let (a, b) = (store.descriptors[first], store.descriptors[second])
         guard a.dtype == b.dtype, a.shape == b.shape else { return false }
@@ -108,4 +132,9 @@ struct TiedEmbeddings {
         let parts = name.text.split(separator: ".")
         return parts.count >= 2 && parts.last == "weight" ? parts[parts.count - 2] : nil
     }
+}
+
+extension CheckpointReader {
+    /// Whether there are no numbers yet, whatever the tensors are called.
+    fileprivate var isPlanned: Bool { (self as? CheckpointView)?.source.isPlanned ?? (self is PlannedCheckpoint) }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
@@ -21,6 +22,9 @@ struct Convert: ToolCommand {
 
             Casts round to nearest even. Numbers that become infinite or zero are counted by tensor and warned of; \
             F8_E4M3 has no infinity, and NaN for what is beyond its range. Integers and complex numbers keep their type.
+
+            An output head that is the embedding matrix, as the config.json of a folder says (tie_word_embeddings), is written once, \
+            which transformers expects.
 
             With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
             the last tensor are left out with a warning.
@@ -92,6 +96,7 @@ struct Convert: ToolCommand {
         var store = try TensorStore(opening: path, options: readOptions)
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let chosen = selection.selection
+        let ties = try ties(of: &store, at: path, in: session)
         let lost = verification?.losses.filter { $0.tensor.map(chosen.contains) ?? false } ?? []
         // What showed on opening is warned of below.
         let harmless = verification?.harmlessDamage.map(\.warning) ?? []
@@ -101,8 +106,8 @@ struct Convert: ToolCommand {
             memoryByteCount: session.memoryByteCount)
         var options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
-            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype, blocks: dtype?.blocks,
-            upcast: upcast,
+            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype,
+            blocks: dtype?.blocks, upcast: upcast,
             metadata: try metadata.map(Metadata.Entry.init(argument:)))
         var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)
         if format == .gguf {
@@ -123,8 +128,25 @@ struct Convert: ToolCommand {
         let gain = result.written.baseGain
         if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }
 
-        try session.print(report(of: result, format: format, lost: lost), to: reports)
+        try session.print(report(of: result, format: format, ties: ties, lost: lost), to: reports)
         return lost.isEmpty ? .done : .no
+    }
+
+    /// Leaves out output heads that are the embedding matrix under another name, as the folder of a model says: they are written once.
+    ///
+    /// - Returns: the heads, and what they are.
+    private func ties(
+        of store: inout TensorStore, at path: FilePath, in session: Session
+    ) throws -> [(head: TensorName, embedding: TensorName)] {
+        // What may be damaged is not compared.
+        guard folderExists(path), !salvage else { return [] }
+        let tied = try TiedEmbeddings(of: store)
+        tied.warnings.forEach(session.warn)
+        let chosen = selection.selection
+        let ties = tied.ties.filter { chosen.contains($0.head) }
+        guard !ties.isEmpty, ties.allSatisfy({ chosen.contains($0.embedding) }) else { return [] }
+        store = tied.stores[0]
+        return ties
     }
 
     /// Where the configuration of a model lies.
@@ -134,7 +156,13 @@ struct Convert: ToolCommand {
         return folder.isEmpty ? "." : folder
     }
 
-    private func report(of result: ConversionReport, format: FormatID, lost: [Damage]) -> Report {
+    private func report(
+        of result: ConversionReport, format: FormatID, ties: [(head: TensorName, embedding: TensorName)], lost: [Damage]
+    ) -> Report {
+        let tied = Report.Table(
+            "tied", ["tensor", "same_as"].map { Report.Column($0, nil) },
+            rows: ties.map { [.text($0.head.text), .text($0.embedding.text)] })
+        let tieLines = ties.map { "\"\($0.head)\" is \"\($0.embedding)\" and is written once" }
         let gain = result.written.baseGain
         let losses: [Report.Section] =
             salvage ? [.table(lost.table("lost")), .text([Self.text(lossCount: lost.count)])] : []
@@ -148,10 +176,15 @@ struct Convert: ToolCommand {
                 ]),
                 result.losses.section("overflows", \.overflowCount),
                 result.losses.section("underflows", \.underflowCount),
+                .table(tied),
                 .facts([.init("base", gain.map { .facts($0.facts) } ?? .absent)]),
                 // Little gain was warned of.
                 .group(
-                    [.text([text(of: result, format: format)] + (gain.map { $0.isMost ? [$0.text] : [] } ?? []))]
+                    [
+                        .text(
+                            [text(of: result, format: format)] + tieLines
+                                + (gain.map { $0.isMost ? [$0.text] : [] } ?? []))
+                    ]
                         + losses),
             ])
     }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Glibc
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -112,6 +113,41 @@ import Testing
         let error = #expect(throws: FormatError.self) { try CheckpointFormat.open(path) }
         #expect(error?.category == .indexMismatch)
         #expect(error?.tensor == "b")
+    }
+
+    /// A part that is a folder or the index itself, and a part that is a link out of the folder, as in the hub's cache.
+    @Test func partsAreFilesThatHoldTheirTensors() throws {
+        _ = try write(limit: 100)
+        func open(_ part: String) throws -> Int {
+            let map = ["a", "b", "c", "d"].map { "\"\($0)\":\"\(part)\"" }.joined(separator: ",")
+            let path = try folder.write(Array(#"{"weight_map":{\#(map)}}"#.utf8), to: "m.safetensors.index.json")
+            return try CheckpointFormat.open(path).descriptors.count
+        }
+        #expect(try open("x.safetensors") == 4)
+        mkdir(folder.file("folder.safetensors").string, 0o755)
+        #expect(throws: (any Error).self) { try open("folder.safetensors") }
+        #expect(throws: FormatError.self) { try open("m.safetensors.index.json") }
+        symlink("../\(folder.path.lastComponent!)/x.safetensors", folder.file("link.safetensors").string)
+        #expect(try open("link.safetensors") == 4)
+        symlink("nowhere", folder.file("broken.safetensors").string)
+        let error = #expect(throws: FormatError.self) { try open("broken.safetensors") }
+        #expect(error?.category == .missingShard)
+    }
+
+    /// As an older split leaves them, or one that was not finished.
+    @Test func warnsOfPartsThatTheIndexDoesNotName() throws {
+        _ = try write(limit: 20)
+        #expect(try CheckpointFormat.open(folder.path).warnings.isEmpty)
+        for name in ["x-00001-of-00002.safetensors", "y-00001-of-00002.safetensors", "x-00001-of-00002.bin"] {
+            _ = try folder.write([0], to: name)
+        }
+        let reader = try CheckpointFormat.open(folder.file("x.safetensors.index.json"))
+        #expect(reader.warnings.map(\.code) == ["format.other_parts"])
+        #expect(
+            reader.warnings.map(\.text) == [
+                "\(folder.file("x.safetensors.index.json")) does not name x-00001-of-00002.safetensors beside it, as of an "
+                    + "older split; it is left out"
+            ])
     }
 
     @Test func warnsOfAWrongTotalSize() throws {

@@ -30,7 +30,7 @@ import Testing
             "--metadata",
             "note=a=b", "--json")
         let report = try outcome.json()
-        #expect(report.keys == ["output", "format", "files", "tensors", "bytes", "overflows", "underflows"])
+        #expect(report.keys == ["output", "format", "files", "tensors", "bytes", "overflows", "underflows", "tied"])
         #expect(report["files"][0].string == "part.safetensors")
         let document = try tool.run("inspect", "part.safetensors", "--json").json()
         #expect(document["tensors"].items.map(\.["name"].string) == ["layers.0.ln_1.weight"])

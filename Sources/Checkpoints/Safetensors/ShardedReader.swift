@@ -53,7 +53,7 @@ public final class ShardedReader: CheckpointReader {
         places = shards.enumerated().flatMap { shard, reader in
             reader.descriptors.indices.map { (shard: shard, index: $0) }
         }
-        var warnings = options.notes
+        var warnings = options.notes + [Self.warning(ofPartsBeside: names, of: path)].compactMap { $0 }
         metadata = Self.merge(shards, warnings: &warnings)
         // The sizes lie in files that exist, so their sum fits.
         let byteCount = descriptors.reduce(0) { $0 + $1.byteCount }
@@ -87,6 +87,23 @@ public final class ShardedReader: CheckpointReader {
             file: index,
             hint: snapshot.map { "the hub's cache is incomplete: \($0.command(toFetch: missing.map(\.text)))" }
                 ?? "download what is missing into the folder of the index")
+    }
+
+    /// What is warned of when parts lie beside those that the index names, as of an older split or one that was not finished.
+    private static func warning(ofPartsBeside names: [TensorName], of index: FilePath) -> Warning? {
+        let folder = index.removingLastComponent()
+        let stems = Set(names.compactMap { ShardName($0.text)?.stem })
+        let known = Set(names.map(\.text))
+        let others = ((try? entries(of: folder)) ?? []).filter { name in
+            guard let part = ShardName(name), stems.contains(part.stem), !known.contains(name) else { return false }
+            return FilePath(name).extension == names.first.flatMap { FilePath($0.text).extension }
+        }
+        guard let first = others.first else { return nil }
+        return Warning(
+            FormatWarning.otherParts,
+            "\(index.string) does not name \(first.escapingControlCharacters)"
+                + (others.count > 1 ? " and \(others.count - 1) more such files" : "")
+                + " beside it, as of an older split; \(others.count == 1 ? "it is" : "they are") left out")
     }
 
     /// Checks that each tensor lies in the shard that the index names, and that the shards hold no others.

@@ -2,23 +2,23 @@ import Checkpoints
 import TensorCore
 
 /// Pickles and PyTorch files put together byte by byte.
-enum TorchTestFile {
+package enum TorchTestFile {
     // MARK: - Operations of pickles
 
-    static func text(_ text: String) -> [UInt8] { [0x58] + little(UInt32(text.utf8.count)) + Array(text.utf8) }
-    static func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) }
-    static func int(_ value: Int32) -> [UInt8] { [0x4A] + little(UInt32(bitPattern: value)) }
-    static func tuple(_ items: [[UInt8]]) -> [UInt8] { [0x28] + items.joined() + [0x74] }
-    static func list(_ items: [[UInt8]]) -> [UInt8] { [0x5D, 0x28] + items.joined() + [0x65] }
-    static func dict(_ items: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
+    package static func text(_ text: String) -> [UInt8] { [0x58] + little(UInt32(text.utf8.count)) + Array(text.utf8) }
+    package static func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) }
+    package static func int(_ value: Int32) -> [UInt8] { [0x4A] + little(UInt32(bitPattern: value)) }
+    package static func tuple(_ items: [[UInt8]]) -> [UInt8] { [0x28] + items.joined() + [0x74] }
+    package static func list(_ items: [[UInt8]]) -> [UInt8] { [0x5D, 0x28] + items.joined() + [0x65] }
+    package static func dict(_ items: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
         [0x7D, 0x28] + items.flatMap { text($0.key) + $0.value } + [0x75]
     }
-    static func ints(_ values: [Int]) -> [UInt8] { tuple(values.map { int(Int32($0)) }) }
-    static let orderedDict = global("collections", "OrderedDict") + [0x29, 0x52]
-    static func pickle(_ body: [UInt8], version: UInt8 = 2) -> [UInt8] { [0x80, version] + body + [0x2E] }
+    package static func ints(_ values: [Int]) -> [UInt8] { tuple(values.map { int(Int32($0)) }) }
+    package static let orderedDict = global("collections", "OrderedDict") + [0x29, 0x52]
+    package static func pickle(_ body: [UInt8], version: UInt8 = 2) -> [UInt8] { [0x80, version] + body + [0x2E] }
 
     /// A tensor as `torch.save` writes it.
-    static func tensor(
+    package static func tensor(
         _ type: String = "FloatStorage", key: String = "0", count: Int, shape: [Int], strides: [Int], offset: Int = 0,
         part: [UInt8]? = nil
     ) -> [UInt8] {
@@ -34,7 +34,7 @@ enum TorchTestFile {
     // MARK: - Files
 
     /// An archive of stored members.
-    static func zip(_ members: [(name: String, bytes: [UInt8])]) -> [UInt8] {
+    package static func zip(_ members: [(name: String, bytes: [UInt8])]) -> [UInt8] {
         var file: [UInt8] = []
         var directory: [UInt8] = []
         for (name, bytes) in members {
@@ -53,23 +53,23 @@ enum TorchTestFile {
     }
 
     /// An archive of a pickle and of storages, in their order.
-    static func archive(_ body: [UInt8], _ storages: [[UInt8]] = [], order: String? = nil) -> [UInt8] {
+    package static func archive(_ body: [UInt8], _ storages: [[UInt8]] = [], order: String? = nil) -> [UInt8] {
         zip(
             [("archive/data.pkl", pickle(body))] + (order.map { [("archive/byteorder", Array($0.utf8))] } ?? [])
                 + storages.enumerated().map { ("archive/data/\($0.offset)", $0.element) })
     }
 
     /// The older stream.
-    static func stream(_ body: [UInt8], _ storages: [(key: String, count: Int, bytes: [UInt8])]) -> [UInt8] {
+    package static func stream(_ body: [UInt8], _ storages: [(key: String, count: Int, bytes: [UInt8])]) -> [UInt8] {
         let magic: [UInt8] = [0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
         return pickle(magic) + pickle([0x4D, 0xE9, 0x03]) + pickle(dict(["little_endian": [0x88]])) + pickle(body)
             + pickle(list(storages.map { text($0.key) }))
             + storages.flatMap { little(UInt64($0.count)) + $0.bytes }
     }
 
-    static func floats(_ values: [Float]) -> [UInt8] { values.flatMap { little($0.bitPattern) } }
+    package static func floats(_ values: [Float]) -> [UInt8] { values.flatMap { little($0.bitPattern) } }
 
-    static func little(_ value: some FixedWidthInteger) -> [UInt8] {
+    package static func little(_ value: some FixedWidthInteger) -> [UInt8] {
         withUnsafeBytes(of: value.littleEndian) { Array($0) }
     }
 }
