@@ -43,4 +43,8 @@ public enum WeightsWarning: String, WarningCode {
     case storedNumbers = "stored_numbers"
     /// Patterns leave no tensor.
     case nothingSelected = "nothing_selected"
+    /// A rule for names changes none.
+    case unusedRename = "unused_rename"
+    /// Most tensors of two checkpoints would have the same names by a rule.
+    case otherNames = "other_names"
 }

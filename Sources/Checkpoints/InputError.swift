@@ -9,7 +9,7 @@ public struct InputError: Diagnostic, Hashable {
     public let tensor: String?
     public let byteOffset: UInt64?
     public let position: TextPosition?
-    public let hint: String?
+    public private(set) var hint: String?
     public let severity: DiagnosticSeverity
 
     public init(
@@ -40,6 +40,13 @@ public struct InputError: Diagnostic, Hashable {
         severity = error.severity
     }
 
+    /// The error with another hint.
+    package func hinting(_ hint: String) -> InputError {
+        var error = self
+        error.hint = hint
+        return error
+    }
+
     /// The kinds of fault; the raw value follows `input.` in an error code.
     public enum Code: String, Sendable, CaseIterable {
         case missingConfig = "missing_config"
@@ -51,6 +58,8 @@ public struct InputError: Diagnostic, Hashable {
         case badDtype = "bad_dtype"
         case badValue = "bad_value"
         case badName = "bad_name"
+        /// Two tensors would have one name.
+        case duplicateName = "duplicate_name"
         /// An archive is none or is damaged, or a member is none that a data set has.
         case badArchive = "bad_archive"
         /// A line of a text file is not what its format has.

@@ -28,6 +28,15 @@ public final class TensorStore: Sendable {
             zip(reader.descriptors.map(\.name), reader.descriptors.indices), uniquingKeysWith: { first, _ in first })
     }
 
+    /// The checkpoint with other names for its tensors.
+    ///
+    /// - Parameter names: in the order of the tensors.
+    /// - Precondition: there is one for each, and none comes twice.
+    func renamed(_ names: [TensorName]) -> TensorStore {
+        let tensors = zip(descriptors.indices, names).map { (place: $0, name: $1) }
+        return TensorStore(CheckpointView(reader, showing: tensors), openedPath: openedPath)
+    }
+
     public var path: FilePath { reader.path }
     public var descriptors: [TensorDescriptor] { reader.descriptors }
     public var metadata: Metadata { reader.metadata }

@@ -36,18 +36,21 @@ public struct ExpertSet: Sendable {
     public let base: TensorStore
     public let backbone: Backbone
     public let experts: [Expert]
+    /// The rules by which the experts' tensors have the names of the base's.
+    public let map: NameMap
 
     /// Opens a base, its experts, their heads and their data.
     ///
     /// - Parameters:
     ///   - config: the configuration file; nil takes the one beside the base.
+    ///   - map: rules that give the experts' tensors the names that the base's have.
     ///   - data: how data is read that is no array.
     ///   - context: bounds what a tensor may take that is decoded whole, and is told what should be known of data that can
     ///     be used.
     /// - Throws: `input.*`, `network.*`, `FormatError`, `IOError`, with the file at fault.
     public init(
-        base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], data: DataOptions = DataOptions(),
-        in context: Context = Context()
+        base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], map: NameMap = NameMap(),
+        data: DataOptions = DataOptions(), in context: Context = Context()
     ) throws {
         let base = try TensorStore(opening: path, options: context.reading())
         let options = context.reading(sharedBase: path)
@@ -56,9 +59,15 @@ public struct ExpertSet: Sendable {
         backbone.data = data
         self.base = base
         self.backbone = backbone
-        experts = try files.map { [backbone] files in
-            let store = try TensorStore(opening: files.checkpoint, options: options)
-            try backbone.check(store)
+        self.map = map
+        let stores = try map.applied(
+            to: try files.map { try TensorStore(opening: $0.checkpoint, options: options) }, toMatch: base,
+            warn: context.warn)
+        experts = try zip(files, stores).map { [backbone] files, store in
+            do { try backbone.check(store) } catch let error as InputError {
+                let suggestion = MapSuggestion(for: store.descriptors, toMatch: base.descriptors)
+                throw suggestion.map { error.hinting("most names match with \($0.map.options)") } ?? error
+            }
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,

@@ -43,7 +43,7 @@ struct ModelAgreement {
         let parts = try WeightsError.check(models.map { ($0.name, $0.store) }, of: Set(merged))
         quantization = parts.quantization
 
-        let prefixes = NamePrefix.all(of: models, among: merged)
+        let suggestions = Self.suggestions(models, among: Set(merged))
         let stacks = models.map { LayerStack.all(in: $0.store.descriptors) }
         var findings = Findings()
         for name in all {
@@ -51,15 +51,24 @@ struct ModelAgreement {
             if kept.contains(name) {
                 if let place = places[0] { tensors.append(copy(of: place)) }
             } else if places.contains(nil) {
-                addMissing(name, places, isPart: parts.names.contains(name), prefixes, stacks, &findings)
+                addMissing(name, places, isPart: parts.names.contains(name), suggestions, stacks, &findings)
             } else {
                 addShared(name, places.compactMap { $0 }, isPart: parts.names.contains(name), &findings)
             }
         }
         try check(findings.differentParts)
-        guard findings.differences.isEmpty else { throw ModelDifference.mismatch(findings.differences, all: all) }
+        guard findings.differences.isEmpty else {
+            throw ModelDifference.mismatch(
+                findings.differences, all: all, maps: MapSuggestion.options(of: suggestions))
+        }
         try compareCopies(parts: parts.names, all: all, &findings)
         warnings = warnings(of: findings)
+    }
+
+    /// The rules that would give the tensors of other models the names of the first.
+    private static func suggestions(_ models: [MergeModel], among wanted: Set<TensorName>) -> [MapSuggestion] {
+        let tensors = models.map { $0.store.descriptors.filter { wanted.contains($0.name) } }
+        return tensors.dropFirst().compactMap { MapSuggestion(for: $0, toMatch: tensors[0]) }
     }
 
     /// What is found out tensor by tensor.
@@ -78,7 +87,7 @@ struct ModelAgreement {
 
     /// Decides about a tensor that some models lack.
     private mutating func addMissing(
-        _ name: TensorName, _ places: [Int?], isPart: Bool, _ prefixes: [NamePrefix], _ stacks: [[LayerStack]],
+        _ name: TensorName, _ places: [Int?], isPart: Bool, _ suggestions: [MapSuggestion], _ stacks: [[LayerStack]],
         _ findings: inout Findings
     ) {
         guard !isPart else { return findings.differentParts.append(name) }
@@ -94,7 +103,7 @@ struct ModelAgreement {
         findings.differences.append(
             .missing(
                 name, has: has, lacks: lacking.map { models[$0].name }, isInFirst: places[0] != nil,
-                prefix: prefixes.first { $0.names.contains(name) }, isDeeper: isDeeper))
+                map: suggestions.first { $0.names.contains(name) }?.map, isDeeper: isDeeper))
     }
 
     /// Compares shapes and types of a tensor that all models have.

@@ -45,14 +45,17 @@ struct ModelDifference {
 
     /// The error of models that do not fit together.
     ///
-    /// - Parameter all: the names that take part.
-    static func mismatch(_ differences: [ModelDifference], all: [TensorName]) -> MergeError {
+    /// - Parameters:
+    ///   - all: the names that take part.
+    ///   - maps: the options that would make most names match, if there are such.
+    static func mismatch(_ differences: [ModelDifference], all: [TensorName], maps: String?) -> MergeError {
         let rows = rows(of: differences, all: all)
         let places = differences.count == 1 ? "place" : "places"
         var error = MergeError(
             .incompatible,
             "the models do not fit together in \(differences.count) \(places): \(summary(of: rows))",
-            hint: "take tensors from the base with --keep-base, or check that all models come from one base")
+            hint: maps.map { "most names match with \($0)" }
+                ?? "take tensors from the base with --keep-base, or check that all models come from one base")
         error.details = table(of: rows)
         return error
     }
@@ -135,15 +138,15 @@ struct ModelDifference {
     ///
     /// - Parameters:
     ///   - isInFirst: whether the model has it from which tensors are kept.
-    ///   - prefix: a rename that would give the models the same tensors.
+    ///   - map: a rename that would give the models the same tensors.
     ///   - isDeeper: whether the tensor belongs to layers behind the last of the models that lack it.
     static func missing(
-        _ tensor: TensorName, has: [String], lacks: [String], isInFirst: Bool, prefix: NamePrefix?, isDeeper: Bool
+        _ tensor: TensorName, has: [String], lacks: [String], isInFirst: Bool, map: NameMap?, isDeeper: Bool
     ) -> ModelDifference {
         let slices = isDeeper ? "choose layers with slices in a recipe" : nil
         return ModelDifference(
             kind: .missing, tensor: tensor, models: "in \(list(has)), not in \(list(lacks))",
-            remedy: prefix.map { .advice($0.remedy) }
+            remedy: map.map { .advice($0.options) }
                 ?? (isInFirst ? .keep(also: slices) : slices.map { .advice($0) } ?? .exclude))
     }
 

@@ -9,7 +9,7 @@ package enum RecipeText {
     /// - Parameter experts: names and paths.
     package static func yaml(
         method: MethodInfo, base: String?, experts: [(name: String, path: String)], parameters: MergeParameters,
-        keepBase: [String], outputDType: DType?
+        keepBase: [String], map: NameMap, outputDType: DType?
     ) -> String {
         var lines = [
             "# Written from a command line; paths count from the folder it ran in.", "merge_method: \(method.name)",
@@ -30,6 +30,7 @@ package enum RecipeText {
         }
         if !common.isEmpty { lines += ["parameters:"] + common }
         if !keepBase.isEmpty { lines.append("keep_base: [\(keepBase.map(quoted).joined(separator: ", "))]") }
+        if !map.rules.isEmpty { lines.append("map: [\(map.rules.map(quoted).joined(separator: ", "))]") }
         if let name = outputDType?.configName { lines.append("dtype: \(name)") }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -17,12 +17,14 @@ public struct MergeSettings: Encodable, Sendable {
     let parameters: Scope
     let slices: [Slice]
     let selection: Selection?
+    /// Nil when no names are mapped.
+    let map: [String]?
 
     enum CodingKeys: String, CodingKey {
         case mergeMethod = "merge_method"
         case keepBase = "keep_base"
         case isTied = "tied"
-        case dtype, donor, parameters, slices, selection
+        case dtype, donor, parameters, slices, selection, map
     }
 
     struct Slice: Encodable, Sendable {
@@ -90,6 +92,7 @@ public struct MergeSettings: Encodable, Sendable {
         self.keepBase = recipe.keepBase + keepBase
         donor = recipe.donorPlace.flatMap { numbers[$0] } ?? 0
         self.selection = Selection(selection)
+        map = recipe.map.rules.isEmpty ? nil : recipe.map.rules
         parameters = Scope(recipe.parameters.merging(set.mapValues(ParameterSetting.value)) { $1 }, of: method)
         slices = recipe.slices.map { slice in
             Slice(
@@ -107,13 +110,14 @@ public struct MergeSettings: Encodable, Sendable {
     /// Of a merge of whole models that was given on the command line.
     public init(
         method: String, parameters: MergeParameters, modelCount: Int, hasBase: Bool, keepBase: [String],
-        dtype: DType?, selection: TensorSelection
+        map: NameMap, dtype: DType?, selection: TensorSelection
     ) {
         mergeMethod = method
         self.dtype = dtype?.rawValue
         self.keepBase = keepBase
         donor = 0
         self.selection = Selection(selection)
+        self.map = map.rules.isEmpty ? nil : map.rules
         self.parameters = Scope(parameters.values.mapValues(ParameterSetting.value), of: method)
         let none = Scope([:], of: method)
         let sources = (0..<modelCount).map { model in

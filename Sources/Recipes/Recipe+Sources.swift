@@ -12,13 +12,22 @@ extension Recipe {
     package var expertPlaces: [Int] { slices.expertPlaces }
     public var experts: [Model] { expertPlaces.map { models[$0] } }
 
-    /// Opens the models that are merged.
+    /// Opens the models that are merged, under the names that the recipe maps theirs to.
     ///
+    /// - Parameter warn: told of maps that change no name.
     /// - Returns: a store for each of `models`, nil for those that are not merged.
-    /// - Throws: what `open` throws.
-    public func stores(opening open: (FilePath) throws -> TensorStore) throws -> [TensorStore?] {
+    /// - Throws: what `open` throws; `input.duplicate_name`.
+    public func stores(
+        warn: (Warning) -> Void, opening open: (FilePath) throws -> TensorStore
+    ) throws -> [TensorStore?] {
         var stores = [TensorStore?](repeating: nil, count: models.count)
-        for place in sourcePlaces { stores[place] = try open(models[place].path) }
+        let places = sourcePlaces
+        for place in places { stores[place] = try open(models[place].path) }
+        let first = donorPlace ?? places.first
+        guard let first, let reference = stores[first] else { return stores }
+        let others = places.filter { $0 != first }
+        let renamed = try map.applied(to: others.compactMap { stores[$0] }, toMatch: reference, warn: warn)
+        for (place, store) in zip(others, renamed) { stores[place] = store }
         return stores
     }
 

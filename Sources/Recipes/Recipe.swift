@@ -1,3 +1,4 @@
+import Checkpoints
 import Experts
 import Interference
 import Merging
@@ -38,6 +39,8 @@ public struct Recipe: Sendable {
     public var outputDType: DType?
     /// Patterns of tensors that are taken from the base, or from the first model without one, as they are.
     public var keepBase: [String]
+    /// Rules that give the tensors of other models the names that those of the base, or of the first model without one, have.
+    public var map: NameMap
     /// Which tokenizer goes along with a folder; nil takes that of `donor` as it is.
     public var tokenizer: TokenizerChoice?
     /// Where the recipe speaks of the tokenizer.

@@ -1,3 +1,4 @@
+import Checkpoints
 import Experts
 import Merging
 import ModelFolders
@@ -24,7 +25,7 @@ struct RecipeReader {
         "merge_method", "base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "name",
         "tokenizer_source", "tokenizer", "chat_template",
     ]
-    static let ownKeys = ["resolve", "distill", "output", "report", "keep_base", "skip_bad", "text_field"]
+    static let ownKeys = ["resolve", "distill", "output", "report", "keep_base", "map", "skip_bad", "text_field"]
 
     mutating func recipe(from document: YAMLNode) throws(RecipeError) -> Recipe {
         let root = try YAMLSection(document, title: "the recipe", file: path)
@@ -64,18 +65,27 @@ struct RecipeReader {
         }
         let outputDType = try outputDType(of: root)
         let keepBase = try root.texts("keep_base")
+        let map = try map(of: root)
         let tokenizer = try tokenizer(of: root, in: &layout)
         return Recipe(
             path: path, text: text, position: root.position, name: try root.text("name"), mergeMethod: method.name,
             models: layout.models, basePlace: layout.base, slices: layout.slices, parameters: common,
             parameterPositions: parameters.positions, isStacked: layout.isStacked, outputDType: outputDType,
-            keepBase: keepBase, tokenizer: tokenizer,
+            keepBase: keepBase, map: map, tokenizer: tokenizer,
             tokenizerPosition: root.position(of: "tokenizer") ?? root.position(of: "tokenizer_source"),
             chatTemplate: try chatTemplate(of: root), resolve: resolve, distill: distill, output: output,
             reports: reports,
             data: DataOptions(
                 skipsBad: try root.flag("skip_bad") ?? false, textField: try root.text("text_field")),
             warnings: warnings)
+    }
+
+    private func map(of root: YAMLSection) throws(RecipeError) -> NameMap {
+        let rules = try root.texts("map")
+        do throws(RenameError) { return try NameMap(rules) } catch {
+            throw RecipeError(
+                .badValue, error.message, file: path, at: root.position(of: "map"), hint: error.hint)
+        }
     }
 
     // MARK: - The method

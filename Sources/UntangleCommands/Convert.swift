@@ -24,7 +24,7 @@ struct Convert: ToolCommand {
             F8_E4M3 has no infinity, and NaN for what is beyond its range. Integers and complex numbers keep their type.
 
             An output head that is the embedding matrix, as the config.json of a folder says (tie_word_embeddings), is written once, \
-            which transformers expects.
+            which transformers expects. --map and --rename give tensors other names.
 
             With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
             the last tensor are left out with a warning.
@@ -52,6 +52,13 @@ struct Convert: ToolCommand {
             "Rewrite names, as sed does: 'REGEX=>REPLACEMENT', with $1 for groups; repeatable, applied in order.",
             valueName: "rule"))
     var rename: [String] = []
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Rename tensors, before --rename: where FROM stands in a name as whole parts between dots, TO does instead. 'model=' "
+                + "takes model. away, '=model' puts it before; repeatable, applied in order.", valueName: "from=to"))
+    var map: [String] = []
 
     @Option(
         help: ArgumentHelp("Split safetensors into files of at most this much data, such as 5GB.", valueName: "size"))
@@ -106,7 +113,7 @@ struct Convert: ToolCommand {
             memoryByteCount: session.memoryByteCount)
         var options = ConversionOptions(
             selection: selection.selection, lost: Set(lost.compactMap(\.tensor)),
-            renames: try rename.map { try TensorRename($0) }, dtype: dtype?.dtype,
+            renames: try NameMap(map).renames + rename.map { try TensorRename($0) }, dtype: dtype?.dtype,
             blocks: dtype?.blocks, upcast: upcast,
             metadata: try metadata.map(Metadata.Entry.init(argument:)))
         var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)

@@ -32,6 +32,7 @@ struct Diff: ToolCommand {
     @Flag(help: "End with status 0 also when there are differences.")
     var exitZero = false
 
+    @OptionGroup var naming: MapOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var base: BaseOption
     @OptionGroup var reading: InputOptions
@@ -47,11 +48,13 @@ struct Diff: ToolCommand {
 
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
+        let map = try naming.nameMap()
         let subfolder = reading.subfolder
         let options = try reading.readOptions(
             selection: selection.selection, base: base.path(in: session, subfolder: subfolder), threads: 1)
         let first = try session.open(session.locate(a, subfolder: subfolder), options: options)
-        let second = try session.open(session.locate(b, subfolder: subfolder), options: options)
+        let stored = try session.open(session.locate(b, subfolder: subfolder), options: options)
+        let second = try map.applied(to: [stored], toMatch: first, warn: session.warn)[0]
         var comparison = CheckpointComparison(selection: selection.selection, tolerance: tolerance, threads: 1)
         try comparison.requireMemory(session.memoryByteCount, toCompare: first, second)
         comparison.threads = session.context.workers(each: comparison.workingByteCount(of: first, and: second))
@@ -60,6 +63,13 @@ struct Diff: ToolCommand {
         let difference = try comparison.compare(first, second) { progress.advance(by: $0) }
         progress.end()
         difference.notFinite.warnings.forEach(session.warn)
+        if let suggestion = suggestion(for: difference, first, second) {
+            session.warn(
+                Warning(
+                    WeightsWarning.otherNames,
+                    "\(suggestion.names.count / 2) tensors that are only in one would meet with \(suggestion.map.options)"
+                ))
+        }
         if let quantization = Quantization(of: first) ?? Quantization(of: second),
             difference.changes.contains(where: { quantization.parts.contains($0.name) })
         {
@@ -72,6 +82,16 @@ struct Diff: ToolCommand {
 
         try session.print(report(of: difference), to: reports)
         return difference.isEmpty || exitZero ? .done : .no
+    }
+
+    /// Rules by which most tensors that only one checkpoint has would be compared; nil when there are none.
+    private func suggestion(
+        for difference: CheckpointDifference, _ first: TensorStore, _ second: TensorStore
+    ) -> MapSuggestion? {
+        guard !difference.onlyInA.isEmpty, !difference.onlyInB.isEmpty else { return nil }
+        let chosen = selection.selection
+        let tensors = [first, second].map { $0.descriptors.filter { chosen.contains($0.name) } }
+        return MapSuggestion(for: tensors[1], toMatch: tensors[0])
     }
 
     private func report(of difference: CheckpointDifference) -> Report {

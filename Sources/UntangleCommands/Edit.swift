@@ -59,7 +59,7 @@ struct Edit: ToolCommand {
         session.reads(file)
         let edit = CheckpointEdit(
             metadata: try metadata.map(Metadata.Entry.init(argument:)), removedKeys: remove,
-            dropped: TensorPatterns(drop), renames: try rename.map { try TensorRename($0).applied })
+            dropped: TensorPatterns(drop), renames: try rename.map { try TensorRename($0) })
         let result = try CheckpointEditor.apply(edit, to: file, output: output, options: writing.writeOptions())
         try session.print(report(of: result), to: reports)
         return .done

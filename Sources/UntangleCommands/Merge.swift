@@ -90,6 +90,7 @@ struct Merge: ToolCommand {
     @OptionGroup var recipes: RecipeOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var keeping: KeepOptions
+    @OptionGroup var naming: MapOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: OutputOptions
@@ -191,8 +192,8 @@ struct Merge: ToolCommand {
         return try MergeJob(
             method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
             parameters: try parameters.parameters(),
-            selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
-            target: target, in: session.context)
+            selection: selection.selection, keepBase: keeping.keepBase, map: try naming.nameMap(),
+            outputDType: dtype?.dtype, target: target, in: session.context)
     }
 
     private func locate(
@@ -203,7 +204,8 @@ struct Merge: ToolCommand {
 
     private func fromRecipe(_ session: Session, target: OutputTarget?) throws -> MergeJob {
         let book = try recipes.book(FilePath(inputs[0]), output: target?.path, in: session)
-        let recipe = book.final
+        var recipe = book.final
+        recipe.map = try NameMap(recipe.map.rules + naming.map)
         for (key, isThere) in [("resolve", recipe.resolve != nil), ("distill", recipe.distill != nil)] where isThere {
             session.warn(
                 Warning(
@@ -218,11 +220,13 @@ struct Merge: ToolCommand {
         let merges = try IntermediateMerges(
             of: book, write: writing.writeOptions(), in: session.context)
         func job(opening open: (FilePath) throws -> TensorStore) throws -> MergeJob {
-            try MergeJob(
-                recipe, stores: try recipe.stores(opening: open),
+            var job = try MergeJob(
+                recipe, stores: try recipe.stores(warn: session.warn, opening: open),
                 settings: try parameters.parameters().values,
                 selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
                 target: target, in: session.context)
+            job.folder.overrides += naming.map.map { "--map \($0.quotedForShell)" }
+            return job
         }
         let planned = try job {
             try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)

@@ -59,6 +59,7 @@ struct Vectors: ToolCommand {
     @Option(help: ArgumentHelp("Write the task vectors into this folder, as F32 safetensors.", valueName: "dir"))
     var save: FilePath?
 
+    @OptionGroup var naming: MapOptions
     @OptionGroup var selection: SelectionOptions
     @OptionGroup var reading: InputOptions
     @OptionGroup var reporting: ReportOptions
@@ -83,20 +84,22 @@ struct Vectors: ToolCommand {
         let basePath = try session.locate(base, subfolder: reading.subfolder)
         let paths = try experts.map { try session.locate($0, subfolder: reading.subfolder) }
         let names = Self.names(of: paths)
-        let set = try TaskVectorSet(
-            base: try session.open(
-                basePath,
+        let map = try naming.nameMap()
+        let baseStore = try session.open(
+            basePath,
+            options: reading.readOptions(
+                selection: selection.selection, threads: threads, memoryByteCount: session.memoryByteCount))
+        let stores = try paths.map {
+            try session.open(
+                $0,
                 options: reading.readOptions(
-                    selection: selection.selection, threads: threads, memoryByteCount: session.memoryByteCount)),
-            experts: try zip(names, paths).map {
-                (
-                    name: $0,
-                    store: try session.open(
-                        $1,
-                        options: reading.readOptions(
-                            selection: selection.selection, sharedBase: basePath, threads: threads,
-                            memoryByteCount: session.memoryByteCount))
-                )
+                    selection: selection.selection, sharedBase: basePath, threads: threads,
+                    memoryByteCount: session.memoryByteCount))
+        }
+        let set = try TaskVectorSet(
+            base: baseStore,
+            experts: zip(names, try map.applied(to: stores, toMatch: baseStore, warn: session.warn)).map {
+                (name: $0, store: $1)
             }, selection: selection.selection)
         if set.tensors.isEmpty, set.notMeasured.isEmpty,
             let warning = selection.warning(selected: 0, of: set.base.descriptors.count)

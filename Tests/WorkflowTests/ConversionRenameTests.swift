@@ -36,13 +36,13 @@ import Transcoding
     }
 
     @Test(arguments: ["no arrow", "=>x", "(=>x", "[=>x", "*=>x"]) func refusesBrokenRules(_ rule: String) {
-        let error = #expect(throws: ConversionError.self) { try TensorRename(rule) }
+        let error = #expect(throws: RenameError.self) { try TensorRename(rule) }
         #expect(error?.code == "usage.rename")
         #expect(error?.severity == .usage)
     }
 
     @Test func refusesGroupsThatThePatternDoesNotHave() {
-        let error = #expect(throws: ConversionError.self) { try rename("a", "(a)=>$2") }
+        let error = #expect(throws: RenameError.self) { try rename("a", "(a)=>$2") }
         #expect(error?.code == "usage.rename")
     }
 }

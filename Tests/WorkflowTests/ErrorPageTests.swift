@@ -33,7 +33,8 @@ import Workflow
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
         + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }
         + ClusterError.Kind.allCases.map { "cluster.\($0.rawValue)" }
-        + ["usage", "usage.dtype", "usage.rename"]
+        + ["usage", "usage.dtype"]
+        + RenameError.Kind.allCases.map { "usage.\($0.rawValue)" }
 
     /// The other way round: whatever the page says is there.
     @Test func hasNoRowForACodeThatIsGone() throws {

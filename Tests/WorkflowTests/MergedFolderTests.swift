@@ -147,7 +147,7 @@ import Workflow
             """
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
         let stage = try MergeJob(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
+            recipe, stores: try recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) }, in: testContext)
         let result = try write(stage)
         let sanity = try #require(result.folder?.sanity)
         // a: embeddings 6 times 1, layers 0, 1 and 0 with 1, 1, 4, 9 each, head 6 times 81. b: layer 1, halved.
@@ -384,7 +384,7 @@ import Workflow
         // As people write it, and mergekit reads it.
         #expect(recipe.baseModel?.path == folder.file("base"))
         let again = try MergeJob(
-            recipe, stores: recipe.stores { try TensorStore(opening: $0) }, in: testContext)
+            recipe, stores: recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) }, in: testContext)
         try write(again, to: "again")
         #expect(
             try contents(folder.file("out/model.safetensors")) == (try contents(folder.file("again/model.safetensors")))
@@ -397,7 +397,7 @@ import Workflow
         try model("b", layers(3))
         let text = "merge_method: linear\nmodels:\n- model: a\n- model: b\nparameters: { weight: 1 }\n"
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
-        let stores = try recipe.stores { try TensorStore(opening: $0) }
+        let stores = try recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) }
         func stage(_ settings: [String: ParameterValue], _ selection: TensorSelection, _ dtype: DType?) throws
             -> MergeJob
         {

@@ -39,7 +39,8 @@ import Workflow
         func stage(_ recipe: Recipe) throws -> MergeJob {
             // mergekit rounds inputs to `dtype`; its references are of F32, so that what is compared is the merge.
             try MergeJob(
-                recipe, stores: try recipe.stores { try finished[$0] ?? TensorStore(opening: $0) }, outputDType: .f32,
+                recipe, stores: try recipe.stores(warn: { _ in }) { try finished[$0] ?? TensorStore(opening: $0) },
+                outputDType: .f32,
                 in: testContext)
         }
         for recipe in book.intermediates {
@@ -78,7 +79,7 @@ import Workflow
             let recipe = try RecipeFile.load(Fixtures.path("recipes/configs/\(name).yaml"))
             let located = try ModelLocator(modelsFolder: models.path).locate(recipe)
             let stage = try MergeJob(
-                located, stores: located.stores { try TensorStore(opening: $0) }, in: testContext)
+                located, stores: located.stores(warn: { _ in }) { try TensorStore(opening: $0) }, in: testContext)
             #expect(Set(stage.plan.outputs.map(\.dtype)) == [dtype])
         }
     }

@@ -29,7 +29,7 @@ import Workflow
     private func stage(_ text: String) throws -> MergeJob {
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
         return try MergeJob(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
+            recipe, stores: try recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) }, in: testContext)
     }
 
     /// The one number of every tensor.
@@ -225,7 +225,7 @@ import Workflow
             "merge_method: linear\nmodels:\n  - { model: a.safetensors, parameters: { weight: [1, 0] } }\n"
                 + "  - { model: b.safetensors, parameters: { weight: 9 } }\n", path: folder.file("r.yaml"))
         let store = try MergeJob(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) },
+            recipe, stores: try recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) },
             settings: ["weight": .list([.number(0), .number(1)])], in: testContext
         ).merged().store
         #expect(try store.bytes(of: "model.layers.3.w")?.withUnsafeBytes { $0.loadUnaligned(as: Float.self) } == 23)

@@ -40,7 +40,7 @@ import Workflow
     private func stage(_ text: String) throws -> MergeJob {
         let recipe = try RecipeFile.parse(text, path: folder.file("r.yaml"))
         return try MergeJob(
-            recipe, stores: try recipe.stores { try TensorStore(opening: $0) }, in: testContext)
+            recipe, stores: try recipe.stores(warn: { _ in }) { try TensorStore(opening: $0) }, in: testContext)
     }
 
     /// The first number of every layer of the result.

@@ -65,7 +65,10 @@ public struct TaskVectorSet: Sendable {
             let rest = differences.count > 3 ? "; and \(differences.count - 3) more" : ""
             throw AnalysisError(
                 .incompatible, "the models do not fit together: \(shown)\(rest)",
-                hint: "leave tensors out with --exclude, or check that all experts come from this base")
+                hint: MapSuggestion.options(
+                    of: selected.dropFirst().map { MapSuggestion(for: $0, toMatch: selected[0]) }
+                ).map { "most names match with \($0)" }
+                    ?? "leave tensors out with --exclude, or check that all experts come from this base")
         }
         tensors = selected[0].filter {
             $0.dtype.isComputable && !parts.names.contains($0.name) && !skipped.contains($0.name)

@@ -9,11 +9,11 @@ public struct CheckpointEdit: Sendable {
     /// Which tensors are left out.
     public var dropped: TensorPatterns
     /// New names, applied one after the other to those of all tensors that stay.
-    public var renames: [@Sendable (TensorName) throws -> TensorName]
+    public var renames: [TensorRename]
 
     public init(
         metadata: [Metadata.Entry] = [], removedKeys: [String] = [], dropped: TensorPatterns = TensorPatterns(),
-        renames: [@Sendable (TensorName) throws -> TensorName] = []
+        renames: [TensorRename] = []
     ) {
         self.metadata = metadata
         self.removedKeys = removedKeys
@@ -52,16 +52,12 @@ extension CheckpointEdit {
         if let pattern = dropped.unused(among: names).first {
             throw EditError.missing(.noSuchTensor, "no tensor matches \"\(pattern)\"", file)
         }
-        var originals: [TensorName: TensorName] = [:]
-        return try names.enumerated().filter { !dropped.contains($0.element) }.map { index, old in
-            let name = try renames.reduce(old) { name, rename in try rename(name) }
-            if let other = originals.updateValue(old, forKey: name) {
-                throw EditError(
-                    .duplicateName, "\"\(other)\" and \"\(old)\" would both be named \"\(name)\"", file: file.path,
-                    hint: "change the rules, or drop one of them")
-            }
-            return EditedTensor(index: index, name: name)
+        let kept = names.enumerated().filter { !dropped.contains($0.element) }
+        let renamed = try Renaming(renames).names(of: kept.map(\.element)) { collision in
+            EditError(
+                .duplicateName, collision.message, file: file.path, hint: "change the rules, or drop one of them")
         }
+        return zip(kept, renamed.names).map { EditedTensor(index: $0.offset, name: $1) }
     }
 
     /// Makes sure that the keys to be removed are there.

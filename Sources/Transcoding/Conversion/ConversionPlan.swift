@@ -65,29 +65,29 @@ public struct ConversionPlan: Sendable {
 
     /// Works out a conversion.
     ///
-    /// - Throws: `ConversionError`: `usage.dtype`, `usage.rename`;
+    /// - Throws: `ConversionError`: `usage.dtype`;
     ///   `convert.nothing_selected` when patterns leave no tensor, `convert.duplicate_name` when two tensors would have
-    ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast.
+    ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast; `RenameError` `usage.rename`.
     public init(of store: TensorStore, to target: OutputTarget, options: ConversionOptions = ConversionOptions()) throws
     {
         guard let writer = CheckpointFormat.of(target.format).writer else {
             preconditionFailure("an output has a format that is written")
         }
         try Self.checkLayout(options, writer)
-        let renames = try options.renames.map { try $0.compiled() }
         var warnings = store.reader.warnings
+        let sources = store.descriptors.enumerated().filter {
+            options.selection.contains($0.element.name) && !options.lost.contains($0.element.name)
+        }
+        let renaming = Renaming(options.renames)
+        let renamed = try renaming.names(of: sources.map(\.element.name)) { collision in
+            ConversionError.input(
+                "duplicate_name", collision.message, file: store.path.string, tensor: collision.second,
+                hint: "change the --rename and --map rules or exclude one of them")
+        }
+        if !sources.isEmpty { warnings += renaming.warnings(unusedBut: renamed.usedRules) }
         var items: [Item] = []
-        var originals: [TensorName: TensorName] = [:]
         var (sourceByteCount, targetByteCount) = (0, 0)
-        for (index, source) in store.descriptors.enumerated()
-        where options.selection.contains(source.name) && !options.lost.contains(source.name) {
-            let name = try renames.reduce(source.name) { name, rename in try rename(name) }
-            if let other = originals.updateValue(source.name, forKey: name) {
-                throw ConversionError.input(
-                    "duplicate_name", "\"\(other)\" and \"\(source.name)\" would both be named \"\(name)\"",
-                    file: store.path.string, tensor: source.name,
-                    hint: "change the --rename rules or exclude one of them")
-            }
+        for ((index, source), name) in zip(sources, renamed.names) {
             let layout = Self.targetLayout(of: source, writer: writer, options: options, warnings: &warnings)
             let target: TensorDescriptor
             do { target = try TensorDescriptor(name: name, layout: layout, shape: source.shape) } catch {

@@ -25,6 +25,7 @@ struct ExpertOptions: ParsableArguments {
     var config: FilePath?
 
     @OptionGroup var place: SubfolderOption
+    @OptionGroup var naming: MapOptions
     @OptionGroup var dataFlags: DataFlags
 
     /// Makes sure that experts have heads.
@@ -37,12 +38,14 @@ struct ExpertOptions: ParsableArguments {
         }
     }
 
-    /// Opens a model that was made of the experts.
+    /// Opens a model that was made of the experts, under the names of the base.
     ///
     /// - Parameter set: what `expertSet` has opened.
     func open(merged: CheckpointSource, of set: ExpertSet, in session: Session) throws -> TensorStore {
         let path = try session.locate(merged, subfolder: place.subfolder)
-        return try session.open(path, options: session.context.reading(sharedBase: set.base.openedPath))
+        let store = try session.open(path, options: session.context.reading(sharedBase: set.base.openedPath))
+        // Rules that change nothing here may have changed the experts.
+        return try set.map.applied(to: [store], toMatch: set.base) { _ in }[0]
     }
 
     /// Opens everything.
@@ -64,7 +67,7 @@ struct ExpertOptions: ParsableArguments {
                 ExpertFiles(
                     name: expert.name, checkpoint: expert.file, head: heads.file(named: expert.name),
                     data: data.file(named: expert.name))
-            }, data: dataFlags.options, in: session.context)
+            }, map: try naming.nameMap(), data: dataFlags.options, in: session.context)
         ([set.base] + set.experts.map(\.store)).flatMap(\.warnings).forEach(session.warn)
         return set
     }

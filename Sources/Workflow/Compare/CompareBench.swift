@@ -11,11 +11,13 @@ import Work
 struct ComparedSuite: Hashable {
     private let base: FilePath?
     private let models: [[FilePath?]]
+    private let map: NameMap
     private let data: DataOptions
 
     init(_ recipe: Recipe) {
         base = recipe.baseModel?.path
         models = recipe.experts.map { [FilePath($0.name), $0.path, $0.head, $0.data] }
+        map = recipe.map
         data = recipe.data
     }
 }
@@ -58,7 +60,8 @@ final class CompareBench {
 
     init(_ recipe: Recipe, auxiliary: AuxiliarySource?, in context: Context) throws {
         guard let base = recipe.baseModel?.path else { preconditionFailure("recipes were checked") }
-        set = try ExpertSet(base: base, experts: recipe.experts.map(\.files), data: recipe.data, in: context)
+        set = try ExpertSet(
+            base: base, experts: recipe.experts.map(\.files), map: recipe.map, data: recipe.data, in: context)
         self.auxiliary = auxiliary
         self.context = context
     }

@@ -56,13 +56,21 @@ public struct MergeJob: RecordedJob, Sendable {
 
     /// Checks everything that can be checked before data is read; see `MergePlan`.
     ///
-    /// - Throws: `merge.*`; what reading the models' folders throws.
+    /// - Parameter map: rules that give the experts' tensors the names that those of the base, or of the first expert without one,
+    ///   have.
+    /// - Throws: `merge.*`; `input.duplicate_name`; what reading the models' folders throws.
     public init(
         method: String, base: TensorStore?, experts: [(name: String, store: TensorStore)], parameters: MergeParameters,
-        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], outputDType: DType? = nil,
-        target: OutputTarget? = nil, in context: Context
+        selection: TensorSelection = TensorSelection(), keepBase: [String] = [], map: NameMap = NameMap(),
+        outputDType: DType? = nil, target: OutputTarget? = nil, in context: Context
     ) throws {
         let method = try MergeMethods.named(method)
+        var warnings: [Warning] = []
+        var experts = experts
+        if let reference = base ?? experts.first?.store {
+            let stores = try map.applied(to: experts.map(\.store), toMatch: reference) { warnings.append($0) }
+            experts = zip(experts, stores).map { (name: $0.name, store: $1) }
+        }
         let models = try MergeInputs(base: base, experts: experts)
         let plan = try models.explaining {
             try MergePlan(
@@ -73,7 +81,7 @@ public struct MergeJob: RecordedJob, Sendable {
         let recipe = RecipeText.yaml(
             method: method.info, base: base?.path.modelReference,
             experts: experts.map { (name: $0.name, path: $0.store.path.modelReference) }, parameters: parameters,
-            keepBase: keepBase, outputDType: outputDType)
+            keepBase: keepBase, map: map, outputDType: outputDType)
         var origins = TensorOrigins()
         for output in plan.outputs {
             let sources = models.models.indices.map { model in
@@ -85,13 +93,13 @@ public struct MergeJob: RecordedJob, Sendable {
             plan: try StackedMerge([plan]),
             settings: MergeSettings(
                 method: method.info.name, parameters: parameters, modelCount: models.models.count,
-                hasBase: models.hasBase, keepBase: keepBase, dtype: outputDType, selection: selection),
+                hasBase: models.hasBase, keepBase: keepBase, map: map, dtype: outputDType, selection: selection),
             target: target,
             // The recipe has the rest.
             folder: FolderOptions(recipe: recipe, overrides: RecipeOverrides.options(selection: selection)),
             models: models,
             parameterInputs: method.info.inputs(named: parameters, expertCount: experts.count), origins: origins,
-            budget: context.budget)
+            budget: context.budget, warnings: warnings)
     }
 
     init(

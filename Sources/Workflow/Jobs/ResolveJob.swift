@@ -361,7 +361,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     private func settings(of names: [String]) -> Settings {
         Settings(
             experts: names, options: options, auxiliary: auxiliary.map { $0.generatedText ?? "a file" } ?? "none",
-            data: set.backbone.data, network: set.backbone.network.configuration,
+            data: set.backbone.data, map: set.map.rules, network: set.backbone.network.configuration,
             normalization: set.backbone.normalization)
     }
 
@@ -372,11 +372,12 @@ public struct ResolveJob: RecordedJob, Sendable {
         /// What is made; of a file the contents count.
         let auxiliary: String
         let data: DataOptions
+        let map: [String]
         let network: NetworkConfiguration
         let normalization: ImageNormalization
 
         enum CodingKeys: CodingKey {
-            case experts, auxiliary, data, network, normalization
+            case experts, auxiliary, data, map, network, normalization
         }
 
         /// Encodes options under the names of the command line, then what belongs to the models.
@@ -389,6 +390,7 @@ public struct ResolveJob: RecordedJob, Sendable {
             try container.encode(experts, forKey: .experts)
             try container.encode(auxiliary, forKey: .auxiliary)
             if data != DataOptions() { try container.encode(data, forKey: .data) }
+            if !map.isEmpty { try container.encode(map, forKey: .map) }
             try container.encode(network, forKey: .network)
             try container.encode(normalization, forKey: .normalization)
         }

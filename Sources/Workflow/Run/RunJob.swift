@@ -172,7 +172,7 @@ public struct RunJob: Job, Sendable {
     /// - Parameter planned: models that other merges are to make, by their paths.
     func stores(planned: [FilePath: TensorStore] = [:], in context: Context) throws -> [TensorStore?] {
         let options = context.reading(sharedBase: recipe.baseModel?.path)
-        return try recipe.stores { try planned[$0] ?? TensorStore(opening: $0, options: options) }
+        return try recipe.stores(warn: context.warn) { try planned[$0] ?? TensorStore(opening: $0, options: options) }
     }
 
     private func mergeOnly(_ entry: RunEntry?, in context: Context) throws -> RunReport {
@@ -214,7 +214,9 @@ public struct RunJob: Job, Sendable {
     }
 
     func expertSet(in context: Context) throws -> ExpertSet {
-        try ExpertSet(base: try basePath(), experts: recipe.experts.map(\.files), data: recipe.data, in: context)
+        try ExpertSet(
+            base: try basePath(), experts: recipe.experts.map(\.files), map: recipe.map, data: recipe.data,
+            in: context)
     }
 
     /// How experts are adapted; nil when they are merged as they are.
