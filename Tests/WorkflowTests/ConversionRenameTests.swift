@@ -25,7 +25,7 @@ import Transcoding
         ("a.b", "b=>c", "a.c"), ("a.a", "a=>bb", "bb.bb"), ("x1y2", #"([a-z])(\d)=>$2$1"#, "1x2y"),
         ("x1", #"(x)(1)=>\2\1"#, "1x"),
         ("x1", #"(x)=>${1}0"#, "x01"), ("abc", "^=>pre.", "pre.abc"), ("abc", "b=>$$1", "a$1c"),
-        ("abc", "b=>\\\\", "a\\c"),
+        ("abc", "b=>\\\\", "a\\c"), ("abc", "(.*)=>model.$1", "model.abc"), ("abc", "x*=>-", "-a-b-c-"),
         ("abc", "b=>[$0]", "a[b]c"), ("abc", "z=>y", "abc"), ("a", "(z)?a=>$1b", "b"), ("a=>b", "a=>x=>", "x=>=>b"),
         ("a", "a=>$x", "$x"),
         // Scalar by scalar: the accent of a decomposed letter is a character of its own.

@@ -121,7 +121,10 @@ public struct TensorRename: Sendable {
             let text = name.text
             var result = ""
             var end = text.startIndex
-            for match in text.matches(of: regex) {
+            var last: String.Index?
+            // `.*` also matches the nothing behind what it has matched, which sed passes over.
+            for match in text.matches(of: regex) where !match.range.isEmpty || match.range.lowerBound != last {
+                last = match.range.upperBound
                 result += text[end..<match.range.lowerBound]
                 for piece in replacement {
                     switch piece {
