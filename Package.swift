@@ -47,7 +47,8 @@ let package = Package(
         .target(name: "CKernels"),
         library("Kernels", ["TensorCore", "COpenBLAS", "CKernels"]),
         library(
-            "Checkpoints", ["TensorCore", "CKernels", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
+            "Checkpoints",
+            ["TensorCore", "CKernels", "Kernels", "CArchive", "CCrypto", "CLinux", "CZstd", "CXXHash", filePaths]),
         .target(name: "CPictures", dependencies: ["CJPEG", "CPNG", "CWebP"]),
         library("Images", ["TensorCore", "CKernels", "CPictures"]),
         library("Tokenization", ["TensorCore", "Checkpoints", "COniguruma", "CUTF8Proc", filePaths]),

@@ -10,6 +10,15 @@ public enum CheckpointFolder {
         return found?.file.lastComponent == file.lastComponent
     }
 
+    /// Where configuration and tokenizer of a checkpoint lie: the folder that it is or lies in, that of the base where adapters are
+    /// folded in.
+    package static func folder(of checkpoint: FilePath) -> FilePath {
+        let base = AdaptedPath.base(of: checkpoint)
+        if folderExists(base) { return base }
+        let folder = base.removingLastComponent()
+        return folder.isEmpty ? "." : folder
+    }
+
     /// The file that a path stands for, the path itself when it is no folder or there is no telling.
     static func file(of path: FilePath) -> FilePath {
         folderExists(path) ? (try? checkpoint(in: path).file) ?? path : path

@@ -71,6 +71,20 @@ extension CheckpointReader {
         try bytes(of: index).withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
+    /// Calls `body` with a range of a tensor's bytes, where they are mapped or read into memory.
+    ///
+    /// - Throws: what reading and `body` throw.
+    func withStoredBytes<R>(
+        _ range: Range<Int>, of index: Int, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        if isMapped(index) {
+            return try bytes(of: index).withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+        }
+        let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
+        try read(range, of: index, into: buffer.mutableBytes)
+        return try withExtendedLifetime(buffer) { try body(buffer.bytes) }
+    }
+
     public func decodedTogetherByteCount(of index: Int) -> Int { isMapped(index) ? 0 : descriptors[index].byteCount }
 
     /// Reads all files and checks every checksum the format has, on every processor.

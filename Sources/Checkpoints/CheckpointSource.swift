@@ -2,7 +2,7 @@ import SystemPackage
 import TensorCore
 
 /// What a person may write where a checkpoint is wanted: a file, an index of shards, a folder, or `organisation/name[@revision]` for a
-/// model in the hub's cache. A path that exists goes first.
+/// model in the hub's cache; and any of them with adapters that are to be folded into it, `BASE+ADAPTER`. A path that exists goes first.
 ///
 /// Nothing is ever downloaded. What a source stands for is a path like any other, so that all that lies beside the weights is found.
 public struct CheckpointSource: Hashable, Sendable {
@@ -36,6 +36,16 @@ public struct CheckpointSource: Hashable, Sendable {
         (self.text, self.name, self.revision) = (text, name, revision)
     }
 
+    /// The same with an adapter.
+    public func adding(_ adapter: CheckpointSource) -> CheckpointSource {
+        var both = CheckpointSource("\(fullText)+\(adapter.fullText)")
+        both.subfolder = subfolder
+        return both
+    }
+
+    /// The text with the revision, also where that was written apart.
+    private var fullText: String { text == name ? text + (revision.map { "@\($0)" } ?? "") : text }
+
     /// The name on the hub; nil when the text can only be a path.
     public var hubName: HubName? { HubName(name) }
 
@@ -65,6 +75,37 @@ public struct CheckpointSource: Hashable, Sendable {
     ///
     /// - Parameter folder: what relative paths count from; empty is the current folder.
     public func find(from folder: FilePath = "", in places: Places) -> Finding {
+        let whole = findWhole(from: folder, in: places)
+        if case .found = whole { return whole }
+        return findParts(from: folder, in: places) ?? whole
+    }
+
+    /// Looks for a base and an adapter, the last one first.
+    ///
+    /// - Returns: nil when neither is anywhere; of one that is missing alone, that.
+    private func findParts(from folder: FilePath, in places: Places) -> Finding? {
+        var missing: Finding?
+        for split in text.plusSplits {
+            let adapter = CheckpointSource(split.last)
+            var base = CheckpointSource(split.first)
+            base.subfolder = subfolder
+            switch (base.find(from: folder, in: places), adapter.findWhole(from: folder, in: places)) {
+            case (.found(let base), .found(let adapter)): return .found(AdaptedPath.joining(base, adapter))
+            case (.found, .missing(let problem, let hint)):
+                missing =
+                    missing
+                    ?? .missing(problem: "is a model with an adapter, and \(adapter.text) \(problem)", hint: hint)
+            case (.missing(let problem, let hint), .found):
+                missing =
+                    missing ?? .missing(problem: "is a model with an adapter, and \(base.text) \(problem)", hint: hint)
+            case (.missing, .missing): break
+            }
+        }
+        return missing
+    }
+
+    /// Looks for a model without an adapter, and for the sub-folder in it.
+    private func findWhole(from folder: FilePath, in places: Places) -> Finding {
         let finding = findModel(from: folder, in: places)
         guard let subfolder, case .found(let model) = finding, folderExists(model) else { return finding }
         let path = model.pushing(subfolder)
@@ -126,10 +167,14 @@ public struct CheckpointSource: Hashable, Sendable {
     /// - Returns: of what is nowhere and is called like a file the path, whose opening says that there is nothing.
     /// - Throws: `IOError` `io.not_found` for a model that is nowhere, or has no such sub-folder.
     public func path(in places: Places = Places()) throws(IOError) -> FilePath {
-        switch find(in: places) {
+        let whole = findWhole(from: "", in: places)
+        if case .found(let path) = whole { return path }
+        let parts = findParts(from: "", in: places)
+        switch parts ?? whole {
         case .found(let path): return path
         case .missing(let problem, let hint):
-            guard subfolder != nil || hubName != nil && !isCalledLikeAFile else { return FilePath(text) }
+            let isSure = parts != nil || subfolder != nil
+            guard isSure || hubName != nil && !isCalledLikeAFile else { return FilePath(text) }
             throw IOError(
                 kind: .notFound, message: "\(text) \(problem)".escapingControlCharacters, file: text, hint: hint)
         }

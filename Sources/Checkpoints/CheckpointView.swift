@@ -2,19 +2,22 @@ import SystemPackage
 import TensorCore
 
 /// Some tensors of a checkpoint, under other names, several times, as the numbers that blocks decode to or with their rows in another
-/// order, as a checkpoint of its own. Nothing is copied.
+/// order, or with adapters folded in, as a checkpoint of its own. Nothing is copied.
 public struct CheckpointView: CheckpointReader {
     package let source: any CheckpointReader
     public let descriptors: [TensorDescriptor]
     private let tensors: [ViewedTensor]
+    /// What tensors are made of besides the source.
+    private let adapters: [LoRAAdapter]
 
     /// Shows tensors, which are those of a checkpoint but for a few.
     ///
     /// - Parameter source: what the view is said to be: its format, files and metadata.
     /// - Precondition: no name comes twice.
-    init(_ source: any CheckpointReader, _ tensors: [ViewedTensor]) {
+    init(_ source: any CheckpointReader, _ tensors: [ViewedTensor], adapters: [LoRAAdapter] = []) {
         self.source = source
         self.tensors = tensors
+        self.adapters = adapters
         descriptors = tensors.map(\.descriptor)
     }
 
@@ -58,9 +61,9 @@ public struct CheckpointView: CheckpointReader {
 
     public var format: FormatID { source.format }
     public var path: FilePath { source.path }
-    public var files: [FilePath] { source.files }
+    public var files: [FilePath] { source.files + adapters.flatMap(\.files) }
     public var metadata: Metadata { source.metadata }
-    public var warnings: [Warning] { source.warnings }
+    public var warnings: [Warning] { source.warnings + adapters.flatMap(\.reader.warnings) }
     public var unreadable: [UnreadableMember] { source.unreadable }
 
     /// The bytes of a tensor; those of blocks are decoded.
@@ -83,6 +86,8 @@ public struct CheckpointView: CheckpointReader {
     public func verify(
         deep: Bool, threads: Int, progress: @escaping @Sendable (Int) -> Void
     ) throws -> Verification {
-        try source.verify(deep: deep, threads: threads, progress: progress)
+        var total = try source.verify(deep: deep, threads: threads, progress: progress)
+        for adapter in adapters { total += try adapter.reader.verify(deep: deep, threads: threads, progress: progress) }
+        return total
     }
 }

@@ -100,6 +100,10 @@ public enum FormatCategory: String, Sendable, CaseIterable {
     case badKVType = "bad_kv_type"
     case badValue = "bad_value"
     case badAlignment = "bad_alignment"
+    // Adapters.
+    case badConfig = "bad_config"
+    case configMismatch = "config_mismatch"
+    case missingTensor = "missing_tensor"
 
     /// Whether the fault lies in the stored data rather than in what describes it: `verify` answers 1 for these.
     public var isDamage: Bool {

@@ -16,6 +16,8 @@ struct ViewedTensor: Sendable {
         case decoded(BlockType)
         /// Rows come in another order.
         case ordered(RotaryOrder, rowByteCount: Int)
+        /// Changes of adapters are added.
+        case folded(FoldedWeight)
     }
 
     /// Names a tensor.
@@ -66,6 +68,16 @@ struct ViewedTensor: Sendable {
         form = .ordered(order, rowByteCount: rowCount == 0 ? 0 : stored.byteCount / rowCount)
     }
 
+    /// Shows what a weight becomes by adapters.
+    ///
+    /// - Parameter weight: made of the same tensor.
+    init(_ reader: any CheckpointReader, _ place: Int, folded weight: FoldedWeight) {
+        self.reader = reader
+        self.place = place
+        descriptor = weight.descriptor
+        form = .folded(weight)
+    }
+
     var isMapped: Bool { if case .stored = form { reader.isMapped(place) } else { false } }
 
     var canReadRanges: Bool {
@@ -80,6 +92,7 @@ struct ViewedTensor: Sendable {
         case .decoded(let type):
             canReadRanges ? type.elementCount * MemoryLayout<Float>.size : descriptor.byteCount
         case .ordered(_, let rowByteCount): canReadRanges ? rowByteCount : descriptor.byteCount
+        case .folded(let weight): weight.decodedTogetherByteCount
         }
     }
 
@@ -98,6 +111,7 @@ struct ViewedTensor: Sendable {
             try reader.bytes(of: place).withUnsafeBytes {
                 order.copy(range, ofRows: $0, rowByteCount: rowByteCount, into: target)
             }
+        case .folded(let weight): try weight.read(range, into: target)
         }
     }
 
@@ -112,7 +126,7 @@ struct ViewedTensor: Sendable {
                 file: reader.path, tensor: descriptor.name)
         }
         let run = BlockRun(of: range, type)
-        try withStoredBytes(run.stored) { stored in
+        try reader.withStoredBytes(run.stored, of: place) { stored in
             if run.isWhole, Int(bitPattern: target.baseAddress) % MemoryLayout<Float>.alignment == 0 {
                 run.decode(stored, into: target)
             } else {
@@ -125,18 +139,6 @@ struct ViewedTensor: Sendable {
                 }
             }
         }
-    }
-
-    /// Calls `body` with a range of the stored bytes, where they are mapped or read into memory.
-    private func withStoredBytes(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
-        if reader.isMapped(place) {
-            return try reader.bytes(of: place).withUnsafeBytes {
-                try body(UnsafeRawBufferPointer(rebasing: $0[range]))
-            }
-        }
-        let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
-        try reader.read(range, of: place, into: buffer.mutableBytes)
-        try withExtendedLifetime(buffer) { try body(buffer.bytes) }
     }
 }
 

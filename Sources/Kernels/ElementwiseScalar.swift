@@ -35,6 +35,12 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
     /// - Returns: whether NaN or an infinity was among `x`.
     static func subtract(_ base: UnsafePointer<Self>, from x: UnsafeMutablePointer<Self>, count: Int) -> Bool
 
+    /// `x[i] += scale · Σ_k left[k · leftStride] · right[k · rightStride + i]`: a run of a row of a product of low rank. How a row is
+    /// cut into runs does not change the result.
+    static func addLowRank(
+        _ left: UnsafePointer<Self>, stride leftStride: Int, _ right: UnsafePointer<Self>, stride rightStride: Int,
+        rank: Int, scale: Self, to x: UnsafeMutablePointer<Self>, count: Int)
+
     /// Sets the marks of numbers whose magnitude lies inside of a bracket to 1, those of others to 0.
     ///
     /// - Returns: how many numbers are larger than the bracket, and how many are its pivot, which is not marked.
@@ -66,6 +72,13 @@ extension Float: ElementwiseScalar {
         _ base: UnsafePointer<Float>, from x: UnsafeMutablePointer<Float>, count: Int
     ) -> Bool {
         untangle_subtract(base, x, count) != 0
+    }
+
+    public static func addLowRank(
+        _ left: UnsafePointer<Float>, stride leftStride: Int, _ right: UnsafePointer<Float>, stride rightStride: Int,
+        rank: Int, scale: Float, to x: UnsafeMutablePointer<Float>, count: Int
+    ) {
+        untangle_add_low_rank(x, count, left, leftStride, right, rightStride, rank, scale)
     }
 
     public static func mark(
@@ -111,6 +124,13 @@ extension Double: ElementwiseScalar {
         let isSpecial = hasNonFinite(x, count: count)
         for i in 0..<count { x[i] = x[i] - base[i] }
         return isSpecial
+    }
+
+    public static func addLowRank(
+        _ left: UnsafePointer<Double>, stride leftStride: Int, _ right: UnsafePointer<Double>, stride rightStride: Int,
+        rank: Int, scale: Double, to x: UnsafeMutablePointer<Double>, count: Int
+    ) {
+        untangle_add_low_rank_f64(x, count, left, leftStride, right, rightStride, rank, scale)
     }
 
     public static func mark(

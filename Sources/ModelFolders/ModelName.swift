@@ -5,8 +5,12 @@ extension FilePath {
     /// What a model at the path is called where nobody has named it: `owner/name` in the cache of the Hugging Face hub, the folder
     /// of weights that are its checkpoint, otherwise the name of the file without a checkpoint's extension.
     public var modelName: String {
+        // Adapters of one base are told apart by their own names.
+        if let adapted = AdaptedPath(self) { return adapted.adapters.map(\.modelName).joined(separator: "+") }
         if let name = hubName { return name }
-        let standard = ["model.safetensors", "model.safetensors.index.json"]
+        let standard = [
+            "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "adapter_model.bin",
+        ]
         if let last = lastComponent?.string, standard.contains(last), let folder = removingLastComponent().lastComponent
         {
             return folder.string
@@ -27,6 +31,9 @@ extension FilePath {
     /// What a recipe calls the model: the name and commit of a snapshot in the hub's cache, the folder of weights that it stands for,
     /// otherwise the path itself.
     package var modelReference: String {
+        if let adapted = AdaptedPath(self) {
+            return ([adapted.base] + adapted.adapters).map(\.modelReference).joined(separator: "+")
+        }
         let folder = removingLastComponent()
         let isStandard = ["model.safetensors", "model.safetensors.index.json"].contains(lastComponent?.string)
         guard isStandard, !folder.isEmpty, CheckpointFolder.isSpokenFor(by: self) else { return string }
@@ -34,6 +41,11 @@ extension FilePath {
         else { return folder.string }
         return snapshot.reference
     }
+}
+
+extension TensorStore {
+    /// What a recipe calls the model; see the path's.
+    package var modelReference: String { (AdaptedPath(openedPath) == nil ? path : openedPath).modelReference }
 }
 
 /// The names of several models at once, each another.

@@ -18,24 +18,23 @@ public struct ModelLocator: Sendable {
 
     /// The recipe with every model found.
     ///
-    /// - Throws: `io.not_found` with all models that are nowhere, and all places that were looked at for the first of them;
-    ///   `recipe.unsupported` for a model with an adapter.
+    /// - Throws: `io.not_found` with all models that are nowhere, and all places that were looked at for the first of them.
     public func locate(_ recipe: Recipe) throws(RecipeError) -> Recipe { try locate([recipe])[0] }
 
     /// The recipes of one file, with every model found.
     func locate(_ recipes: [Recipe]) throws(RecipeError) -> [Recipe] {
         var missing: [MissingModel] = []
         var located: [Recipe] = []
-        for recipe in recipes { located.append(try locate(recipe, &missing)) }
+        for recipe in recipes { located.append(locate(recipe, &missing)) }
         if let error = MissingModel.error(missing) { throw error }
         return located
     }
 
-    private func locate(_ recipe: Recipe, _ missing: inout [MissingModel]) throws(RecipeError) -> Recipe {
+    private func locate(_ recipe: Recipe, _ missing: inout [MissingModel]) -> Recipe {
         var recipe = recipe
         for place in recipe.models.indices {
             // A model that is nowhere stays where it is and is noted.
-            switch try path(of: recipe.models[place].reference, in: recipe.path) {
+            switch path(of: recipe.models[place].reference, in: recipe.path) {
             case .found(let path): recipe.models[place].reference.path = path
             case .missing(let model): missing.append(model)
             }
@@ -43,15 +42,12 @@ public struct ModelLocator: Sendable {
         return recipe
     }
 
-    private func path(of reference: ModelReference, in recipe: FilePath) throws(RecipeError) -> Place {
+    private func path(of reference: ModelReference, in recipe: FilePath) -> Place {
         if let merge = merges[reference.id] { return .found(merge) }
         let places = CheckpointSource.Places(modelsFolder: modelsFolder)
         switch reference.source.find(from: recipe.removingLastComponent(), in: places) {
-        case .found(let path): return .found(path.lexicallyNormalized())
+        case .found(let path): return .found(AdaptedPath.map(path) { $0.lexicallyNormalized() })
         case .missing(let problem, let hint):
-            if reference.text.contains("+") {
-                throw RecipeError.adapter(of: reference.text, file: recipe, at: reference.position)
-            }
             let folder =
                 reference.source.hubName != nil && modelsFolder == nil ? "; models elsewhere: --models-dir" : ""
             return .missing(

@@ -2,7 +2,8 @@ import Checkpoints
 import SystemPackage
 import TensorCore
 
-/// A model as a recipe names it: a path, or `organisation/name` on the Hugging Face hub, optionally with `@revision`.
+/// A model as a recipe names it: a path, or `organisation/name` on the Hugging Face hub, optionally with `@revision` and with an
+/// adapter behind a `+`.
 public struct ModelReference: Sendable, Hashable {
     public var source: CheckpointSource
     /// As it is written, without the revision of the long form.
@@ -30,11 +31,12 @@ public struct ModelReference: Sendable, Hashable {
     var identity: Identity { Identity(path: path, revision: revision, subfolder: source.subfolder) }
 
     /// What the model is called where nothing else is said: its last path component without a checkpoint's extension.
-    var defaultName: String { FilePath(id).checkpointName ?? text }
+    var defaultName: String { (AdaptedPath(path) == nil ? FilePath(id).checkpointName : path.modelName) ?? text }
 }
 
 extension YAMLSection {
-    /// A model: a text, or mergekit's long form `{model: {path: ..., revision: ...}}`, to which we add `subfolder`.
+    /// A model: a text, or mergekit's long form `{model: {path: ..., revision: ...}, lora: {path: ..., revision: ...}}`, to which we add
+    /// `subfolder`.
     func model(_ key: String) throws(RecipeError) -> ModelReference? {
         guard let node = node(key), !node.isNull else { return nil }
         return try ModelReference(node, key: key, in: self)
@@ -53,10 +55,11 @@ extension ModelReference {
         }
         let form = try YAMLSection(node, title: key, file: section.file)
         if let inner = form.node("model"), !inner.isNull {
-            if let adapter = form.node("lora"), !adapter.isNull {
-                throw RecipeError.adapter(of: key, file: section.file, at: form.position(of: "lora"))
-            }
             try self.init(inner, key: "model", in: form)
+            if let adapter = form.node("lora"), !adapter.isNull {
+                let adapter = try ModelReference(adapter, key: "lora", in: form)
+                self.init(source.adding(adapter.source), at: position, file: section.file)
+            }
             return
         }
         guard let path = try form.text("path"), !path.isEmpty, !path.unicodeScalars.contains("\0") else {
@@ -73,13 +76,5 @@ extension ModelReference {
             source.subfolder = subfolder
         }
         self.init(source, at: node.position, file: section.file)
-    }
-}
-
-extension RecipeError {
-    static func adapter(of model: String, file: FilePath, at position: TextPosition?) -> RecipeError {
-        RecipeError(
-            .unsupported, "\(model.escapingControlCharacters) is a model with an adapter, and recipes take no adapters",
-            file: file, at: position, hint: "write the adapter into its model first, and name the result")
     }
 }

@@ -15,8 +15,8 @@ extension Recipe {
         var places = sourcePlaces
         if case .model(let place) = tokenizer, !places.contains(place) { places.append(place) }
         var first: (folder: FilePath, vocabulary: Vocabulary)?
-        for path in places.map({ models[$0].path }) where fileExists(path) {
-            let folder = folderExists(path) ? path : path.removingLastComponent()
+        for path in places.map({ AdaptedPath.base(of: models[$0].path) }) where fileExists(path) {
+            let folder = CheckpointFolder.folder(of: path)
             guard let vocabulary = try Vocabulary(ofModelIn: folder) else {
                 if tokenizer == .union { throw unsupported("\(path) has no tokenizer that could be compared") }
                 continue

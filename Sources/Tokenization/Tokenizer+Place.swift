@@ -15,9 +15,9 @@ extension Tokenizer {
     public static func file(ofModelAt place: FilePath) throws(IOError) -> FilePath {
         let isTokenizer = place.extension == "json" && !place.string.hasSuffix(".index.json")
         // What is not there is named as it was given.
-        if !folderExists(place), isTokenizer || !fileExists(place) { return place }
-        let folder = folderExists(place) ? place : place.removingLastComponent()
-        let file = folder.appending("tokenizer.json")
+        let base = AdaptedPath.base(of: place)
+        if !folderExists(base), isTokenizer || !fileExists(base) { return place }
+        let file = CheckpointFolder.folder(of: base).appending("tokenizer.json")
         guard fileExists(file) else {
             throw IOError(
                 kind: .notFound, message: "\(place.string) has no tokenizer.json with it", file: file.string,

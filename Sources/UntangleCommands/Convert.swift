@@ -118,7 +118,7 @@ struct Convert: ToolCommand {
             metadata: try metadata.map(Metadata.Entry.init(argument:)))
         var writeOptions = writing.writeOptions(shardByteCount: shardSize?.byteCount, skein: settings)
         if format == .gguf {
-            let source = try GGUFSource(store, folder: Self.folder(of: path), options: options)
+            let source = try GGUFSource(store, folder: CheckpointFolder.folder(of: path), options: options)
             source.warnings.forEach(session.warn)
             store = source.store
             options.selection = TensorSelection()
@@ -154,13 +154,6 @@ struct Convert: ToolCommand {
         guard !ties.isEmpty, ties.allSatisfy({ chosen.contains($0.embedding) }) else { return [] }
         store = tied.stores[0]
         return ties
-    }
-
-    /// Where the configuration of a model lies.
-    private static func folder(of input: FilePath) -> FilePath {
-        if folderExists(input) { return input }
-        let folder = input.removingLastComponent()
-        return folder.isEmpty ? "." : folder
     }
 
     private func report(

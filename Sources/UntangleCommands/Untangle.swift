@@ -18,6 +18,6 @@ struct Untangle: ParsableCommand {
         subcommands: [
             Inspect.self, Convert.self, Edit.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self,
             Resolve.self,
-            Merge.self, Distill.self, Evaluate.self, Run.self, Compare.self, Tokenize.self,
+            Merge.self, LoRA.self, Distill.self, Evaluate.self, Run.self, Compare.self, Tokenize.self,
         ])
 }

@@ -206,6 +206,6 @@ import Testing
         let adapter = try makeModel([TestTensor("q.lora_A.weight", [1]), TestTensor("q.lora_B.weight", [1])])
         let error = try failure(WeightsError.self) { try merge("linear", base: nil, [adapter, adapter]) }
         #expect(error.code == "input.adapter" && error.tensor == "q.lora_A.weight")
-        #expect(error.hint?.contains("merge_and_unload") == true)
+        #expect(error.hint?.contains("BASE+ADAPTER") == true)
     }
 }

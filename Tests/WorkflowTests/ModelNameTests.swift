@@ -86,7 +86,7 @@ import TestSupport
             TestTensor("base_model.model.encoder.layer.0.attention.self.query.lora_A.weight", [1], [1])
         ])
         #expect(error.message.contains("has the tensor names of an adapter (LoRA)"))
-        #expect(error.hint == "put it into its base with merge_and_unload() of PEFT, and give the result")
+        #expect(error.hint == "write its base in front of it: BASE+ADAPTER")
     }
 
     @Test func theConfigurationSaysMore() throws {

@@ -97,6 +97,10 @@ import TestSupport
         #expect(try locate("org/cached@4567") == "hub/models--org--cached/snapshots/4567def")
         #expect(try locate("{ model: { path: org/cached, revision: 4567def } }").hasSuffix("4567def"))
         #expect(try locate("org/one@99") == "hub/models--org--one/snapshots/99")
+        // An adapter is looked for like a model.
+        let adapted = "org/local+\(folder.file("hub/short"))"
+        #expect(try locate("org/local+any/short") == adapted)
+        #expect(try locate("{ model: { path: org/local }, lora: { path: short } }") == adapted)
         // What is there counts as it is written.
         #expect(try locate("a+b", models: nil) == "a+b")
         #expect(try locate("x@y", models: nil) == "x@y")
@@ -120,7 +124,7 @@ import TestSupport
         #expect(failure("org/cached")?.message.contains("it has no main, but 0123abc, 4567def") == true)
         #expect(failure("org/cached@../../../etc")?.code == "io.not_found")
         let adapter = try #require(failure("org/model+org/adapter"))
-        #expect(adapter.code == "recipe.unsupported")
+        #expect(adapter.code == "io.not_found")
         #expect(adapter.line == 3)
     }
 

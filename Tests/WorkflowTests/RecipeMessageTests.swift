@@ -85,10 +85,6 @@ import TestSupport
             "merge_method: linear\nmodules:\n  text: { models: [] }\n  vision: { models: [] }\n", "recipe.unsupported",
             line: 2, says: "modules with a recipe each"),
         Mistake(
-            "merge_method: linear\nmodels:\n  - model: { model: { path: a }, lora: { path: b } }\n",
-            "recipe.unsupported",
-            line: 3, says: "adapter"),
-        Mistake(
             "merge_method: linear\nmodels:\n  - model: a\n    parameters:\n      weight: heavy\n",
             "merge.bad_parameter",
             line: 5, says: "parameter \"weight\" takes a number, not \"heavy\""),

@@ -56,6 +56,13 @@ int untangle_subtract(const float *base, float *x, size_t count);
 /* out = x - base, with x as it is stored, at any address. */
 void untangle_difference(const float *base, const void *x, size_t count, float *restrict out);
 
+/* Adds to `count` numbers of a row what a product of low rank has there: x[i] += scale * sum over k of left[k * left_stride] *
+   right[k * right_stride + i]. */
+void untangle_add_low_rank(float *restrict x, size_t count, const float *restrict left, size_t left_stride,
+                           const float *restrict right, size_t right_stride, size_t rank, float scale);
+void untangle_add_low_rank_f64(double *restrict x, size_t count, const double *restrict left, size_t left_stride,
+                               const double *restrict right, size_t right_stride, size_t rank, double scale);
+
 /* Random numbers of 53 bits: those of the counters `first`, `first` + `step` and so on of splitmix64 from a state. */
 void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers);
 

@@ -86,7 +86,8 @@ public struct CheckpointFormat: Sendable {
 // MARK: - Opening and writing
 
 extension CheckpointFormat {
-    /// Opens the checkpoint at a path: a file, a `*.index.json`, or a folder that holds one.
+    /// Opens the checkpoint at a path: a file, a `*.index.json`, a folder that holds one, or a base with adapters, which are folded
+    /// into it while it is read.
     ///
     /// In a folder `model.safetensors` goes before `model.safetensors.index.json`, as in transformers; without either, the
     /// folder must hold exactly one checkpoint file, or one index, beside variants of it. What it holds besides is warned of.
@@ -94,6 +95,7 @@ extension CheckpointFormat {
     /// - Throws: `FormatError`: `unknown_format` with what was seen, or the first rule of the format that is broken;
     ///   `IOError` when the file cannot be read.
     public static func open(_ path: FilePath, options: ReadOptions = ReadOptions()) throws -> any CheckpointReader {
+        if let adapted = AdaptedPath(path) { return try open(adapted, options: options) }
         var options = options
         var file = path
         if folderExists(path) {
@@ -104,6 +106,14 @@ extension CheckpointFormat {
         try HubSnapshot.requireContents(of: file)
         if file.isShardIndex { return try ShardedReader(opening: file, options: options) }
         return try FileSignature(of: file).format().read(file, options)
+    }
+
+    private static func open(_ path: AdaptedPath, options: ReadOptions) throws -> any CheckpointReader {
+        var numbers = options
+        numbers.keepsBlocks = false
+        let base = try TensorStore(opening: path.base, options: numbers).reader
+        return try CheckpointView(
+            folding: path.adapters.map { try LoRAAdapter(opening: $0, options: options) }, into: base)
     }
 
     /// Starts writing a checkpoint.

@@ -60,8 +60,7 @@ public struct WeightsError: Diagnostic, Hashable {
                 "\(name.escapingControlCharacters) is an adapter: tensors such as \"\(factor)\" are factors, of which only the "
                 + "product counts; it cannot be worked on factor by factor", file: file.string,
             tensor: factor.description,
-            hint: "fold each adapter into its base first, with what made it; PEFT: "
-                + "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(output)")
+            hint: "write the base in front of each adapter: BASE+ADAPTER")
     }
 
     /// Makes sure that models are plain weights, or quantised all in one way.

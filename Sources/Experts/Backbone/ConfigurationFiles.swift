@@ -19,7 +19,7 @@ public struct ConfigurationFiles: Sendable {
     ///   - names: what the main one may be called; the first that is there counts.
     /// - Throws: `input.missing_config`, `input.bad_config`, `FormatError` for JSON that is none.
     init(of checkpoint: FilePath, config: FilePath?, names: [String], hint: String?) throws {
-        let candidates = config.map { [$0] } ?? names.map { Self.folder(of: checkpoint).appending($0) }
+        let candidates = config.map { [$0] } ?? names.map { CheckpointFolder.folder(of: checkpoint).appending($0) }
         guard let path = candidates.first(where: fileExists) else {
             throw InputError(
                 .missingConfig,
@@ -39,15 +39,10 @@ public struct ConfigurationFiles: Sendable {
     ///
     /// - Parameter config: the main one; nil takes the one beside the checkpoint.
     public static func paths(of checkpoint: FilePath, config: FilePath?) -> [FilePath] {
-        let folder = config?.removingLastComponent() ?? folder(of: checkpoint)
+        let folder = config?.removingLastComponent() ?? CheckpointFolder.folder(of: checkpoint)
         let main = config.map { [$0] } ?? ["config.json", "open_clip_config.json"].map { folder.appending($0) }
         return (main + ["preprocessor_config.json", "1_Pooling/config.json"].map { folder.pushing($0) })
             .filter(fileExists)
-    }
-
-    /// The folder of a checkpoint, which may be one itself.
-    static func folder(of checkpoint: FilePath) -> FilePath {
-        folderExists(checkpoint) ? checkpoint : checkpoint.removingLastComponent()
     }
 
     /// How the tokens of a text become one feature: `pooling` of the main file, or else what sentence-transformers' says; the mean, as

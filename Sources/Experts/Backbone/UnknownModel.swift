@@ -33,7 +33,7 @@ extension InputError {
                 + and(nearest)
             hint =
                 family.isAdapter
-                ? "put it into its base with merge_and_unload() of PEFT, and give the result" : lookedFor
+                ? "write its base in front of it: BASE+ADAPTER" : lookedFor
         case .computed, .unknown:
             let type = modelType(config, of: store).map { "; its configuration says \"\($0)\"" } ?? ""
             message = "\(path) has the tensor names of no model that is computed\(type)" + and(nearest)
@@ -56,7 +56,7 @@ extension InputError {
 
     /// What a configuration calls the model, if there is one that can be read.
     static func modelType(_ config: FilePath?, of store: TensorStore) -> String? {
-        let path = config ?? ConfigurationFiles.folder(of: store.path).appending("config.json")
+        let path = config ?? CheckpointFolder.folder(of: store.path).appending("config.json")
         guard let document = JSONDocument.read(path) else { return nil }
         return document["model_type"]?.string ?? document["architectures"]?.array?.compactMap(\.string).first
             ?? document["architecture"]?.string

@@ -79,8 +79,8 @@ public struct MergeJob: RecordedJob, Sendable {
                 budget: context.budget, memory: context.memory)
         }
         let recipe = RecipeText.yaml(
-            method: method.info, base: base?.path.modelReference,
-            experts: experts.map { (name: $0.name, path: $0.store.path.modelReference) }, parameters: parameters,
+            method: method.info, base: base?.modelReference,
+            experts: experts.map { (name: $0.name, path: $0.store.modelReference) }, parameters: parameters,
             keepBase: keepBase, map: map, outputDType: outputDType)
         var origins = TensorOrigins()
         for output in plan.outputs {

@@ -1,0 +1,17 @@
+import ArgumentParser
+
+/// What is done with adapters.
+struct LoRA: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lora",
+        abstract: "Fold LoRA adapters into models.",
+        discussion: """
+            An adapter is a folder as PEFT writes it, with adapter_config.json and adapter_model.safetensors or .bin. Wherever \
+            a command or a recipe takes a checkpoint, BASE+ADAPTER stands for the base with the adapter folded in.
+
+            Example:
+              untangle lora fold Fixtures/conformance/good/lora/plain/base.safetensors \\
+                Fixtures/conformance/good/lora/plain --output folded.safetensors
+            """,
+        subcommands: [Fold.self])
+}

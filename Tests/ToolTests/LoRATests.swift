@@ -1,0 +1,96 @@
+import Checkpoints
+import SystemPackage
+import TensorCore
+import TestSupport
+import Testing
+
+/// Adapters on the command line, in recipes, and made by the tool.
+@Suite struct LoRATests {
+    private let tool: Tool
+    private let corpus = "Fixtures/conformance/good/lora"
+    private let names = ["bias_lora_only", "dora", "modules_to_save", "plain", "rank_alpha_pattern"]
+
+    init() throws { tool = try Tool() }
+
+    private func done(_ arguments: String...) throws -> Tool.Outcome {
+        let outcome = try tool.run(arguments)
+        #expect(outcome.status == 0, "\(arguments): \(outcome.errors)")
+        return outcome
+    }
+
+    @Test func whatIsFoldedIsWhatPEFTMerged() throws {
+        for name in names {
+            let (base, adapter) = ("\(corpus)/\(name)/base.safetensors", "\(corpus)/\(name)")
+            let outcome = try done("lora", "fold", base, adapter, "--output", "\(name).safetensors", "--json")
+            let document = try outcome.json()
+            #expect(
+                document.keys == [
+                    "output", "files", "bytes", "tensors", "adapters", "overflows", "underflows", "nan", "inf",
+                    "warnings", "seconds",
+                ])
+            #expect(document["adapters"].items.map(\.string) == [adapter])
+            _ = try done("diff", "\(name).safetensors", "\(adapter)/merged.safetensors", "--tolerance", "2e-6")
+            // The same without folding, in any command.
+            _ = try done("diff", "\(base)+\(adapter)", "\(name).safetensors")
+            _ = try done("verify", "\(base)+\(adapter)")
+        }
+    }
+
+    @Test func adaptersThatDoNotFitAreRefused() throws {
+        for name in [
+            "alpha_nan", "base_shape", "config_bad_json", "missing_A", "missing_B", "no_alpha", "rank3_A", "type_ia3",
+        ] {
+            let place = "Fixtures/conformance/bad/lora/\(name)"
+            let wanted = try JSONValue(
+                parsing: String(decoding: try tool.data("\(place).expected.json"), as: UTF8.self))
+            let outcome = try tool.run(
+                "lora", "fold", "\(place)/base.safetensors", place, "--output", "x.safetensors", "--json")
+            #expect(outcome.status == 3 && outcome.output.isEmpty)
+            #expect(try outcome.error()["code"].string == "format.\(wanted["category"].string ?? "")", "\(name)")
+            #expect(!fileExists(tool.folder.file("x.safetensors")))
+        }
+    }
+
+    @Test func aMissingAdapterIsNamed() throws {
+        let outcome = try tool.run("inspect", "\(corpus)/plain/base.safetensors+gone")
+        #expect(outcome.status == 3)
+        #expect(outcome.errors.contains("gone is not there"))
+    }
+
+    /// Merged as they are read, in one process or by a recipe, adapters give the bytes of their folded models.
+    @Test func mergesOfFoldedAndOfUnfoldedModelsAreTheSame() throws {
+        let base = "\(corpus)/plain/base.safetensors"
+        for name in ["plain", "rank_alpha_pattern"] {
+            _ = try done("lora", "fold", base, "\(corpus)/\(name)", "--output", "\(name).safetensors")
+        }
+        let merge = ["merge", "--method", "ties", "--set", "density=0.5", "--base", base]
+        let unfolded = try tool.run(
+            merge + ["\(base)+\(corpus)/plain", "\(base)+\(corpus)/rank_alpha_pattern", "--output", "a.safetensors"])
+        #expect(unfolded.status == 0, "\(unfolded.errors)")
+        let folded = try tool.run(
+            merge + ["plain.safetensors", "rank_alpha_pattern.safetensors", "--output", "b.safetensors"])
+        #expect(folded.status == 0, "\(folded.errors)")
+        let bytes = try tool.data("b.safetensors")
+        #expect(try tool.data("a.safetensors") == bytes)
+        let recipe = """
+            merge_method: ties
+            base_model: \(base)
+            parameters: { density: 0.5 }
+            models:
+              - model: \(base)+\(corpus)/plain
+              - model: { model: { path: \(base) }, lora: { path: \(corpus)/rank_alpha_pattern } }
+            """
+        _ = try tool.folder.write(Array(recipe.utf8), to: "recipe.yaml")
+        _ = try done("merge", "recipe.yaml", "c.safetensors")
+        #expect(try tool.data("c.safetensors") == bytes)
+    }
+
+    @Test func aFolderHasTheConfigurationOfTheBase() throws {
+        _ = try done("convert", "\(corpus)/plain/base.safetensors", "base/")
+        _ = try tool.folder.write(Array(#"{"model_type": "x"}"#.utf8), to: "base/config.json")
+        _ = try done("lora", "fold", "base", "\(corpus)/plain", "--output", "folded/")
+        #expect(String(decoding: try tool.data("folded/config.json"), as: UTF8.self).contains(#""model_type": "x""#))
+        let recipe = String(decoding: try tool.data("folded/mergekit_config.yml"), as: UTF8.self)
+        #expect(recipe.contains("base+") && recipe.contains("lora/plain"))
+    }
+}
