@@ -58,7 +58,7 @@ let package = Package(
         library("Merging", ["TensorCore", "Kernels", "Checkpoints", "Reporting"]),
         library("Reporting", ["TensorCore"]),
         library("Work", ["TensorCore", "Kernels", "Checkpoints", "Reporting", filePaths]),
-        library("Transcoding", ["TensorCore", "Kernels", "Checkpoints", "Work", filePaths]),
+        library("Transcoding", ["TensorCore", "Kernels", "Checkpoints", "Reporting", "Work", filePaths]),
         library("ModelFolders", ["TensorCore", "Kernels", "Checkpoints", "Merging", "Reporting", "Work", filePaths]),
         library(
             "Experts",

@@ -93,4 +93,50 @@ import Testing
         let recipe = String(decoding: try tool.data("folded/mergekit_config.yml"), as: UTF8.self)
         #expect(recipe.contains("base+") && recipe.contains("lora/plain"))
     }
+
+    /// A change of rank 2 is held by two singular values, also as factors of a convolution and of an embedding.
+    @Test func whatIsExtractedFoldsBack() throws {
+        func product(_ rows: Int, _ columns: Int, _ rank: Int) -> [Float] {
+            (0..<rows * columns).map { place in
+                let (row, column) = (place / columns, place % columns)
+                return (0..<rank).reduce(Float(0)) { $0 + sinf(row, $1) * sinf(column, $1 + 5) }
+            }
+        }
+        func sinf(_ place: Int, _ k: Int) -> Float { Float((place * 7919 + k * 104_729 + 13) % 97) / 97 - 0.5 }
+        func model(_ change: Float) -> [StoredTensor] {
+            func tensor(_ name: String, _ shape: [Int], rank: Int = 2) -> StoredTensor {
+                let (rows, columns) = (shape[0], shape.dropFirst().reduce(1, *))
+                let start = product(rows, columns, 9)
+                return StoredTensor(
+                    name, shape, zip(start, product(rows, columns, rank)).map { $0 + change * $1 })
+            }
+            return [
+                tensor("m.embed_tokens.weight", [40, 90]), tensor("m.q.weight", [120, 100]), tensor("m.q.bias", [120]),
+                tensor("m.conv.weight", [12, 5, 3]), tensor("m.norm.weight", [30]),
+                StoredTensor("m.same.weight", [8, 8], product(8, 8, 8)),
+            ]
+        }
+        try tool.write("base.safetensors", model(0))
+        try tool.write("expert.safetensors", model(0.25))
+        for extent in [["--rank", "2"], ["--energy", "0.999999"]] {
+            let outcome = try tool.run(
+                [
+                    "lora", "extract", "--base", "base.safetensors", "expert.safetensors", "--output", "adapter",
+                    "--json", "--force",
+                ]
+                    + extent)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let document = try outcome.json()
+            #expect(document["tensors"].items.map { $0["rank"].int } == [2, 2, 2])
+            #expect(document["tensors"].items.allSatisfy { ($0["energy"].double ?? 0) > 0.99999 })
+            #expect(document["modules_to_save"].items.map(\.string) == ["m.norm"])
+            #expect(document["left_out"].items.isEmpty)
+            _ = try done(
+                "diff", "base.safetensors+adapter", "expert.safetensors", "--tolerance", "2e-6")
+        }
+        let refused = try tool.run(
+            "lora", "extract", "--base", "base.safetensors", "base.safetensors", "--rank", "2", "--output", "none")
+        #expect(refused.status == 3 && refused.errors.contains("convert.nothing_selected"))
+        #expect(try tool.run("lora", "extract", "--base", "a", "b", "--output", "c").status == 2)
+    }
 }

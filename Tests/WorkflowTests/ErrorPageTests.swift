@@ -28,7 +28,7 @@ import Workflow
         + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
         + EditError.Reason.allCases.map { "edit.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
-        + ["convert.nothing_selected", "convert.duplicate_name", "convert.overflow"]
+        + ["nothing_selected", "duplicate_name", "overflow", "no_decomposition"].map { "convert.\($0)" }
         + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
         + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }

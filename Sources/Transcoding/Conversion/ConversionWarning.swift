@@ -14,4 +14,6 @@ public enum ConversionWarning: String, WarningCode {
     case underflow
     /// Most of the data gained nothing from the base.
     case littleGain = "little_gain"
+    /// Changed tensors that an adapter cannot hold.
+    case leftOut = "left_out"
 }
