@@ -71,6 +71,6 @@ import Testing
         #expect("\(empty.finish())" == "99aa06d3014798d86001c324468d497f")
         let path = try folder.write([1, 2, 3], to: "short")
         let error = #expect(throws: IOError.self) { _ = try FileHasher(of: path, expecting: [0..<4]) }
-        #expect(error?.code == "io.failed" && error?.file == path.string)
+        #expect(error?.code == "io.changed" && error?.file == path.string)
     }
 }

@@ -101,9 +101,12 @@ import Testing
         try String(contentsOfFile: tool.folder.file(name).string, encoding: .utf8)
     }
 
-    /// What lies in the folder, hidden files of the tool among it.
+    /// What lies in the folder, hidden files of the tool among it. An error may leave the folder that was made for an output, if
+    /// nothing is in it.
     private func files() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: tool.folder.path.string)
-            .filter { $0 != ".output" && $0 != ".errors" }.sorted()
+        let manager = FileManager.default
+        let inside = (try? manager.contentsOfDirectory(atPath: tool.folder.file("out").string)) ?? []
+        return try manager.contentsOfDirectory(atPath: tool.folder.path.string)
+            .filter { ![".output", ".errors", "out"].contains($0) }.sorted() + inside
     }
 }
