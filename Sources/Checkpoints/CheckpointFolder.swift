@@ -53,7 +53,7 @@ public enum CheckpointFolder {
         throw FormatError(
             .unknownFormat,
             "the folder \(folder.string) holds no checkpoint"
-                + (other.map { " that this version reads, but \($0.name.escapingControlCharacters)" } ?? "")
+                + (other.map { " that this version reads, but \($0.name.escapingControlCharacters), \($0.what)" } ?? "")
                 + (snapshot?.unfinished ?? ""),
             file: folder,
             hint: other?.remedy ?? snapshot.map { "if the model has weights, \($0.command()) downloads them" }
@@ -112,6 +112,8 @@ public enum CheckpointFolder {
 /// Weights in a format of others, in a folder without a checkpoint.
 private struct ForeignWeights {
     let name: String
+    /// What that is, with its article.
+    let what: String
     let remedy: String
 
     /// The first of them, if there is one.
@@ -119,6 +121,7 @@ private struct ForeignWeights {
         for name in names {
             guard let format = ForeignFormat(ofFileNamed: name) else { continue }
             self.name = name
+            what = format.name
             remedy = format.remedy
             return
         }

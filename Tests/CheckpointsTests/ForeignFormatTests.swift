@@ -19,6 +19,12 @@ import Testing
         ("m.ggml", Array("lmgg".utf8) + [1, 0, 0, 0], "a GGML file"),
         ("m.h5", [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A], "an HDF5 file"),
         ("m.pkl", [0x80, 4, 0x95, 0, 0, 0, 0, 0, 0, 0], "a Python pickle"),
+        (
+            ".metadata",
+            [0x80, 4, 0x95, 0xE7, 3, 0, 0, 0, 0, 0, 0, 0x8C, 0x25]
+                + Array("torch.distributed.checkpoint.metadata".utf8),
+            "a part of a distributed checkpoint of PyTorch"
+        ),
         ("flax_model.msgpack", [0x81, 0xA6] + Array("params".utf8) + [0x82, 0xA1, 0x61, 0xC0], "a MessagePack file"),
         ("m.onnx", [8, 8, 0x12, 7] + Array("pytorch".utf8) + [0x1A, 5], "an ONNX file"),
         ("saved_model.pb", [8, 1, 0x12, 0xF0, 0xE8, 3, 0, 0], "a TensorFlow file"),
@@ -100,14 +106,47 @@ import Testing
         #expect(try refusal("a.skein", [UInt8](repeating: 0, count: 4000)).category == .badMagic)
     }
 
+    /// The members as PyTorch 2.15 wrote them.
     @Test(arguments: [
-        (["metadata.json", "config.json", "model.weights.h5"], "a Keras file")
+        (["metadata.json", "config.json", "model.weights.h5"], "a Keras file"),
+        (
+            [
+                "m/data/weights/weight_0", "m/data/weights/model_weights_config.json", "m/models/model.json",
+                "m/data/sample_inputs/model.pt", "m/archive_format", "m/archive_version", "m/byteorder",
+            ], "a program that torch.export saved"
+        ),
+        (
+            [
+                "p/.data/0.storage", "p/model/model.pkl", "p/.data/extern_modules", "p/.data/python_version",
+                "p/byteorder",
+            ],
+            "an archive of torch.package"
+        ),
     ])
     func namesArchives(_ names: [String], _ what: String) throws {
-        for name in ["m.keras", "m.zip", "m.npz"] {
+        for name in ["m.keras", "m.zip", "m.npz", "m.pt2", "m.pt"] {
             let error = try refusal(name, zipFile(names.map { ($0, [1, 2, 3]) }))
             #expect(error.message.contains(" is \(what)"))
+            #expect(error.hint != nil)
         }
+    }
+
+    /// A folder of torch.distributed.checkpoint, whose parts are archives behind each other.
+    @Test func namesDistributedCheckpoints() throws {
+        let part = zipFile([("archive/data.pkl", [0x4E, 0x2E])])
+        let error = try refusal("__0_0.distcp", part + part)
+        #expect(error.category == .unknownFormat)
+        #expect(error.message.contains(" is a part of a distributed checkpoint of PyTorch"))
+        #expect(error.hint?.contains("dcp_to_torch_save") == true)
+        let whole = try #require(throws: FormatError.self) { try CheckpointFormat.open(folder.path) }
+        #expect(whole.message.hasSuffix("but __0_0.distcp, a part of a distributed checkpoint of PyTorch"))
+        #expect(whole.hint == error.hint)
+    }
+
+    @Test func warnsOfPickles() throws {
+        #expect(
+            try refusal("m.pt", [0x80, 4, 0x95, 0, 0, 0, 0, 0, 0, 0]).hint?.contains("only if you trust who made it")
+                == true)
     }
 
     @Test func anArchiveWithoutArraysIsToBeUnpacked() throws {

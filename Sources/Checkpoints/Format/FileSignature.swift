@@ -26,12 +26,13 @@ struct FileSignature {
     /// - Throws: `FormatError` that says what the file is when it is something else: `unknown_format`, or what the format that
     ///   its name promises would say of such bytes.
     func format() throws(FormatError) -> CheckpointFormat {
+        if isZip { try requireKnownArchive() }
         var formats: [CheckpointFormat.Confidence: CheckpointFormat] = [:]
         for format in CheckpointFormat.all {
             if let confidence = format.recognizes(self), formats[confidence] == nil { formats[confidence] = format }
         }
         if let certain = formats[.certain] { return certain }
-        if isZip { try requireKnownArchive() } else { try requireReadable() }
+        if !isZip { try requireReadable() }
         // The endings of PyTorch files stand for anything.
         let promised = isNamed(.torch) ? formats[.possible] ?? named : named
         if let likely = formats[.likely] ?? promised ?? formats[.possible] { return likely }
@@ -109,6 +110,8 @@ struct FileSignature {
     /// - Throws: `FormatError` that names what it is.
     private func requireKnownArchive() throws(FormatError) {
         if let other = ForeignFormat(archiveOf: archiveNames) { throw fault(of: other) }
+        // Archives behind each other, each of which looks like a checkpoint.
+        if ForeignFormat(ofFileNamed: path.string) == .torchDistributed { throw fault(of: .torchDistributed) }
     }
 
     private func fault(of other: ForeignFormat) -> FormatError {
@@ -137,7 +140,7 @@ struct FileSignature {
         switch named?.id {
         case .safetensors where other == .webPage || other == .xml || other == .tar: .invalidJSON
         case .safetensors where !isZip: .headerTooLarge
-        case .torch where other == .tar: .unsupportedArchive
+        case .torch where [.tar, .torchExport, .torchPackage].contains(other): .unsupportedArchive
         case .npz, .npy, .skein, .torch: .badMagic
         default: .unknownFormat
         }

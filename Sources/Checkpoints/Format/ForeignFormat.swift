@@ -2,7 +2,7 @@ import SystemPackage
 
 /// Something well known that is no checkpoint of ours: how it is told, what it is called, and what can be done about it today.
 package enum ForeignFormat: CaseIterable {
-    case ggml, hdf5, keras, pickle, flax, onnx, tensorFlow, tensorFlowLite
+    case ggml, hdf5, keras, pickle, torchDistributed, torchExport, torchPackage, flax, onnx, tensorFlow, tensorFlowLite
     case gzip, xz, zstd, bzip2, lz4, sevenZip, rar, tar
     case matlab, elf, png, jpeg, gif, bmp, tiff, webP, pdf, sqlite, parquet, arrow
     case lfsPointer, webPage, xml, text
@@ -14,6 +14,9 @@ package enum ForeignFormat: CaseIterable {
         case .hdf5: "an HDF5 file"
         case .keras: "a Keras file (a zip archive with HDF5 in it)"
         case .pickle: "a Python pickle"
+        case .torchDistributed: "a part of a distributed checkpoint of PyTorch"
+        case .torchExport: "a program that torch.export saved"
+        case .torchPackage: "an archive of torch.package, which holds programs"
         case .flax: "a MessagePack file, such as Flax writes"
         case .onnx: "an ONNX file"
         case .tensorFlow: "a TensorFlow file"
@@ -54,7 +57,16 @@ package enum ForeignFormat: CaseIterable {
         case .keras:
             "in Python: m = keras.saving.load_model(FILE), then "
                 + "numpy.savez('model.npz', **{w.path: w.numpy() for w in m.weights})"
-        case .pickle: "load it in the library that wrote it and save its arrays with numpy.savez or as safetensors"
+        case .pickle:
+            "only if you trust who made it: load it in the library that wrote it, which runs what it names, and save its arrays with "
+                + "numpy.savez or as safetensors"
+        case .torchDistributed:
+            "in Python: from torch.distributed.checkpoint.format_utils import dcp_to_torch_save, then "
+                + "dcp_to_torch_save(FOLDER, 'model.pt')"
+        case .torchExport: "in Python: torch.save(dict(torch.export.load(FILE).state_dict), 'model.pt')"
+        case .torchPackage:
+            "only if you trust who made it: m = torch.package.PackageImporter(FILE).load_pickle(PACKAGE, RESOURCE), then "
+                + "torch.save(m.state_dict(), 'model.pt')"
         case .flax:
             "in Python: p = flax.serialization.msgpack_restore(open(FILE, 'rb').read()), then "
                 + "safetensors.flax.save_file(flax.traverse_util.flatten_dict(p, sep='.'), 'model.safetensors')"
@@ -87,6 +99,8 @@ package enum ForeignFormat: CaseIterable {
             return
         }
         switch ending {
+        case "distcp": self = .torchDistributed
+        case "pt2": self = .torchExport
         case "ggml": self = .ggml
         case "h5", "hdf5": self = .hdf5
         case "keras": self = .keras
@@ -113,7 +127,7 @@ extension ForeignFormat {
         } else if Self.isBitmap(head) {
             self = .bmp
         } else if Self.isPickle(head) {
-            self = .pickle
+            self = Self.isDistributedMetadata(head) ? .torchDistributed : .pickle
         } else if Self.isMessagePack(head) {
             self = .flax
         } else if Self.isONNX(head) {
@@ -152,6 +166,12 @@ extension ForeignFormat {
 
     private static func isPickle(_ head: [UInt8]) -> Bool {
         head.count >= 2 && head[0] == 0x80 && (2...5).contains(head[1])
+    }
+
+    /// The `.metadata` that tells what lies in which part: its first name is that of its class.
+    private static func isDistributedMetadata(_ head: [UInt8]) -> Bool {
+        let module = Array("torch.distributed.checkpoint.metadata".utf8)
+        return head.prefix(64).indices.contains { head.dropFirst($0).starts(with: module) }
     }
 
     /// A map whose first key is a name.
@@ -209,8 +229,20 @@ extension ForeignFormat {
 extension ForeignFormat {
     /// What an archive is by the names of its members, besides one of arrays or of PyTorch.
     init?(archiveOf names: [String]) {
-        guard names.contains("model.weights.h5") || names.contains("metadata.json") && names.contains("config.json")
-        else { return nil }
-        self = .keras
+        func holds(_ member: String) -> Bool { names.contains { $0.utf8.elementsEqual(member.utf8) } }
+        func holds(inRoot member: String) -> Bool {
+            names.contains { name in
+                name.utf8.drop { $0 != UInt8(ascii: "/") }.dropFirst().elementsEqual(member.utf8)
+            }
+        }
+        if holds("model.weights.h5") || holds("metadata.json") && holds("config.json") {
+            self = .keras
+        } else if holds(inRoot: ".data/extern_modules") {
+            self = .torchPackage
+        } else if holds(inRoot: "archive_format") || holds("serialized_exported_program.json") {
+            self = .torchExport
+        } else {
+            return nil
+        }
     }
 }
