@@ -144,6 +144,23 @@ import Testing
         #expect(npyRefusal { _ = try NpzReader(opening: path, options: ReadOptions()) } == "size_mismatch")
     }
 
+    /// A comment belongs to the archive; anything else behind it was appended, and costs no array.
+    @Test func bytesBehindTheArchiveAreToldFromACut() throws {
+        let folder = TemporaryFolder()
+        let original = try npyFileBytes(Fixtures.path("npz/folders_comment.npz"))
+        let appended = try folder.write(original + Array("appended".utf8), to: "a.npz")
+        let error = try #require(throws: FormatError.self) { try NpzReader(opening: appended, options: ReadOptions()) }
+        #expect(error.category == .trailingBytes)
+        #expect(error.byteOffset == UInt64(original.count))
+        let reader = try NpzReader(opening: appended, options: ReadOptions(salvaging: true))
+        let whole = try NpzReader(opening: Fixtures.path("npz/folders_comment.npz"), options: ReadOptions())
+        #expect(try NpyTensorSummary.all(reader) == NpyTensorSummary.all(whole))
+        #expect(try reader.verify().damage.map(\.offset) == [original.count])
+        let cut = try folder.write(Array(original.dropLast(1)), to: "b.npz")
+        #expect(
+            npyRefusal { _ = try NpzReader(opening: cut, options: ReadOptions(salvaging: true)) } == "zip_structure")
+    }
+
     /// The stream of a member, with bytes put behind it, left off or changed, in an archive that is otherwise right. A size
     /// that is too small for the array is noticed by the array's own header.
     @Test(

@@ -40,10 +40,10 @@ public final class NpzReader: CheckpointReader {
     ///   select; what is wrong with the first member when none of them is a tensor. `IOError` when the file cannot be read.
     public init(opening path: FilePath, options: ReadOptions) throws {
         file = try MappedFile(path)
-        let directory = try CentralDirectory(of: file.bytes, path: path)
+        let directory = try CentralDirectory(of: file.bytes, path: path, salvaging: options.salvaging)
         var members: [Member] = []
         var others: [ZipEntry] = []
-        var losses: [Damage] = []
+        var losses = [directory.rest.map { [file] in Damage(behindArchive: $0, in: file) }].compactMap { $0 }
         var unreadable: [UnreadableMember] = []
         var warnings = options.notes
         var names: Set<TensorName> = []

@@ -8,6 +8,8 @@ import TensorCore
 package struct CentralDirectory: Sendable {
     /// In the order of the directory, folders left out.
     package let entries: [ZipEntry]
+    /// What follows the archive that is salvaged without it.
+    let rest: Range<Int>?
 
     package static let maximumEntryCount = 1_000_000
 
@@ -16,10 +18,12 @@ package struct CentralDirectory: Sendable {
 
     /// Reads and checks the directory; the data of members is not touched.
     ///
+    /// - Parameter salvaging: whether an archive that other bytes follow is read without them.
     /// - Throws: `FormatError` with the offset of the first rule that is broken.
-    package init(of file: UnsafeRawBufferPointer, path: FilePath) throws(FormatError) {
+    package init(of file: UnsafeRawBufferPointer, path: FilePath, salvaging: Bool = false) throws(FormatError) {
         let bytes = ZipBytes(file)
-        let end = try EndOfDirectory(of: file, path: path)
+        let end = try EndOfDirectory(of: file, path: path, salvaging: salvaging)
+        rest = end.rest
         var entries: [ZipEntry] = []
         var extents: [Range<Int>] = []
         var position = end.directory.lowerBound
@@ -44,7 +48,7 @@ package struct CentralDirectory: Sendable {
     static func names(in file: UnsafeRawBufferPointer, atMost limit: Int) -> [String] {
         let bytes = ZipBytes(file)
         let path = FilePath()
-        guard let end = try? EndOfDirectory(of: file, path: path) else {
+        guard let end = try? EndOfDirectory(of: file, path: path, salvaging: true) else {
             guard file.count >= ZipSize.localHeader, bytes.u32(0) == ZipSignature.localHeader else { return [] }
             return [String(decoding: file.dropFirst(ZipSize.localHeader).prefix(Int(bytes.u16(26))), as: UTF8.self)]
         }

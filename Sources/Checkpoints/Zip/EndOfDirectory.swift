@@ -4,17 +4,36 @@ import SystemPackage
 struct EndOfDirectory {
     let directory: Range<Int>
     let entryCount: Int
+    /// What follows the archive, which a file is salvaged without.
+    var rest: Range<Int>?
+
+    /// How far before the end of a file an archive may end that something was appended to.
+    private static let maximumRestByteCount = 1 << 24
 
     /// The end record lies within its own size plus the longest comment of the end of the file.
     private static let searchByteCount = ZipSize.endRecord + 0xFFFF
 
     /// Finds and checks the end records.
     ///
-    /// - Throws: `FormatError` with `truncated`, `bad_magic`, `zip_structure` or `overflow`.
-    init(of file: UnsafeRawBufferPointer, path: FilePath) throws(FormatError) {
+    /// - Parameter salvaging: whether an archive that other bytes follow is read without them.
+    /// - Throws: `FormatError` with `truncated`, `trailing_bytes`, `bad_magic`, `zip_structure` or `overflow`.
+    init(of file: UnsafeRawBufferPointer, path: FilePath, salvaging: Bool = false) throws(FormatError) {
         let bytes = ZipBytes(file)
         guard let end = Self.findEndRecord(in: bytes, byteCount: file.count) else {
-            throw Self.missingEndRecord(file, path)
+            guard let archiveEnd = Self.findEarlierEnd(in: bytes, byteCount: file.count) else {
+                throw Self.missingEndRecord(file, path)
+            }
+            guard salvaging else {
+                throw FormatError(
+                    .trailingBytes,
+                    "the zip archive ends at byte \(archiveEnd) but \(file.count - archiveEnd) bytes follow",
+                    file: path,
+                    byteOffset: archiveEnd,
+                    hint: "`untangle convert \(path.string) OUTPUT --salvage` writes the tensors without them")
+            }
+            self = try Self(of: UnsafeRawBufferPointer(rebasing: file[..<archiveEnd]), path: path)
+            rest = archiveEnd..<file.count
+            return
         }
         let plain = Fields(
             disk: UInt32(bytes.u16(end + 4)), startDisk: UInt32(bytes.u16(end + 6)),
@@ -68,6 +87,25 @@ struct EndOfDirectory {
                 return position
             }
             position -= 1
+        }
+        return nil
+    }
+
+    /// The end of the last archive that ends before the file does: there, too, an end record stands behind its directory.
+    private static func findEarlierEnd(in bytes: ZipBytes, byteCount: Int) -> Int? {
+        var position = byteCount - ZipSize.endRecord - 1
+        let first = max(0, byteCount - maximumRestByteCount)
+        while position >= first {
+            defer { position -= 1 }
+            guard bytes.u32(position) == ZipSignature.endRecord else { continue }
+            let end = position + ZipSize.endRecord + Int(bytes.u16(position + 20))
+            let directoryEnd = UInt64(bytes.u32(position + 12)) + UInt64(bytes.u32(position + 16))
+            let locator = position - ZipSize.zip64Locator
+            if end < byteCount,
+                directoryEnd == UInt64(position) || locator >= 0 && bytes.u32(locator) == ZipSignature.zip64Locator
+            {
+                return end
+            }
         }
         return nil
     }

@@ -51,4 +51,11 @@ extension Damage {
             tensor: tensor, file: file.path, offset: entry.data.lowerBound, byteCount: entry.data.count,
             reason: error.message)
     }
+
+    /// Bytes that follow an archive.
+    init(behindArchive rest: Range<Int>, in file: MappedFile) {
+        self.init(
+            tensor: nil, file: file.path, offset: rest.lowerBound, byteCount: rest.count,
+            reason: "\(rest.count) bytes follow the end of the zip archive")
+    }
 }
