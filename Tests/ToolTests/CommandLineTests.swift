@@ -81,9 +81,9 @@ import Testing
             #expect(outcome.errors.contains("'\(count)' is invalid for '--threads <n>': give a number from 1 to 1024"))
         }
         for arguments in [["convert", base, "x.npz"], ["merge", "--method", "average", base, "--output", "x.npz"]] {
-            let outcome = try Tool().run(arguments + ["--dtype", "int8"])
+            let outcome = try Tool().run(arguments + ["--dtype", "float7"])
             #expect(outcome.status == 2)
-            #expect(outcome.errors.contains("'F16', 'BF16', 'F32'"))
+            for name in ["F16", "BF16", "F32"] { #expect(outcome.errors.contains(name)) }
         }
     }
 

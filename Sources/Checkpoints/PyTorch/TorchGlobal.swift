@@ -105,13 +105,8 @@ enum TorchDType {
         "QUInt2x4Storage": .u8,
     ]
 
-    static let names: [String: DType] = [
-        "float16": .f16, "float32": .f32, "float64": .f64, "bfloat16": .bf16, "int8": .i8, "int16": .i16,
-        "int32": .i32, "int64": .i64, "uint8": .u8, "uint16": .u16, "uint32": .u32, "uint64": .u64, "bool": .bool,
-        "complex64": .c64, "complex128": .c128, "float8_e4m3fn": .f8E4M3, "float8_e5m2": .f8E5M2,
-        "float8_e4m3fnuz": .f8E4M3FNUZ, "float8_e5m2fnuz": .f8E5M2FNUZ, "float8_e8m0fnu": .f8E8M0,
-        "float4_e2m1fn_x2": .f4,
-    ]
+    static let names = Dictionary(
+        uniqueKeysWithValues: DType.allCases.compactMap { dtype in dtype.torchName.map { ($0, dtype) } })
 
     /// Types that no checkpoint format has.
     static let unsupported: [String] =
