@@ -8,10 +8,10 @@ extension FuzzTarget {
     static let npz = checkpoint("npz") { try NpzReader(opening: $0, options: $1) }
     static let skein = checkpoint("skein") { try SkeinReader(opening: $0, options: $1) }
     static let gguf = checkpoint("gguf") { try CheckpointView(decoding: GGUFReader(opening: $0, options: $1)) }
-    static let torch = checkpoint("torch") { try TorchReader(opening: $0, options: $1) }
+    static let torch = checkpoint("torch", roots: [nil, "."]) { try TorchReader(opening: $0, options: $1) }
     /// The program of a PyTorch archive, beside three storages of bytes.
     static let pickle = checkpoint(
-        "pickle",
+        "pickle", roots: [nil, "."],
         preparing: { program in
             let storages = (0..<3).map { ("a/data/\($0)", [UInt8](repeating: 63, count: 64 << $0)) }
             return StoredArchive([("a/data.pkl", program), ("a/byteorder", Array("little".utf8))] + storages).file
@@ -38,22 +38,23 @@ extension FuzzTarget {
         }
     }()
 
-    /// A target that opens one file with one reader.
+    /// A target that opens one file with one reader, for each of some parts of it.
     private static func checkpoint(
-        _ name: String, preparing: @escaping @Sendable ([UInt8]) -> [UInt8] = { $0 },
+        _ name: String, roots: [String?] = [nil], preparing: @escaping @Sendable ([UInt8]) -> [UInt8] = { $0 },
         open: @escaping @Sendable (FilePath, ReadOptions) throws -> any CheckpointReader
     ) -> FuzzTarget {
         let file = MemoryFile()
         return FuzzTarget(name) { bytes in
             let path = file.replace(with: preparing(bytes))
-            try readThrough { try open(path, $0) }
+            for root in roots.dropFirst() { try? readThrough(root: root) { try open(path, $0) } }
+            try readThrough(root: roots[0]) { try open(path, $0) }
         }
     }
 
     /// Asks a reader all that it can be asked, then once more for what is left of the file.
-    private static func readThrough(_ open: (ReadOptions) throws -> any CheckpointReader) throws {
+    private static func readThrough(root: String? = nil, _ open: (ReadOptions) throws -> any CheckpointReader) throws {
         var options = ReadOptions(
-            npyVoid: VoidTypes(.bf16), threads: 1, expansionAllowance: 1 << 22, memoryByteCount: 1 << 26)
+            npyVoid: VoidTypes(.bf16), root: root, threads: 1, expansionAllowance: 1 << 22, memoryByteCount: 1 << 26)
         options.salvaging = true
         if let reader = try? open(options) { try ask(reader) }
         options.salvaging = false
