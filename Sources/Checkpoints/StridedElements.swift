@@ -41,6 +41,12 @@ struct StridedOrder {
     }
 }
 
+/// The parts of every element, a real number or a complex one, that are stored with the other sign.
+struct ChangedSigns: Hashable {
+    var real = false
+    var imaginary = false
+}
+
 /// How the elements of a tensor lie in stored data, and how to read them as little-endian row-major bytes.
 struct StridedElements {
     /// Nil for row-major data without gaps.
@@ -48,15 +54,22 @@ struct StridedElements {
     let width: Int
     /// The bytes of a number whose bytes are to be swapped; nil for little-endian data.
     private let swappedByteCount: Int?
+    let changedSigns: ChangedSigns
+    private let numberByteCount: Int
 
-    init(order: StridedOrder?, dtype: DType, isBigEndian: Bool) {
+    /// Puts together what is known of the stored data.
+    ///
+    /// - Precondition: the sign of a number of the type is its highest bit, if one is to be changed.
+    init(order: StridedOrder?, dtype: DType, isBigEndian: Bool, changing changedSigns: ChangedSigns = ChangedSigns()) {
         self.order = order
         width = max(1, dtype.bitWidth / 8)
-        swappedByteCount = isBigEndian && dtype.scalarByteCount > 1 ? dtype.scalarByteCount : nil
+        numberByteCount = dtype.scalarByteCount
+        swappedByteCount = isBigEndian && numberByteCount > 1 ? numberByteCount : nil
+        self.changedSigns = changedSigns
     }
 
     /// Whether the stored bytes are used as they are.
-    var areNative: Bool { order == nil && swappedByteCount == nil }
+    var areNative: Bool { order == nil && swappedByteCount == nil && changedSigns == ChangedSigns() }
 
     /// Reads a range of the little-endian row-major bytes.
     ///
@@ -93,6 +106,17 @@ struct StridedElements {
         } else {
             let part = UnsafeRawBufferPointer(rebasing: data[elements.lowerBound * width..<elements.upperBound * width])
             if swappedByteCount == nil { target.copyMemory(from: part) } else { swap(part, to: target) }
+        }
+        changeSigns(target)
+    }
+
+    /// Changes signs of little-endian elements.
+    private func changeSigns(_ elements: UnsafeMutableRawBufferPointer) {
+        let places = [(changedSigns.real, 0), (changedSigns.imaginary, numberByteCount)]
+        for (isChanged, start) in places where isChanged {
+            for last in stride(from: start + numberByteCount - 1, to: elements.count, by: width) {
+                elements[last] ^= 0x80
+            }
         }
     }
 

@@ -117,14 +117,7 @@ import Testing
                 == "limit_exceeded")
     }
 
-    /// A large list that is copied again and again by a few bytes.
-    @Test(.timeLimit(.minutes(1))) func boundsCopies() throws {
-        let pairs = File.list((0..<20_000).map { File.tuple([File.int(Int32($0)), [0x4E]]) })
-        let step: [UInt8] = [0x68, 7, 0x68, 8, 0x85, 0x52, 0x30]
-        let copies = Array([[UInt8]](repeating: step, count: 20_000).joined())
-        let body =
-            File.global("collections", "OrderedDict") + [0x71, 7, 0x30] + pairs + [0x71, 8, 0x30] + copies + Self.tensor
-        #expect(try refusal(File.archive(File.dict(["w": body]), [Self.numbers])) == "limit_exceeded")
+    @Test func boundsDimensions() throws {
         let shape = File.ints(Array(repeating: 1, count: 65))
         let wide =
             File.global("torch._utils", "_rebuild_tensor_v2")
@@ -138,11 +131,97 @@ import Testing
         #expect(try refusal(File.archive(File.dict(["w": wide]), [Self.numbers])) == "bad_shape")
     }
 
-    @Test(.timeLimit(.minutes(1))) func boundsValues() throws {
-        let nones = [UInt8](repeating: 0x4E, count: 5_000_000)
-        #expect(try refusal(File.archive(nones)) == "limit_exceeded")
-        let recalled: [UInt8] = [0x4E, 0x71, 0] + [UInt8](repeating: 0x32, count: 5_000_000)
-        #expect(try refusal(File.archive(recalled)) == "limit_exceeded")
+    /// Each is a pickle that ends well, so that only the budget stands against it: with its count of steps, and with few.
+    static let costs: [(String, @Sendable (Int) -> [UInt8], Int)] = [
+        ("values", { File.repeated([0x4E, 0x30], $0) }, 9_000_000),
+        ("recalled values", { [0x4E, 0x71, 0, 0x30] + File.repeated([0x68, 0, 0x30], $0) }, 13_000_000),
+        ("operations without a value", { File.repeated([0x80, 2], $0) }, 25_000_000),
+        ("the memo", { [0x4E] + File.repeated([0x94], $0) + [0x30] }, 13_000_000),
+        ("marks", { File.repeated([0x28], $0) + File.repeated([0x30], $0) }, 13_000_000),
+        ("children", { File.repeated([0x28, 0x4E] + File.repeated([0x32], 999) + [0x74, 0x30], $0) }, 13_000),
+        ("attributes", { [0x7D] + many(0x71, 1) + [0x62] + File.repeated([0x68, 1, 0x62], $0) + [0x30] }, 2_500),
+        ("copies", { orderedDict + pairs + File.repeated([0x68, 7, 0x68, 8, 0x85, 0x52, 0x30], $0) }, 2_500),
+        ("metadata", { many(0x71, 1) + [0x30] + views + File.repeated([0x68, 2, 0x68, 3, 0x52, 0x30], $0) }, 2_500),
+        ("storages", { storage + File.repeated([0x68, 4, 0x51, 0x30], $0) }, 4_000_000),
+    ]
+    private static func many(_ memo: UInt8...) -> [UInt8] {
+        [0x7D, 0x28] + (0..<10_000).flatMap { File.text("k\($0)") + [0x4E] } + [0x75] + memo
+    }
+    private static let orderedDict = File.global("collections", "OrderedDict") + [0x71, 7, 0x30]
+    private static let pairs = File.list((0..<10_000).map { File.tuple([File.int($0), [0x4E]]) }) + [0x71, 8, 0x30]
+    private static let storage =
+        File.tuple([
+            File.text("storage"), File.global("torch", "FloatStorage"), File.text("0"), File.text("cpu"), File.int(2),
+        ]) + [0x71, 4, 0x30]
+    private static let views =
+        File.global("torch._utils", "_rebuild_tensor_v2") + [0x71, 2, 0x30] + storage
+        + File.tuple([
+            [0x68, 4, 0x51], File.int(0), File.ints([2]), File.ints([1]), [0x89], File.orderedDict, [0x68, 1],
+        ]) + [0x71, 3, 0x30]
+
+    @Test(.timeLimit(.minutes(1)), arguments: costs.indices) func boundsWhatAPickleAsksFor(_ place: Int) throws {
+        let (name, cost, count) = Self.costs[place]
+        let tensor = File.dict(["w": Self.tensor])
+        #expect(try refusal(File.archive(cost(10) + tensor, [Self.numbers])) == nil, "\(name)")
+        #expect(try refusal(File.archive(cost(count) + tensor, [Self.numbers])) == "limit_exceeded", "\(name)")
+    }
+
+    /// Refused by its sizes alone: the stream is none.
+    @Test func boundsHowFarAPickleUnpacks() throws {
+        func file(_ byteCount: Int) -> [UInt8] {
+            let stream = [UInt8](repeating: 7, count: 20_000)
+            let member = ZipRecord.Member(
+                name: Array("a/data.pkl".utf8), method: .deflated, crc32: 1, compressedByteCount: stream.count,
+                byteCount: byteCount, localHeaderOffset: 0, padding: 0)
+            let local = ZipRecord.localHeader(member) + stream
+            let header = ZipRecord.directoryHeader(member)
+            return local + header + ZipRecord.end(entryCount: 1, directory: local.count..<local.count + header.count)
+        }
+        #expect(try refusal(file(1 << 24)) == "bad_deflate")
+        #expect(try refusal(file(1 << 24 + 1)) == "limit_exceeded")
+    }
+
+    /// The pickles of a stream have one budget together.
+    @Test func boundsThePicklesOfAStreamTogether() throws {
+        let body = File.dict(["w": Self.tensor])
+        let junk = File.repeated([0x4E, 0x30], 2_500_000)
+        let magic: [UInt8] = [0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
+        func stream(_ junk: [UInt8]) -> [UInt8] {
+            File.pickle(magic) + File.pickle(junk + [0x4D, 0xE9, 0x03]) + File.pickle(junk + [0x7D])
+                + File.pickle(junk + body) + File.pickle(junk + File.list([File.text("0")]))
+                + File.little(UInt64(2)) + Self.numbers
+        }
+        #expect(try refusal(stream(Array(junk.prefix(1000)))) == nil)
+        #expect(try refusal(stream(junk)) == "limit_exceeded")
+    }
+
+    /// A mebibyte that is a part of sixty thousand names, of which none need be made.
+    @Test(.timeLimit(.minutes(1))) func makesNoLongNamesOfWhatIsPassedOver() throws {
+        let long = File.text(String(repeating: "k", count: 1 << 20)) + [0x71, 1]
+        let same = File.text("w") + Self.tensor + long + [0x4E] + File.repeated([0x68, 1, 0x4E], 60_000)
+        #expect(try refusal(File.archive([0x7D, 0x28] + same + [0x75], [Self.numbers])) == nil)
+        let below =
+            [0x7D] + long + [0x7D, 0x28] + File.text("w") + Self.tensor
+            + (0..<60_000).flatMap { File.int(Int32($0)) + [0x4E] } + [0x75, 0x73]
+        #expect(try refusal(File.archive(below, [Self.numbers])) == nil)
+        let tensors =
+            [0x7D] + long + [0x7D, 0x28] + File.text("w") + Self.tensor + [0x71, 2]
+            + (0..<60_000).flatMap { File.int(Int32($0)) + [0x68, 2] } + [0x75, 0x73]
+        #expect(try refusal(File.archive(tensors, [Self.numbers])) == "limit_exceeded")
+        let path = try folder.write(File.archive(below, [Self.numbers]), to: "long.pt")
+        #expect(try TorchReader(opening: path).warnings.allSatisfy { $0.text.utf8.count < 5000 })
+    }
+
+    /// Names of classes that a TorchScript archive may hold in any number, of texts that are stored once.
+    @Test(.timeLimit(.minutes(1))) func boundsTheTextsOfNames() throws {
+        let module = File.text("__torch__." + String(repeating: "m", count: 1 << 20)) + [0x71, 1, 0x30]
+        let names = module + File.text("M") + [0x71, 2, 0x30] + File.repeated([0x68, 1, 0x68, 2, 0x93, 0x30], 60_000)
+        let file = File.zip([
+            ("a/data.pkl", File.pickle(names + File.dict(["w": Self.tensor]))),
+            ("a/constants.pkl", File.pickle([0x29])),
+            ("a/data/0", Self.numbers),
+        ])
+        #expect(try refusal(file, root: ".") == "limit_exceeded")
     }
 
     @Test func refusesBrokenStructure() throws {
@@ -152,7 +231,8 @@ import Testing
             [0x51], [0x93], [0x68, 5], [0x6A, 0xFF, 0xFF, 0xFF, 0xFF], [0x94], [0x71, 0], [0x4E, 0x4E],
             [0x4E, 0x4E, 0x61],
             [0x7D, 0x28, 0x4E, 0x75], [0x5D, 0x28, 0x4E, 0x4E, 0x75], [0x28, 0x4E, 0x64], [0x7D, 0x5D, 0x4E, 0x73],
-            [0x8A, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0x8A, 0xFF], [0x8D] + [UInt8](repeating: 0xFF, count: 8),
+            [0x8A, 0xFF], [0x8B, 0xFF, 0xFF, 0xFF, 0xFF],
+            [0x8D] + [UInt8](repeating: 0xFF, count: 8),
             [0x95] + [UInt8](repeating: 0x7F, count: 8),
             [0x49, 0x31, 0x0A], [0x96, 0, 0, 0, 0, 0, 0, 0, 0], [0x98], Array("cos".utf8), [0x8C, 2, 0xC3, 0x28],
         ]

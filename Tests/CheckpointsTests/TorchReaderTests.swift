@@ -62,6 +62,85 @@ import Testing
         #expect(try floats(open(bytes), "w") == [1.5, -2, 3])
     }
 
+    /// A conjugated view has the imaginary parts with the other sign, a negated one all numbers, in whatever order they lie.
+    @Test func changesTheSignsOfConjugatedAndNegatedViews() throws {
+        let conj = File.dict(["conj": [0x88]])
+        let neg = File.dict(["neg": [0x88]])
+        let both = File.dict(["conj": [0x88], "neg": [0x88], "device": File.text("x")])
+        func complex(_ shape: [Int], _ strides: [Int], offset: Int = 0, _ metadata: [UInt8]?) -> [UInt8] {
+            File.tensor(
+                "ComplexFloatStorage", count: 4, shape: shape, strides: strides, offset: offset, metadata: metadata)
+        }
+        func real(_ metadata: [UInt8]) -> [UInt8] {
+            File.tensor("DoubleStorage", key: "1", count: 3, shape: [2], strides: [2], metadata: metadata)
+        }
+        let numbers = File.floats([1, 2, 3, -4, 0, 5, -1, 0])
+        let doubles = [1.5, 7, -2].flatMap { File.little($0.bitPattern) }
+        let body = File.dict([
+            "plain": complex([4], [1], [0x7D]), "conj": complex([2, 2], [2, 1], conj),
+            "mH": complex([2, 2], [1, 2], conj),
+            "row": complex([2], [2], offset: 1, conj), "neg": complex([4], [1], neg), "both": complex([4], [1], both),
+            "imag": real(neg),
+        ])
+        for order in ["little", "big"] {
+            func stored(_ bytes: [UInt8], _ width: Int) -> [UInt8] {
+                guard order == "big" else { return bytes }
+                return stride(from: 0, to: bytes.count, by: width).flatMap { bytes[$0..<$0 + width].reversed() }
+            }
+            let reader = try open(File.archive(body, [stored(numbers, 4), stored(doubles, 8)], order: order))
+            #expect(try floats(reader, "plain") == [1, 2, 3, -4, 0, 5, -1, 0])
+            #expect(try floats(reader, "conj") == [1, -2, 3, 4, 0, -5, -1, -0.0])
+            #expect(try floats(reader, "mH") == [1, -2, 0, -5, 3, 4, -1, -0.0])
+            #expect(try floats(reader, "row") == [3, 4, -1, -0.0])
+            #expect(try floats(reader, "neg") == [-1, -2, -3, 4, -0.0, -5, 1, -0.0])
+            #expect(try floats(reader, "both") == [-1, 2, -3, -4, -0.0, 5, 1, 0])
+            let imag = try #require(reader.descriptors.firstIndex { $0.name == "imag" })
+            #expect(
+                try reader.bytes(of: imag).withUnsafeBytes { Array($0) }
+                    == [-1.5, 2].flatMap { (value: Double) in File.little(value.bitPattern) })
+            // A part that begins and ends inside of numbers.
+            var part = [UInt8](repeating: 0, count: 8)
+            try part.withUnsafeMutableBytes { try reader.read(5..<13, of: imag, into: $0) }
+            #expect(try reader.bytes(of: imag).withUnsafeBytes { part.elementsEqual($0[5..<13]) })
+            #expect(!reader.isMapped(try #require(reader.descriptors.firstIndex { $0.name == "conj" })))
+            // The same numbers, but not the same tensors.
+            #expect(reader.sharedTensors.map(\.areEqual) == [false])
+        }
+        for (type, metadata) in [
+            ("LongStorage", neg), ("FloatStorage", conj), ("FloatStorage", both), ("BoolStorage", neg),
+        ] {
+            let bytes = File.archive(
+                File.dict(["w": File.tensor(type, count: 1, shape: [1], strides: [1], metadata: metadata)]),
+                [[UInt8](repeating: 0, count: type == "LongStorage" ? 8 : type == "FloatStorage" ? 4 : 1)])
+            #expect(npyRefusal { _ = try open(bytes) } == "unsupported_object", "\(type)")
+        }
+        let list = File.tensor(count: 24, shape: [1], strides: [1], metadata: [0x5D])
+        #expect(
+            npyRefusal { _ = try open(File.archive(File.dict(["w": list]), [File.floats(Self.numbers)])) }
+                == "bad_pickle")
+    }
+
+    /// Seeds and the states of random generators.
+    @Test func passesOverNumbersBeyond64Bits() throws {
+        let seed: [UInt8] = [0x8A, 9, 0xFD, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0]
+        let large = [0x8B] + File.little(UInt32(300)) + [UInt8](repeating: 7, count: 300)
+        let body = File.dict(["w": Self.tensor([24], [1]), "seed": seed, "state": large])
+        let reader = try open(File.archive(body, [File.floats(Self.numbers)]))
+        #expect(reader.descriptors.map(\.name) == ["w"])
+        #expect(reader.warnings.first?.text.contains("\"seed\" (a number), \"state\" (a number)") == true)
+        let shape = File.global("torch._utils", "_rebuild_tensor_v2")
+        let storage =
+            File.tuple([
+                File.text("storage"), File.global("torch", "FloatStorage"), File.text("0"), File.text("cpu"),
+                File.int(24),
+            ]) + [0x51]
+        let wide =
+            shape + File.tuple([storage, File.int(0), File.tuple([seed]), File.ints([1]), [0x89], [0x7D]]) + [0x52]
+        #expect(
+            npyRefusal { _ = try open(File.archive(File.dict(["w": wide]), [File.floats(Self.numbers)])) }
+                == "bad_shape")
+    }
+
     @Test func tellsOfTensorsThatShareNumbers() throws {
         let tied = Self.tensor([4, 6], [6, 1])
         let reader = try open(
@@ -146,7 +225,49 @@ import Testing
         let bytes = File.archive(
             File.dict(["a.b": Self.tensor([24], [1]), "a": File.dict(["b": Self.tensor([2], [1])])]),
             [File.floats(Self.numbers)])
-        #expect(npyRefusal { _ = try open(bytes) } == "duplicate_key")
+        let error = try #require(throws: FormatError.self) { try open(bytes) }
+        #expect(error.category == .duplicateKey)
+        // Where the second is made.
+        let offset = Int(try #require(error.byteOffset))
+        #expect(bytes[offset] == 0x52)
+        let call = Array(Self.tensor([2], [1]))
+        #expect(bytes[(offset + 1 - call.count)...].starts(with: call))
+    }
+
+    // MARK: - Storages
+
+    /// Keys are numbers. As texts, two names of records may be the same to Unicode and not the same to the archive.
+    @Test func findsStoragesByNumbersAlone() throws {
+        let one = File.floats([1])
+        func archive(_ key: String, _ members: [String]) -> [UInt8] {
+            let body = File.dict(["x": File.tensor(key: key, count: 1, shape: [1], strides: [1])])
+            return File.zip(
+                [("a/data.pkl", File.pickle(body))] + members.map { ("a/data/\($0)", one) })
+        }
+        #expect(try floats(open(archive("7", ["7", "\u{E9}", "e\u{301}", "07"])), "x") == [1])
+        for key in ["\u{E9}", "e\u{301}", "07", "", "-1", "+1", "1.storage", "18446744073709551616"] {
+            #expect(npyRefusal { _ = try open(archive(key, [key])) } == "bad_storage", "\(key)")
+        }
+        #expect(try floats(open(archive("18446744073709551615", ["18446744073709551615"])), "x") == [1])
+        #expect(npyRefusal { _ = try open(archive("7", ["07"])) } == "bad_storage")
+    }
+
+    /// Appended bytes are no cut download, and cost no tensor.
+    @Test func salvagesAnArchiveWithoutWhatFollowsIt() throws {
+        let whole = File.archive(File.dict(["w": Self.tensor([24], [1])]), [File.floats(Self.numbers)])
+        let bytes = whole + [0x50, 0x4B, 5, 6] + [UInt8](repeating: 9, count: 300)
+        let error = try #require(throws: FormatError.self) { try open(bytes) }
+        #expect(error.category == .trailingBytes)
+        #expect(error.byteOffset == UInt64(whole.count))
+        #expect(error.hint?.contains("--salvage") == true)
+        let reader = try open(bytes, options: ReadOptions(salvaging: true))
+        #expect(try floats(reader, "w") == Self.numbers)
+        let damage = try reader.verify().damage
+        #expect(damage.map(\.tensor) == [nil])
+        #expect(damage.map(\.offset) == [whole.count])
+        #expect(damage.map(\.byteCount) == [304])
+        // One that is cut is none that something follows.
+        #expect(npyRefusal { _ = try open(Array(whole.dropLast(9))) } == "zip_structure")
     }
 
     // MARK: - Legacy files
@@ -176,6 +297,31 @@ import Testing
         let salvaged = try open(cut, options: ReadOptions(salvaging: true))
         #expect(salvaged.descriptors.map(\.name) == ["b"])
         #expect(try salvaged.verify().damage.map(\.tensor) == ["a"])
+    }
+
+    /// A record that is cut bounds nothing: neither its count nor the strides over it.
+    @Test(arguments: [
+        ([2, 3], [0, 1 << 62 - 1], 0), ([3, 2], [1 << 62 - 1, 1], 0), ([2, 2], [1 << 62, 1], 5),
+        ([1, 1], [Int.max, Int.max], 0), ([1 << 31, 1 << 31], [0, 0], 0), ([1 << 62], [1], 0),
+        ([5, 5], [1 << 60, 1 << 60 - 1], 7),
+    ])
+    func salvagesNothingOfAnImpossibleView(_ shape: [Int], _ strides: [Int], _ offset: Int) throws {
+        let tensor = File.global("torch._utils", "_rebuild_tensor_v2")
+        let count: [UInt8] = [0x8A, 8] + File.little(Int64.max)
+        let storage =
+            File.tuple([
+                File.text("storage"), File.global("torch", "ByteStorage"), File.text("0"), File.text("cpu"), count,
+            ])
+            + [0x51]
+        let body = File.dict([
+            "w": tensor
+                + File.tuple([storage, File.int(Int32(offset)), File.ints(shape), File.ints(strides), [0x89], [0x7D]])
+                + [0x52]
+        ])
+        let bytes = File.stream(body, [(key: "0", count: .max, bytes: [1, 2, 3])])
+        let refusal = npyRefusal { _ = try open(bytes, options: ReadOptions(salvaging: true)) }
+        #expect(
+            refusal == nil || refusal == "out_of_bounds_view" || refusal == "overflow" || refusal == "limit_exceeded")
     }
 
     @Test func refusesAListOfStoragesThatDoesNotFit() throws {

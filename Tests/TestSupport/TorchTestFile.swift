@@ -13,14 +13,19 @@ package enum TorchTestFile {
     package static func dict(_ items: KeyValuePairs<String, [UInt8]>) -> [UInt8] {
         [0x7D, 0x28] + items.flatMap { text($0.key) + $0.value } + [0x75]
     }
-    package static func ints(_ values: [Int]) -> [UInt8] { tuple(values.map { int(Int32($0)) }) }
+    package static func ints(_ values: [Int]) -> [UInt8] {
+        tuple(values.map { Int32(exactly: $0).map(int) ?? [0x8A, 8] + little(Int64($0)) })
+    }
+    package static func repeated(_ step: [UInt8], _ count: Int) -> [UInt8] {
+        Array(repeatElement(step, count: count).joined())
+    }
     package static let orderedDict = global("collections", "OrderedDict") + [0x29, 0x52]
     package static func pickle(_ body: [UInt8], version: UInt8 = 2) -> [UInt8] { [0x80, version] + body + [0x2E] }
 
     /// A tensor as `torch.save` writes it.
     package static func tensor(
         _ type: String = "FloatStorage", key: String = "0", count: Int, shape: [Int], strides: [Int], offset: Int = 0,
-        part: [UInt8]? = nil
+        part: [UInt8]? = nil, metadata: [UInt8]? = nil
     ) -> [UInt8] {
         let storage =
             tuple(
@@ -28,7 +33,10 @@ package enum TorchTestFile {
                     text("storage"), global("torch", type), text(key), text("cpu"), int(Int32(count)),
                 ] + [part].compactMap { $0 }) + [0x51]
         return global("torch._utils", "_rebuild_tensor_v2")
-            + tuple([storage, int(Int32(offset)), ints(shape), ints(strides), [0x89], orderedDict]) + [0x52]
+            + tuple(
+                [storage, int(Int32(offset)), ints(shape), ints(strides), [0x89], orderedDict]
+                    + [metadata].compactMap { $0 })
+            + [0x52]
     }
 
     // MARK: - Files

@@ -1,12 +1,12 @@
 /// The operations of a pickle that build data, as Python's pickletools names them.
 ///
-/// What is not listed is refused: the text operations of protocols 0 and 1, which no version of PyTorch writes, numbers beyond 64
-/// bits, buffers that lie outside of the file, and everything in `forbidden`.
+/// What is not listed is refused: the text operations of protocols 0 and 1, which no version of PyTorch writes, buffers that lie
+/// outside of the file, and everything in `forbidden`.
 enum PickleOpcode: UInt8 {
     case proto = 0x80, frame = 0x95, stop = 0x2E
     case mark = 0x28, pop = 0x30, popMark = 0x31, duplicate = 0x32
     case none = 0x4E, newTrue = 0x88, newFalse = 0x89
-    case binInt = 0x4A, binInt1 = 0x4B, binInt2 = 0x4D, long1 = 0x8A, binFloat = 0x47
+    case binInt = 0x4A, binInt1 = 0x4B, binInt2 = 0x4D, long1 = 0x8A, long4 = 0x8B, binFloat = 0x47
     case shortBinUnicode = 0x8C, binUnicode = 0x58, binUnicode8 = 0x8D
     case shortBinString = 0x55, binString = 0x54, shortBinBytes = 0x43, binBytes = 0x42
     case emptyTuple = 0x29, tuple = 0x74, tuple1 = 0x85, tuple2 = 0x86, tuple3 = 0x87

@@ -16,6 +16,11 @@ struct PickleSource {
             byteOffset: start.map { $0 + position }, hint: hint)
     }
 
+    /// The start of a text that may be long, fit to be shown.
+    func label(_ range: Range<Int>) -> String {
+        text(range.prefix(200)).escapingControlCharacters + (range.count > 200 ? "..." : "")
+    }
+
     /// The text of a range that is valid UTF-8.
     func text(_ range: Range<Int>) -> String {
         String(decoding: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)

@@ -15,12 +15,12 @@ enum PickleValue {
     /// A name of the allow-list; never more than a name.
     case global(TorchGlobal)
     /// A persistent identifier of a storage.
-    case storage(TorchStorage)
-    case tensor(TorchTensor)
+    indirect case storage(TorchStorage)
+    indirect case tensor(TorchTensor)
     /// An object of a TorchScript class: its attributes, once they are known.
     case scriptObject(attributes: ID?)
-    /// A tensor that is not a strided array of numbers: what PyTorch calls its kind.
-    case unsupportedTensor(String)
+    /// A tensor that is not a strided array of numbers: what PyTorch calls its kind, and where the pickle makes it.
+    indirect case unsupportedTensor(String, byteOffset: Int)
     /// Data that is of no interest, in few words: "a set".
     case opaque(String)
 
@@ -41,17 +41,12 @@ enum PickleValue {
 struct PickleArena {
     private(set) var values: [PickleValue] = []
 
-    /// A value takes some hundred bytes with its share of containers, so this bounds memory; a checkpoint of a hundred thousand
-    /// tensors has two million.
-    static let maximumValueCount = 4_000_000
     /// Containers in containers. PyTorch itself stops where Python's stack ends.
     static let maximumDepth = 200
 
     subscript(id: PickleValue.ID) -> PickleValue { values[id] }
 
-    /// Stores a value; nil when there are too many.
-    mutating func insert(_ value: PickleValue) -> PickleValue.ID? {
-        guard values.count < Self.maximumValueCount else { return nil }
+    mutating func insert(_ value: PickleValue) -> PickleValue.ID {
         values.append(value)
         return values.count - 1
     }
@@ -68,9 +63,25 @@ struct PickleArena {
     func children(of id: PickleValue.ID) -> [PickleValue.ID]? {
         switch values[id] {
         case .tuple(let items), .list(let items): items
-        case .dict(let entries): entries.flatMap { [$0.key, $0.value] }
+        case .dict(let entries):
+            [PickleValue.ID](unsafeUninitializedCapacity: 2 * entries.count) { items, count in
+                for entry in entries {
+                    items.initializeElement(at: count, to: entry.key)
+                    items.initializeElement(at: count + 1, to: entry.value)
+                    count += 2
+                }
+            }
         case .scriptObject(let attributes): attributes.map { [$0] } ?? []
         default: nil
+        }
+    }
+
+    /// How many values a value contains itself.
+    func childCount(of id: PickleValue.ID) -> Int {
+        switch values[id] {
+        case .tuple(let items), .list(let items): items.count
+        case .dict(let entries): 2 * entries.count
+        default: 0
         }
     }
 

@@ -13,7 +13,7 @@ extension SharedTensors {
     ///
     /// Views whose elements lie between those of another count as well, though they share none.
     static func groups(among views: [TorchView]) -> [SharedTensors] {
-        var places: [String: [Int]] = [:]
+        var places: [TorchStorage.Key: [Int]] = [:]
         for (place, view) in views.enumerated() where !view.range.isEmpty {
             places[view.key, default: []].append(place)
         }
@@ -37,6 +37,7 @@ extension SharedTensors {
                 areEqual: group.allSatisfy { place in
                     let view = views[place]
                     return view.range == first.range && view.strides == first.strides
+                        && view.elements.changedSigns == first.elements.changedSigns
                         && view.descriptor.shape == first.descriptor.shape
                         && view.descriptor.dtype == first.descriptor.dtype
                 })

@@ -8,27 +8,46 @@ import TensorCore
 struct StateDict {
     enum Content {
         case tensor(TorchTensor)
-        /// A tensor of a kind that is not read.
-        case unsupported(String)
+        /// A tensor of a kind that is not read, and where the pickle makes it.
+        case unsupported(String, byteOffset: Int)
+
+        var byteOffset: Int {
+            switch self {
+            case .tensor(let tensor): tensor.byteOffset
+            case .unsupported(_, let position): position
+            }
+        }
     }
 
     private(set) var tensors: [(name: TensorName, content: Content)] = []
-    /// What is no tensor, with its kind in few words.
-    private(set) var leaves: [(name: TensorName, kind: String)] = []
+    /// The first things that are no tensors, each with the start of its name and its kind in few words.
+    private(set) var leaves: [(name: String, kind: String)] = []
     /// How many tensors lie in each part of the object, where none lies beside the parts.
-    private(set) var parts: [(name: TensorName, tensorCount: Int)] = []
+    private(set) var parts: [(name: String, tensorCount: Int)] = []
 
     private static let maximumTensorCount = 1_000_000
     private static let maximumNameByteCount = 1 << 26
     /// Enough to tell of.
-    private static let maximumLeafCount = 1000
+    private static let maximumLeafCount = 5
 
     private let file: TorchFile
     private let tensorCounts: TensorCounts
     private let walksLists: Bool
     private var nameByteCount = 0
-    /// More leaves than are kept.
+    /// Of those that are kept and of the others.
     private(set) var leafCount = 0
+
+    /// What a container holds, and how it is found there.
+    private struct Member {
+        enum Key {
+            case value(PickleValue.ID)
+            /// A place in a list.
+            case place(Int)
+        }
+
+        let key: Key
+        let value: PickleValue.ID
+    }
 
     /// Finds the tensors.
     ///
@@ -41,104 +60,141 @@ struct StateDict {
         walksLists = root != nil
         var top = file.root
         if let root, root != "." { top = try Self.part(root, of: file, tensorCounts) }
-        guard let entries = Self.entries(of: top, in: file, withLists: walksLists) else {
+        guard let members = Self.members(of: top, in: file, withLists: walksLists) else {
             throw Self.fault(
                 file,
                 "the \(root == nil ? "file" : "part") holds \(Self.kind(of: file.arena[top])), not a dictionary of tensors",
                 hint: tensorCounts[top] > 0 ? "save a dictionary: torch.save({'name': tensor}, FILE)" : nil)
         }
-        guard entries.isEmpty || tensorCounts[top] > 0 else {
+        guard members.isEmpty || tensorCounts[top] > 0 else {
             throw Self.fault(file, "the \(root == nil ? "file" : "part") holds no tensor", hint: nil)
         }
-        try walk(entries)
-        if tensors.isEmpty, !entries.isEmpty {
+        try walk(members)
+        if tensors.isEmpty, !members.isEmpty {
             throw Self.fault(
                 file, "the tensors of the file lie in lists", hint: "`--root .` reads them under their numbers")
         }
         var names: Set<TensorName> = []
-        for (name, _) in tensors where !names.insert(name).inserted {
+        for (name, content) in tensors where !names.insert(name).inserted {
             throw FormatError(
-                .duplicateKey, "two tensors of the file are named \"\(name)\"", file: file.source.file, tensor: name)
+                .duplicateKey, "two tensors of the file are named \"\(name)\"", file: file.source.file, tensor: name,
+                byteOffset: file.source.start.map { $0 + content.byteOffset })
         }
-        if root == nil { findParts(entries) }
+        if root == nil { findParts(members) }
     }
 
-    private mutating func walk(_ top: [(key: String, value: PickleValue.ID)]) throws(FormatError) {
-        var pending = [(prefix: String, id: PickleValue.ID)]()
-        func push(_ entries: [(key: String, value: PickleValue.ID)], below prefix: String) {
-            for entry in entries.reversed() { pending.append((prefix + entry.key, entry.value)) }
-        }
-        push(top, below: "")
-        while let (text, id) = pending.popLast() {
-            // Each step counts, so that many short names are bounded, too.
-            nameByteCount += text.utf8.count + 16
-            guard nameByteCount <= Self.maximumNameByteCount, pending.count <= 4 * Self.maximumTensorCount else {
-                throw Self.limit(file, "names of over \(Self.maximumNameByteCount) bytes")
+    private mutating func walk(_ top: [Member]) throws(FormatError) {
+        try count(16 * top.count)
+        var path = [(prefix: "", members: top, next: 0)]
+        while let (prefix, members, next) = path.last {
+            guard next < members.count else {
+                path.removeLast()
+                continue
             }
-            let name = TensorName(text)
-            switch file.arena[id] {
-            case .tensor(let tensor): try append(.tensor(tensor), name)
-            case .unsupportedTensor(let kind): try append(.unsupported(kind), name)
+            path[path.count - 1].next += 1
+            let member = members[next]
+            switch file.arena[member.value] {
+            case .tensor(let tensor): try append(.tensor(tensor), name(of: member, below: prefix))
+            case .unsupportedTensor(let kind, let position):
+                try append(.unsupported(kind, byteOffset: position), name(of: member, below: prefix))
             default:
-                if tensorCounts[id] > 0, let entries = Self.entries(of: id, in: file, withLists: walksLists) {
-                    push(entries, below: text + ".")
+                if tensorCounts[member.value] > 0,
+                    let inner = Self.members(of: member.value, in: file, withLists: walksLists)
+                {
+                    // Each step counts, so that many short names are bounded, too.
+                    try count(16 * inner.count)
+                    path.append((try name(of: member, below: prefix) + ".", inner, 0))
                 } else {
-                    appendLeaf(id, name)
+                    appendLeaf(member, below: prefix)
                 }
             }
         }
     }
 
-    private mutating func append(_ content: Content, _ name: TensorName) throws(FormatError) {
+    private mutating func count(_ byteCount: Int) throws(FormatError) {
+        nameByteCount += byteCount
+        guard nameByteCount <= Self.maximumNameByteCount else {
+            throw Self.limit(file, "names of over \(Self.maximumNameByteCount) bytes")
+        }
+    }
+
+    /// Counts a name before it is made: what is above it may be long, and above much else.
+    private mutating func name(of member: Member, below prefix: String) throws(FormatError) -> String {
+        try count(prefix.utf8.count + Self.keyByteCount(member.key, in: file))
+        return prefix + Self.text(of: member.key, in: file)
+    }
+
+    private mutating func append(_ content: Content, _ name: String) throws(FormatError) {
         guard tensors.count < Self.maximumTensorCount else {
             throw Self.limit(file, "more than \(Self.maximumTensorCount) tensors")
         }
-        tensors.append((name, content))
+        tensors.append((TensorName(name), content))
     }
 
-    private mutating func appendLeaf(_ id: PickleValue.ID, _ name: TensorName) {
+    private mutating func appendLeaf(_ member: Member, below prefix: String) {
         leafCount += 1
         guard leaves.count < Self.maximumLeafCount else { return }
-        let count = tensorCounts[id]
-        let kind = Self.kind(of: file.arena[id])
-        leaves.append((name, count > 0 ? "\(kind) with \(count) \(count == 1 ? "tensor" : "tensors")" : kind))
+        let tensorCount = tensorCounts[member.value]
+        let kind = Self.kind(of: file.arena[member.value])
+        leaves.append(
+            (
+                Self.label(of: member, below: prefix, in: file),
+                tensorCount > 0 ? "\(kind) with \(tensorCount) \(tensorCount == 1 ? "tensor" : "tensors")" : kind
+            ))
     }
 
-    private mutating func findParts(_ entries: [(key: String, value: PickleValue.ID)]) {
-        for (key, value) in entries where tensorCounts[value] > 0 {
-            guard case .dict = file.arena[value] else {
+    private mutating func findParts(_ members: [Member]) {
+        for member in members where tensorCounts[member.value] > 0 {
+            guard case .dict = file.arena[member.value] else {
                 parts = []
                 return
             }
-            parts.append((TensorName(key), tensorCounts[value]))
+            parts.append((Self.label(of: member, below: "", in: file), tensorCounts[member.value]))
         }
     }
 
     // MARK: - Values
 
-    /// The keys and values of a container; nil for what is none.
-    private static func entries(
-        of id: PickleValue.ID, in file: TorchFile, withLists: Bool
-    ) -> [(key: String, value: PickleValue.ID)]? {
+    /// What a container holds; nil for what is none.
+    private static func members(of id: PickleValue.ID, in file: TorchFile, withLists: Bool) -> [Member]? {
         switch file.arena[id] {
-        case .dict(let entries): entries.map { (name(of: $0.key, in: file), $0.value) }
-        case .scriptObject(let attributes?): Self.entries(of: attributes, in: file, withLists: withLists)
+        case .dict(let entries): entries.map { Member(key: .value($0.key), value: $0.value) }
+        case .scriptObject(let attributes?): members(of: attributes, in: file, withLists: withLists)
         case .tuple(let items) where withLists, .list(let items) where withLists:
-            items.enumerated().map { ("\($0.offset)", $0.element) }
+            items.enumerated().map { Member(key: .place($0.offset), value: $0.element) }
         default: nil
         }
     }
 
     /// A key as a part of a name. Other keys than texts and numbers are rare, and what is below them has a name all the same.
-    private static func name(of key: PickleValue.ID, in file: TorchFile) -> String {
-        switch file.arena[key] {
-        case .string(let range): file.source.text(range)
-        case .int(let number): "\(number)"
-        case .bool(let value): value ? "True" : "False"
-        case .float(let number): "\(number)"
-        case .none: "None"
-        default: "(key \(key))"
+    private static func text(of key: Member.Key, in file: TorchFile) -> String {
+        switch key {
+        case .place(let place): return "\(place)"
+        case .value(let id):
+            return switch file.arena[id] {
+            case .string(let range): file.source.text(range)
+            case .int(let number): "\(number)"
+            case .bool(let value): value ? "True" : "False"
+            case .float(let number): "\(number)"
+            case .none: "None"
+            default: "(key \(id))"
+            }
         }
+    }
+
+    /// How many bytes the text of a key has at most.
+    private static func keyByteCount(_ key: Member.Key, in file: TorchFile) -> Int {
+        if case .value(let id) = key, case .string(let range) = file.arena[id] { return range.count }
+        return 32
+    }
+
+    /// The name of what a container holds, or the start of a long one, fit to be shown.
+    private static func label(of member: Member, below prefix: String, in file: TorchFile) -> String {
+        let start = prefix.utf8.count <= 200 ? prefix : String(prefix.unicodeScalars.prefix(100)) + "..."
+        guard case .value(let id) = member.key, case .string(let range) = file.arena[id] else {
+            return start.escapingControlCharacters + text(of: member.key, in: file)
+        }
+        return start.escapingControlCharacters + file.source.label(range)
     }
 
     private static func kind(of value: PickleValue) -> String {
@@ -165,27 +221,38 @@ struct StateDict {
         _ root: String, of file: TorchFile, _ tensorCounts: TensorCounts
     ) throws(FormatError) -> PickleValue.ID {
         var place = file.root
-        var rest = root
+        var rest = Array(root.utf8)[...]
+        /// Whether the rest of the name begins with a key.
+        func begins(with key: Member.Key) -> Bool {
+            if case .value(let id) = key, case .string(let range) = file.arena[id] {
+                return rest.starts(with: file.source.bytes[range])
+            }
+            return rest.starts(with: text(of: key, in: file).utf8)
+        }
         while true {
-            let entries = entries(of: place, in: file, withLists: true) ?? []
-            if let exact = entries.first(where: { $0.key.utf8.elementsEqual(rest.utf8) }) { return exact.value }
-            let next = entries.filter { rest.utf8.starts(with: ($0.key + ".").utf8) }
-                .max { $0.key.utf8.count < $1.key.utf8.count }
+            let fitting = (members(of: place, in: file, withLists: true) ?? []).filter { begins(with: $0.key) }
+            var next: (byteCount: Int, value: PickleValue.ID)?
+            for member in fitting {
+                let byteCount = text(of: member.key, in: file).utf8.count
+                if byteCount == rest.count { return member.value }
+                guard rest.dropFirst(byteCount).first == UInt8(ascii: "."), byteCount >= next?.byteCount ?? 0 else {
+                    continue
+                }
+                next = (byteCount, member.value)
+            }
             guard let next else { break }
-            rest = String(decoding: rest.utf8.dropFirst(next.key.utf8.count + 1), as: UTF8.self)
+            rest = rest.dropFirst(next.byteCount + 1)
             place = next.value
         }
-        let found = entries(of: place, in: file, withLists: true) ?? []
-        let depth = root.utf8.count - rest.utf8.count
-        let whole = String(decoding: root.utf8.prefix(depth), as: UTF8.self)
-        let rows = found.prefix(100).map { entry in
+        let found = members(of: place, in: file, withLists: true) ?? []
+        let whole = String(decoding: root.utf8.dropLast(rest.count), as: UTF8.self)
+        let rows = found.prefix(100).map { member in
             [
-                (whole + entry.key).escapingControlCharacters, kind(of: file.arena[entry.value]),
-                "\(tensorCounts[entry.value])",
+                label(of: member, below: whole, in: file), kind(of: file.arena[member.value]),
+                "\(tensorCounts[member.value])",
             ]
         }
-        let names = found.filter { tensorCounts[$0.value] > 0 }.prefix(8)
-            .map { (whole + $0.key).escapingControlCharacters }
+        let names = found.filter { tensorCounts[$0.value] > 0 }.prefix(8).map { label(of: $0, below: whole, in: file) }
         throw FormatError(
             .notAStateDict, "the file holds nothing named \"\(root.escapingControlCharacters)\"",
             file: file.source.file,

@@ -15,23 +15,37 @@ import TensorCore
 struct TorchArchive {
     private let file: MappedFile
     private let entries: [ZipEntry]
+    private let damage: [Damage]
     /// False for what `torch.serialization.set_crc32_options(False)` makes PyTorch write: all of them are zero.
     private let hasChecksums: Bool
     /// The members by name, those of the root without its name.
-    private let members: [String: ZipEntry]
+    private let members: [TensorName: ZipEntry]
 
     /// Members that tell an archive of PyTorch when there is no data.pkl.
     static let records = ["/constants.pkl", "/.format_version", "/byteorder", "/.data/serialization_id", "/version"]
 
     /// Of real files it has some megabytes.
     static let maximumPickleByteCount = 1 << 28
+    /// PyTorch deflates no pickle; other tools make a twentieth of one. What unpacks to more bytes than the allowance may not be
+    /// smaller than this part of them.
+    private static let (inflationAllowance, maximumInflation) = (1 << 24, 64)
+
+    private static func maximumByteCount(of pickle: ZipEntry) -> Int {
+        guard pickle.method == .deflated, pickle.data.count < maximumPickleByteCount else {
+            return maximumPickleByteCount
+        }
+        return min(maximumPickleByteCount, max(inflationAllowance, maximumInflation * pickle.data.count))
+    }
 
     /// Reads the directory and finds the root.
     ///
+    /// - Parameter salvaging: whether an archive that other bytes follow is read without them.
     /// - Throws: `FormatError` `zip_structure`, `duplicate_member`, and what else is wrong with a zip archive.
-    init(_ file: MappedFile) throws(FormatError) {
+    init(_ file: MappedFile, salvaging: Bool) throws(FormatError) {
         self.file = file
-        entries = try CentralDirectory(of: file.bytes, path: file.path).entries
+        let directory = try CentralDirectory(of: file.bytes, path: file.path, salvaging: salvaging)
+        entries = directory.entries
+        damage = [directory.rest.map { Damage(behindArchive: $0, in: file) }].compactMap { $0 }
         hasChecksums = entries.contains { $0.crc32 != 0 }
         var places: [TensorName: Int] = [:]
         var roots: [String] = []
@@ -59,15 +73,15 @@ struct TorchArchive {
                     + "which is meant", file: file.path, byteOffset: 0)
         }
         let prefix = Array("\(root)/".utf8)
-        var members: [String: ZipEntry] = [:]
+        var members: [TensorName: ZipEntry] = [:]
         for entry in entries where entry.name.utf8.starts(with: prefix) {
-            members[String(decoding: entry.name.utf8.dropFirst(prefix.count), as: UTF8.self)] = entry
+            members[TensorName(String(decoding: entry.name.utf8.dropFirst(prefix.count), as: UTF8.self))] = entry
         }
         self.members = members
     }
 
     private var isScript: Bool {
-        members["constants.pkl"] != nil || members.keys.contains { $0.utf8.starts(with: "code/".utf8) }
+        members["constants.pkl"] != nil || members.keys.contains { $0.text.utf8.starts(with: "code/".utf8) }
     }
 
     /// Reads the pickle and finds the records.
@@ -83,17 +97,19 @@ struct TorchArchive {
                 byteOffset: pickle.localHeaderOffset,
                 hint: "`--root .` reads all of its tensors, `--root MODULE` those of a part; the program is left out")
         }
-        guard pickle.byteCount <= Self.maximumPickleByteCount else {
+        let limit = Self.maximumByteCount(of: pickle)
+        guard pickle.byteCount <= limit else {
             throw FormatError(
                 .limitExceeded,
-                "data.pkl has \(pickle.byteCount) bytes; \(Self.maximumPickleByteCount) are the most that are read",
+                "data.pkl has \(pickle.byteCount) bytes, stored in \(pickle.data.count); \(limit) are the most that are read",
                 file: file.path, byteOffset: pickle.localHeaderOffset)
         }
         let (bytes, owner) = try contents(of: pickle)
         return try withExtendedLifetime(owner) {
             let source = PickleSource(
                 bytes: bytes, file: file.path, start: owner == nil ? pickle.data.lowerBound : nil, isScript: isScript)
-            let (arena, root, end) = try Unpickler.load(source)
+            var budget = PickleBudget()
+            let (arena, root, end) = try Unpickler.load(source, budget: &budget)
             guard end == bytes.count else {
                 throw source.fault(
                     .unsafePickle,
@@ -102,19 +118,22 @@ struct TorchArchive {
             }
             return TorchFile(
                 arena: arena, root: root, source: source, records: records, members: hasChecksums ? entries : [],
-                isBigEndian: try isBigEndian(), warnings: hasChecksums ? [] : [Self.noChecksums], pickleOwner: owner)
+                isBigEndian: try isBigEndian(), warnings: hasChecksums ? [] : [Self.noChecksums], damage: damage,
+                pickleOwner: owner)
         }
     }
 
     private static let noChecksums = Warning(
         FormatWarning.noChecksums, "the archive was written without checksums, so damage to its numbers cannot be seen")
 
-    private var records: [String: TorchRecord] {
-        var records: [String: TorchRecord] = [:]
+    private var records: [TorchStorage.Key: TorchRecord] {
+        var records: [TorchStorage.Key: TorchRecord] = [:]
         // Where both hold a key, that of data/ counts, as for torch.jit.load.
         for folder in isScript ? ["constants/", "data/"] : ["data/"] {
-            for (name, entry) in members where name.utf8.starts(with: folder.utf8) {
-                records[String(decoding: name.utf8.dropFirst(folder.utf8.count), as: UTF8.self)] = TorchRecord(entry)
+            for (name, entry) in members where name.text.utf8.starts(with: folder.utf8) {
+                // Any other member is no storage.
+                guard let key = TorchStorage.key(name.text.utf8.dropFirst(folder.utf8.count)) else { continue }
+                records[key] = TorchRecord(entry)
             }
         }
         return records

@@ -7,11 +7,13 @@ struct TorchFile {
     let root: PickleValue.ID
     let source: PickleSource
     /// The records by their keys.
-    let records: [String: TorchRecord]
+    let records: [TorchStorage.Key: TorchRecord]
     /// All members of an archive that has checksums.
     let members: [ZipEntry]
     let isBigEndian: Bool
     let warnings: [Warning]
+    /// What is wrong with a file that is salvaged, besides its tensors.
+    let damage: [Damage]
     /// Keeps the pickle while it is used, if it was decompressed.
     let pickleOwner: AlignedBuffer?
 
@@ -21,7 +23,7 @@ struct TorchFile {
     init(_ file: MappedFile, options: ReadOptions) throws {
         let bytes = file.bytes
         if bytes.starts(with: "PK\u{3}\u{4}".utf8) || bytes.starts(with: "PK\u{5}\u{6}".utf8) {
-            self = try TorchArchive(file).read(asScript: options.root != nil)
+            self = try TorchArchive(file, salvaging: options.salvaging).read(asScript: options.root != nil)
         } else if bytes.starts(with: TorchStream.magic.prefix(bytes.count)), !bytes.isEmpty {
             self = try TorchStream.read(file, salvaging: options.salvaging)
         } else if bytes.dropFirst(257).starts(with: "ustar".utf8) {
@@ -38,8 +40,9 @@ struct TorchFile {
     }
 
     init(
-        arena: PickleArena, root: PickleValue.ID, source: PickleSource, records: [String: TorchRecord],
-        members: [ZipEntry] = [], isBigEndian: Bool = false, warnings: [Warning] = [], pickleOwner: AlignedBuffer? = nil
+        arena: PickleArena, root: PickleValue.ID, source: PickleSource, records: [TorchStorage.Key: TorchRecord],
+        members: [ZipEntry] = [], isBigEndian: Bool = false, warnings: [Warning] = [], damage: [Damage] = [],
+        pickleOwner: AlignedBuffer? = nil
     ) {
         self.arena = arena
         self.root = root
@@ -48,6 +51,7 @@ struct TorchFile {
         self.members = members
         self.isBigEndian = isBigEndian
         self.warnings = warnings
+        self.damage = damage
         self.pickleOwner = pickleOwner
     }
 }

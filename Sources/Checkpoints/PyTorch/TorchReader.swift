@@ -17,11 +17,11 @@ public final class TorchReader: CheckpointReader {
     let views: [TorchView]
     /// All members of an archive that has checksums; none in a legacy file.
     let members: [ZipEntry]
-    /// The tensors that were wanted and are not whole; without `salvaging` the first of them is an error.
+    /// The tensors that were wanted and are not whole, and bytes behind an archive; without `salvaging` the first is an error.
     let damage: [Damage]
     private let memoryByteCount: Int?
     /// The records whose checksum was right.
-    private let verified = Mutex<Set<String>>([])
+    private let verified = Mutex<Set<TorchStorage.Key>>([])
 
     /// Beyond the allowance, how many times the size of the file its tensors may have together.
     static let maximumExpansion = 64
@@ -38,17 +38,17 @@ public final class TorchReader: CheckpointReader {
         }
         try Self.checkStorages(of: state, in: contents)
         var views: [TorchView] = []
-        var damage: [Damage] = []
+        var damage = contents.damage
         var unreadable: [UnreadableMember] = []
         for (name, content) in state.tensors {
             do throws(FormatError) {
                 switch content {
                 case .tensor(let tensor): views.append(try TorchView(tensor, named: name, of: contents))
-                case .unsupported(let kind):
+                case .unsupported(let kind, let position):
                     throw FormatError(
                         .unsupportedObject,
                         "tensor \"\(name)\" is a \(kind) tensor, and only tensors of plain numbers are read",
-                        file: path, tensor: name,
+                        file: path, tensor: name, byteOffset: contents.source.start.map { $0 + position },
                         hint: "leave it out with --exclude, or save it as a plain tensor: dequantize(), to_dense()")
                 }
             } catch {
@@ -81,7 +81,7 @@ public final class TorchReader: CheckpointReader {
 
     /// A key must stand for one record of one type.
     private static func checkStorages(of state: StateDict, in file: TorchFile) throws(FormatError) {
-        var known: [String: TorchStorage] = [:]
+        var known: [TorchStorage.Key: TorchStorage] = [:]
         for case (let name, .tensor(let tensor)) in state.tensors {
             let storage = tensor.storage
             guard let first = known[storage.key] else {
@@ -92,7 +92,7 @@ public final class TorchReader: CheckpointReader {
             else {
                 throw FormatError(
                     .badStorage,
-                    "tensor \"\(name)\" is a view of storage \(storage.key.escapingControlCharacters), which another tensor has "
+                    "tensor \"\(name)\" is a view of storage \(storage.key), which another tensor has "
                         + "with another type or size", file: file.source.file, tensor: name,
                     byteOffset: file.source.start.map { $0 + storage.byteOffset })
             }
@@ -118,9 +118,8 @@ public final class TorchReader: CheckpointReader {
     /// What is passed over, in one line.
     private static func warning(about state: StateDict) -> Warning? {
         guard state.leafCount > 0 else { return nil }
-        let shown = 5
-        let list = state.leaves.prefix(shown).map { "\"\($0.name)\" (\($0.kind))" }.joined(separator: ", ")
-        let rest = state.leafCount > shown ? ", and \(state.leafCount - shown) more" : ""
+        let list = state.leaves.map { "\"\($0.name)\" (\($0.kind))" }.joined(separator: ", ")
+        let rest = state.leafCount > state.leaves.count ? ", and \(state.leafCount - state.leaves.count) more" : ""
         let count =
             state.leafCount == 1
             ? "1 value of the file is no tensor and is" : "\(state.leafCount) values of the file are no tensors and are"

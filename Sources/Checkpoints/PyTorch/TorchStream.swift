@@ -28,12 +28,13 @@ enum TorchStream {
                 byteOffset: file.byteCount)
         }
         var position = magic.count
+        var budget = PickleBudget()
         func next() throws(FormatError) -> (source: PickleSource, arena: PickleArena, root: PickleValue.ID) {
             let limit = min(file.byteCount, position + TorchArchive.maximumPickleByteCount)
             let source = PickleSource(
                 bytes: UnsafeRawBufferPointer(rebasing: file.bytes[position..<limit]), file: file.path, start: position,
                 isScript: false)
-            let (arena, root, end) = try Unpickler.load(source)
+            let (arena, root, end) = try Unpickler.load(source, budget: &budget)
             position += end
             return (source, arena, root)
         }
@@ -48,11 +49,11 @@ enum TorchStream {
         guard case .list(let items) = list.arena[list.root] else {
             throw list.source.fault(.badStorage, "the list of storages is no list", at: 0)
         }
-        let keys = try items.map { item throws(FormatError) -> String in
-            guard case .string(let text) = list.arena[item] else {
+        let keys = try items.map { item throws(FormatError) -> TorchStorage.Key in
+            guard case .string(let text) = list.arena[item], let key = TorchStorage.key(list.source.bytes[text]) else {
                 throw list.source.fault(.badStorage, "the list of storages holds something that is no key", at: 0)
             }
-            return list.source.text(text)
+            return key
         }
         let widths = Self.elementWidths(in: object.arena)
         var walk = Walk(file: file, position: position, salvaging: salvaging)
@@ -63,8 +64,8 @@ enum TorchStream {
     }
 
     /// The bytes of an element of each storage that the object speaks of.
-    private static func elementWidths(in arena: PickleArena) -> [String: Int] {
-        var widths: [String: Int] = [:]
+    private static func elementWidths(in arena: PickleArena) -> [TorchStorage.Key: Int] {
+        var widths: [TorchStorage.Key: Int] = [:]
         for case .storage(let storage) in arena.values {
             widths[storage.key] = storage.dtype.map(TorchDType.width) ?? 1
         }
@@ -77,7 +78,7 @@ private struct Walk {
     let file: MappedFile
     var position: Int
     let salvaging: Bool
-    private(set) var records: [String: TorchRecord] = [:]
+    private(set) var records: [TorchStorage.Key: TorchRecord] = [:]
 
     init(file: MappedFile, position: Int, salvaging: Bool) {
         self.file = file
@@ -85,8 +86,8 @@ private struct Walk {
         self.salvaging = salvaging
     }
 
-    mutating func step(over key: String, width: Int?) throws(FormatError) {
-        let label = "storage \(key.escapingControlCharacters)"
+    mutating func step(over key: TorchStorage.Key, width: Int?) throws(FormatError) {
+        let label = "storage \(key)"
         func fault(_ category: FormatCategory, _ message: String) -> FormatError {
             FormatError(
                 category, "\(label) \(message)", file: file.path, byteOffset: position,

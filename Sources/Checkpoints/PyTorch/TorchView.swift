@@ -5,7 +5,7 @@ struct TorchView {
     let descriptor: TensorDescriptor
     let record: TorchRecord
     /// The name of the record.
-    let key: String
+    let key: TorchStorage.Key
     /// How the elements lie in the record, from the first on.
     let elements: StridedElements
     /// The bytes of the record from the first element to the last; empty when there is none.
@@ -27,7 +27,7 @@ struct TorchView {
             fault(category, message, at: tensor.byteOffset)
         }
         let storage = tensor.storage
-        let label = "storage \(storage.key.escapingControlCharacters)"
+        let label = "storage \(storage.key)"
         if storage.isQuantised {
             throw fault(.unsupportedObject, "is quantised, and only tensors of plain numbers are read")
         }
@@ -91,14 +91,21 @@ struct TorchView {
         self.record = record
         key = storage.key
         strides = tensor.strides
-        elements = StridedElements(
-            order: StridedOrder(dims: dims, strides: tensor.strides), dtype: dtype, isBigEndian: file.isBigEndian)
-        // Inside of the record, which lies in the file.
         range = last < 0 ? 0..<0 : (start + tensor.offset) * width..<(start + last + 1) * width
+        // A record that is cut may claim any size; all that is not lies in the file.
         if record.isCut, range.upperBound > record.byteCount {
             throw fault(
                 .truncated, "needs \(range.upperBound) bytes of \(label), of which the file has \(record.byteCount)")
         }
+        guard let changedSigns = ChangedSigns(tensor.bits, of: dtype) else {
+            throw fault(
+                .unsupportedObject,
+                "is a \(tensor.bits.contains(.negated) ? "negated" : "conjugated") view of elements of type \(dtype.rawValue)"
+            )
+        }
+        elements = StridedElements(
+            order: StridedOrder(dims: dims, strides: tensor.strides), dtype: dtype, isBigEndian: file.isBigEndian,
+            changing: changedSigns)
     }
 
     /// The number of the last element in the storage, -1 when there is none; nil when it is beyond 63 bits.
@@ -130,5 +137,15 @@ struct TorchView {
     var location: Range<Int> {
         guard record.isStored else { return record.data }
         return record.data.lowerBound + range.lowerBound..<record.data.lowerBound + range.upperBound
+    }
+}
+
+extension ChangedSigns {
+    /// What the bits of a view mean for its numbers; nil when they mean nothing for numbers of their type, or more than a sign.
+    fileprivate init?(_ bits: TorchTensor.Bits, of dtype: DType) {
+        let isComplex = dtype == .c64 || dtype == .c128
+        let isNegated = bits.contains(.negated)
+        guard bits.isEmpty || isComplex || dtype.isComputable && bits == .negated else { return nil }
+        self.init(real: isNegated, imaginary: isComplex && isNegated != bits.contains(.conjugated))
     }
 }

@@ -29,7 +29,9 @@ extension Unpickler {
             }
             return try copy(of: arguments[0])
         case .data(let kind): return .opaque(kind)
-        case .unsupportedTensor(let kind): return .unsupportedTensor(kind)
+        case .unsupportedTensor(let kind):
+            try spend(8)
+            return .unsupportedTensor(kind, byteOffset: start)
         case .scriptList:
             guard arguments.count == 1 else { throw fault("a list of TorchScript has \(arguments.count) arguments") }
             return try copy(of: arguments[0])
@@ -46,15 +48,8 @@ extension Unpickler {
     ///
     /// - Throws: `FormatError` `limit_exceeded`: a few bytes of a pickle can ask for a copy of all that it built so far.
     private mutating func copy(of id: PickleValue.ID) throws(FormatError) -> PickleValue {
-        try countCopies(arena.children(of: id)?.count ?? 0)
+        try spend(arena.childCount(of: id))
         return arena[id]
-    }
-
-    private mutating func countCopies(_ count: Int) throws(FormatError) {
-        copiedCount += count
-        if copiedCount > PickleArena.maximumValueCount {
-            throw fault(.limitExceeded, "the pickle copies more than \(PickleArena.maximumValueCount) values")
-        }
     }
 
     /// A new object of a class.
@@ -82,14 +77,15 @@ extension Unpickler {
             guard case .dict(let entries) = arena[state] else {
                 throw fault("the attributes of a dictionary are no dictionary")
             }
+            // The same attributes may be set again and again.
+            try spend(entries.count)
             for entry in entries {
                 guard case .string(let name) = arena[entry.key] else {
                     throw fault("an attribute of a dictionary is named by something that is no text")
                 }
-                let text = source.text(name)
-                guard text.hasPrefix("__") else { continue }
+                guard source.bytes[name].starts(with: "__".utf8) else { continue }
                 throw fault(
-                    .unsafePickle, "the pickle sets the attribute \(text.escapingControlCharacters) of a dictionary",
+                    .unsafePickle, "the pickle sets the attribute \(source.label(name)) of a dictionary",
                     hint: Self.advice)
             }
         default:
@@ -103,9 +99,10 @@ extension Unpickler {
 
     /// Reads `("storage", class, key, location, count)`, in legacy files with the part of the storage that is meant: nil or
     /// `(key, start, count)`.
-    func storage(_ identifier: PickleValue.ID) throws(FormatError) -> TorchStorage {
+    mutating func storage(_ identifier: PickleValue.ID) throws(FormatError) -> TorchStorage {
+        try spend(4)
         guard case .tuple(let items) = arena[identifier], (5...6).contains(items.count),
-            case .string(let kind) = arena[items[0]], source.text(kind) == "storage"
+            case .string(let kind) = arena[items[0]], source.bytes[kind].elementsEqual("storage".utf8)
         else { throw fault(.badStorage, "a persistent identifier of the pickle names no storage") }
         let dtype: DType?
         var isQuantised = false
@@ -115,15 +112,17 @@ extension Unpickler {
         case .global(.untypedStorage): dtype = nil
         default: throw fault(.badStorage, "a storage is of no class of storages")
         }
-        guard case .string(let key) = arena[items[2]] else {
+        guard case .string(let text) = arena[items[2]] else {
             throw fault(.badStorage, "the key of a storage is no text")
         }
+        guard let key = TorchStorage.key(source.bytes[text]) else {
+            throw fault(.badStorage, "the key of a storage is \"\(source.label(text))\", which is no decimal number")
+        }
         guard case .int(let count) = arena[items[4]], count >= 0 else {
-            throw fault(
-                .badStorage, "storage \(source.text(key).escapingControlCharacters) has no valid count of elements")
+            throw fault(.badStorage, "storage \(key) has no valid count of elements")
         }
         return TorchStorage(
-            dtype: dtype, isQuantised: isQuantised, key: source.text(key), count: count,
+            dtype: dtype, isQuantised: isQuantised, key: key, count: count,
             part: items.count == 6 ? try part(items[5]) : nil, byteOffset: start)
     }
 
@@ -144,7 +143,7 @@ extension Unpickler {
 
     /// `_rebuild_tensor(storage, offset, size, stride)`; `_v2` adds requires_grad, hooks and metadata, `_v3` a type after the
     /// hooks.
-    private func tensor(
+    private mutating func tensor(
         _ function: TorchGlobal, _ arguments: [PickleValue.ID]
     ) throws(FormatError) -> PickleValue {
         let counts = function == .rebuildTensor ? 4...4 : function == .rebuildTensorV2 ? 6...7 : 7...8
@@ -171,9 +170,28 @@ extension Unpickler {
             default: throw fault("the type of a tensor is no type")
             }
         }
+        try spend(8 + shape.count + strides.count)
+        let metadata = function == .rebuildTensorV2 ? 6 : 7
         return .tensor(
             TorchTensor(
-                storage: storage, dtype: dtype, offset: offset, shape: shape, strides: strides, byteOffset: start))
+                storage: storage, dtype: dtype, offset: offset, shape: shape, strides: strides,
+                bits: arguments.count > metadata ? try bits(arguments[metadata]) : [], byteOffset: start))
+    }
+
+    /// The bits that the metadata of a tensor name: PyTorch sets those that are there, whatever their values. What else is there is
+    /// about devices.
+    private mutating func bits(_ metadata: PickleValue.ID) throws(FormatError) -> TorchTensor.Bits {
+        switch arena[metadata] {
+        case .none: return []
+        case .dict(let entries):
+            try spend(entries.count)
+            return entries.reduce(into: []) { bits, entry in
+                guard case .string(let name) = arena[entry.key] else { return }
+                if source.bytes[name].elementsEqual("conj".utf8) { bits.insert(.conjugated) }
+                if source.bytes[name].elementsEqual("neg".utf8) { bits.insert(.negated) }
+            }
+        default: throw fault("the metadata of a tensor is no dictionary")
+        }
     }
 
     private func integers(_ id: PickleValue.ID) -> [Int]? {
@@ -223,7 +241,7 @@ extension Unpickler {
         guard arguments.count == 1, case .list(let pairs) = arena[first] else {
             throw fault("an OrderedDict is made of no list of pairs")
         }
-        try countCopies(pairs.count)
+        try spend(2 * pairs.count)
         var entries: [PickleValue.Entry] = []
         for pair in pairs {
             let items: [PickleValue.ID]

@@ -9,12 +9,12 @@ import TensorCore
 /// Carries out a pickle on data alone: it knows no classes and calls nothing. What would call something is one of the few functions
 /// with which PyTorch rebuilds tensors, and gives a description of a tensor; or it is refused where it is named.
 ///
-/// Nothing here recurses, and every count is compared with the bytes there are before it is believed.
+/// Nothing here recurses, every count is compared with the bytes there are before it is believed, and all that is done is counted
+/// against one budget.
 struct Unpickler {
     let source: PickleSource
     var arena = PickleArena()
-    /// The values that calls copied from one container into another.
-    var copiedCount = 0
+    private var budget: PickleBudget
     /// The operation at hand, for errors.
     private(set) var start = 0
     private var position = 0
@@ -25,19 +25,24 @@ struct Unpickler {
 
     private static let maximumProtocol = 5
 
-    private init(_ source: PickleSource) { self.source = source }
+    private init(_ source: PickleSource, budget: PickleBudget) {
+        self.source = source
+        self.budget = budget
+    }
 
     /// Carries out the pickle at the start of some bytes.
     ///
+    /// - Parameter budget: what is left of it to all pickles of the file.
     /// - Returns: all values, the one that it is about, and where its bytes end.
     /// - Throws: `FormatError` `bad_pickle`, `unsafe_pickle`, `nesting_too_deep`, `limit_exceeded`, and what is wrong with the
     ///   arguments of a tensor.
     static func load(
-        _ source: PickleSource
+        _ source: PickleSource, budget: inout PickleBudget
     ) throws(FormatError) -> (arena: PickleArena, root: PickleValue.ID, end: Int) {
-        var machine = Unpickler(source)
+        var machine = Unpickler(source, budget: budget)
         while true {
             machine.start = machine.position
+            try machine.spend(1)
             let code = try machine.byte()
             guard let opcode = PickleOpcode(rawValue: code) else { throw machine.refusal(of: code) }
             if opcode == .stop { break }
@@ -52,7 +57,18 @@ struct Unpickler {
                 .nestingTooDeep,
                 "the pickle holds a container in itself, or more than \(PickleArena.maximumDepth) in each other")
         }
+        budget = machine.budget
         return (machine.arena, root, machine.position)
+    }
+
+    /// Takes steps of the budget.
+    ///
+    /// - Throws: `FormatError` `limit_exceeded` when there are none left.
+    mutating func spend(_ count: Int) throws(FormatError) {
+        guard budget.spend(count) else {
+            throw fault(
+                .limitExceeded, "the pickle takes more than \(PickleBudget.maximumStepCount) steps to carry out")
+        }
     }
 
     // MARK: - Operations
@@ -69,14 +85,15 @@ struct Unpickler {
         case .mark: marks.append(stack.count)
         case .pop: if stack.count == floor, !marks.isEmpty { marks.removeLast() } else { _ = try pop() }
         case .popMark: _ = try popToMark()
-        case .duplicate: try pushAgain(try top())
+        case .duplicate: stack.append(try top())
         case .none: try push(.none)
         case .newTrue: try push(.bool(true))
         case .newFalse: try push(.bool(false))
         case .binInt: try push(.int(Int(Int32(truncatingIfNeeded: try number(4)))))
         case .binInt1: try push(.int(Int(try number(1))))
         case .binInt2: try push(.int(Int(try number(2))))
-        case .long1: try push(.int(try long()))
+        case .long1: try push(try long(counted: 1))
+        case .long4: try push(try long(counted: 4))
         case .binFloat: try push(.float(Double(bitPattern: try number(8).byteSwapped)))
         case .shortBinUnicode, .shortBinString: try push(.string(try text(counted: 1)))
         case .binUnicode, .binString: try push(.string(try text(counted: 4)))
@@ -102,9 +119,9 @@ struct Unpickler {
         case .addItems:
             _ = try popToMark()
             guard case .opaque = arena[try top()] else { throw fault("ADDITEMS adds to what is no set") }
-        case .binPut: memo[Int(try number(1))] = try top()
-        case .longBinPut: memo[Int(try number(4))] = try top()
-        case .memoize: memo[memo.count] = try top()
+        case .binPut: try store(Int(try number(1)))
+        case .longBinPut: try store(Int(try number(4)))
+        case .memoize: try store(memo.count)
         case .binGet: try recall(Int(try number(1)))
         case .longBinGet: try recall(Int(try number(4)))
         case .global:
@@ -114,7 +131,7 @@ struct Unpickler {
             guard case .string(let name) = arena[try pop()], case .string(let module) = arena[try pop()] else {
                 throw fault(.unsafePickle, "the pickle names a class or function by something that is no text")
             }
-            try pushGlobal(module: source.text(module), name: source.text(name))
+            try pushGlobal(module: try text(module), name: try text(name))
         case .reduce:
             let arguments = try pop()
             try push(try call(try pop(), arguments))
@@ -143,8 +160,10 @@ struct Unpickler {
 
     private mutating func pushGlobal(module: String, name: String) throws(FormatError) {
         guard let global = TorchGlobal(module: module, name: name, inScript: source.isScript) else {
-            let label = "\(module).\(name)".escapingControlCharacters
-            let shown = label.count > 200 ? label.prefix(200) + "..." : label
+            let parts = [module, name].map {
+                String($0.unicodeScalars.prefix(100)) + ($0.utf8.count > 100 ? "..." : "")
+            }
+            let shown = parts.joined(separator: ".").escapingControlCharacters
             throw fault(
                 .unsafePickle, "the pickle names \(shown), which is no part of a state dictionary; nothing was run",
                 hint: Self.advice)
@@ -158,10 +177,8 @@ struct Unpickler {
     private var floor: Int { marks.last ?? 0 }
 
     private mutating func push(_ value: PickleValue) throws(FormatError) {
-        guard let id = arena.insert(value) else {
-            throw fault(.limitExceeded, "the pickle builds more than \(PickleArena.maximumValueCount) values")
-        }
-        stack.append(id)
+        try spend(1)
+        stack.append(arena.insert(value))
     }
 
     private mutating func pop() throws(FormatError) -> PickleValue.ID {
@@ -178,6 +195,8 @@ struct Unpickler {
 
     private mutating func popToMark() throws(FormatError) -> [PickleValue.ID] {
         guard let mark = marks.popLast() else { throw fault("the pickle goes back to a mark that it has not set") }
+        // What becomes a child is counted here, however it was pushed.
+        try spend(stack.count - mark)
         let values = Array(stack[mark...])
         stack.removeSubrange(mark...)
         return values
@@ -190,16 +209,14 @@ struct Unpickler {
         try push(.tuple(values))
     }
 
-    private mutating func recall(_ number: Int) throws(FormatError) {
-        guard let id = memo[number] else { throw fault("the pickle recalls value \(number), which it has not stored") }
-        try pushAgain(id)
+    private mutating func store(_ number: Int) throws(FormatError) {
+        // An entry takes the memory and the time of several values.
+        try spend(4)
+        memo[number] = try top()
     }
 
-    /// The same value needs no place of its own, but the stack is bounded, too.
-    private mutating func pushAgain(_ id: PickleValue.ID) throws(FormatError) {
-        guard stack.count < PickleArena.maximumValueCount else {
-            throw fault(.limitExceeded, "the pickle has more than \(PickleArena.maximumValueCount) values on its stack")
-        }
+    private mutating func recall(_ number: Int) throws(FormatError) {
+        guard let id = memo[number] else { throw fault("the pickle recalls value \(number), which it has not stored") }
         stack.append(id)
     }
 
@@ -269,13 +286,16 @@ struct Unpickler {
         return count
     }
 
-    /// A number in two's complement of up to eight bytes.
-    private mutating func long() throws(FormatError) -> Int {
-        let byteCount = Int(try number(1))
-        guard byteCount <= 8 else { throw fault("the pickle holds a number of \(byteCount) bytes; 8 are the most") }
-        guard byteCount > 0 else { return 0 }
+    /// A number in two's complement. One beyond 64 bits, such as the state of a random generator, is no size of anything.
+    private mutating func long(counted countByteCount: Int) throws(FormatError) -> PickleValue {
+        let byteCount = try count(countByteCount)
+        guard byteCount <= 8 else {
+            _ = try take(byteCount)
+            return .opaque("a number")
+        }
+        guard byteCount > 0 else { return .int(0) }
         let unused = 64 - 8 * byteCount
-        return Int((Int64(bitPattern: try number(byteCount)) << unused) >> unused)
+        return .int(Int((Int64(bitPattern: try number(byteCount)) << unused) >> unused))
     }
 
     private mutating func text(counted byteCount: Int) throws(FormatError) -> Range<Int> {
@@ -290,6 +310,12 @@ struct Unpickler {
     private mutating func pushBytes(counted byteCount: Int) throws(FormatError) {
         _ = try take(try count(byteCount))
         try push(.opaque("bytes"))
+    }
+
+    /// The text of a range, which may be asked for any number of times.
+    private mutating func text(_ range: Range<Int>) throws(FormatError) -> String {
+        try spend(range.count / 16)
+        return source.text(range)
     }
 
     /// Text up to a line feed.
