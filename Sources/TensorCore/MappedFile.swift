@@ -31,9 +31,13 @@ public final class MappedFile: Sendable {
 
     /// Maps all of an open file, which may then be closed.
     ///
-    /// - Parameter path: named in errors.
+    /// - Parameters:
+    ///   - path: named in errors.
+    ///   - head: what is seen in place of the first bytes of the file, which itself stays as it is; no longer than the file.
     /// - Throws: `IOError` when the file cannot be mapped.
-    package init(_ descriptor: FileDescriptor, at path: FilePath) throws(IOError) {
+    package init(
+        _ descriptor: FileDescriptor, at path: FilePath, beginningWith head: [UInt8] = []
+    ) throws(IOError) {
         self.path = path
         var status = stat()
         guard fstat(descriptor.rawValue, &status) == 0 else {
@@ -56,6 +60,40 @@ public final class MappedFile: Sendable {
         MappedFiles.insert(
             MappedFiles.Region(path: path, byteCount: byteCount, version: MappedFiles.Version(status)),
             at: UInt(bitPattern: address))
+        if !head.isEmpty { try replaceBeginning(with: head, of: descriptor, at: address) }
+    }
+
+    /// Puts memory with other contents in place of the pages that the file begins with. It is shared, not private, so that
+    /// `doneWith` does not lose what was written there.
+    private func replaceBeginning(
+        with head: [UInt8], of descriptor: FileDescriptor, at address: UnsafeMutableRawPointer
+    ) throws(IOError) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let count = (head.count + page - 1) / page * page
+        let kept = try read(min(count, byteCount), from: descriptor)
+        let place = mmap(
+            address, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+        guard place == address else { throw IOError(Errno(rawValue: errno), action: "map \(path.string)", path: path) }
+        address.copyMemory(from: kept, byteCount: kept.count)
+        address.copyMemory(from: head, byteCount: min(head.count, byteCount))
+        mprotect(address, count, PROT_READ)
+    }
+
+    /// The first bytes of an open file.
+    private func read(_ count: Int, from descriptor: FileDescriptor) throws(IOError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var done = 0
+        while done < count {
+            let got = bytes.withUnsafeMutableBytes {
+                pread(descriptor.rawValue, $0.baseAddress! + done, count - done, off_t(done))
+            }
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else {
+                throw IOError(got == 0 ? .ioError : Errno(rawValue: errno), action: "read \(path.string)", path: path)
+            }
+            done += got
+        }
+        return bytes
     }
 
     deinit {

@@ -115,6 +115,9 @@ import Testing
         )
         let outcome = try tool.run("edit", "model/\(part)", "--rename", "blocks=>layers", "--json")
         #expect(try outcome.error()["code"].string == "edit.shard")
+        let copied = try tool.run(
+            "edit", "model/\(part)", "--rename", "blocks=>layers", "--output", "model/\(part)", "--force", "--json")
+        #expect(try copied.error()["code"].string == "edit.shard")
         #expect(try tool.run("edit", "model/\(part)", "--metadata", "x=1").status == 0)
         #expect(try tool.run("diff", base, "model").status == 0)
     }
@@ -123,7 +126,6 @@ import Testing
     @Test(arguments: [0, 300, 4000]) func anEditThatWasKilledIsCompleted(writtenByteCount: Int) throws {
         _ = try tool.run("edit", "a.safetensors", "--metadata", "x=1")
         let old = try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors")))
-        let number = UInt64(try inode("a.safetensors"))
         #expect(try tool.run("edit", "a.safetensors", "--metadata", "x=22").status == 0)
         let new = try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors")))
         #expect(old.count == new.count && old != new)
@@ -132,19 +134,86 @@ import Testing
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path("a.safetensors")))
         try handle.write(contentsOf: torn)
         try handle.close()
-        func little(_ number: UInt64) -> Data { withUnsafeBytes(of: number.littleEndian) { Data($0) } }
-        let journal = Data("untangl1".utf8) + little(number) + little(UInt64(new.count)) + new.prefix(headByteCount)
-        try journal.write(to: URL(fileURLWithPath: path(".a.safetensors.edit")))
+        try journal(new.prefix(headByteCount), byteCount: new.count).write(
+            to: URL(fileURLWithPath: path(".a.safetensors.edit")))
         #expect(try facts("a.safetensors").metadata["x"].string == "22")
         #expect(try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors"))) == new)
         #expect(try litter() == ["Fixtures", "a.safetensors"])
     }
 
-    /// What lies beside a file under the name of a journal, and is none of it, changes nothing.
-    @Test func anotherFilesJournalIsThrownAway() throws {
-        let journal = Data("untangl1".utf8) + Data(repeating: 0xFF, count: 100)
-        try journal.write(to: URL(fileURLWithPath: path(".a.safetensors.edit")))
+    /// What lies beside a file under the name of a journal, and is none of it, is left alone by who reads.
+    @Test(arguments: [
+        Data("untangl1".utf8) + Data(repeating: 0xFF, count: 100), Data("notes of somebody".utf8), Data(),
+    ]) func whatIsNoJournalOfTheFileIsLeftAlone(contents: Data) throws {
+        let place = URL(fileURLWithPath: path(".a.safetensors.edit"))
+        try contents.write(to: place)
         #expect(try tool.run("diff", base, "a.safetensors").status == 0)
-        #expect(try litter() == ["Fixtures", "a.safetensors"])
+        #expect(try Data(contentsOf: place) == contents)
+        // The first edit makes room for a longer header, the second one wants the place.
+        #expect(try tool.run("edit", "a.safetensors", "--metadata", "x=1").status == 0)
+        let second = try tool.run("edit", "a.safetensors", "--metadata", "x=2", "--json")
+        #expect(try facts("a.safetensors").metadata["x"].string == "2")
+        let isJournal = contents.starts(with: Data("untangl1".utf8))
+        #expect(try second.json()["in_place"].bool == isJournal)
+        #expect(try litter().contains(".a.safetensors.edit") != isJournal)
+        if !isJournal { #expect(try Data(contentsOf: place) == contents) }
+    }
+
+    /// A limit of no bytes stands for a disk that cannot be written.
+    @Test func whoCannotWriteReadsTheHeadOfTheJournal() throws {
+        _ = try tool.run("edit", "a.safetensors", "--metadata", "x=1")
+        let old = try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors")))
+        #expect(try tool.run("edit", "a.safetensors", "--metadata", "x=22").status == 0)
+        let new = try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors")))
+        let headByteCount = 8 + Int(new[0]) + Int(new[1]) << 8
+        let torn = new.prefix(300) + old.dropFirst(300)
+        let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path("a.safetensors")))
+        try handle.write(contentsOf: torn)
+        try handle.close()
+        try journal(new.prefix(headByteCount), byteCount: new.count).write(
+            to: URL(fileURLWithPath: path(".a.safetensors.edit")))
+        let read = try tool.shell("(trap '' XFSZ; ulimit -f 0; untangle inspect --json a.safetensors) | cat")
+        #expect(try read.json()["metadata"]["x"].string == "22", "\(read.errors)")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors"))) == torn)
+        // With room for it the file gets its head.
+        #expect(try facts("a.safetensors").metadata["x"].string == "22")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path("a.safetensors"))) == new)
+    }
+
+    /// A journal of the file `a.safetensors`.
+    private func journal(_ head: Data, byteCount: Int) throws -> Data {
+        func little(_ number: UInt64) -> Data { withUnsafeBytes(of: number.littleEndian) { Data($0) } }
+        return Data("untangl1".utf8) + little(UInt64(try inode("a.safetensors"))) + little(UInt64(byteCount)) + head
+    }
+
+    // MARK: Several at once
+
+    @Test func editsAtTheSameTimeAreAllKept() throws {
+        let count = 12
+        let commands = (0..<count).map { "untangle edit -q a.safetensors --metadata key\($0)=\($0) & " }
+        let outcome = try tool.shell(commands.joined() + "wait")
+        #expect(outcome.errors == "")
+        let metadata = try facts("a.safetensors").metadata
+        for number in 0..<count { #expect(metadata["key\(number)"].string == "\(number)") }
+        #expect(try tool.run("verify", "a.safetensors").status == 0)
+    }
+
+    /// An edit that waits for another one works on the file that this leaves, also when it is a new one of the name.
+    @Test func aFileThatWasReplacedMeanwhileIsOpenedAnew() throws {
+        _ = try tool.run("edit", "a.safetensors", "--metadata", "seed=1")
+        let drop = ["edit", "a.safetensors", "--drop", "blocks.0.*", "--output", "b.safetensors"]
+        #expect(try tool.run(drop).status == 0)
+        let outcome = try tool.shell(
+            """
+            exec 9< a.safetensors; flock 9
+            untangle edit -q a.safetensors --metadata who=B 9<&- & edit=$!
+            for try in $(seq 200); do grep -q -- "-> FLOCK.* $edit " /proc/locks && break; sleep 0.05; done
+            mv b.safetensors a.safetensors; exec 9<&-; wait $edit
+            """)
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let after = try facts("a.safetensors")
+        #expect(after.metadata["who"].string == "B" && after.metadata["seed"].string == "1")
+        #expect(!after.tensors.contains { $0.hasPrefix("blocks.0.") })
+        #expect(try tool.run("verify", "a.safetensors").status == 0)
     }
 }

@@ -20,9 +20,10 @@ public enum CheckpointEditor {
                 .format, "\(path.string) is no single file", file: path, hint: "name one of its files")
         }
         if let output { try AtomicOutput.checkPlace(output, options: options) }
-        try EditJournal.settle(path)
-        let format = try FileSignature(of: path).format()
-        let file = FileDescription(path: path, file: try MappedFile(path))
+        // Held until the file has its new head or its name: what another edit made of it meanwhile is never lost.
+        let locked = try LockedFile(path)
+        let file = FileDescription(path: path, file: try EditJournal.map(locked))
+        let format = try FileSignature(of: path, in: file.file).format()
         let edited: EditedFile
         switch format.id {
         case .safetensors: edited = try edit.safetensors(file)
@@ -32,17 +33,20 @@ public enum CheckpointEditor {
                 .format, "\(path.string) is \(format.title); safetensors and GGUF files are edited", file: path,
                 hint: "write another file with `untangle convert`")
         }
-        if edited.renamedCount + edited.droppedCount > 0 { try requireNoIndex(of: path, output: output) }
-        let isInPlace = output == nil && isOwnFile(path) && edited.isInPlace(in: file.file)
+        if edited.renamedCount + edited.droppedCount > 0 { try requireNoIndex(of: output ?? path) }
+        let isInPlace =
+            output == nil && locked.isWritable && isOwnFile(path) && edited.isInPlace(in: file.file)
+            && EditJournal.hasRoom(beside: path)
         if isInPlace {
             // What is mapped may not be written to.
             _ = consume file
-            try EditJournal.replaceHead(of: path, with: edited.head, sync: options.sync)
+            try EditJournal.replaceHead(of: locked, with: edited.head, sync: options.sync)
         } else {
             var options = options
             if output == nil { options.force = true }
             try edited.write(from: file.file, to: output ?? path, options: options)
         }
+        locked.release()
         return EditReport(
             isInPlace: isInPlace, renamedCount: edited.renamedCount, droppedCount: edited.droppedCount,
             byteCount: edited.byteCount)
@@ -53,9 +57,9 @@ public enum CheckpointEditor {
         FileStatus(of: path, followsLinks: false).map { $0.isRegularFile && $0.linkCount == 1 } ?? false
     }
 
-    /// Makes sure that no index lists the tensors of a part that is edited itself.
-    private static func requireNoIndex(of path: FilePath, output: FilePath?) throws {
-        guard output == nil, let name = path.lastComponent?.string else { return }
+    /// Makes sure that no index lists the tensors of a file that is written.
+    private static func requireNoIndex(of path: FilePath) throws {
+        guard let name = path.lastComponent?.string else { return }
         let folder = path.removingLastComponent()
         for entry in (try? entries(of: folder.isEmpty ? "." : folder)) ?? [] where ShardIndexName(entry) != nil {
             let index = folder.appending(entry)
@@ -65,7 +69,7 @@ public enum CheckpointEditor {
                 .shard, "\(path.string) is a part of the checkpoint that \(entry.escapingControlCharacters) lists",
                 file: path,
                 hint:
-                    "rename and drop tensors with `untangle convert \(index.string) OUTPUT`, or write a copy with --output"
+                    "rename and drop tensors with `untangle convert \(index.string) OUTPUT`, or write a copy of another name with --output"
             )
         }
     }

@@ -13,89 +13,83 @@ import TensorCore
 ///
 /// A journal appears complete; then its head is written over the old one, which is no longer; then it goes. Whoever opens the
 /// file while there is one waits for the process that holds the lock on the file, or, if that was killed, writes the head once
-/// more. So the file is seen with its old head or with its new one, whatever happens in between.
+/// more, or sees it in place of the file's where nothing can be written. So the file is seen with its old head or with its new
+/// one, whatever happens in between. What has the name of a journal and is none of the file is left alone.
 enum EditJournal {
     private static let magic = Array("untangl1".utf8)
     private static let prefixByteCount = 24
 
     /// Replaces the head of a file.
     ///
-    /// - Precondition: what lies behind the head stays right.
+    /// - Precondition: the file is writable, there is room for a journal, and what lies behind the head stays right.
     /// - Throws: `IOError`.
-    static func replaceHead(of path: FilePath, with head: [UInt8], sync: Bool) throws(IOError) {
-        let file = try lock(path)
-        defer { try? file.close() }
-        guard let status = FileStatus(of: file) else {
-            throw IOError(.ioError, action: "read \(path.string)", path: path)
-        }
+    static func replaceHead(of file: borrowing LockedFile, with head: [UInt8], sync: Bool) throws(IOError) {
         var journal = magic
-        for number in [UInt64(status.identity.number), UInt64(status.byteCount)] {
+        for number in [UInt64(file.status.identity.number), UInt64(file.status.byteCount)] {
             withUnsafeBytes(of: number.littleEndian) { journal += $0 }
         }
+        let place = path(of: file.path)
         try AtomicOutput.write(
-            journal + head, to: Self.path(of: path), options: WriteOptions(force: true, sync: sync))
-        try finish(head, in: file, at: path, sync: sync)
+            journal + head, to: place, options: WriteOptions(force: true, sync: sync))
+        try file.write(head, sync: sync)
+        unlink(place.string)
     }
 
-    /// Completes an edit that was interrupted; returns at once when there was none.
+    /// Whether a journal may lie beside a file: what has its name there is none of somebody else's.
+    static func hasRoom(beside file: FilePath) -> Bool {
+        let place = path(of: file)
+        return FileStatus(of: place, followsLinks: false) == nil || isJournal(place)
+    }
+
+    /// Maps a file as its last edit leaves it, also when that was interrupted.
     ///
-    /// - Throws: `IOError` when the file cannot be written.
-    static func settle(_ path: FilePath) throws(IOError) {
-        let journal = Self.path(of: path)
-        guard fileExists(journal) else { return }
-        let file = try lock(path)
-        defer { try? file.close() }
+    /// - Throws: `IOError` when the file cannot be read.
+    static func map(_ path: FilePath) throws(IOError) -> MappedFile {
+        guard isJournal(Self.path(of: path)) else { return try MappedFile(path) }
+        return try map(try LockedFile(path))
+    }
+
+    /// Maps a file that is locked as its last edit leaves it.
+    ///
+    /// - Throws: `IOError` when the file cannot be read.
+    static func map(_ file: borrowing LockedFile) throws(IOError) -> MappedFile {
+        let journal = path(of: file.path)
         // The process that worked on the file may have ended meanwhile.
-        guard let map = try? MappedFile(journal) else { return }
-        let bytes = map.withUnsafeBytes(Array.init)
-        guard let status = FileStatus(of: file), bytes.count > prefixByteCount, bytes.starts(with: magic),
-            number(bytes, at: 8) == UInt64(status.identity.number), number(bytes, at: 16) == UInt64(status.byteCount)
-        else {
-            // Of another file that had the name.
+        guard let head = head(in: journal, of: file.status) else {
+            return try MappedFile(file.descriptor, at: file.path)
+        }
+        do {
+            try file.write(head, sync: true)
             unlink(journal.string)
-            return
+            return try MappedFile(file.descriptor, at: file.path)
+        } catch {
+            return try MappedFile(file.descriptor, at: file.path, beginningWith: head)
         }
-        try finish(Array(bytes[prefixByteCount...]), in: file, at: path, sync: true)
     }
 
-    private static func finish(
-        _ head: [UInt8], in file: FileDescriptor, at path: FilePath, sync: Bool
-    ) throws(IOError) {
-        var done = 0
-        while done < head.count {
-            let count = head.withUnsafeBytes { pwrite(file.rawValue, $0.baseAddress! + done, head.count - done, done) }
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw IOError(Errno(rawValue: errno), action: "write \(path.string)", path: path)
-            }
-            done += count
+    /// The head that a journal holds for a file; nil when it is for another one.
+    private static func head(in journal: FilePath, of status: FileStatus) -> [UInt8]? {
+        guard let map = try? MappedFile(journal) else { return nil }
+        return map.withUnsafeBytes { bytes in
+            guard bytes.starts(with: magic), bytes.count > prefixByteCount,
+                bytes.count - prefixByteCount <= status.byteCount,
+                number(bytes, at: 8) == UInt64(status.identity.number),
+                number(bytes, at: 16) == UInt64(status.byteCount)
+            else { return nil }
+            return Array(bytes[prefixByteCount...])
         }
-        if sync, fsync(file.rawValue) != 0 {
-            throw IOError(Errno(rawValue: errno), action: "flush \(path.string)", path: path)
-        }
-        unlink(Self.path(of: path).string)
     }
 
-    /// Opens a file for reading and writing and waits until nobody else edits it.
-    private static func lock(_ path: FilePath) throws(IOError) -> FileDescriptor {
-        while true {
-            let file: FileDescriptor
-            do { file = try FileDescriptor.open(path, .readWrite, options: [.closeOnExec, .nonBlocking]) } catch {
-                throw IOError(error as? Errno ?? .ioError, action: "edit \(path.string)", path: path)
-            }
-            // File systems without locks have nobody to wait for.
-            while flock(file.rawValue, LOCK_EX) != 0, errno == EINTR {}
-            if FileStatus(of: file)?.identity == FileStatus(of: path)?.identity { return file }
-            // Another file took the name meanwhile.
-            try? file.close()
-        }
+    private static func isJournal(_ path: FilePath) -> Bool {
+        guard fileExists(path), let map = try? MappedFile(path) else { return false }
+        return map.withUnsafeBytes { $0.starts(with: magic) }
     }
 
     private static func path(of file: FilePath) -> FilePath {
         file.removingLastComponent().appending(".\(file.lastComponent?.string ?? "").edit")
     }
 
-    private static func number(_ bytes: [UInt8], at offset: Int) -> UInt64 {
-        bytes[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    private static func number(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> UInt64 {
+        UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 }

@@ -14,10 +14,12 @@ struct FileSignature {
     /// Reads the first bytes of a file.
     ///
     /// - Throws: `IOError` when the file cannot be read.
-    init(of path: FilePath) throws(IOError) {
+    init(of path: FilePath) throws(IOError) { self.init(of: path, in: try EditJournal.map(path)) }
+
+    /// Takes the first bytes of a file that is open.
+    init(of path: FilePath, in file: MappedFile) {
         self.path = path
-        try EditJournal.settle(path)
-        file = try MappedFile(path)
+        self.file = file
         head = file.withUnsafeBytes { Array($0.prefix(Self.headByteCount)) }
     }
 

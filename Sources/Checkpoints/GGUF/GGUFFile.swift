@@ -12,7 +12,7 @@ final class GGUFFile: Sendable {
     /// - Throws: `FormatError` with the byte offset of the first rule that is broken, `IOError` when the file cannot be read.
     init(opening path: FilePath, salvaging: Bool) throws {
         self.path = path
-        map = try MappedFile(path)
+        map = try EditJournal.map(path)
         header = try map.withUnsafeBytes { bytes throws(FormatError) in
             try GGUFHeader(parsing: bytes, of: path, salvaging: salvaging)
         }

@@ -19,7 +19,7 @@ public final class SafetensorsReader: CheckpointReader {
     ///   read.
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         self.path = path
-        file = try MappedFile(path)
+        file = try EditJournal.map(path)
         let header = try file.withUnsafeBytes { bytes throws(FormatError) in
             try SafetensorsHeader(parsing: bytes, of: path, salvaging: options.salvaging)
         }
