@@ -308,6 +308,49 @@ def exchange_gguf():
     [tensor] = gguf.GGUFReader(folder / "square.gguf").tensors
     assert tensor.data.tobytes() == gguf.quants.quantize(square, Type.Q8_0).tobytes()
     compared += 1
+    exchange_edited_gguf(gguf)
+
+
+def exchange_edited_gguf(gguf):
+    """Files that gguf wrote and untangle edited, of two alignments, in place and copied."""
+    global compared
+    arrays = {f"blk.{n}.w": random.standard_normal((n + 1, 5)).astype("f4") for n in range(3)}
+
+    def found(path):
+        reader = gguf.GGUFReader(path)
+        fields = {name: field for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+        kinds = {name: (field.types[0].name, field.contents()) for name, field in fields.items()}
+        return kinds, {tensor.name: tensor.data.tobytes() for tensor in reader.tensors}, reader.alignment
+
+    steps = [
+        (["--metadata", "toy.length=9"], {"toy.length": ("UINT32", 9)}, {}),
+        (["--metadata", "note=ключ", "--metadata", "toy.big:int64=-5"],
+         {"note": ("STRING", "ключ"), "toy.big": ("INT64", -5)}, {}),
+        (["--remove", "toy.scale"], {"toy.scale": None}, {}),
+        (["--rename", "^blk=>layers", "--drop", "blk.1.*"], {},
+         {"blk.0.w": "layers.0.w", "blk.1.w": None, "blk.2.w": "layers.2.w"}),
+    ]
+    for alignment in [None, 64]:
+        path, copy = folder / f"edited-{alignment}.gguf", folder / "copy.gguf"
+        writer = gguf.GGUFWriter(path, "toy")
+        if alignment:
+            writer.add_custom_alignment(alignment)
+        writer.add_uint32("toy.length", 8)
+        writer.add_float32("toy.scale", 0.5)
+        writer.add_array("toy.words", ["a", "b"])
+        for name, array in arrays.items():
+            writer.add_tensor(name, array)
+        writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
+        for options, keys, names in steps:
+            metadata, tensors, _ = found(path)
+            metadata = {k: v for k, v in (metadata | keys).items() if v}
+            tensors = {names.get(name, name): data for name, data in tensors.items() if names.get(name, name)}
+            copy.unlink(missing_ok=True)
+            untangle("edit", path, "--output", copy, *options)
+            untangle("edit", path, *options)
+            for file in [path, copy]:
+                assert found(file) == (metadata, tensors, alignment or 32), (file, options, found(file))
+                compared += len(tensors)
 
 
 exchanges = [exchange_safetensors, exchange_numpy, exchange_torch, exchange_transformers, exchange_gguf]

@@ -16,7 +16,7 @@ struct Edit: ToolCommand {
             and files with several names, as in the cache of the hub, are not written into: the path gets a file of its own.
 
             In GGUF a value keeps the kind that its key has; a new key is a text, or of the kind behind a colon, as \
-            'KEY:uint32=5'.
+            'KEY:uint32=5'. Parts of a split file keep their tensors, and every file its alignment.
 
             Example:
               cp Fixtures/suites/tiny/base.safetensors model.safetensors

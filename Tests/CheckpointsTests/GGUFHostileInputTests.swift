@@ -103,6 +103,15 @@ import Testing
         }
     }
 
+    /// More than any model has would take long to read.
+    @Test func refusesMoreTensorsAndKeysThanAreRead() throws {
+        let room = [UInt8](repeating: 0, count: 24 * 100_001)
+        #expect(try fault(head(tensors: 100_001, room)) == .limitExceeded)
+        #expect(try fault(head(tensors: 100_000, room)) == .duplicateKey)
+        #expect(try fault(head(pairs: 10_001, room)) == .limitExceeded)
+        #expect(try fault(head(pairs: 10_000, room)) == .badName)
+    }
+
     @Test func refusesKeysTwice() throws {
         let pair = text("a") + field(0 as UInt32) + [1]
         #expect(try fault(head(pairs: 2, pair + pair)) == .duplicateKey)

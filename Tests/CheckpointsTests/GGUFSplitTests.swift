@@ -90,6 +90,19 @@ import Testing
         #expect(try refusal(try writePart(0, as: "m-00001-of-00002.gguf")).category == .missingShard)
     }
 
+    /// What is left of a part that was cut short is had by way of the first.
+    @Test func namesTheFirstPartWhereAnotherIsCut() throws {
+        let first = try writePart(0)
+        let second = try writePart(1)
+        try writePart(2)
+        _ = try folder.write(try second.contents().dropLast(32).map { $0 }, to: "m.Q8-00002-of-00003.gguf")
+        let error = try refusal(first)
+        #expect(error.category == .truncated && error.file == second.string)
+        #expect(error.hint?.contains("convert \(first.string) ") == true)
+        let renamed = try refusal(try writePart(0, as: "model.gguf"))
+        #expect(renamed.hint?.contains("NAME-00001-of-00003.gguf") == true)
+    }
+
     @Test func refusesNumbersThatAreNone() throws {
         #expect(try refusal(try writePart(3, as: "m-00004-of-00003.gguf")).category == .badValue)
     }

@@ -110,6 +110,23 @@ import Testing
         #expect(!folder.file("x.gguf").isThere)
     }
 
+    /// What would not be read is not written.
+    @Test func refusesAHeadBeyondTheLimits() throws {
+        let empty = try TensorDescriptor(name: "a", dtype: .f32, shape: [0])
+        var text = GGUFMetadata()
+        text["text"] = .string(String(repeating: "x", count: 100_000_000))
+        var many = Metadata()
+        for number in 0...10_000 { many["\(number)"] = "" }
+        let tensors = (0...100_000).map { empty.renamed(TensorName("\($0)")) }
+        for (descriptors, metadata) in [([], text), ([], GGUFMetadata(many)), (tensors, GGUFMetadata())] {
+            let error = try #require(throws: FormatError.self) {
+                _ = try GGUFWriter(creating: folder.file("x.gguf"), declaring: descriptors, metadata: metadata)
+            }
+            #expect(error.category == .limitExceeded)
+        }
+        #expect(!folder.file("x.gguf").isThere)
+    }
+
     @Test func abbreviatesLongArrays() {
         let numbers = GGUFArray(.uint32, (0..<1000).map { GGUFValue.uint32($0) })
         #expect(GGUFValue.array(numbers).description == "[0, 1, 2, 3, 4, 5, ... 1000 in all]")

@@ -22,7 +22,7 @@ public struct EditError: Diagnostic, Hashable {
         case duplicateName = "duplicate_name"
         /// A text is no value of the kind that the key has.
         case badValue = "bad_value"
-        /// The index beside a part of a checkpoint would not know its tensors any more.
+        /// The other files of a checkpoint would not know the tensors of the part any more.
         case shard
     }
 

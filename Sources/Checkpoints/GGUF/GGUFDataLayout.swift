@@ -56,7 +56,7 @@ struct GGUFDataLayout {
             "tensor \"\(name)\" ends at byte \(entry.range.upperBound) but the file has \(fileByteCount)", file: file,
             tensor: name, byteOffset: min(entry.range.lowerBound, fileByteCount),
             hint: "the file is probably cut short: get it again, or keep what is whole with "
-                + "`untangle convert \(file.string) OUTPUT --salvage`")
+                + "`untangle convert \(GGUFSplit.first(of: file).string) OUTPUT --salvage`")
     }
 
     /// The tensors of which bytes are missing.

@@ -32,6 +32,9 @@ struct GGUFHeader {
     static let nameByteLimit = 63
     static let keyByteLimit = 65_535
     static let rankLimit = 4
+    /// The most tensors and pairs that are read, a hundred times what large models have.
+    static let tensorLimit = 100_000
+    static let pairLimit = 10_000
 
     let metadata: GGUFMetadata
     /// The tensors that lie in the file, in its order.
@@ -51,9 +54,10 @@ struct GGUFHeader {
         _ = try fields.take(UInt32.self)
         try Self.checkVersion(&fields)
         let tensorCount = try Self.takeCount(
-            of: "tensors", leastByteCount: GGUFTensorInfo.leastByteCount, fileByteCount: bytes.count, from: &fields)
+            of: "tensors", leastByteCount: GGUFTensorInfo.leastByteCount, limit: Self.tensorLimit,
+            fileByteCount: bytes.count, from: &fields)
         let pairCount = try Self.takeCount(
-            of: "key-value pairs", leastByteCount: 13, fileByteCount: bytes.count, from: &fields)
+            of: "key-value pairs", leastByteCount: 13, limit: Self.pairLimit, fileByteCount: bytes.count, from: &fields)
         metadata = try Self.takeMetadata(count: pairCount, from: &fields)
         let alignment = try Self.alignment(of: metadata, fields)
         var tensors: [GGUFTensorInfo] = []
@@ -103,16 +107,20 @@ struct GGUFHeader {
 
     /// Takes a number of things that take at least so many bytes each.
     private static func takeCount(
-        of things: String, leastByteCount: Int, fileByteCount: Int, from fields: inout GGUFFields
+        of things: String, leastByteCount: Int, limit: Int, fileByteCount: Int, from fields: inout GGUFFields
     ) throws(FormatError) -> Int {
         let claimed = try fields.take(UInt64.self)
         // A file that was cut short within its first page is told so where it ends.
-        let limit = max(fileByteCount, 4096) / leastByteCount
-        guard let count = Int(exactly: claimed), count <= limit else {
+        let room = max(fileByteCount, 4096) / leastByteCount
+        guard let count = Int(exactly: claimed), count <= room else {
             throw fields.fault(
                 .limitExceeded,
                 "the file claims \(claimed) \(things) of at least \(leastByteCount) bytes each but has \(fileByteCount) "
                     + "bytes", at: fields.position - 8)
+        }
+        guard count <= limit else {
+            throw fields.fault(
+                .limitExceeded, "the file has \(count) \(things); at most \(limit) are read", at: fields.position - 8)
         }
         return count
     }
@@ -141,13 +149,12 @@ struct GGUFHeader {
     }
 
     private static func alignment(of metadata: GGUFMetadata, _ fields: GGUFFields) throws(FormatError) -> Int {
-        guard let value = metadata[alignmentKey] else { return defaultAlignment }
-        guard case .uint32(let alignment) = value, alignment.nonzeroBitCount == 1 else {
+        guard let alignment = metadata.alignment else {
             throw fields.fault(
                 .badAlignment,
-                "`\(alignmentKey)` is \(value.description.escapingControlCharacters), not a power of two of 32 bits",
-                at: 24)
+                "`\(alignmentKey)` is \(metadata[alignmentKey]?.description.escapingControlCharacters ?? "absent"), not a "
+                    + "power of two of 32 bits", at: 24)
         }
-        return Int(alignment)
+        return alignment
     }
 }

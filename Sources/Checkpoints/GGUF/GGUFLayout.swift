@@ -10,15 +10,23 @@ struct GGUFLayout {
     let fileByteCount: Int
 
     static let version: UInt32 = 3
+    /// The padding of a file without numbers is no larger.
+    private static let alignmentLimit = 1 << 20
 
     /// Lays tensors out one behind the other and makes the head.
     ///
+    /// - Parameter keepsAlignment: whether data are aligned as the metadata say.
     /// - Throws: `FormatError` `unsupported_dtype` and `bad_shape` for a tensor that the format cannot hold, `bad_name` for a long name
-    ///   or key, `duplicate_key` for a name declared twice, `overflow`.
-    init(_ descriptors: [TensorDescriptor], metadata: GGUFMetadata, file: FilePath) throws(FormatError) {
-        let alignment = GGUFHeader.defaultAlignment
+    ///   or key, `duplicate_key` for a name declared twice, `limit_exceeded` for a head that would not be read, `overflow`.
+    init(
+        _ descriptors: [TensorDescriptor], metadata: GGUFMetadata, keepsAlignment: Bool = false, file: FilePath
+    ) throws(FormatError) {
         // Another alignment, which a copied file may state, is for its own data.
-        let pairs = metadata.entries.filter { $0.key != GGUFHeader.alignmentKey }
+        let alignment = keepsAlignment ? metadata.alignment ?? GGUFHeader.defaultAlignment : GGUFHeader.defaultAlignment
+        let pairs = metadata.entries.filter { keepsAlignment || $0.key != GGUFHeader.alignmentKey }
+        try Self.requireLimit(Self.alignmentLimit, alignment, "bytes of alignment", file: file)
+        try Self.requireLimit(GGUFHeader.tensorLimit, descriptors.count, "tensors", file: file)
+        try Self.requireLimit(GGUFHeader.pairLimit, pairs.count, "key-value pairs", file: file)
         var bytes = GGUFBytes()
         bytes.append(contentsOf: GGUFHeader.magic)
         bytes.append(Self.version)
@@ -54,6 +62,7 @@ struct GGUFLayout {
             else { throw Self.tooLarge(file) }
             position = padded / alignment * alignment
         }
+        try Self.requireLimit(GGUFFields.byteLimit, bytes.content.count, "bytes of head", file: file)
         bytes.pad(to: alignment)
         head = bytes.content
         guard case (let byteCount, false) = head.count.addingReportingOverflow(position) else {
@@ -61,6 +70,14 @@ struct GGUFLayout {
         }
         self.offsets = offsets.map { $0 + bytes.content.count }
         fileByteCount = byteCount
+    }
+
+    /// Makes sure that a head is one that is read.
+    private static func requireLimit(_ limit: Int, _ count: Int, _ things: String, file: FilePath) throws(FormatError) {
+        guard count > limit else { return }
+        throw FormatError(
+            .limitExceeded, "the file would have \(count) \(things); GGUF files of at most \(limit) are read",
+            file: file)
     }
 
     /// The number of a tensor's type.
@@ -84,7 +101,9 @@ struct GGUFLayout {
                 hint: "write it as F16, BF16 or F32")
         }
         guard let number = layout.ggmlNumber else {
-            throw fault(.unsupportedDtype, "of dtype \(layout.name)", hint: "exclude it, or cast with --dtype")
+            let isCast = layout.isPlain && layout.dtype.isFloatingPoint
+            throw fault(
+                .unsupportedDtype, "of dtype \(layout.name)", hint: isCast ? "cast with --dtype F32" : "exclude it")
         }
         return number
     }

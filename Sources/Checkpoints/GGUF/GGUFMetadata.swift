@@ -32,6 +32,21 @@ public struct GGUFMetadata: Sendable, Hashable {
 
     private func place(of key: String) -> Int? { entries.firstIndex { $0.key.utf8.elementsEqual(key.utf8) } }
 
+    /// What the positions of tensors are multiples of; nil for a value that is no power of two of 32 bits.
+    var alignment: Int? {
+        guard let value = self[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
+        guard case .uint32(let alignment) = value, alignment.nonzeroBitCount == 1 else { return nil }
+        return Int(alignment)
+    }
+
+    /// What stays true of the model when its tensors are numbers in another file: the pairs without arrays, which texts do not hold,
+    /// and without what is about the file.
+    var modelTexts: Metadata {
+        let ofFile = ["general.file_type", "general.quantization_version", GGUFHeader.alignmentKey]
+        let kept = entries.filter { $0.value.kind != .array && !ofFile.contains($0.key) }
+        return GGUFMetadata(uniqueEntries: kept).texts
+    }
+
     /// The pairs as texts; of long arrays the beginnings.
     public var texts: Metadata {
         Metadata(uniqueEntries: entries.map { .init(key: $0.key, value: $0.value.description) })

@@ -64,7 +64,9 @@ struct GGUFSplit {
             throw FormatError(
                 .missingShard,
                 "\(file.string) is part \(number + 1) of \(count) but is not named so: the others cannot be found",
-                file: file, hint: "give the parts the names that they had: NAME-00001-of-\(count).gguf and so on")
+                file: file,
+                hint: "give the parts the names that they had: "
+                    + ShardName(stem: "NAME", number: 1, count: count).text(withExtension: "gguf") + " and so on")
         }
         return name
     }
@@ -103,8 +105,20 @@ struct GGUFSplit {
         }
     }
 
+    private static let keys = [numberKey, countKey, tensorCountKey]
+
     /// The metadata of a part without what only makes it one.
     static func removeKeys(from metadata: inout GGUFMetadata) {
-        for key in [numberKey, countKey, tensorCountKey] { metadata[key] = nil }
+        for key in keys { metadata[key] = nil }
+    }
+
+    /// Whether two metadata say the same of the part that a file is.
+    static func isEqual(_ a: GGUFMetadata, _ b: GGUFMetadata) -> Bool { keys.allSatisfy { a[$0] == b[$0] } }
+
+    /// The file by which a checkpoint is opened that a file has a part of, as far as its name tells; else the file itself.
+    static func first(of file: FilePath) -> FilePath {
+        guard let name = ShardName(file.lastComponent?.string ?? "") else { return file }
+        let first = ShardName(stem: name.stem, number: 1, count: name.count)
+        return file.removingLastComponent().appending(first.text(withExtension: file.extension ?? "gguf"))
     }
 }

@@ -93,7 +93,7 @@ extension GGUFValue: CustomStringConvertible {
 }
 
 extension GGUFValue {
-    /// Reads a text as a value of a kind; nil when it is none, and for arrays.
+    /// Reads a text as a value of a kind; nil when it is none, such as a number beyond the kind's range, and for arrays.
     public init?(_ text: String, as kind: Kind) {
         let value: GGUFValue? =
             switch kind {
@@ -105,13 +105,21 @@ extension GGUFValue {
             case .int32: Int32(text).map(GGUFValue.int32)
             case .uint64: UInt64(text).map(GGUFValue.uint64)
             case .int64: Int64(text).map(GGUFValue.int64)
-            case .float32: Float(text).map(GGUFValue.float32)
-            case .float64: Double(text).map(GGUFValue.float64)
+            case .float32: Self.number(text).map(GGUFValue.float32)
+            case .float64: Self.number(text).map(GGUFValue.float64)
             case .bool: Bool(text).map(GGUFValue.bool)
             case .string: .string(text)
             case .array: nil
             }
         guard let value else { return nil }
         self = value
+    }
+
+    /// A number that is infinite only where the text says so, by a word, and zero only where all its digits are.
+    private static func number<T: BinaryFloatingPoint & LosslessStringConvertible>(_ text: String) -> T? {
+        guard let number = T(text) else { return nil }
+        let digits = text.prefix { $0 != "e" && $0 != "E" && $0 != "p" && $0 != "P" }
+        if number.isInfinite, digits.contains(where: \.isNumber) { return nil }
+        return number.isZero && digits.contains(where: { $0 != "0" && $0.isHexDigit }) ? nil : number
     }
 }
