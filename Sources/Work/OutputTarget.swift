@@ -102,9 +102,16 @@ public struct OutputTarget: Sendable {
             return try CheckpointFormat.makeWriter(
                 format, at: staging ?? path, declaring: tensors, metadata: metadata, options: options)
         } catch let error as FormatError where error.category == .unsupportedDtype {
+            let tensor = tensors.first { $0.name.description == error.tensor }
+            // Only floating-point numbers are cast.
+            let isCast = tensor?.dtype.isFloatingPoint ?? false
+            let widens = isCast && CheckpointFormat.of(format).options.contains { $0.name == "upcast" }
             throw FormatError(
-                error.category, error.message, file: path,
-                hint: "choose another format, or the type of the result: --dtype F32, or dtype: float32 in a recipe")
+                error.category, error.message, file: path, tensor: tensor?.name,
+                hint: "choose another format, or "
+                    + (isCast
+                        ? "the type of the result: --dtype F32, or dtype: float32 in a recipe" : "leave the tensor out")
+                    + (widens ? "; `untangle convert` also widens exactly, with --upcast" : ""))
         }
     }
 }
