@@ -30,7 +30,7 @@ public final class AtomicFolder: Sendable {
         exists = status != nil
         if status?.isFolder == false { throw .fileInsteadOfFolder(path) }
         // `.` and links to folders have their siblings elsewhere than their spelling says.
-        let target = exists ? Self.resolved(path) : path
+        let target = exists ? path.resolved : path
         let name = target.lastComponent?.string ?? "folder"
         let parent = target.removingLastComponent()
         StaleOutputs.remove(in: parent) { $0 == name }
@@ -41,12 +41,6 @@ public final class AtomicFolder: Sendable {
     }
 
     deinit { discard() }
-
-    private static func resolved(_ path: FilePath) -> FilePath {
-        guard let text = realpath(path.string, nil) else { return path }
-        defer { free(text) }
-        return FilePath(String(cString: text))
-    }
 
     /// Whether files can be made in a folder and be moved from there to a device.
     private static func isWritable(_ folder: FilePath, on device: dev_t) -> Bool {

@@ -6,18 +6,28 @@ import TensorCore
 public struct CheckpointView: CheckpointReader {
     package let source: any CheckpointReader
     public let descriptors: [TensorDescriptor]
+    public let metadata: Metadata
+    public let warnings: [Warning]
     private let tensors: [ViewedTensor]
     /// What tensors are made of besides the source.
     private let adapters: [LoRAAdapter]
 
     /// Shows tensors, which are those of a checkpoint but for a few.
     ///
-    /// - Parameter source: what the view is said to be: its format, files and metadata.
+    /// - Parameters:
+    ///   - source: what the view is said to be: its format and files.
+    ///   - metadata: those of the source if nil.
+    ///   - notes: warnings besides those of the source.
     /// - Precondition: no name comes twice.
-    init(_ source: any CheckpointReader, _ tensors: [ViewedTensor], adapters: [LoRAAdapter] = []) {
+    init(
+        _ source: any CheckpointReader, _ tensors: [ViewedTensor], adapters: [LoRAAdapter] = [],
+        metadata: Metadata? = nil, notes: [Warning] = []
+    ) {
         self.source = source
         self.tensors = tensors
         self.adapters = adapters
+        self.metadata = metadata ?? source.metadata
+        warnings = source.warnings + adapters.flatMap(\.reader.warnings) + notes
         descriptors = tensors.map(\.descriptor)
     }
 
@@ -62,8 +72,6 @@ public struct CheckpointView: CheckpointReader {
     public var format: FormatID { source.format }
     public var path: FilePath { source.path }
     public var files: [FilePath] { source.files + adapters.flatMap(\.files) }
-    public var metadata: Metadata { source.metadata }
-    public var warnings: [Warning] { source.warnings + adapters.flatMap(\.reader.warnings) }
     public var unreadable: [UnreadableMember] { source.unreadable }
 
     /// The bytes of a tensor; those of blocks are decoded.

@@ -53,6 +53,15 @@ package struct FileStatus {
 /// Whether there is anything at a path.
 public func fileExists(_ path: FilePath) -> Bool { FileStatus(of: path) != nil }
 
+extension FilePath {
+    /// The path without links and dots; the path itself when there is nothing.
+    var resolved: FilePath {
+        guard let text = realpath(isEmpty ? "." : string, nil) else { return self }
+        defer { free(text) }
+        return FilePath(String(cString: text))
+    }
+}
+
 /// Whether there is a folder at a path.
 public func folderExists(_ path: FilePath) -> Bool { FileStatus(of: path)?.isFolder ?? false }
 

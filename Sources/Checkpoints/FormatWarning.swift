@@ -33,6 +33,8 @@ public enum FormatWarning: String, WarningCode {
     case noVocabulary = "no_vocabulary"
     /// A GGUF file that is written of a model whose names there are not known.
     case unknownModel = "unknown_model"
+    /// Tensors of a GGUF model of a known architecture that keep the names of the file.
+    case unknownTensor = "unknown_tensor"
 }
 
 /// What is odd about the selection of tensors, or their weights.

@@ -121,9 +121,7 @@ struct Convert: ToolCommand {
             let source = try GGUFSource(store, folder: CheckpointFolder.folder(of: path), options: options)
             source.warnings.forEach(session.warn)
             store = source.store
-            options.selection = TensorSelection()
-            options.lost = []
-            options.modelLayout = source.layout
+            options = source.options
             writeOptions.gguf.metadata = source.metadata
         }
         let target = try OutputTarget(place, format: format, options: writeOptions)

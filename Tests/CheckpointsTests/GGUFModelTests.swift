@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -110,7 +111,7 @@ import Testing
         let store = try store()
         let model = try model(.plain(.bf16))
         let translation = try #require(GGUFTranslation(model.metadata))
-        let back = try #require(try translation.fromGGUF(model.reader))
+        let back = try translation.fromGGUF(model.reader)
         #expect(Set(back.descriptors) == Set(store.descriptors))
         for (index, descriptor) in back.descriptors.enumerated() {
             let original = try #require(try store.copy(of: descriptor.name))
@@ -152,6 +153,95 @@ import Testing
             _ = try GGUFModel(odd, folder: Self.folder, layout: .plain(.f16))
         }
         #expect(error.category == .badShape)
+    }
+
+    // MARK: Against config.json
+
+    /// A folder with the configuration, in which a text is another one.
+    private func configured(_ text: String, _ other: String) throws -> TemporaryFolder {
+        let folder = TemporaryFolder()
+        let config = String(decoding: try Self.folder.appending("config.json").contents(), as: UTF8.self)
+        try #require(config.contains(text))
+        _ = try folder.write(Array(config.replacing(text, with: other).utf8), to: "config.json")
+        return folder
+    }
+
+    @Test(arguments: [
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "num_hidden_layers", "layer 1"),
+        ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4", "num_key_value_heads", "64"),
+        ("\"num_attention_heads\": 4", "\"num_attention_heads\": 2", "num_attention_heads", "32"),
+        ("\"head_dim\": 16", "\"head_dim\": 8", "head_dim", "32"),
+        ("\"hidden_size\": 64", "\"hidden_size\": 32", "hidden_size", "32"),
+        ("\"intermediate_size\": 96", "\"intermediate_size\": 64", "intermediate_size", "96"),
+        ("\"vocab_size\": 52", "\"vocab_size\": 50", "vocab_size", "52"),
+    ]) func refusesAnotherModelsConfiguration(text: String, other: String, key: String, number: String) throws {
+        let folder = try configured(text, other)
+        let error = try #require(throws: FormatError.self) {
+            _ = try GGUFModel(try store().reader, folder: folder.path, layout: .plain(.f16))
+        }
+        #expect(error.category == .badShape)
+        #expect(error.file == folder.file("config.json").string)
+        #expect(error.tensor != nil && error.message.contains("`\(key)`") && error.message.contains(number))
+    }
+
+    @Test func namesATensorThatIsMissing() throws {
+        let folder = try configured("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")
+        func convert(_ reader: any CheckpointReader, _ folder: FilePath, isWhole: Bool = true) throws -> FormatError? {
+            do {
+                _ = try GGUFModel(reader, folder: folder, layout: .plain(.f16), isWhole: isWhole)
+                return nil
+            } catch let error as FormatError { return error }
+        }
+        let reader = try store().reader
+        let layer = try #require(try convert(reader, folder.path))
+        #expect(layer.category == .tensorCount && layer.message.contains("`num_hidden_layers` is 3"))
+        #expect(layer.tensor == "model.layers.2.input_layernorm.weight")
+        for name in ["lm_head.weight", "model.layers.1.mlp.up_proj.weight"] as [TensorName] {
+            let part = CheckpointView(reader, without: name)
+            #expect(try convert(part, Self.folder)?.tensor == name.text)
+            #expect(try convert(part, Self.folder, isWhole: false) == nil)
+        }
+        let tied = try configured("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true")
+        #expect(try convert(CheckpointView(reader, without: "lm_head.weight"), tied.path) == nil)
+    }
+
+    @Test func refusesExperts() throws {
+        let folder = try configured(
+            "\"LlamaForCausalLM\"\n  ],", "\"MixtralForCausalLM\"\n  ], \"num_local_experts\": 8,")
+        let descriptor = try TensorDescriptor(
+            name: "model.layers.0.block_sparse_moe.experts.3.w1.weight", dtype: .f32, shape: [2])
+        let experts = MemoryCheckpoint(tensors: [(descriptor, try AlignedBuffer(byteCount: 8))])
+        let error = try #require(throws: FormatError.self) {
+            _ = try GGUFModel(experts, folder: folder.path, layout: .plain(.f16))
+        }
+        #expect(error.category == .badName && error.message.contains("`num_local_experts` in config.json is 8"))
+    }
+
+    @Test func isNamedAsItsFolderOrOnTheHub() throws {
+        let folder = TemporaryFolder()
+        for place in ["My-Model", "models--meta--Llama-9/snapshots/0123abcd"] {
+            let model = folder.path.appending(FilePath(place).components)
+            try FileManager.default.createDirectory(atPath: model.string, withIntermediateDirectories: true)
+            let config = try Self.folder.appending("config.json").contents()
+            try Data(config).write(to: URL(fileURLWithPath: model.appending("config.json").string))
+            let found = try #require(
+                try GGUFModel(try store().reader, folder: model.appending("."), layout: .plain(.f16)))
+            #expect(found.metadata["general.name"] == .string(place.hasPrefix("My") ? place : "Llama-9"))
+        }
+    }
+
+    // MARK: From GGUF
+
+    /// A tensor that transformers has no name for costs the others nothing.
+    @Test func keepsATensorOfItsOwnUnderItsName() throws {
+        let model = try model(.plain(.bf16))
+        let more = CheckpointView(model.reader, alias: "blk.0.ffn_gate_inp.weight", ofTensorAt: 0)
+        let translation = try #require(GGUFTranslation(model.metadata))
+        let back = try translation.fromGGUF(more)
+        #expect(back.warnings.map(\.code) == ["format.unknown_tensor"])
+        #expect(back.warnings.first?.text.contains("blk.0.ffn_gate_inp.weight") == true)
+        let names = try store().descriptors.map(\.name) + ["blk.0.ffn_gate_inp.weight"]
+        #expect(Set(back.descriptors.map(\.name)) == Set(names))
     }
 
     @Test func leavesOtherArchitecturesAlone() throws {

@@ -97,6 +97,66 @@ import Testing
         #expect(layouts == ["a": .blocks(.q8_0), "b.weight": .plain(.bf16), "c": .plain(.bf16)])
     }
 
+    /// Patterns and rules are about the names that the input has, as for any other output.
+    @Test func selectsAndRenamesByTheNamesOfTheInput() throws {
+        let tool = try Tool()
+        let file = "\(model)/model.safetensors"
+        #expect(
+            try tool.run("convert", file, path("wrapped.safetensors"), "--rename", "^=>module.").status == 0)
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            let file = try MappedFile(Fixtures.path("gguf/llama/\(name)"))
+            _ = try folder.write(file.withUnsafeBytes(Array.init), to: name)
+        }
+        let unwrapped = try tool.run(
+            "convert", path("wrapped.safetensors"), path("x.gguf"), "--rename", "^module\\.=>", "--exclude",
+            "module.lm_head.*")
+        #expect(unwrapped.status == 0, "\(unwrapped.errors)")
+        var all = try expected("BF16")
+        all["output.weight BF16"] = nil
+        #expect(try digests("x.gguf") == all)
+        let part = try tool.run(
+            "convert", path("x.gguf"), path("part.gguf"), "--only", "blk.1.*", "--rename", "^blk=>b")
+        #expect(part.status == 0, "\(part.errors)")
+        #expect(try digests("part.gguf").keys.allSatisfy { $0.hasPrefix("b.1.") })
+        for input in [model, path("x.gguf"), "Fixtures/suites/tiny/base.safetensors"] {
+            let nothing = try tool.run("convert", input, path("no.gguf"), "--only", "nope*", "--json")
+            #expect(nothing.status == 3)
+            #expect(try nothing.error()["code"].string == "convert.nothing_selected")
+        }
+        #expect(!fileExists(folder.file("no.gguf")))
+    }
+
+    /// Of the metadata, other files get what stays true there.
+    @Test func givesAwayNoDisplayedArrays() throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("x.gguf"), "--dtype", "q8_0").status == 0)
+        #expect(try tool.run("convert", path("x.gguf"), path("x.safetensors")).status == 0)
+        let keys = try TensorStore(opening: folder.file("x.safetensors")).metadata.entries.map(\.key)
+        #expect(keys.contains("llama.context_length") && keys.contains("tokenizer.ggml.model"))
+        let others = ["general.file_type", "tokenizer.ggml.tokens", "tokenizer.ggml.merges"]
+        #expect(!keys.contains { others.contains($0) })
+    }
+
+    /// Numbers that cannot be cast are not told to be; NumPy's lack of a type has a way of its own.
+    @Test func hintsAtWhatHelps() throws {
+        let tool = try Tool()
+        let file = "\(model)/model.safetensors"
+        let brain = try tool.run("convert", file, path("x.npz"), "--json")
+        #expect(try brain.error()["hint"].string?.contains("--upcast") == true)
+        #expect(try brain.error()["hint"].string?.contains("--dtype F32") == true)
+        let bytes = folder.file("bytes.safetensors")
+        let tensor = try TensorDescriptor(name: "a", dtype: .u8, shape: [4])
+        let writer = try CheckpointFormat.makeWriter(.safetensors, at: bytes, declaring: [tensor])
+        try [1, 2, 3, 4].withUnsafeBytes {
+            try writer.write(UnsafeRawBufferPointer(rebasing: $0[..<4]), tensor: 0, at: 0)
+        }
+        _ = try writer.finish()
+        let whole = try tool.run("convert", bytes.string, path("x.gguf"), "--json")
+        #expect(try whole.error()["code"].string == "format.unsupported_dtype")
+        #expect(try whole.error()["hint"].string?.contains("--dtype") == false)
+        #expect(try whole.error()["tensor"].string == "a")
+    }
+
     /// Other commands see the model as transformers has it.
     @Test func comesBackToTransformers() throws {
         let tool = try Tool()

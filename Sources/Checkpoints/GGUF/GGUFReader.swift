@@ -34,11 +34,18 @@ public final class GGUFReader: CheckpointReader {
         warnings = options.notes
     }
 
-    /// Models of known architectures under the names that transformers gives, with the rows of queries and keys as there.
+    /// Models of known architectures under the names that transformers gives, with the rows of queries and keys as there, and of the
+    /// metadata what stays true of the model.
     ///
     /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys.
     public func inCommonNames() throws -> any CheckpointReader {
-        try GGUFTranslation(typedMetadata)?.fromGGUF(self) ?? self
+        if let translation = GGUFTranslation(typedMetadata) {
+            return try translation.fromGGUF(self, metadata: typedMetadata.modelTexts)
+        }
+        let tensors = descriptors.enumerated().map { ViewedTensor(self, $0.offset, named: $0.element.name) }
+        return CheckpointView(
+            self, tensors, metadata: typedMetadata.modelTexts,
+            notes: [GGUFTranslation.obstacle(in: typedMetadata)].compactMap { $0 })
     }
 
     public var format: FormatID { .gguf }

@@ -38,6 +38,35 @@ public struct ConversionOptions: Sendable {
 
     /// What floating-point tensors are stored as; nil keeps every type.
     public var layout: ElementLayout? { blocks.map(ElementLayout.blocks) ?? dtype.map(ElementLayout.plain) }
+
+    /// The tensors that are selected and not lost, by their places in a checkpoint, with their new names; and what is warned of for
+    /// rules that change none.
+    ///
+    /// - Throws: `convert.duplicate_name` when two tensors would have one name, `convert.nothing_selected` when patterns leave no
+    ///   tensor; `RenameError` `usage.rename`.
+    func chosen(
+        of reader: any CheckpointReader
+    ) throws -> (tensors: [(place: Int, name: TensorName)], warnings: [Warning]) {
+        let file = reader.path.string
+        let sources = reader.descriptors.enumerated().filter {
+            selection.contains($0.element.name) && !lost.contains($0.element.name)
+        }
+        if sources.isEmpty, !reader.descriptors.allSatisfy({ lost.contains($0.name) }) {
+            throw ConversionError.input(
+                "nothing_selected", "no tensor of \(file) is selected", file: file,
+                hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
+        }
+        let renaming = Renaming(renames)
+        let renamed = try renaming.names(of: sources.map(\.element.name)) { collision in
+            ConversionError.input(
+                "duplicate_name", collision.message, file: file, tensor: collision.second,
+                hint: "change the --rename and --map rules or exclude one of them")
+        }
+        return (
+            zip(sources, renamed.names).map { ($0.offset, $1) },
+            sources.isEmpty ? [] : renaming.warnings(unusedBut: renamed.usedRules)
+        )
+    }
 }
 
 /// A conversion with every name, type and size worked out; nothing has been read or written yet.
@@ -75,19 +104,12 @@ public struct ConversionPlan: Sendable {
         }
         try Self.checkLayout(options, writer)
         var warnings = store.reader.warnings
-        let sources = store.descriptors.enumerated().filter {
-            options.selection.contains($0.element.name) && !options.lost.contains($0.element.name)
-        }
-        let renaming = Renaming(options.renames)
-        let renamed = try renaming.names(of: sources.map(\.element.name)) { collision in
-            ConversionError.input(
-                "duplicate_name", collision.message, file: store.path.string, tensor: collision.second,
-                hint: "change the --rename and --map rules or exclude one of them")
-        }
-        if !sources.isEmpty { warnings += renaming.warnings(unusedBut: renamed.usedRules) }
+        let chosen = try options.chosen(of: store.reader)
+        warnings += chosen.warnings
         var items: [Item] = []
         var (sourceByteCount, targetByteCount) = (0, 0)
-        for ((index, source), name) in zip(sources, renamed.names) {
+        for (index, name) in chosen.tensors {
+            let source = store.descriptors[index]
             let layout = Self.targetLayout(of: source, writer: writer, options: options, warnings: &warnings)
             let target: TensorDescriptor
             do { target = try TensorDescriptor(name: name, layout: layout, shape: source.shape) } catch {
@@ -98,11 +120,6 @@ public struct ConversionPlan: Sendable {
             items.append(Item(sourceIndex: index, source: source, target: target))
             sourceByteCount = Self.sum(sourceByteCount, source.byteCount)
             targetByteCount = Self.sum(targetByteCount, target.byteCount)
-        }
-        if items.isEmpty, !store.descriptors.allSatisfy({ options.lost.contains($0.name) }) {
-            throw ConversionError.input(
-                "nothing_selected", "no tensor of \(store.path.string) is selected", file: store.path.string,
-                hint: "see the names with `untangle inspect`, and quote patterns such as 'layers.*'")
         }
         var metadata = store.metadata
         for entry in options.metadata { metadata[entry.key] = entry.value }

@@ -7,8 +7,8 @@ public struct GGUFSource: Sendable {
     public let store: TensorStore
     public private(set) var metadata: GGUFMetadata
     public let warnings: [Warning]
-    /// How a tensor is stored that is wanted in a layout, where llama.cpp has rules for it; nil stores all as they are wanted.
-    public let layout: (@Sendable (TensorDescriptor, ElementLayout) -> ElementLayout)?
+    /// What is left to be done to the tensors of the store.
+    public private(set) var options: ConversionOptions
 
     /// Prepares a checkpoint that was opened as it is stored.
     ///
@@ -16,12 +16,14 @@ public struct GGUFSource: Sendable {
     /// transformers come from the configuration and the tokenizer beside it.
     ///
     /// - Parameters:
-    ///   - options: what is selected, under the names that the tensors have in the input; the type that is asked for.
+    ///   - options: what is selected and renamed, by the names that the tensors have in the input; the type that is asked for.
     ///   - folder: where the configuration lies.
-    /// - Throws: `FormatError` when a tensor has no name in GGUF or another shape than the configuration says; `IOError` when there
-    ///   is no memory.
+    /// - Throws: `FormatError` when a tensor has no name in GGUF or is not as the configuration says; `ConversionError` as
+    ///   `ConversionPlan` does; `EditError` `edit.bad_value` for metadata; `IOError` when there is no memory.
     public init(_ opened: TensorStore, folder: FilePath, options: ConversionOptions) throws {
-        let chosen = Self.selected(opened.reader, options)
+        let (places, notes) = try options.chosen(of: opened.reader)
+        let chosen = CheckpointView(opened.reader, showing: places)
+        let layout: (@Sendable (TensorDescriptor, ElementLayout) -> ElementLayout)?
         var warnings: [Warning] = []
         if let file = opened.reader as? GGUFReader {
             metadata = file.typedMetadata
@@ -33,7 +35,8 @@ public struct GGUFSource: Sendable {
                 store = TensorStore(chosen)
             }
         } else if let model = try GGUFModel(
-            chosen, folder: folder, layout: options.layout ?? Self.mainLayout(of: chosen))
+            chosen, folder: folder, layout: options.layout ?? Self.mainLayout(of: chosen),
+            isWhole: options.lost.isEmpty && places.count == opened.descriptors.count)
         {
             store = TensorStore(model.reader)
             metadata = model.metadata
@@ -51,7 +54,12 @@ public struct GGUFSource: Sendable {
                 )
             ]
         }
-        self.warnings = warnings
+        self.warnings = notes + warnings
+        self.options = options
+        self.options.selection = TensorSelection()
+        self.options.lost = []
+        self.options.renames = []
+        self.options.modelLayout = layout
         for entry in options.metadata { try metadata.set(entry, file: opened.path) }
     }
 
@@ -59,17 +67,6 @@ public struct GGUFSource: Sendable {
     @Sendable private static func layout(of tensor: TensorDescriptor, wanted: ElementLayout) -> ElementLayout {
         let fits = tensor.shape.rank > 1 && (tensor.shape.dims.last ?? 1) % wanted.unit.elements == 0
         return fits ? wanted : tensor.layout
-    }
-
-    /// The tensors that are selected and not lost, by their names in the input; all when there is none, which the plan tells of.
-    private static func selected(
-        _ reader: any CheckpointReader, _ options: ConversionOptions
-    ) -> any CheckpointReader {
-        let chosen = reader.descriptors.enumerated().filter {
-            options.selection.contains($0.element.name) && !options.lost.contains($0.element.name)
-        }
-        if chosen.isEmpty || chosen.count == reader.descriptors.count { return reader }
-        return CheckpointView(reader, showing: chosen.map { ($0.offset, $0.element.name) })
     }
 
     /// The layout with the most bytes.

@@ -50,6 +50,11 @@ public struct GGUFArchitecture: Sendable, Hashable {
     /// The name in transformers of a tensor of GGUF; nil when there is none.
     func transformersName(of name: TensorName) -> TensorName? { translate(name, by: Self.fromGGUF) }
 
+    /// The tensors that every layer has, and those outside of layers, under their names in GGUF; `#` stands for the number of the layer.
+    var weights: [String] {
+        (Self.names + (hasHeadNorms ? Self.headNormNames : [])).map { "\($1).weight" }
+    }
+
     private func translate(_ name: TensorName, by table: [String: String]) -> TensorName? {
         guard let end = [".weight", ".bias"].first(where: name.text.hasSuffix) else { return nil }
         var parts = name.text.dropLast(end.count).split(separator: ".", omittingEmptySubsequences: false)

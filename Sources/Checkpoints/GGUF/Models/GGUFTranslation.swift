@@ -64,17 +64,58 @@ public struct GGUFTranslation: Sendable, Hashable {
     }
 
     /// Shows a GGUF checkpoint as transformers has it, without the factors of rotary frequencies, which follow from a configuration.
+    /// Tensors without a name there keep their own, with a warning.
     ///
-    /// - Returns: nil when a tensor has no name there.
-    /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys.
-    public func fromGGUF(_ reader: any CheckpointReader) throws(FormatError) -> (any CheckpointReader)? {
+    /// - Parameter metadata: what the view is to have; nil for that of the checkpoint.
+    /// - Throws: `FormatError` `bad_shape` when the heads do not fill the rows of queries or keys, `duplicate_key` when a tensor
+    ///   has the name that another one is to have.
+    public func fromGGUF(
+        _ reader: any CheckpointReader, metadata: Metadata? = nil
+    ) throws(FormatError) -> CheckpointView {
         var tensors: [ViewedTensor] = []
+        var names: Set<TensorName> = []
+        var unknown: [TensorName] = []
         for (index, descriptor) in reader.descriptors.enumerated() where descriptor.name != RotaryFactors.name {
-            guard let name = architecture.transformersName(of: descriptor.name) else { return nil }
-            let order = order(of: descriptor.name, isForGGUF: false)
+            let translated = architecture.transformersName(of: descriptor.name)
+            let name = translated ?? descriptor.name
+            guard names.insert(name).inserted else {
+                throw FormatError(
+                    .duplicateKey, "two tensors would be named \"\(name)\", as transformers has it", file: reader.path,
+                    tensor: descriptor.name)
+            }
+            if translated == nil { unknown.append(name) }
+            let order = translated == nil ? nil : order(of: descriptor.name, isForGGUF: false)
             tensors.append(try tensor(reader, index, named: name, order: order))
         }
-        return CheckpointView(reader, tensors)
+        return CheckpointView(reader, tensors, metadata: metadata, notes: Self.warnings(of: unknown, architecture))
+    }
+
+    private static func warnings(of unknown: [TensorName], _ architecture: GGUFArchitecture) -> [Warning] {
+        guard let first = unknown.first else { return [] }
+        let (which, verb) =
+            switch unknown.count {
+            case 1: ("tensor \"\(first)\"", "keeps its name")
+            case 2: ("tensor \"\(first)\" and another one", "keep their names")
+            default: ("tensor \"\(first)\" and \(unknown.count - 1) others", "keep their names")
+            }
+        return [
+            Warning(
+                FormatWarning.unknownTensor,
+                "\(which) \(verb): transformers has none for it in a model of the architecture \(architecture.name)")
+        ]
+    }
+
+    /// Why a GGUF file of a known architecture keeps its names; nil for other files.
+    static func obstacle(in metadata: GGUFMetadata) -> Warning? {
+        guard let name = metadata["general.architecture"]?.string,
+            GGUFArchitecture.all.contains(where: { $0.name == name }), GGUFTranslation(metadata) == nil
+        else { return nil }
+        let keys = ["\(name).attention.head_count", "\(name).attention.head_count_kv"]
+        let key = metadata[keys[0]]?.integer == nil ? keys[0] : keys[1]
+        let found = metadata[key].map { "is \($0.description.escapingControlCharacters)" } ?? "is not there"
+        return Warning(
+            FormatWarning.unknownTensor,
+            "the tensors keep the names and the order of rows of the file: `\(key)`, the number of heads, \(found)")
     }
 
     private func tensor(
