@@ -245,7 +245,7 @@ import Testing
                 [("a/data.pkl", File.pickle(body))] + members.map { ("a/data/\($0)", one) })
         }
         #expect(try floats(open(archive("7", ["7", "\u{E9}", "e\u{301}", "07"])), "x") == [1])
-        for key in ["\u{E9}", "e\u{301}", "07", "", "-1", "+1", "1.storage", "18446744073709551616"] {
+        for key in ["\u{E9}", "e\u{301}", "07", "-1", "+1", "1.storage", "18446744073709551616"] {
             #expect(npyRefusal { _ = try open(archive(key, [key])) } == "bad_storage", "\(key)")
         }
         #expect(try floats(open(archive("18446744073709551615", ["18446744073709551615"])), "x") == [1])
@@ -300,11 +300,12 @@ import Testing
     }
 
     /// A record that is cut bounds nothing: neither its count nor the strides over it.
-    @Test(arguments: [
-        ([2, 3], [0, 1 << 62 - 1], 0), ([3, 2], [1 << 62 - 1, 1], 0), ([2, 2], [1 << 62, 1], 5),
-        ([1, 1], [Int.max, Int.max], 0), ([1 << 31, 1 << 31], [0, 0], 0), ([1 << 62], [1], 0),
-        ([5, 5], [1 << 60, 1 << 60 - 1], 7),
-    ])
+    @Test(
+        arguments: [
+            ([2, 3], [0, 1 << 62 - 1], 0), ([3, 2], [1 << 62 - 1, 1], 0), ([2, 2], [1 << 62, 1], 5),
+            ([1, 1], [Int.max, Int.max], 0), ([1 << 31, 1 << 31], [0, 0], 0), ([1 << 62], [1], 0),
+            ([5, 5], [1 << 60, 1 << 60 - 1], 7),
+        ] as [([Int], [Int], Int)])
     func salvagesNothingOfAnImpossibleView(_ shape: [Int], _ strides: [Int], _ offset: Int) throws {
         let tensor = File.global("torch._utils", "_rebuild_tensor_v2")
         let count: [UInt8] = [0x8A, 8] + File.little(Int64.max)
