@@ -127,10 +127,14 @@ extension Tool {
         #expect(again.status == 0)
         let (first, second) = (try tool.data("out/digits.safetensors"), try tool.data("again/digits.safetensors"))
         #expect(first == second)
-        let seeded = try resolve(
-            short + ["--auxiliary", "noise", "--seed", "1", "--output", "seeded", "--json"], tasks: ["digits"])
-        #expect(seeded.status == 0)
-        #expect(try tool.data("seeded/digits.safetensors") != second)
+        // With two there is one, of other numbers with another seed.
+        for seed in ["0", "1"] {
+            let seeded = try resolve(
+                short + ["--auxiliary", "noise", "--seed", seed, "--output", "seeded\(seed)"],
+                tasks: ["digits", "latin_lower"])
+            #expect(seeded.status == 0)
+        }
+        #expect(try tool.data("seeded0/digits.safetensors") != tool.data("seeded1/digits.safetensors"))
     }
 
     @Test func stopsWhereLossesOnOtherInputsRise() throws {
