@@ -54,7 +54,8 @@ struct AdapterConfig: Sendable {
             guard let value = config[key], !value.isNull else { return [] }
             guard let members = value.object else { throw fault("`\(key)` is no object", at: value) }
             for member in members where Self.expression(member.key) == nil {
-                throw fault("`\(key)` has a key that is no regular expression", at: member.name)
+                throw fault(
+                    "`\(key)` has a key that is no regular expression, or one that may take for ever", at: member.name)
             }
             return members.map { ($0.key, $0.value) }
         }
@@ -107,7 +108,32 @@ struct AdapterConfig: Sendable {
     }
 
     private static func expression(_ pattern: String) -> Regex<AnyRegexOutput>? {
-        try? Regex("(?:.*\\.)?(?:\(pattern))").matchingSemantics(.unicodeScalar)
+        guard isQuick(pattern) else { return nil }
+        return try? Regex("(?:.*\\.)?(?:\(pattern))").matchingSemantics(.unicodeScalar)
+    }
+
+    /// Whether no group is repeated that repeats or chooses itself: trying all ways to match such a pattern can take for ever.
+    private static func isQuick(_ pattern: String) -> Bool {
+        var groups = [false]
+        var isClass = false
+        var rest = pattern.utf8[...]
+        while let byte = rest.popFirst() {
+            switch byte {
+            case UInt8(ascii: "\\"): rest = rest.dropFirst()
+            case UInt8(ascii: "["): isClass = true
+            case UInt8(ascii: "]"): isClass = false
+            case _ where isClass: break
+            case UInt8(ascii: "("): groups.append(false)
+            case UInt8(ascii: "|"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "{"):
+                groups[groups.count - 1] = true
+            case UInt8(ascii: ")"):
+                guard groups.count > 1, let inner = groups.popLast() else { return false }
+                if inner, let next = rest.first, "*+{".utf8.contains(next) { return false }
+                groups[groups.count - 1] = groups[groups.count - 1] || inner
+            default: break
+            }
+        }
+        return true
     }
 
     // MARK: - Reading

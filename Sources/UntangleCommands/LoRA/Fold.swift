@@ -81,8 +81,9 @@ extension LoRA {
             let duration = ContinuousClock.now - started
             let count = job.plan.outputs.count
             let line =
-                "\(output): \(adapters.count == 1 ? "1 adapter" : "\(adapters.count.grouped) adapters") folded into "
-                + "\(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), \(ByteSize(written.byteCount)) in \(duration.readable)"
+                "\(output): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors") with "
+                + "\(adapters.count == 1 ? "1 adapter" : "\(adapters.count.grouped) adapters") folded in, "
+                + "\(ByteSize(written.byteCount)) in \(duration.readable)"
             try session.print(
                 Report(
                     title: output,
