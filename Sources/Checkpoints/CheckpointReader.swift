@@ -42,6 +42,9 @@ public protocol CheckpointReader: Sendable {
     /// those of a compressed piece. Reading less than a piece costs nearly as much as reading the piece.
     func decodedTogetherByteCount(of index: Int) -> Int
 
+    /// The type in which a result in the place of a tensor is best stored: the tensor's own, or that which a quantised weight had before.
+    func restingType(of index: Int) -> DType
+
     /// Where the stored form of a tensor lies.
     func location(of index: Int) -> StoredLocation
 
@@ -64,6 +67,8 @@ extension CheckpointReader {
     ///
     /// - Throws: nothing; readers of formats with a scheme of names do.
     public func inCommonNames() throws -> any CheckpointReader { self }
+
+    public func restingType(of index: Int) -> DType { descriptors[index].dtype }
 
     public func canReadRanges(of index: Int) -> Bool { isMapped(index) }
 
@@ -206,6 +211,8 @@ public struct ReadOptions: Sendable {
     public var memoryByteCount: Int?
     /// Give tensors as they are stored: blocks as these blocks, under the names of the format.
     public var keepsBlocks = false
+    /// Give quantised weights as the parts that are stored, codes and scales, instead of the numbers that these stand for.
+    public var keepsParts = false
     /// What was noticed on the way to the file; goes before the warnings of its reader.
     var notes: [Warning] = []
 
@@ -230,11 +237,13 @@ public struct ReadOptions: Sendable {
         self.memoryByteCount = memoryByteCount
     }
 
-    /// The same for all of a file that stands by itself.
+    /// The same for all of a file that stands by itself, as it is stored.
     var withoutBase: ReadOptions {
-        ReadOptions(
+        var options = ReadOptions(
             npyVoid: npyVoid, salvaging: salvaging, threads: threads, expansionAllowance: expansionAllowance,
             memoryByteCount: memoryByteCount)
+        options.keepsParts = true
+        return options
     }
 
     /// The base to open for a file that recorded one; nil stands for the file of the recorded name beside it.

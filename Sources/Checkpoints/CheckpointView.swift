@@ -69,6 +69,16 @@ public struct CheckpointView: CheckpointReader {
             ?? tensor.reader.descriptors[tensor.place].name
     }
 
+    /// The tensors that are put together of codes and scales.
+    public var quantizedWeights: [TensorName] {
+        descriptors.indices.filter(isQuantized).map { descriptors[$0].name }
+    }
+
+    /// Whether a tensor is put together of codes and scales, here or in a view below.
+    func isQuantized(_ index: Int) -> Bool { tensors[index].isQuantized }
+
+    public func restingType(of index: Int) -> DType { tensors[index].restingType }
+
     public var format: FormatID { source.format }
     public var path: FilePath { source.path }
     public var files: [FilePath] { source.files + adapters.flatMap(\.files) }

@@ -43,6 +43,8 @@ public enum WeightsWarning: String, WarningCode {
 
     /// Figures are of quantised numbers as they are stored.
     case storedNumbers = "stored_numbers"
+    /// Quantised weights are worked on as the numbers that they stand for.
+    case dequantized
     /// Patterns leave no tensor.
     case nothingSelected = "nothing_selected"
     /// A rule for names changes none.

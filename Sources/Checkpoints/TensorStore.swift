@@ -7,23 +7,32 @@ public final class TensorStore: Sendable {
     /// The path that was asked for, such as a folder, where `path` is the checkpoint found in it.
     public let openedPath: FilePath
     private let indices: [TensorName: Int]
+    /// What the store shows, before quantised weights are put together; nil where there are none.
+    private let parts: (any CheckpointReader)?
 
     /// Opens a checkpoint, recognising its format by content. Tensors that are stored in blocks are numbers here: F32, decoded as
-    /// they are read, and named as most checkpoints name them, unless `options.keepsBlocks`.
+    /// they are read, and named as most checkpoints name them, unless `options.keepsBlocks`. So are weights that are stored as codes
+    /// with scales, where their layout is known, unless `options.keepsParts`.
     ///
     /// - Throws: `FormatError` with the first rule that is broken, `IOError` when the file cannot be read.
     public convenience init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
         let opened = try CheckpointFormat.open(path, options: options)
         let reader = options.keepsBlocks ? opened : try opened.inCommonNames()
         let isPlain = options.keepsBlocks || reader.descriptors.allSatisfy(\.layout.isPlain)
-        self.init(isPlain ? reader : try CheckpointView(decoding: reader), openedPath: path)
+        let numbers = isPlain ? reader : try CheckpointView(decoding: reader)
+        if !options.keepsParts, let weights = CheckpointView(weightsOf: numbers) {
+            self.init(weights, openedPath: path, parts: numbers)
+        } else {
+            self.init(numbers, openedPath: path)
+        }
     }
 
     public convenience init(_ reader: any CheckpointReader) { self.init(reader, openedPath: reader.path) }
 
-    private init(_ reader: any CheckpointReader, openedPath: FilePath) {
+    private init(_ reader: any CheckpointReader, openedPath: FilePath, parts: (any CheckpointReader)? = nil) {
         self.reader = reader
         self.openedPath = openedPath
+        self.parts = parts
         indices = Dictionary(
             zip(reader.descriptors.map(\.name), reader.descriptors.indices), uniquingKeysWith: { first, _ in first })
     }
@@ -45,6 +54,12 @@ public final class TensorStore: Sendable {
         let snapshot = HubSnapshot(containing: openedPath).flatMap { $0.folder == openedPath ? $0 : nil }
         return reader.warnings.map { $0.about(snapshot?.name.description ?? openedPath.string) }
     }
+
+    /// The same with quantised weights as the parts that are stored.
+    public var asParts: TensorStore { parts.map { TensorStore($0, openedPath: openedPath) } ?? self }
+
+    /// The weights that are put together of codes and scales.
+    public var quantizedWeights: [TensorName] { (reader as? CheckpointView)?.quantizedWeights ?? [] }
 
     public func index(of name: TensorName) -> Int? { indices[name] }
 

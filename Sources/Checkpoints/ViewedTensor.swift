@@ -18,6 +18,8 @@ struct ViewedTensor: Sendable {
         case ordered(RotaryOrder, rowByteCount: Int)
         /// Changes of adapters are added.
         case folded(FoldedWeight)
+        /// Codes, which lie at the place, are numbers by scales. `before` is the type that the weight had before.
+        case quantized(QuantizedWeight, before: DType)
     }
 
     /// Names a tensor.
@@ -78,11 +80,43 @@ struct ViewedTensor: Sendable {
         form = .folded(weight)
     }
 
+    /// Shows the weight that codes and other parts stand for.
+    ///
+    /// - Parameters:
+    ///   - descriptor: what it is shown as, in F32.
+    ///   - before: the type that it had before it was quantised.
+    init(
+        _ weight: QuantizedWeight, of reader: any CheckpointReader, as descriptor: TensorDescriptor, before: DType
+    ) {
+        self.reader = reader
+        place = weight.codes.place
+        self.descriptor = descriptor
+        form = .quantized(weight, before: before)
+    }
+
+    /// Whether the tensor is put together of codes and scales.
+    var isQuantized: Bool {
+        if case .quantized = form { true } else { (reader as? CheckpointView)?.isQuantized(place) ?? false }
+    }
+
+    /// The type in which a result in the tensor's place is best stored.
+    var restingType: DType {
+        switch form {
+        case .quantized(_, let before): before
+        case .stored, .ordered, .folded: reader.restingType(of: place)
+        case .decoded: descriptor.dtype
+        }
+    }
+
     var isMapped: Bool { if case .stored = form { reader.isMapped(place) } else { false } }
 
     var canReadRanges: Bool {
         // Rows are found wherever they lie only if that costs nothing.
-        if case .ordered = form { reader.isMapped(place) } else { reader.canReadRanges(of: place) }
+        switch form {
+        case .ordered: reader.isMapped(place)
+        case .quantized(let weight, _): weight.canReadRanges(reader)
+        case .stored, .decoded, .folded: reader.canReadRanges(of: place)
+        }
     }
 
     var decodedTogetherByteCount: Int {
@@ -93,6 +127,7 @@ struct ViewedTensor: Sendable {
             canReadRanges ? type.elementCount * MemoryLayout<Float>.size : descriptor.byteCount
         case .ordered(_, let rowByteCount): canReadRanges ? rowByteCount : descriptor.byteCount
         case .folded(let weight): weight.decodedTogetherByteCount
+        case .quantized(let weight, _): weight.decodedTogetherByteCount(reader)
         }
     }
 
@@ -112,6 +147,7 @@ struct ViewedTensor: Sendable {
                 order.copy(range, ofRows: $0, rowByteCount: rowByteCount, into: target)
             }
         case .folded(let weight): try weight.read(range, into: target)
+        case .quantized(let weight, _): try weight.read(range, from: reader, into: target)
         }
     }
 

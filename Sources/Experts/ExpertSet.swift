@@ -52,7 +52,12 @@ public struct ExpertSet: Sendable {
         base path: FilePath, config: FilePath? = nil, experts files: [ExpertFiles], map: NameMap = NameMap(),
         data: DataOptions = DataOptions(), in context: Context = Context()
     ) throws {
-        let base = try TensorStore(opening: path, options: context.reading())
+        func open(_ path: FilePath, _ options: ReadOptions) throws -> TensorStore {
+            let store = try TensorStore(opening: path, options: options)
+            if !store.quantizedWeights.isEmpty { store.warnings.forEach(context.warn) }
+            return store
+        }
+        let base = try open(path, context.reading())
         let options = context.reading(sharedBase: path)
         var backbone = try Backbone(of: base, config: config)
         backbone.reading = context.reading()
@@ -61,8 +66,7 @@ public struct ExpertSet: Sendable {
         self.backbone = backbone
         self.map = map
         let stores = try map.applied(
-            to: try files.map { try TensorStore(opening: $0.checkpoint, options: options) }, toMatch: base,
-            warn: context.warn)
+            to: try files.map { try open($0.checkpoint, options) }, toMatch: base, warn: context.warn)
         experts = try zip(files, stores).map { [backbone] files, store in
             do { try backbone.check(store) } catch let error as InputError {
                 let suggestion = MapSuggestion(for: store.descriptors, toMatch: base.descriptors)

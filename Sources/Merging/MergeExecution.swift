@@ -207,6 +207,21 @@ struct MergeExecution: Sendable {
         }
     }
 
+    /// Writes the numbers of a quantised weight that is kept, in the type that it had before.
+    private func copy(_ bytes: UnsafeRawBufferPointer, of tensor: PlannedTensor) throws {
+        let (before, after) = (tensor.dtypes[0], tensor.output.dtype)
+        let (width, newWidth) = (before.bitWidth / 8, after.bitWidth / 8)
+        try withUnsafeTemporaryAllocation(byteCount: Self.pieceCapacity * newWidth, alignment: 64) { piece in
+            for run in chunkRanges(of: 0..<tensor.output.elementCount, by: Self.pieceCapacity) {
+                let numbers = UnsafeRawBufferPointer(rebasing: bytes[run.lowerBound * width..<run.upperBound * width])
+                let stored = UnsafeMutableRawBufferPointer(rebasing: piece[..<(run.count * newWidth)])
+                let losses = cast(numbers, from: before, to: stored, as: after)
+                try writer.write(UnsafeRawBufferPointer(stored), tensor: tensor.number, at: run.lowerBound * newWidth)
+                log.add(TensorFinding(tensor: tensor.output.name, losses: losses), to: tensor.number)
+            }
+        }
+    }
+
     private func copyTensors() throws {
         let tensors = plan.tensors.filter { $0.isCopy && isInPart($0) }
         let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
@@ -216,7 +231,11 @@ struct MergeExecution: Sendable {
             defer { gate.leave(tensor.decodedByteCount) }
             let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
             try loaded.owners[0].withUnsafeBytes { bytes in
-                if !bytes.isEmpty { try writer.write(bytes, tensor: tensor.number, at: 0) }
+                if tensor.output.dtype != tensor.dtypes[0] {
+                    try copy(bytes, of: tensor)
+                } else if !bytes.isEmpty {
+                    try writer.write(bytes, tensor: tensor.number, at: 0)
+                }
             }
             ledger?.copied(loaded)
             log.advance(tensor.output.byteCount)

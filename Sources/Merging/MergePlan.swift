@@ -34,7 +34,8 @@ public struct MergePlan: Sendable {
     ///   - selection: which tensors take part; the others are not in the result.
     ///   - keepBase: which tensors are taken as they are from the base, or from the first expert without one, also beyond the
     ///     selection. What that model lacks is left out.
-    ///   - outputDType: the type of all tensors that are merged; nil keeps that of the base or the first expert.
+    ///   - outputDType: the type of all tensors that are merged; nil keeps that of the base or the first expert, of a quantised
+    ///     weight the one that it had before.
     ///   - memory: bytes of working memory, mapped inputs not counted; nil sets no bound.
     /// - Throws: `MergeError`, with every difference between the models at once, or with what does not fit into the memory;
     ///   `WeightsError` when tensors are parts of quantised weights or of adapters; what the readers throw.
@@ -110,7 +111,9 @@ extension ModelAgreement {
         guard let quantization, !assignment.rules.allSatisfy(\.isIdentity) else { return }
         throw WeightsError.quantized(
             models[0].name, quantization, parts: quantizedParts.map(\.name), file: models[0].store.path,
-            problem: "they cannot be scaled one by one")
+            problem: "they cannot be scaled one by one",
+            hint: CheckpointView(weightsOf: models[0].store.reader) == nil
+                ? nil : "write the numbers that they stand for first, with convert --dequantize")
     }
 }
 
@@ -164,7 +167,7 @@ struct PlannedTensor: Sendable {
         let descriptor = tensor.descriptor
         switch rule {
         case nil:
-            output = descriptor
+            output = try Self.output(descriptor, tensor.restingType)
             work = .copy
             return
         case .elementwise(let rule): work = .elementwise(PlannedRule(of: indices.count, after: survey) { _ in rule })
@@ -186,8 +189,11 @@ struct PlannedTensor: Sendable {
                 throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
             }
         }
-        output = try TensorDescriptor(
-            name: descriptor.name, dtype: outputDType ?? descriptor.dtype, shape: descriptor.shape)
+        output = try Self.output(descriptor, outputDType ?? tensor.restingType)
+    }
+
+    private static func output(_ tensor: TensorDescriptor, _ dtype: DType) throws -> TensorDescriptor {
+        try TensorDescriptor(name: tensor.name, dtype: dtype, shape: tensor.shape)
     }
 
     /// What a thread needs beside the tensor's bytes while it merges or surveys elements.

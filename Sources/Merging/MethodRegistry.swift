@@ -2,6 +2,9 @@ import TensorCore
 
 /// The merge methods by name.
 public enum MergeMethods {
+    /// Whether a method hands the tensors of one model on, so that quantised weights are left as the parts that are stored.
+    public static func keepsParts(_ method: String) -> Bool { method == Passthrough().info.name }
+
     /// In the order in which they are listed to people.
     public static let all: [any MergeMethod] = plain.map { LayerScaling($0) }
 

@@ -9,6 +9,8 @@ struct AgreedTensor {
     /// For every model the tensor's place in its reader, and its type; for a tensor that is kept, those of the first model alone.
     let indices: [Int]
     let dtypes: [DType]
+    /// The type of the result, unless another is asked for.
+    let restingType: DType
     /// Whether the result has the bytes of the first model, whatever the method.
     let isCopied: Bool
     let decodedByteCount: Int
@@ -122,12 +124,13 @@ struct ModelAgreement {
             findings.differences.append(.shapes(name, Array(zip(names, found.map(\.shape)))))
         } else if !hasOneType, !found.allSatisfy(\.dtype.isComputable) {
             findings.differences.append(.types(name, Array(zip(names, found.map(\.dtype)))))
-        } else if !hasOneType {
+        } else if Set(zip(models, indices).map { $0.store.reader.restingType(of: $1) }).count > 1 {
             findings.mixed.append(name)
         }
         let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
         let tensor = AgreedTensor(
             descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
+            restingType: models[0].store.reader.restingType(of: indices[0]),
             isCopied: isPart || !found[0].dtype.isComputable,
             decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
             inputByteCount: found.reduce(0) { $0 + $1.byteCount })
@@ -152,7 +155,8 @@ struct ModelAgreement {
     private func copy(of place: Int) -> AgreedTensor {
         let descriptor = models[0].store.descriptors[place]
         return AgreedTensor(
-            descriptor: descriptor, indices: [place], dtypes: [descriptor.dtype], isCopied: true,
+            descriptor: descriptor, indices: [place], dtypes: [descriptor.dtype],
+            restingType: models[0].store.reader.restingType(of: place), isCopied: true,
             decodedByteCount: models[0].store.reader.isMapped(place) ? 0 : descriptor.byteCount,
             inputByteCount: descriptor.byteCount)
     }

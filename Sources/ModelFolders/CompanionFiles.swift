@@ -57,6 +57,12 @@ package struct CompanionFiles: Sendable {
         }
     }
 
+    /// Leaves files where they are.
+    mutating func leaveOut(_ names: [String]) {
+        leftOut += copied.map(\.name).filter(names.contains)
+        copied.removeAll { names.contains($0.name) }
+    }
+
     /// The same with the tokenizer of another model in place of this one's.
     func replacingTokenizer(by other: CompanionFiles) -> CompanionFiles {
         var result = self

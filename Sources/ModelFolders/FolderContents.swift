@@ -36,6 +36,8 @@ package struct FolderContents {
         if let tokenizer = options.tokenizer {
             companions = companions.replacingTokenizer(by: try Self.companions(of: tokenizer))
         }
+        let wasQuantized = !donor.original.quantizedWeights.isEmpty
+        if wasQuantized { companions.leaveOut(QuantizationConfig.files) }
         self.companions = companions
         var written: [(name: String, contents: [UInt8])] = []
         var warnings: [Warning] = []
@@ -49,7 +51,7 @@ package struct FolderContents {
             }
         }
         let config = try donor.folder?.config?.rewritten(
-            from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied)
+            from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied, wasQuantized: wasQuantized)
         if let config { written.append((ModelConfig.fileName, config.text)) }
         configChanges = config?.changes
         let recipe = RecipeOverrides.noted(options.overrides, above: options.recipe)

@@ -41,8 +41,9 @@ struct ModelConfig: Sendable {
     ///   - donor: the tensors that the file describes.
     ///   - outputs: the tensors that it is to describe.
     ///   - isTied: whether the result has its head in the embeddings; nil leaves what the file says.
+    ///   - wasQuantized: whether the result has numbers where the file speaks of codes.
     func rewritten(
-        from donor: [TensorDescriptor], to outputs: [TensorDescriptor], isTied: Bool?
+        from donor: [TensorDescriptor], to outputs: [TensorDescriptor], isTied: Bool?, wasQuantized: Bool
     ) throws(FormatError) -> RewrittenConfig {
         var editor = RewrittenConfig(editor: try JSONEditor(text))
         for section in Self.sections where value(at: section)?.kind == .object {
@@ -57,6 +58,7 @@ struct ModelConfig: Sendable {
         if let isTied, tiesWordEmbeddings != isTied {
             try editor.set([Self.tieKey], to: isTied ? "true" : "false")
         }
+        if wasQuantized { try editor.removeQuantization() }
         return editor
     }
 
@@ -122,6 +124,15 @@ struct RewrittenConfig {
     var text: [UInt8] { editor.text }
 
     fileprivate init(editor: JSONEditor) { self.editor = editor }
+
+    /// Takes out what says how weights are quantised.
+    fileprivate mutating func removeQuantization() throws(FormatError) {
+        for section in [[]] + QuantizationConfig.sections.map({ [$0] }) {
+            for key in QuantizationConfig.keys where try editor.remove(section + [key]) {
+                changes.append("\((section + [key]).joined(separator: ".")) removed")
+            }
+        }
+    }
 
     fileprivate mutating func set(_ path: [String], to literal: String) throws(FormatError) {
         if try editor.set(path, to: literal) { changes.append("\(path.joined(separator: ".")) = \(literal)") }

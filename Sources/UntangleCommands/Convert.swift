@@ -25,6 +25,10 @@ struct Convert: ToolCommand {
 
             An output head that is the embedding matrix, as the config.json of a folder says (tie_word_embeddings), is written once, \
             which transformers expects. --map and --rename give tensors other names.
+            Quantised weights are copied as the parts that they are stored as, bit for bit. --dequantize writes the numbers that these \
+            stand for (FP8, MXFP4, NVFP4, int8, GPTQ, AWQ), and refuses what is not known; --quantize stores the matrices of linear \
+            layers as 8-bit floats with scales. A folder gets the config.json of the input, without what it says of quantised weights, \
+            or with it.
 
             With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
             the last tensor are left out with a warning.
@@ -45,6 +49,18 @@ struct Convert: ToolCommand {
             "Cast floating-point tensors; bfloat16 is BF16, float8_e4m3fn F8_E4M3, and so on. A .gguf output also takes Q8_0.",
             valueName: "type"))
     var dtype: StoredType?
+
+    @Flag(
+        help: ArgumentHelp(
+            "Write quantised weights as the numbers that their codes and scales stand for: F32, unless --dtype says otherwise."
+        ))
+    var dequantize = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Store matrices of linear layers as F8_E4M3 with scales: fp8 for blocks of 128 x 128 (transformers), fp8-channel for a "
+                + "scale of each row (compressed-tensors).", valueName: "layout"))
+    var quantize: FP8Layout?
 
     @Option(
         parsing: .singleValue,
@@ -85,6 +101,17 @@ struct Convert: ToolCommand {
     @OptionGroup var writing: OutputOptions
     @OptionGroup var shared: SharedOptions
 
+    func validate() throws {
+        guard dequantize || quantize != nil else { return }
+        guard !dequantize || quantize == nil else {
+            throw ValidationError("--dequantize and --quantize do opposite things")
+        }
+        guard !salvage else { throw ValidationError("salvage first, then convert what was saved") }
+        guard quantize == nil || dtype == nil && rename.isEmpty else {
+            throw ValidationError("--quantize goes without --dtype and --rename")
+        }
+    }
+
     func run(in session: Session) throws -> ExitStatus {
         let reports = try reporting.targets(options: writing.writeOptions())
         let place = try OutputPlace(argument: output)
@@ -100,7 +127,16 @@ struct Convert: ToolCommand {
             selection: selection.selection, base: isDelta ? nil : base, sharedBase: isDelta ? base : nil,
             threads: budget.threads, salvaging: salvage)
         readOptions.keepsBlocks = format == .gguf
+        readOptions.keepsParts = !dequantize
         var store = try TensorStore(opening: path, options: readOptions)
+        let config = ConvertedConfig(of: store)
+        let before = store.descriptors
+        if dequantize { try requireWeights(of: store) }
+        var quantized: FP8Checkpoint?
+        if let quantize {
+            quantized = try makeQuantized(store, as: quantize)
+            quantized.map { store = TensorStore($0) }
+        }
         let verification = salvage ? try session.verify(store.reader, deep: true) : nil
         let chosen = selection.selection
         let ties = try ties(of: &store, at: path, in: session)
@@ -126,9 +162,20 @@ struct Convert: ToolCommand {
         }
         let target = try OutputTarget(place, format: format, options: writeOptions)
         let plan = try ConversionPlan(of: store, to: target, options: options)
+        var written: (file: FilePath, text: [UInt8])?
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
+        if place.isFolder, dequantize || quantized != nil, let config {
+            let outputs = plan.items.map(\.target)
+            let text =
+                try quantized.map { try config.quantized($0.layout.configuration(keeping: $0.keptModules)) }
+                ?? config.dequantized(from: before, to: outputs)
+            let file = place.path.appending(ConvertedConfig.fileName)
+            try target.check([ConvertedConfig.fileName])
+            written = (file, text)
+        }
         let result = try session.run(Conversion(plan, of: store))
+        if let written { try AtomicOutput.write(written.text, to: written.file, options: writeOptions) }
         result.losses.warnings.forEach(session.warn)
         let gain = result.written.baseGain
         if let gain, !gain.isMost { session.warn(Warning(ConversionWarning.littleGain, gain.text)) }
@@ -152,6 +199,35 @@ struct Convert: ToolCommand {
         guard !ties.isEmpty, ties.allSatisfy({ chosen.contains($0.embedding) }) else { return [] }
         store = tied.stores[0]
         return ties
+    }
+
+    /// Makes sure that all that is selected is numbers, and that some of them were codes.
+    private func requireWeights(of store: TensorStore) throws {
+        let chosen = selection.selection
+        if let quantization = Quantization(of: store) {
+            let parts = store.descriptors.map(\.name).filter { quantization.parts.contains($0) && chosen.contains($0) }
+            guard parts.isEmpty else {
+                throw WeightsError.quantized(
+                    store.path.string, quantization, parts: parts, file: store.path,
+                    problem: "what they stand for is not known here (docs/quantised-models.md)")
+            }
+        }
+        guard store.quantizedWeights.contains(where: chosen.contains) else {
+            throw ConversionError.usage(
+                "dequantize", "no selected tensor of \(store.path.string) is a quantised weight",
+                hint: "leave out --dequantize; --dtype casts")
+        }
+    }
+
+    /// Shows a checkpoint as it is to be stored.
+    private func makeQuantized(_ store: TensorStore, as layout: FP8Layout) throws -> FP8Checkpoint {
+        if let quantization = Quantization(of: store) {
+            throw WeightsError.quantized(
+                store.path.string, quantization, parts: quantization.parts.sorted(), file: store.path,
+                problem: "cannot be quantised again as they are",
+                hint: "write its numbers first, with convert --dequantize")
+        }
+        return try FP8Checkpoint(store.reader, as: layout, selection: selection.selection)
     }
 
     private func report(
@@ -200,6 +276,8 @@ struct Convert: ToolCommand {
         return "\(name): \(tensors) written as \(format.rawValue), \(ByteSize(result.written.byteCount))\(split)"
     }
 }
+
+extension FP8Layout: ExpressibleByArgument {}
 
 /// A type that an output can store numbers in: one that they are cast to, or blocks.
 struct StoredType: ExpressibleByArgument {

@@ -13,7 +13,8 @@ struct Diff: ToolCommand {
             Ends with status 0 when the checkpoints are equal and 1 when they differ. Floating-point values of 8 bits and more \
             are compared as numbers, also between types; all others bit for bit. A different type or shape is a difference whatever the \
             values. NaN equals only NaN with the same bits; where a number stands against NaN, MAX ABS and RMS are nan, against an \
-            infinity inf. A warning names each tensor that holds NaN or infinities on either side.
+            infinity inf. A warning names each tensor that holds NaN or infinities on either side. Quantised weights are compared as the \
+            numbers that their codes and scales stand for; --raw compares what is stored.
 
             Example:
               untangle diff Fixtures/suites/tiny/base.safetensors \\
@@ -28,6 +29,9 @@ struct Diff: ToolCommand {
 
     @Option(help: ArgumentHelp("The absolute difference up to which two numbers are the same.", valueName: "x"))
     var tolerance = 0.0
+
+    @Flag(help: "Compare quantised weights part by part, as they are stored.")
+    var raw = false
 
     @Flag(help: "End with status 0 also when there are differences.")
     var exitZero = false
@@ -50,8 +54,9 @@ struct Diff: ToolCommand {
         let reports = try reporting.targets(options: writing.writeOptions())
         let map = try naming.nameMap()
         let subfolder = reading.subfolder
-        let options = try reading.readOptions(
+        var options = try reading.readOptions(
             selection: selection.selection, base: base.path(in: session, subfolder: subfolder), threads: 1)
+        options.keepsParts = raw
         let first = try session.open(session.locate(a, subfolder: subfolder), options: options)
         let stored = try session.open(session.locate(b, subfolder: subfolder), options: options)
         let second = try map.applied(to: [stored], toMatch: first, warn: session.warn)[0]

@@ -187,10 +187,10 @@ struct Merge: ToolCommand {
         let paths = try inputs.map { try locate($0, in: places, session) }
         let base = try base.map { try locate($0, in: places, session) }
         let experts = try zip(ModelNames.distinct(paths), paths).map { name, path in
-            (name: name, store: try open(path, base: base, session))
+            (name: name, store: try open(path, for: method, base: base, session))
         }
         return try MergeJob(
-            method: method ?? "", base: try base.map { try open($0, session) }, experts: experts,
+            method: method ?? "", base: try base.map { try open($0, for: method, session) }, experts: experts,
             parameters: try parameters.parameters(),
             selection: selection.selection, keepBase: keeping.keepBase, map: try naming.nameMap(),
             outputDType: dtype?.dtype, target: target, in: session.context)
@@ -229,11 +229,11 @@ struct Merge: ToolCommand {
             return job
         }
         let planned = try job {
-            try merges.results[$0] ?? open($0, base: recipe.baseModel?.path, session)
+            try merges.results[$0] ?? open($0, for: recipe.mergeMethod, base: recipe.baseModel?.path, session)
         }
         guard !dryRun, !book.intermediates.isEmpty, target != nil else { return planned }
         try merges.carryOut(in: session) { _ in try planned.requireRoom() }
-        return try job { try open($0, base: recipe.baseModel?.path, session) }
+        return try job { try open($0, for: recipe.mergeMethod, base: recipe.baseModel?.path, session) }
     }
 
     /// Where the result goes; finds out before the work what would keep it from being written.
@@ -248,12 +248,14 @@ struct Merge: ToolCommand {
         return target
     }
 
-    private func open(_ path: FilePath, base: FilePath? = nil, _ session: Session) throws -> TensorStore {
-        try session.open(
-            path,
-            options: reading.readOptions(
-                selection: selection.selection, sharedBase: base, threads: session.budget.threads,
-                memoryByteCount: session.memoryByteCount))
+    private func open(
+        _ path: FilePath, for method: String?, base: FilePath? = nil, _ session: Session
+    ) throws -> TensorStore {
+        var options = try reading.readOptions(
+            selection: selection.selection, sharedBase: base, threads: session.budget.threads,
+            memoryByteCount: session.memoryByteCount)
+        options.keepsParts = method.map(MergeMethods.keepsParts) ?? false
+        return try session.open(path, options: options)
     }
 
     /// What is told of every merge, and what of this one.

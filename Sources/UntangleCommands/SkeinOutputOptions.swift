@@ -53,10 +53,13 @@ struct SkeinOutputOptions: ParsableArguments {
             throw UsageError(
                 "--store stores no differences, and the input needs no base", hint: "leave out --base or --store")
         }
+        // What is recorded of a base is what is stored.
+        var reading = ReadOptions(threads: threads)
+        reading.keepsParts = true
         var options = SkeinOptions(
             level: level ?? .default, isStored: store,
             chunkByteCount: chunkSize?.byteCount ?? SkeinOptions.defaultChunkByteCount,
-            base: try store ? nil : base.map { try TensorStore(opening: $0, options: ReadOptions(threads: threads)) },
+            base: try store ? nil : base.map { try TensorStore(opening: $0, options: reading) },
             threads: threads)
         options.waitingByteLimit = min(options.waitingByteLimit, memoryByteCount / 4)
         return options

@@ -12,9 +12,7 @@ struct BenchmarkCase: Sendable {
 
 /// The cases and their command line.
 enum Benchmarks {
-    static let cases: [BenchmarkCase] = [
         .riStep, .open, .cast, .convert, .merge, .skein, .vectors, .pictures, .tokenize,
-    ]
 
     /// Runs one case, or all with their defaults when no name is given.
     ///

@@ -143,7 +143,9 @@ import Testing
             .safetensors, at: path, declaring: descriptors, options: WriteOptions(force: true, sync: false))
         try write(descriptors.map { [UInt8](repeating: 0, count: $0.byteCount) }, with: writer)
         if let config { _ = try folder.write(Array(config.utf8), to: "config.json") }
-        return try TensorStore(opening: path)
+        var options = ReadOptions()
+        options.keepsParts = true
+        return try TensorStore(opening: path, options: options)
     }
 
     @Test(arguments: layouts) func knowsThePartsOf(layout: Layout) throws {

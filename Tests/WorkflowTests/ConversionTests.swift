@@ -165,7 +165,8 @@ import Transcoding
     @Test func codesWithScalesAreNotCast() throws {
         let source = try make(
             "in.safetensors",
-            [("a.weight", .f8E4M3, [1, 2], [0x38, 0x38]), ("a.weight_scale", .f32, [1], floats([0.5]))])
+            [("a.weight", .f8E4M3, [1, 2], [0x38, 0x38]), ("a.weight_scale", .f32, [1], floats([0.5]))]
+        ).asParts
         for dtype in [DType.f8E5M2, .bf16] {
             let error = #expect(throws: WeightsError.self) {
                 try convert(source, to: "out.safetensors", ConversionOptions(dtype: dtype))

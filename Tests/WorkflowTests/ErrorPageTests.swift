@@ -28,12 +28,14 @@ import Workflow
         + AnalysisError.Reason.allCases.map { "analysis.\($0.rawValue)" }
         + EditError.Reason.allCases.map { "edit.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
-        + ["nothing_selected", "duplicate_name", "overflow", "no_decomposition"].map { "convert.\($0)" }
+        + [
+            "nothing_selected", "duplicate_name", "overflow", "no_decomposition", "nothing_to_quantize", "not_finite",
+        ].map { "convert.\($0)" }
         + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }
         + OutputError.Kind.allCases.map { "usage.\($0.rawValue)" }
         + ClusterError.Kind.allCases.map { "cluster.\($0.rawValue)" }
-        + ["usage", "usage.dtype"]
+        + ["usage", "usage.dequantize", "usage.dtype"]
         + RenameError.Kind.allCases.map { "usage.\($0.rawValue)" }
 
     /// The other way round: whatever the page says is there.

@@ -218,7 +218,9 @@ import Testing
                 TestTensor("model.layers.0.self_attn.q_proj.weight", .f8E4M3, [8, 8], .init(repeating: 0, count: 64)),
                 TestTensor("model.layers.0.self_attn.q_proj.weight_scale_inv", [1, 1], [1]),
             ])
-        let description = ModelDescription(of: try TensorStore(opening: path)) { _ in }
+        var options = ReadOptions()
+        options.keepsParts = true
+        let description = ModelDescription(of: try TensorStore(opening: path, options: options)) { _ in }
         #expect(
             description?.phrase
                 == "llama family, 1 layer, width 8, vocabulary 11, quantised (fp8) (by the names of its tensors)")

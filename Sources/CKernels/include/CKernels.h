@@ -2,6 +2,7 @@
 #define UNTANGLE_KERNELS_H
 
 #include "blocks.h"
+#include "codes.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -37,6 +37,27 @@ public struct JSONEditor {
         return true
     }
 
+    /// Removes a key with its value, and the comma that parted it from its neighbours.
+    ///
+    /// - Parameter path: the keys down to the value.
+    /// - Returns: whether the key was there.
+    /// - Throws: nothing that the text was not refused for before.
+    @discardableResult
+    public mutating func remove(_ path: [String]) throws(FormatError) -> Bool {
+        guard let key = path.last, let members = try value(at: path.dropLast())?.object.map(Array.init),
+            let place = members.firstIndex(where: { $0.key.utf8.elementsEqual(key.utf8) })
+        else { return false }
+        let member = members[place].name.sourceRange.lowerBound..<members[place].value.sourceRange.upperBound
+        if place + 1 < members.count {
+            text.removeSubrange(member.lowerBound..<members[place + 1].name.sourceRange.lowerBound)
+        } else if place > 0 {
+            text.removeSubrange(members[place - 1].value.sourceRange.upperBound..<member.upperBound)
+        } else {
+            text.removeSubrange(member)
+        }
+        return true
+    }
+
     /// Text as a JSON string with its quotes.
     public static func quoted(_ text: String) -> String {
         var json: [UInt8] = []

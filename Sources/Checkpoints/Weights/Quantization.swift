@@ -20,12 +20,21 @@ public struct Quantization: Sendable {
         var search = QuantizedParts(store.descriptors)
         search.findCodesWithScales()
         search.findGroups()
-        let method = QuantizationConfig.method(beside: store.path)
+        let method = QuantizationConfig(beside: store.path).method
         search.findRest(method: method)
         search.findActivationScales()
         guard let scheme = search.mainScheme(method: method) else { return nil }
         self.scheme = scheme
         parts = Set(search.schemes.keys)
+    }
+
+    /// Whether a name, without its module, is that of a scale of activations or of a cache, or of a mark that there are such.
+    static func isActivationScale(_ leaf: String) -> Bool {
+        [
+            "input_scale", "output_scale", "scale_input", "input_scale_inv", "input_scale_ub", "input_global_scale",
+            "input_zero_point", "k_scale", "v_scale", "q_scale", "kv_scale", "prob_output_scale", "scaled_fp8",
+            "activation_scale", "act_scale", "_input_scale", "_output_scale",
+        ].contains(leaf)
     }
 
     /// "quantised (fp8)".
@@ -56,33 +65,16 @@ extension DType {
 
 /// The search for parts: modules, and the leaves of the names in them.
 private struct QuantizedParts {
-    private typealias Leaves = [String: TensorDescriptor]
+    private typealias Leaves = ModuleTensors.Leaves
 
     /// The parts found so far.
     private(set) var schemes: [TensorName: QuantizationScheme] = [:]
     private let descriptors: [TensorDescriptor]
-    /// The tensors of each module: what stands before the last dot of their names.
-    private let modules: [TensorName: Leaves]
-    /// The order of the file.
-    private let order: [TensorName]
+    private let modules: ModuleTensors
 
     init(_ descriptors: [TensorDescriptor]) {
         self.descriptors = descriptors
-        var modules: [TensorName: Leaves] = [:]
-        var order: [TensorName] = []
-        for descriptor in descriptors {
-            let (module, leaf) = Self.split(descriptor.name)
-            if modules[module] == nil { order.append(module) }
-            modules[module, default: [:]][leaf] = descriptor
-        }
-        self.modules = modules
-        self.order = order
-    }
-
-    private static func split(_ name: TensorName) -> (module: TensorName, leaf: String) {
-        let text = name.text
-        guard let dot = text.utf8.lastIndex(of: UInt8(ascii: ".")) else { return (TensorName(""), text) }
-        return (TensorName(String(text[..<dot])), String(text[text.utf8.index(after: dot)...]))
+        modules = ModuleTensors(descriptors)
     }
 
     private mutating func add(_ tensor: TensorDescriptor?, _ scheme: QuantizationScheme) {
@@ -99,7 +91,7 @@ private struct QuantizedParts {
     /// DeepSeek (`weight_scale_inv`, and `scale` beside `weight`), FBGEMM, compressed-tensors, ModelOpt, gpt-oss, and the names of
     /// ComfyUI (`scale_weight`).
     mutating func findCodesWithScales() {
-        for module in order {
+        for module in modules.order {
             guard let leaves = modules[module] else { continue }
             for (leaf, codes) in leaves where codes.dtype.mayHoldCodes {
                 let weight =
@@ -144,7 +136,7 @@ private struct QuantizedParts {
     // MARK: - Groups of several parts
 
     mutating func findGroups() {
-        for module in order {
+        for module in modules.order {
             guard let leaves = modules[module] else { continue }
             if let codes = leaves["qweight"] { add(codes, leaves, ["qzeros", "scales", "g_idx", "perm"], gptqOrAWQ) }
             if let codes = leaves["weight"], codes.dtype == .u32, leaves["scales"] != nil {
@@ -195,7 +187,7 @@ private struct QuantizedParts {
     private mutating func add(below weight: TensorName, _ leaves: Leaves, _ scheme: QuantizationScheme) {
         for tensor in leaves.values { add(tensor, scheme) }
         for tensor in (modules[TensorName(weight.text + ".quant_state")] ?? [:]).values { add(tensor, scheme) }
-        let (module, leaf) = Self.split(weight)
+        let (module, leaf) = ModuleTensors.split(weight)
         add(modules[module]?[leaf], scheme)
     }
 
@@ -216,7 +208,9 @@ private struct QuantizedParts {
         {
             if let method {
                 add(descriptor, .named(method))
-            } else if [.i8, .u8].contains(descriptor.dtype), Self.split(descriptor.name).leaf.hasSuffix("weight") {
+            } else if [.i8, .u8].contains(descriptor.dtype),
+                ModuleTensors.split(descriptor.name).leaf.hasSuffix("weight")
+            {
                 add(descriptor, descriptor.dtype == .i8 ? .int8 : .packed)
             }
         }
@@ -225,12 +219,8 @@ private struct QuantizedParts {
     /// Scales of activations and caches, which belong to quantised modules.
     mutating func findActivationScales() {
         guard let scheme = mainScheme(method: nil) else { return }
-        let words: Set<String> = [
-            "input_scale", "output_scale", "scale_input", "input_scale_inv", "input_scale_ub", "input_global_scale",
-            "input_zero_point", "k_scale", "v_scale", "q_scale", "kv_scale", "prob_output_scale", "scaled_fp8",
-            "activation_scale", "act_scale", "_input_scale", "_output_scale",
-        ]
-        for descriptor in descriptors where words.contains(Self.split(descriptor.name).leaf) {
+        for descriptor in descriptors
+        where Quantization.isActivationScale(ModuleTensors.split(descriptor.name).leaf) {
             add(descriptor, scheme)
         }
     }

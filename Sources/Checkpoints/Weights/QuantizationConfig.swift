@@ -6,9 +6,23 @@ import TensorCore
 /// `config.json` has it under `quantization_config` (transformers) or `compression_config` (compressed-tensors before that), also
 /// in the part of a multimodal model that describes its language model; MLX has it under `quantization`. GPTQ, AWQ and ModelOpt have
 /// a file of their own.
-enum QuantizationConfig {
-    /// What the method is called there, such as `gptq`; nil when nothing is said.
-    static func method(beside checkpoint: FilePath) -> String? {
+public struct QuantizationConfig: Sendable {
+    /// What the method is called, such as `gptq`; nil when nothing is said.
+    let method: String?
+    /// All that is said about it.
+    let settings: JSONValue?
+    /// The type that the weights are said to have when they are not quantised.
+    let dtype: DType?
+
+    /// The files that say nothing else.
+    public static let files = ["quantize_config.json", "quant_config.json", "hf_quant_config.json"]
+    /// The keys of `config.json`, in any of its sections.
+    public static let keys = ["quantization_config", "compression_config"]
+    /// The sections that may describe a quantised model, besides the whole.
+    public static let sections = ["text_config", "llm_config", "language_config"]
+
+    /// Reads what is there; what cannot be read says nothing.
+    init(beside checkpoint: FilePath) {
         let folder = checkpoint.removingLastComponent()
         func root(_ name: String) -> JSONValue? {
             let path = folder.appending(name)
@@ -17,18 +31,69 @@ enum QuantizationConfig {
             }
             return try? file.withUnsafeBytes { try JSONDocument.parse($0, file: path) }
         }
-        if let config = root("config.json") {
-            let sections = [config] + ["text_config", "llm_config", "language_config"].compactMap { config[$0] }
-            for section in sections {
-                if let stated = section["quantization"], stated["group_size"] != nil { return "mlx" }
-                guard let stated = section["quantization_config"] ?? section["compression_config"],
-                    stated.kind == .object
-                else { continue }
-                return (stated["quant_method"] ?? stated["quant_algo"])?.string ?? "quantized"
+        let config = root("config.json")
+        let sections = config.map { config in [config] + Self.sections.compactMap { config[$0] } } ?? []
+        dtype = sections.lazy.compactMap { ($0["dtype"] ?? $0["torch_dtype"])?.string }.first.flatMap(
+            DType.init(stated:))
+        for section in sections {
+            if let stated = section["quantization"], stated["group_size"] != nil {
+                (method, settings) = ("mlx", stated)
+                return
+            }
+            if let stated = Self.keys.lazy.compactMap({ section[$0] }).first, stated.kind == .object {
+                (method, settings) = ((stated["quant_method"] ?? stated["quant_algo"])?.string ?? "quantized", stated)
+                return
             }
         }
-        if root("quantize_config.json") != nil { return "gptq" }
-        if root("quant_config.json") != nil { return "awq" }
-        return root("hf_quant_config.json")?["quantization"]?["quant_algo"]?.string
+        if let stated = root("quantize_config.json") {
+            (method, settings) = ("gptq", stated)
+        } else if let stated = root("quant_config.json") {
+            (method, settings) = ("awq", stated)
+        } else {
+            let stated = root("hf_quant_config.json")?["quantization"]
+            (method, settings) = (stated?["quant_algo"]?.string, stated)
+        }
+    }
+
+    /// An integer that is said of all weights.
+    func integer(_ names: String...) -> Int? { names.lazy.compactMap { settings?[$0]?.int }.first }
+
+    /// A text that is said of all weights, in lower case.
+    func text(_ name: String) -> String? { settings?[name]?.string?.lowercased() }
+
+    /// What is said of the weights of each group of modules, as compressed-tensors has it.
+    private var schemes: [JSONValue] {
+        settings?["config_groups"]?.object?.compactMap { $0.value["weights"] } ?? []
+    }
+
+    /// Rows and columns of the blocks that have one scale.
+    var blocks: [(rows: Int, columns: Int)] {
+        let stated = [settings?["weight_block_size"]] + schemes.map { $0["block_structure"] }
+        return stated.compactMap { value in
+            let sizes = value?.array?.compactMap(\.int) ?? []
+            return sizes.count == 2 && sizes.allSatisfy { (1...1 << 30).contains($0) } ? (sizes[0], sizes[1]) : nil
+        }
+    }
+
+    /// How many columns have one scale.
+    var groupSizes: [Int] {
+        ([integer("group_size", "q_group_size")] + schemes.map { $0["group_size"]?.int })
+            .compactMap { $0.flatMap { (1...1 << 30).contains($0) ? $0 : nil } }
+    }
+
+    /// Whether a model is more than its weights: turned by matrices that only the configuration knows, or thinned out.
+    var needsMoreThanWeights: Bool {
+        let transforms = settings?["transform_config"]?["config_groups"]?.object?.contains { _ in true } ?? false
+        let sparsity = settings?["sparsity_config"]?["format"]?.string
+        return transforms || !(sparsity == nil || sparsity == "dense")
+    }
+}
+
+extension DType {
+    /// Reads what a configuration calls a type: `bfloat16` or `torch.bfloat16`; nil for one that does not compute.
+    fileprivate init?(stated name: String) {
+        let name = name.hasPrefix("torch.") ? String(name.dropFirst(6)) : name
+        guard let dtype = Self.allCases.first(where: { $0.configName == name }) else { return nil }
+        self = dtype
     }
 }

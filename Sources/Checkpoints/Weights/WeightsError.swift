@@ -22,9 +22,12 @@ public struct WeightsError: Diagnostic, Hashable {
 
     /// A checkpoint with parts of quantised weights, where they would be taken for weights.
     ///
-    /// - Parameter problem: what cannot be done with the parts, such as "they cannot be averaged one by one".
+    /// - Parameters:
+    ///   - problem: what cannot be done with the parts, such as "they cannot be averaged one by one".
+    ///   - hint: nil names the remedy of the scheme.
     public static func quantized(
-        _ name: String, _ quantization: Quantization, parts: [TensorName], file: FilePath, problem: String
+        _ name: String, _ quantization: Quantization, parts: [TensorName], file: FilePath, problem: String,
+        hint: String? = nil
     ) -> WeightsError {
         let tensors = parts.count == 1 ? "1 tensor" : "\(parts.count) tensors"
         let example = parts.first.map { ", such as \"\($0)\"," } ?? ""
@@ -32,7 +35,7 @@ public struct WeightsError: Diagnostic, Hashable {
             reason: .quantized,
             message: "\(name.escapingControlCharacters) is \(quantization.phrase): \(tensors)\(example) "
                 + "\(parts.count == 1 ? "is a part" : "are parts") of quantised weights, and \(problem)",
-            file: file.string, tensor: parts.first?.description, hint: quantization.scheme.remedy)
+            file: file.string, tensor: parts.first?.description, hint: hint ?? quantization.scheme.remedy)
     }
 
     /// Models of which only some are quantised, or not in one way.

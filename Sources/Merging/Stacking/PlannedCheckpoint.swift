@@ -30,7 +30,7 @@ public struct PlannedCheckpoint: CheckpointReader {
         for plan in merge.plans {
             guard place >= plan.tensors.count else {
                 let tensor = plan.tensors[place]
-                guard case .copy = tensor.work else { break }
+                guard case .copy = tensor.work, tensor.output.dtype == tensor.dtypes[0] else { break }
                 return try plan.models[0].store.reader.bytes(of: tensor.indices[0])
             }
             place -= plan.tensors.count

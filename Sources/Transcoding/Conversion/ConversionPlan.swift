@@ -154,7 +154,9 @@ public struct ConversionPlan: Sendable {
         guard parts.contains(where: { $0.source.layout != $0.target.layout }) else { return }
         throw .quantized(
             store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
-            problem: "casting them one by one would change what they stand for")
+            problem: "casting them one by one would change what they stand for",
+            hint: CheckpointView(weightsOf: store.reader) == nil
+                ? nil : "--dequantize writes the numbers that they stand for")
     }
 
     /// Makes sure that the output can have the type that is asked for.

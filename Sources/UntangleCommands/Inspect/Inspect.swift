@@ -15,6 +15,8 @@ struct Inspect: ToolCommand {
         discussion: """
             Without --stats, --checksum and --histogram only the description of the tensors is read, not their data. NaN and \
             infinities are counted by --stats; all its other figures are those of the finite elements, and nan where there is none. \
+            --stats and --histogram list quantised weights as the numbers that they stand for, unless --raw or --checksum asks for \
+            what is stored. \
             Of several checkpoints one that cannot be read is told of, and the others are listed; the status is the highest.
 
             Example:
@@ -30,6 +32,12 @@ struct Inspect: ToolCommand {
 
     @Flag(help: "Show minimum, maximum, mean, standard deviation, L2 norm, zeros, NaN and infinities of each tensor.")
     var stats = false
+
+    @Flag(
+        help:
+            "Take --stats and --histogram of quantised weights as they are stored, codes and scales, not as what they stand for."
+    )
+    var raw = false
 
     @Flag(help: "Show the SHA-256 of each tensor's little-endian row-major bytes, the same in every format.")
     var checksum = false
@@ -83,10 +91,14 @@ struct Inspect: ToolCommand {
     ) throws -> Inspection {
         let path = try session.locate(checkpoint, subfolder: input.subfolder)
         let chosen = selection.selection
-        let reader = try CheckpointFormat.open(
+        let stored = try CheckpointFormat.open(
             path,
             options: input.readOptions(
                 selection: chosen, base: base.path(in: session, subfolder: input.subfolder), threads: 1))
+        // Checksums are of what is stored.
+        let isOfNumbers = (stats || histogram != nil) && !raw && !checksum
+        let weights = isOfNumbers ? CheckpointView(weightsOf: stored) : nil
+        let reader = weights ?? stored
         reader.warnings.forEach(warn)
         let selected = reader.descriptors.indices.filter { chosen.contains(reader.descriptors[$0].name) }
         selection.warning(selected: selected.count, of: reader.descriptors.count).map(warn)
@@ -99,7 +111,7 @@ struct Inspect: ToolCommand {
             tensors: sort.sorted(selected, of: reader).map { index in
                 .init(index: index, descriptor: reader.descriptors[index], location: reader.location(of: index))
             })
-        inspection.model = ModelDescription(of: store, warn: warn)
+        inspection.model = ModelDescription(of: TensorStore(stored), warn: warn)
         if stats || checksum { try measure(&inspection, in: session) }
         if tree { inspection.modules = ModuleTree(inspection.tensors.map(\.descriptor)) }
         if let histogram { inspection.histogram = try makeHistogram(of: TensorName(histogram), reader, in: session) }

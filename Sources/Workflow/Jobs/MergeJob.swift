@@ -10,7 +10,7 @@ import Work
 
 /// A merge, planned once, that goes to a file, into a folder with everything that makes it a model, or stays in memory.
 public struct MergeJob: RecordedJob, Sendable {
-    public static var kind: String { "merge 5" }
+    public static var kind: String { "merge 6" }
 
     public let plan: StackedMerge
     public private(set) var settings: MergeSettings

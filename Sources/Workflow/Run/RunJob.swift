@@ -171,8 +171,10 @@ public struct RunJob: Job, Sendable {
     ///
     /// - Parameter planned: models that other merges are to make, by their paths.
     func stores(planned: [FilePath: TensorStore] = [:], in context: Context) throws -> [TensorStore?] {
-        let options = context.reading(sharedBase: recipe.baseModel?.path)
-        return try recipe.stores(warn: context.warn) { try planned[$0] ?? TensorStore(opening: $0, options: options) }
+        var options = context.reading(sharedBase: recipe.baseModel?.path)
+        options.keepsParts = MergeMethods.keepsParts(recipe.mergeMethod)
+        let settled = options
+        return try recipe.stores(warn: context.warn) { try planned[$0] ?? TensorStore(opening: $0, options: settled) }
     }
 
     private func mergeOnly(_ entry: RunEntry?, in context: Context) throws -> RunReport {
