@@ -48,27 +48,27 @@ INLINE float e2m1(uint32_t code) { return number_of(regular((code & 7) << 22, 12
 #define FOR_BYTES(value)                                                        \
     {                                                                           \
         const uint8_t *bytes = (const uint8_t *)numbers + first;                \
-        for (size_t i = 0; i < count; i++) out[i] = value(bytes[i]);            \
+        for (size_t i = 0; i < count; i++) out[i] = value(bytes[i]) * scale;    \
         break;                                                                  \
     }
 
 INLINE float signed_byte(uint8_t byte) { return (float)(int8_t)byte; }
 
-INLINE void read_pairs(const uint8_t *bytes, size_t first, size_t count, float *restrict out) {
+INLINE void read_pairs(const uint8_t *bytes, size_t first, size_t count, float scale, float *restrict out) {
     bytes += first / 2;
     if (first % 2 == 1 && count > 0) {
-        *out++ = e2m1(*bytes++ >> 4);
+        *out++ = e2m1(*bytes++ >> 4) * scale;
         count--;
     }
     for (size_t i = 0; i < count / 2; i++) {
-        out[2 * i] = e2m1(bytes[i] & 15);
-        out[2 * i + 1] = e2m1(bytes[i] >> 4);
+        out[2 * i] = e2m1(bytes[i] & 15) * scale;
+        out[2 * i + 1] = e2m1(bytes[i] >> 4) * scale;
     }
-    if (count % 2 == 1) out[count - 1] = e2m1(bytes[count / 2] & 15);
+    if (count % 2 == 1) out[count - 1] = e2m1(bytes[count / 2] & 15) * scale;
 }
 
 WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count,
-                                float *restrict out) {
+                                float scale, float *restrict out) {
     switch (type) {
     case untangle_f8_e4m3: FOR_BYTES(e4m3)
     case untangle_f8_e5m2: FOR_BYTES(e5m2)
@@ -76,10 +76,10 @@ WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, 
     case untangle_f8_e5m2fnuz: FOR_BYTES(e5m2fnuz)
     case untangle_f8_e8m0: FOR_BYTES(e8m0)
     case untangle_i8: FOR_BYTES(signed_byte)
-    case untangle_f4_e2m1: read_pairs(numbers, first, count, out); break;
+    case untangle_f4_e2m1: read_pairs(numbers, first, count, scale, out); break;
     case untangle_f16: {
         const uint8_t *bytes = (const uint8_t *)numbers + 2 * first;
-        for (size_t i = 0; i < count; i++) out[i] = half_at(bytes + 2 * i);
+        for (size_t i = 0; i < count; i++) out[i] = half_at(bytes + 2 * i) * scale;
         break;
     }
     case untangle_bf16: {
@@ -87,17 +87,25 @@ WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, 
         for (size_t i = 0; i < count; i++) {
             uint16_t half;
             memcpy(&half, bytes + 2 * i, 2);
-            out[i] = number_of((uint32_t)half << 16);
+            out[i] = number_of((uint32_t)half << 16) * scale;
         }
         break;
     }
-    case untangle_f32: memcpy(out, (const uint8_t *)numbers + 4 * first, 4 * count); break;
+    case untangle_f32: {
+        const uint8_t *bytes = (const uint8_t *)numbers + 4 * first;
+        for (size_t i = 0; i < count; i++) {
+            float number;
+            memcpy(&number, bytes + 4 * i, 4);
+            out[i] = number * scale;
+        }
+        break;
+    }
     case untangle_f64: {
         const uint8_t *bytes = (const uint8_t *)numbers + 8 * first;
         for (size_t i = 0; i < count; i++) {
             double wide;
             memcpy(&wide, bytes + 8 * i, 8);
-            out[i] = (float)wide;
+            out[i] = (float)wide * scale;
         }
         break;
     }

@@ -26,8 +26,9 @@ typedef enum {
     untangle_f64
 } untangle_number_type;
 
-/* The numbers from the one at `first` on. */
-void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count, float *restrict out);
+/* The numbers from the one at `first` on, times a scale. */
+void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count, float scale,
+                           float *restrict out);
 
 /* Integers of 2, 4 or 8 bits, several in a word of 32: number i of a word is in the bits from `bits` times `order[i]` on. Those from
    the one at `first` on, each with `added` on it, without what goes beyond its bits. */

@@ -85,14 +85,15 @@ struct PartMatrix: Sendable {
     ///
     /// - Parameters:
     ///   - bytes: those of the rows from `firstRow` on.
+    ///   - scale: what plain numbers are multiplied by.
     ///   - out: has room for the columns.
     func read(
-        row: Int, _ columns: Range<Int>, from bytes: UnsafeRawPointer, firstRow: Int,
+        row: Int, _ columns: Range<Int>, times scale: Float, from bytes: UnsafeRawPointer, firstRow: Int,
         into out: UnsafeMutablePointer<Float>
     ) {
         let start = bytes + (line(of: row) - line(of: firstRow)) * rowByteCount
         switch coding {
-        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, out)
+        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, scale, out)
         case .packed(let packing) where packing.runsDown:
             untangle_read_slices(
                 start, Int32(packing.bits), Int32(packing.order[row % packing.perWord]), packing.added,

@@ -19,6 +19,8 @@ struct RowDecoder {
 
     /// Columns that are decoded at a time, so that they stay in the nearest cache.
     private static let runLength = 4096
+    /// Columns of a cell that are worth a call of their own.
+    private static let wideCell = 64
 
     /// Gathers what some rows need.
     ///
@@ -75,15 +77,24 @@ struct RowDecoder {
             let run = start..<min(start + Self.runLength, columns.upperBound)
             start = run.upperBound
             let target = out + (run.lowerBound - columns.lowerBound)
-            codes.read(row: row, run, into: target)
             let cells = run.lowerBound / width..<(run.upperBound - 1) / width + 1
             if current != (line, cells) { load(line, cells) }
-            let offset = run.lowerBound - cells.lowerBound * width
-            cellScales.withUnsafeBufferPointer { scales in
-                cellZeros.withUnsafeBufferPointer { zeros in
-                    untangle_scale_cells(
-                        target, run.count, offset, width, zeros.isEmpty ? nil : zeros.baseAddress,
-                        scales.baseAddress)
+            if cellZeros.isEmpty, width >= Self.wideCell {
+                for cell in cells {
+                    let part = (cell * width..<(cell + 1) * width).clamped(to: run)
+                    codes.read(
+                        row: row, part, times: cellScales[cell - cells.lowerBound],
+                        into: target + (part.lowerBound - run.lowerBound))
+                }
+            } else {
+                codes.read(row: row, run, into: target)
+                let offset = run.lowerBound - cells.lowerBound * width
+                cellScales.withUnsafeBufferPointer { scales in
+                    cellZeros.withUnsafeBufferPointer { zeros in
+                        untangle_scale_cells(
+                            target, run.count, offset, width, zeros.isEmpty ? nil : zeros.baseAddress,
+                            scales.baseAddress)
+                    }
                 }
             }
             if weight.factor != 1 {
@@ -136,10 +147,12 @@ private struct StoredRows {
         }
     }
 
-    func read(row: Int, _ columns: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+    func read(
+        row: Int, _ columns: Range<Int>, times scale: Float = 1, into out: UnsafeMutablePointer<Float>
+    ) {
         bytes.withUnsafeBytes { bytes in
             guard let start = bytes.baseAddress else { return }
-            part.read(row: row, columns, from: start + offset, firstRow: firstRow, into: out)
+            part.read(row: row, columns, times: scale, from: start + offset, firstRow: firstRow, into: out)
         }
     }
 }
