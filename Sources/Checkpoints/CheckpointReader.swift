@@ -32,6 +32,9 @@ public protocol CheckpointReader: Sendable {
     /// Whether a part of the tensor can be read without decoding all of it.
     func canReadRanges(of index: Int) -> Bool
 
+    /// Whether any part of a tensor can be read at a cost by its size: of one that is mapped, or made of mapped parts as it is read.
+    func canReadAnywhere(in index: Int) -> Bool
+
     /// Reads part of a tensor's bytes on the calling thread.
     ///
     /// - Precondition: the range lies inside the tensor and `target` has its size.
@@ -71,6 +74,8 @@ extension CheckpointReader {
     public func restingType(of index: Int) -> DType { descriptors[index].dtype }
 
     public func canReadRanges(of index: Int) -> Bool { isMapped(index) }
+
+    public func canReadAnywhere(in index: Int) -> Bool { isMapped(index) }
 
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
         try bytes(of: index).withUnsafeBytes { target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }

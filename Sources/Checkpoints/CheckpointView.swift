@@ -90,6 +90,7 @@ public struct CheckpointView: CheckpointReader {
     public func bytes(of index: Int) throws -> TensorBytes { try tensors[index].bytes() }
     public func isMapped(_ index: Int) -> Bool { tensors[index].isMapped }
     public func canReadRanges(of index: Int) -> Bool { tensors[index].canReadRanges }
+    public func canReadAnywhere(in index: Int) -> Bool { tensors[index].canReadAnywhere }
 
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
         try tensors[index].read(range, into: target)

@@ -119,6 +119,15 @@ struct ViewedTensor: Sendable {
         }
     }
 
+    var canReadAnywhere: Bool {
+        switch form {
+        case .stored: reader.canReadAnywhere(in: place)
+        case .decoded, .ordered, .quantized: reader.isMapped(place)
+        // Factors are prepared for every piece.
+        case .folded: false
+        }
+    }
+
     var decodedTogetherByteCount: Int {
         switch form {
         case .stored: reader.decodedTogetherByteCount(of: place)

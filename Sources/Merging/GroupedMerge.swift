@@ -42,7 +42,7 @@ extension MergeExecution {
         let merged = all.filter { $0.contains(where: isInPart) }
         try forEachGroup(grouped.comparesGroups ? all : merged, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
-                for member in members { look(at: member.tensor) }
+                for member in members { try look(at: member.tensor) }
                 try grouped.study(members.map(\.inputs), group: group)
             }
         }

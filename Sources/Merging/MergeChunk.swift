@@ -1,3 +1,4 @@
+import Checkpoints
 import Glibc
 import Kernels
 import TensorCore
@@ -41,17 +42,37 @@ package struct MergeChunk {
 /// Elements that are worked on at a time: a row of them, in F32, is 8 KiB, so that a few rows stay in the cache.
 let mergeBlockCapacity = 2048
 
-/// The stored elements of one tensor in one model.
+/// The elements of one tensor in one model.
 struct MergeSource {
-    // Safety: the executor keeps the tensor's bytes alive while a chunk of it is worked on.
-    let bytes: UnsafeRawBufferPointer
     let dtype: DType
+    private let elements: Elements
+
+    private enum Elements {
+        // Safety: the executor keeps the tensor's bytes alive while a chunk of it is worked on.
+        case stored(UnsafeRawBufferPointer)
+        /// Elements that are made as they are read, for a chunk alone.
+        case made(TensorWindow, ReadFailure)
+    }
+
+    /// Elements that lie in memory.
+    init(bytes: UnsafeRawBufferPointer, dtype: DType) {
+        self.dtype = dtype
+        elements = .stored(bytes)
+    }
+
+    /// Elements that are made as they are read.
+    ///
+    /// - Parameter failure: gets to know of an error, after which the elements are zero.
+    init(making window: TensorWindow, dtype: DType, failure: ReadFailure) {
+        self.dtype = dtype
+        elements = .made(window, failure)
+    }
 
     /// Asks the kernel to read elements ahead of their use; does nothing for bytes that are in memory of their own.
     ///
     /// Advice on pages that are there already costs a fifth of a linear merge, so three of them are looked at first.
     func prefetch(_ range: Range<Int>) {
-        guard let start = bytes.baseAddress, !range.isEmpty else { return }
+        guard case .stored(let bytes) = elements, let start = bytes.baseAddress, !range.isEmpty else { return }
         let width = dtype.bitWidth / 8
         let first = start + range.lowerBound * width
         // Advice begins at a page; the page that holds the first byte belongs to the same mapping.
@@ -70,34 +91,51 @@ struct MergeSource {
 
     /// Reads elements from a flat index on.
     func read<T: ElementwiseScalar>(from index: Int, count: Int, into destination: UnsafeMutablePointer<T>) {
-        T.read(
-            elements(from: index, count: count), dtype,
-            into: UnsafeMutableBufferPointer(start: destination, count: count))
+        withElements(from: index, count: count) {
+            T.read($0, dtype, into: UnsafeMutableBufferPointer(start: destination, count: count))
+        }
     }
 
     /// Whether NaN or an infinity is among elements from a flat index on.
     func hasNonFinite(from index: Int, count: Int) -> Bool {
-        Kernels.hasNonFinite(elements(from: index, count: count), dtype)
+        withElements(from: index, count: count) { Kernels.hasNonFinite($0, dtype) }
     }
 
     /// Counts NaN and infinities from a flat index on.
     func countNonFinite(from index: Int, count: Int) -> NonFiniteCount {
-        Kernels.countNonFinite(elements(from: index, count: count), dtype)
+        withElements(from: index, count: count) { Kernels.countNonFinite($0, dtype) }
     }
 
     /// Reads elements from a flat index on, and adds them to what others add up to.
     func read<T: ElementwiseScalar>(
         from index: Int, count: Int, into destination: UnsafeMutablePointer<T>, adding sums: inout NormSums
     ) {
-        sums.read(
-            elements(from: index, count: count), dtype,
-            into: UnsafeMutableBufferPointer(start: destination, count: count))
+        withElements(from: index, count: count) {
+            sums.read($0, dtype, into: UnsafeMutableBufferPointer(start: destination, count: count))
+        }
     }
 
-    private func elements(from index: Int, count: Int) -> UnsafeRawBufferPointer {
+    private func withElements<R>(from index: Int, count: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
         let width = dtype.bitWidth / 8
-        return UnsafeRawBufferPointer(rebasing: bytes[index * width..<(index + count) * width])
+        let range = index * width..<(index + count) * width
+        switch elements {
+        case .stored(let bytes): return body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        case .made(let window, let failure):
+            do { return try window.withBytes(range) { body($0) } } catch {
+                failure.note(error)
+                return [UInt8](repeating: 0, count: range.count).withUnsafeBytes(body)
+            }
+        }
     }
+}
+
+/// The first error of reading where rules, which cannot fail, read.
+final class ReadFailure {
+    private var error: (any Error)?
+
+    func note(_ error: any Error) { self.error = self.error ?? error }
+
+    func check() throws { if let error { throw error } }
 }
 
 /// A run of elements short enough for the cache, and where its result goes.

@@ -24,7 +24,7 @@ extension MergeExecution {
         try loaded.withSources { base, experts in
             guard let base else { preconditionFailure("matrix methods need a base") }
             let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
-            look(at: loaded)
+            try look(at: loaded)
             let taskVector = try Matrix<Float>(rows: rows, columns: columns)
             do {
                 if let remark = try rule.merge(inputs, into: taskVector) { log.note(remark, on: tensor.number) }
@@ -36,13 +36,13 @@ extension MergeExecution {
     }
 
     /// Counts NaN and infinities in a matrix of every model.
-    func look(at tensor: LoadedTensor) {
-        let counts = tensor.withModels { sources in
-            sources.enumerated().map { model, source in
+    func look(at tensor: LoadedTensor) throws {
+        let counts = try tensor.withModels { sources in
+            try sources.enumerated().map { model, source in
                 guard let ledger else {
                     return source.countNonFinite(from: 0, count: tensor.planned.output.elementCount)
                 }
-                return ledger.read(tensor, model: model).nonFinite
+                return try ledger.read(tensor, model: model).nonFinite
             }
         }
         log.add(counts, to: tensor.planned.number)

@@ -124,7 +124,7 @@ struct MergeExecution: Sendable {
                 if let sums = tallies[model].sums(of: chunk.count) {
                     ledger.read(piece, sums: sums, isDone: true)
                 } else {
-                    ledger.passed(piece)
+                    try ledger.passed(piece)
                 }
             }
         }
@@ -198,7 +198,7 @@ struct MergeExecution: Sendable {
             let (tensor, range) = chunks[place]
             if place + threads < chunks.count {
                 let later = chunks[place + threads]
-                later.tensor.withChunk(later.range) { $0.prefetch() }
+                try later.tensor.withChunk(later.range) { $0.prefetch() }
             }
             try tensor.withChunk(range) { chunk in
                 try body(tensor, chunk)
@@ -230,14 +230,14 @@ struct MergeExecution: Sendable {
             gate.enter(tensor.decodedByteCount)
             defer { gate.leave(tensor.decodedByteCount) }
             let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
-            try loaded.owners[0].withUnsafeBytes { bytes in
+            try loaded.inputs[0].read(0..<loaded.inputs[0].byteCount) { bytes in
                 if tensor.output.dtype != tensor.dtypes[0] {
                     try copy(bytes, of: tensor)
                 } else if !bytes.isEmpty {
                     try writer.write(bytes, tensor: tensor.number, at: 0)
                 }
             }
-            ledger?.copied(loaded)
+            try ledger?.copied(loaded)
             log.advance(tensor.output.byteCount)
         }
     }

@@ -51,18 +51,20 @@ package final class MergeLedger: Sendable {
     ///   - isDone: whether nobody reads the piece any more.
     func read(_ piece: InputPiece, sums: NormSums?, isDone: Bool) {
         if let sums { add(Record(model: piece.model, start: piece.start, sums: sums), to: piece.tensor) }
-        if let location = piece.location, let hasher = hashers[location.file] {
+        if case .bytes(let bytes) = piece.input, let location = piece.location, let hasher = hashers[location.file] {
             hasher.take(
-                StoredPiece(piece.bytes, piece.range, offset: location.range.lowerBound, isDone: isDone))
+                StoredPiece(bytes, piece.range, offset: location.range.lowerBound, isDone: isDone))
         } else if isDone {
-            piece.bytes.doneWith(piece.range)
+            piece.input.doneWith(piece.range)
         }
     }
 
     /// Takes a piece that no rule had use for. One that is mapped is read at the end, while the disk takes its time.
-    func passed(_ piece: InputPiece) {
+    ///
+    /// - Throws: what the reader throws.
+    func passed(_ piece: InputPiece) throws {
         if piece.location == nil {
-            read(piece, sums: piece.sums, isDone: true)
+            read(piece, sums: try piece.sums(), isDone: true)
         } else {
             passed.withLock { $0.append(piece) }
         }
@@ -71,11 +73,12 @@ package final class MergeLedger: Sendable {
     /// Reads all of a model's tensor, of a type that computes.
     ///
     /// - Returns: what it adds up to.
-    func read(_ tensor: LoadedTensor, model: Int) -> NormSums {
+    /// - Throws: what the reader throws.
+    func read(_ tensor: LoadedTensor, model: Int) throws -> NormSums {
         var total = NormSums()
         for chunk in tensor.chunks {
             let piece = tensor.piece(chunk, of: model)
-            let sums = piece.sums
+            let sums = try piece.sums()
             read(piece, sums: sums, isDone: false)
             total += sums
         }
@@ -83,9 +86,11 @@ package final class MergeLedger: Sendable {
     }
 
     /// Takes a tensor that became part of the result as it is.
-    func copied(_ tensor: LoadedTensor) {
+    ///
+    /// - Throws: what the reader throws.
+    func copied(_ tensor: LoadedTensor) throws {
         if tensor.planned.output.dtype.isComputable {
-            wrote(read(tensor, model: 0), from: 0, of: tensor.planned)
+            wrote(try read(tensor, model: 0), from: 0, of: tensor.planned)
         } else {
             read(tensor.wholePiece(of: 0), sums: nil, isDone: true)
         }
@@ -104,7 +109,7 @@ package final class MergeLedger: Sendable {
     package func finish(threads: Int) -> MergeFigures {
         let pieces = passed.withLock(\.self)
         parallel(count: pieces.count, threads: threads) { place in
-            read(pieces[place], sums: pieces[place].sums, isDone: true)
+            read(pieces[place], sums: pieces[place].storedSums, isDone: true)
         }
         let paths = Array(hashers.keys)
         let files = parallelMap(count: paths.count, threads: threads) { place in
@@ -135,8 +140,8 @@ extension StackedMerge {
             try parallel(count: plan.tensors.count, threads: threads) { place in
                 let planned = plan.tensors[place]
                 let tensor = try LoadedTensor(planned, of: plan.models, hasBase: plan.hasBase)
-                guard !planned.isCopy else { return ledger.copied(tensor) }
-                for model in tensor.owners.indices { _ = ledger.read(tensor, model: model) }
+                guard !planned.isCopy else { return try ledger.copied(tensor) }
+                for model in tensor.inputs.indices { _ = try ledger.read(tensor, model: model) }
                 guard let bytes = try result.bytes(of: planned.output.name) else { return }
                 let dtype = planned.output.dtype
                 let width = dtype.bitWidth / 8
@@ -160,17 +165,27 @@ struct InputPiece: Sendable {
     /// The model's place in the plan.
     let model: Int
     /// All of the tensor in the model, and where that lies as it is, if it does.
-    let bytes: TensorBytes
+    let input: TensorInput
     let location: StoredLocation?
     let dtype: DType
     /// The bytes of the piece, and the flat index of its first element.
     let range: Range<Int>
     let start: Int
 
-    /// What the elements add up to; reads them.
-    var sums: NormSums {
+    /// What elements that lie in memory add up to; nil for those that are made as they are read.
+    var storedSums: NormSums? {
+        guard case .bytes(let bytes) = input else { return nil }
         var sums = NormSums()
         bytes.withUnsafeBytes { _ = sums.add(UnsafeRawBufferPointer(rebasing: $0[range]), dtype) }
+        return sums
+    }
+
+    /// What the elements add up to; reads them.
+    ///
+    /// - Throws: what the reader throws.
+    func sums() throws -> NormSums {
+        var sums = NormSums()
+        try input.read(range) { _ = sums.add($0, dtype) }
         return sums
     }
 }

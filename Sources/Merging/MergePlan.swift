@@ -142,6 +142,8 @@ struct PlannedTensor: Sendable {
     let dtypes: [DType]
     /// Bytes that the inputs take when they are decoded instead of mapped.
     let decodedByteCount: Int
+    /// What a thread takes for inputs that are made as they are read.
+    private let windowByteCount: Int
     let inputByteCount: Int
     let work: Work
 
@@ -162,7 +164,14 @@ struct PlannedTensor: Sendable {
         self.number = number
         indices = tensor.indices
         dtypes = tensor.dtypes
-        decodedByteCount = tensor.decodedByteCount
+        switch rule {
+        case .elementwise, .surveyed:
+            decodedByteCount = tensor.decodedByteCount - tensor.made.byteCount
+            windowByteCount = tensor.made.windowByteCount
+        case .matrix, .grouped, nil:
+            decodedByteCount = tensor.decodedByteCount
+            windowByteCount = 0
+        }
         inputByteCount = tensor.inputByteCount
         let descriptor = tensor.descriptor
         switch rule {
@@ -203,7 +212,7 @@ struct PlannedTensor: Sendable {
         let piece = min(MergeExecution.pieceCapacity, output.elementCount) * output.dtype.bitWidth / 8
         let merging = row * (1 + plannedRule.scratchRowCount) + piece
         let surveying = [survey?.scratchByteCount, plannedRule.survey?.scratchByteCount].compactMap { $0 }.max()
-        return max(merging, surveying.map { 2 * row + $0 } ?? 0)
+        return windowByteCount + max(merging, surveying.map { 2 * row + $0 } ?? 0)
     }
 
     /// What merging the tensor counts as, the surveys of the model left out: once, and once for every pass of its own before.

@@ -14,6 +14,9 @@ struct AgreedTensor {
     /// Whether the result has the bytes of the first model, whatever the method.
     let isCopied: Bool
     let decodedByteCount: Int
+    /// The part of them that is not held where elements are merged one by one, as they are made as they are read, and the windows that
+    /// this takes.
+    let made: (byteCount: Int, windowByteCount: Int)
     let inputByteCount: Int
 }
 
@@ -133,6 +136,10 @@ struct ModelAgreement {
             restingType: models[0].store.reader.restingType(of: indices[0]),
             isCopied: isPart || !found[0].dtype.isComputable,
             decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
+            made: unmapped.reduce(into: (0, 0)) { sum, model in
+                guard let window = models[model].store.reader.windowByteCount(of: indices[model]) else { return }
+                sum = (sum.0 + found[model].byteCount, sum.1 + window)
+            },
             inputByteCount: found.reduce(0) { $0 + $1.byteCount })
         tensors.append(tensor)
         if isPart { quantizedParts.append(found[0]) }
@@ -157,7 +164,7 @@ struct ModelAgreement {
         return AgreedTensor(
             descriptor: descriptor, indices: [place], dtypes: [descriptor.dtype],
             restingType: models[0].store.reader.restingType(of: place), isCopied: true,
-            decodedByteCount: models[0].store.reader.isMapped(place) ? 0 : descriptor.byteCount,
+            decodedByteCount: models[0].store.reader.isMapped(place) ? 0 : descriptor.byteCount, made: (0, 0),
             inputByteCount: descriptor.byteCount)
     }
 

@@ -59,7 +59,7 @@ final class LoadedTensor: Sendable {
     /// Nil where elements are not merged one by one, or not yet.
     let rule: (any ElementwiseRule)?
     /// For every model that is read.
-    let owners: [TensorBytes]
+    let inputs: [TensorInput]
     /// Where the bytes lie as they are; nil for those that are decoded.
     let locations: [StoredLocation?]
     private let hasBase: Bool
@@ -70,24 +70,47 @@ final class LoadedTensor: Sendable {
         self.planned = planned
         self.rule = rule
         self.hasBase = hasBase
-        owners = try zip(models, planned.readIndices).map { try $0.store.reader.bytes(of: $1) }
+        inputs = try zip(models, planned.readIndices).map { model, index in
+            let reader = model.store.reader
+            guard planned.isElementwise, let byteCount = reader.windowByteCount(of: index) else {
+                return .bytes(try reader.bytes(of: index))
+            }
+            return .made(reader, index, BufferPool(byteCount: byteCount))
+        }
         locations = zip(models, planned.readIndices).map { $0.store.reader.plainLocation(of: $1) }
     }
 
-    /// Calls `body` with the stored elements of the base and the experts.
-    func withSources<R>(_ body: (_ base: MergeSource?, _ experts: [MergeSource]) throws -> R) rethrows -> R {
-        try withModels { sources in
+    /// Calls `body` with the elements of the base and the experts.
+    ///
+    /// - Parameter elements: those that are read; nil for all.
+    /// - Throws: what `body` throws, and what reading elements threw that are made as they are read.
+    func withSources<R>(
+        _ elements: Range<Int>? = nil, _ body: (_ base: MergeSource?, _ experts: [MergeSource]) throws -> R
+    ) throws -> R {
+        try withModels(elements) { sources in
             try body(hasBase ? sources[0] : nil, hasBase ? Array(sources.dropFirst()) : sources)
         }
     }
 
-    /// Calls `body` with the stored elements of every model.
-    func withModels<R>(_ body: ([MergeSource]) throws -> R) rethrows -> R {
-        // Safety: the bytes are valid while their owners live, which is longer than this call.
-        let sources = zip(owners, planned.dtypes).map { owner, dtype in
-            MergeSource(bytes: owner.withUnsafeBytes { $0 }, dtype: dtype)
+    /// Calls `body` with the elements of every model; see `withSources`.
+    func withModels<R>(_ elements: Range<Int>? = nil, _ body: ([MergeSource]) throws -> R) throws -> R {
+        let failure = ReadFailure()
+        let elements = elements ?? 0..<planned.output.elementCount
+        let sources = try zip(inputs, planned.dtypes).map { input, dtype in
+            switch input {
+            case .bytes(let owner):
+                // Safety: the bytes are valid while their owners live, which is longer than this call.
+                return MergeSource(bytes: owner.withUnsafeBytes { $0 }, dtype: dtype)
+            case .made(let reader, let index, let pool):
+                let width = dtype.bitWidth / 8
+                let window = try TensorWindow(
+                    reader, index, in: elements.lowerBound * width..<elements.upperBound * width, pool: pool)
+                return MergeSource(making: window, dtype: dtype, failure: failure)
+            }
         }
-        return try withExtendedLifetime(owners) { try body(sources) }
+        let result = try withExtendedLifetime(inputs) { try body(sources) }
+        try failure.check()
+        return result
     }
 
     /// The elements of the chunks; none for a tensor without elements.
@@ -101,25 +124,63 @@ final class LoadedTensor: Sendable {
     }
 
     /// The tensor in one of the models, whatever its type.
-    func wholePiece(of model: Int) -> InputPiece { piece(of: model, 0..<owners[model].count, start: 0) }
+    func wholePiece(of model: Int) -> InputPiece { piece(of: model, 0..<inputs[model].byteCount, start: 0) }
 
     private func piece(of model: Int, _ bytes: Range<Int>, start: Int) -> InputPiece {
         InputPiece(
-            tensor: planned.output.name, model: model, bytes: owners[model], location: locations[model],
+            tensor: planned.output.name, model: model, input: inputs[model], location: locations[model],
             dtype: planned.dtypes[model], range: bytes, start: start)
     }
 
     /// Gives up the pages of a chunk that is not read again, which at the end would take as long and keep one core busy.
     func doneWith(_ chunk: MergeChunk) {
-        for model in owners.indices { owners[model].doneWith(piece(chunk.range, of: model).range) }
+        for model in inputs.indices { inputs[model].doneWith(piece(chunk.range, of: model).range) }
     }
 
-    func withChunk<R>(_ range: Range<Int>, _ body: (MergeChunk) throws -> R) rethrows -> R {
-        try withSources { base, experts in
+    func withChunk<R>(_ range: Range<Int>, _ body: (MergeChunk) throws -> R) throws -> R {
+        try withSources(range) { base, experts in
             try body(
                 MergeChunk(
                     tensor: planned.number, number: range.lowerBound / MergeChunk.capacity, range: range, base: base,
                     experts: experts))
         }
+    }
+}
+
+/// One tensor of one model: its bytes, or what makes them as they are read.
+enum TensorInput: Sendable {
+    case bytes(TensorBytes)
+    /// A tensor of a reader, of which the pool's buffers hold a part.
+    case made(any CheckpointReader, Int, BufferPool)
+
+    var byteCount: Int {
+        switch self {
+        case .bytes(let bytes): bytes.count
+        case .made(let reader, let index, _): reader.descriptors[index].byteCount
+        }
+    }
+
+    /// Gives up pages of bytes that are mapped.
+    func doneWith(_ range: Range<Int>) { if case .bytes(let bytes) = self { bytes.doneWith(range) } }
+
+    /// Calls `body` with a range of the bytes, in one piece or in several.
+    ///
+    /// - Throws: what the reader throws.
+    func read(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+        switch self {
+        case .bytes(let bytes): try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+        case .made(let reader, let index, let pool):
+            let window = try TensorWindow(reader, index, in: range, pool: pool)
+            for run in chunkRanges(of: range, by: (pool.byteCount >> 15) << 15) { try window.withBytes(run, body) }
+        }
+    }
+}
+
+extension CheckpointReader {
+    /// The part of a tensor that is made at a time and stays in the cache while it is merged; nil for one that is mapped, and for one
+    /// that is better decoded whole.
+    func windowByteCount(of index: Int) -> Int? {
+        guard !isMapped(index), canReadAnywhere(in: index), descriptors[index].byteCount > 0 else { return nil }
+        return max(1 << 18, decodedTogetherByteCount(of: index))
     }
 }

@@ -12,7 +12,9 @@ struct BenchmarkCase: Sendable {
 
 /// The cases and their command line.
 enum Benchmarks {
-        .riStep, .open, .cast, .convert, .merge, .skein, .vectors, .pictures, .tokenize,
+    static let cases: [BenchmarkCase] = [
+        .riStep, .open, .cast, .convert, .merge, .quantizedMerge, .skein, .vectors, .pictures, .tokenize,
+    ]
 
     /// Runs one case, or all with their defaults when no name is given.
     ///
