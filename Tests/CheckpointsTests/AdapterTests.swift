@@ -167,6 +167,7 @@ import Testing
             (#", "init_lora_weights": "pissa_niter_4""#, FormatCategory.unsupportedObject),
             (#", "layer_replication": [[0, 2]]"#, .unsupportedObject),
             (#", "alpha_pattern": {"q(": 1}"#, .badConfig), (#", "alpha_pattern": {"(a*)*b": 1}"#, .badConfig),
+            (#", "rank_pattern": {"(a?){30}a{30}": 1}"#, .badConfig),
             (#", "use_rslora": 1"#, .badConfig),
             (#", "rank_pattern": {"q": 0}"#, .badConfig), (#", "alpha_pattern": {"q": 1e999}"#, .badConfig),
         ])

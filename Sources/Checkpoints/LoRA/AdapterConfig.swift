@@ -123,8 +123,11 @@ struct AdapterConfig: Sendable {
             case UInt8(ascii: "["): isClass = true
             case UInt8(ascii: "]"): isClass = false
             case _ where isClass: break
-            case UInt8(ascii: "("): groups.append(false)
-            case UInt8(ascii: "|"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "{"):
+            case UInt8(ascii: "("):
+                groups.append(false)
+                // What kind of group it is.
+                if rest.first == UInt8(ascii: "?") { rest = rest.dropFirst() }
+            case UInt8(ascii: "|"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "{"), UInt8(ascii: "?"):
                 groups[groups.count - 1] = true
             case UInt8(ascii: ")"):
                 guard groups.count > 1, let inner = groups.popLast() else { return false }
