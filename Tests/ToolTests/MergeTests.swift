@@ -171,8 +171,7 @@ import Testing
         }
         // The parameters that all have are printed once.
         #expect(text.components(separatedBy: "lines_alpha").count == 2)
-        // The names of rules of ranks are long.
-        #expect(text.split(separator: "\n").allSatisfy { $0.count <= ($0.contains("average or base") ? 180 : 170) })
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 140 })
     }
 
     /// `docs/methods` says of every method what the tool says.

@@ -15,7 +15,7 @@ struct MatrixSelection {
             "matrix_exclude", default: patterns, help: "Patterns of 2-D tensors that are not treated as matrices.")
     }
     private static let others = ParameterKey(
-        "others", default: Rest.average, help: "Other tensors: the base plus the mean task vector, or the base.")
+        "others", default: Rest.average, help: "The rest: the base plus the mean task vector, or the base.")
 
     /// The parameters that are read here, for the list of a method's own.
     static let parameters: [any MethodParameter] = [ParameterKey.lambda, exclude, others]

@@ -37,13 +37,12 @@ struct SWUDI: MergeMethod {
         "init", default: Start.sum, help: "What stays where a direction is filtered out.")
     private static let time = ParameterKey(
         "time", default: FilterTime.fixed(1300), range: 0...Double.greatestFiniteMagnitude,
-        help:
-            "How far directions go to the least interference; auto: n / N, in all."
-    )
+        help: "How far directions go; auto: columns / experts, in all.")
     private static let rankRatio = ParameterKey(
         "rank_ratio", default: 0.65, range: 0...1, help: "Share of the directions that are taken at all.")
     private static let rankRule = ParameterKey(
-        "rank_rule", default: RankRule.participationSqrt, help: "How many directions of a matrix are taken.")
+        "rank_rule", default: RankRule.participationSqrt,
+        help: "How many directions; or participation, entropy, gavish_donoho.")
     private static let rankScale = ParameterKey(
         "rank_scale", default: 1.0, range: 0...Double.greatestFiniteMagnitude, help: "Factor of that number.")
 

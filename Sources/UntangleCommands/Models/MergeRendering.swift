@@ -125,6 +125,9 @@ enum MethodList {
         return info.needsBase ? "base and \(experts)" : info.usesBase ? "\(experts), base optional" : experts
     }
 
+    /// What a parameter takes, in a column: long lists of choices stand in its help.
+    private static func brief(_ expectation: String) -> String { expectation.count > 40 ? "a choice" : expectation }
+
     private static func table(of parameters: [ParameterSpec]) -> Report.Table {
         Report.Table(
             nil,
@@ -158,7 +161,7 @@ enum MethodList {
                     parameter.range.flatMap { $0.upperBound >= 0x1p53 ? nil : number($0.upperBound) } ?? .none,
                     choices, .text(parameter.expectation), .flag(parameter.isPerExpert), .flag(parameter.isRequired),
                     .text("  " + parameter.name), .text(parameter.defaultText),
-                    .text(parameter.expectation + (parameter.isPerExpert ? ", per expert" : "")),
+                    .text(Self.brief(parameter.expectation) + (parameter.isPerExpert ? ", per expert" : "")),
                     .text(parameter.help),
                 ]
             })
