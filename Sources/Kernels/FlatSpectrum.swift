@@ -21,12 +21,7 @@ public func flattenSpectrum(_ a: Matrix<Float>, scaledBy factor: Double) throws 
     let scale = factor * spectrum.singularValues.reduce(0, +) / Double(order)
     let root = try spectrum.inverseSquareRoot(rank: rank)
     for i in 0..<order * order { root.pointer[i] *= scale }
-    let product = try Matrix<Double>(rows: MatrixPanels.panelCount, columns: order)
-    panels.forEach(of: a) { start, count, values in
-        multiply(
-            count, order, order, .rows(values, stride: order), root.view, into: product.pointer, stride: order)
-        panels.store(product.pointer, start: start, count: count, in: a)
-    }
+    try panels.multiply(a, by: root)
     return rank
 }
 

@@ -24,18 +24,37 @@ struct MatrixPanels {
 
     /// Calls `body` with the number of the first vector, how many there are, and their values `[count, order]`.
     func forEach(of matrix: Matrix<Float>, _ body: (Int, Int, UnsafeMutablePointer<Double>) -> Void) {
-        let source = matrix.pointer
-        let target = panel.pointer
         for start in stride(from: 0, to: longer, by: Self.panelCount) {
             let count = min(Self.panelCount, longer - start)
-            if rows >= columns {
-                for i in 0..<count * order { target[i] = Double(source[start * columns + i]) }
-            } else {
-                for i in 0..<count {
-                    for row in 0..<rows { target[i * order + row] = Double(source[row * columns + start + i]) }
-                }
+            body(start, count, load(matrix, from: start, count: count))
+        }
+    }
+
+    /// Fills the panel with a run of vectors.
+    ///
+    /// - Returns: their values `[count, order]`.
+    func load(_ matrix: Matrix<Float>, from start: Int, count: Int) -> UnsafeMutablePointer<Double> {
+        let (source, target) = (matrix.pointer, panel.pointer)
+        if rows >= columns {
+            for i in 0..<count * order { target[i] = Double(source[start * columns + i]) }
+        } else {
+            for i in 0..<count {
+                for row in 0..<rows { target[i * order + row] = Double(source[row * columns + start + i]) }
             }
-            body(start, count, target)
+        }
+        return target
+    }
+
+    /// Multiplies every vector by a symmetric matrix `[order, order]` and rounds it into its place: `M B` of a tall matrix, `B M` of a
+    /// wide one.
+    ///
+    /// - Throws: `IOError` when there is no memory.
+    func multiply(_ matrix: Matrix<Float>, by factor: Matrix<Double>) throws {
+        let product = try Matrix<Double>(rows: Self.panelCount, columns: order)
+        forEach(of: matrix) { start, count, values in
+            Kernels.multiply(
+                count, order, order, .rows(values, stride: order), factor.view, into: product.pointer, stride: order)
+            store(product.pointer, start: start, count: count, in: matrix)
         }
     }
 

@@ -55,6 +55,7 @@ extension MergeExecution {
                 let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
                 if let remark { log.note(remark, on: tensors[0].number) }
                 for (member, result) in zip(members, results) where isInPart(member.tensor.planned) {
+                    try member.tensor.planned.correction?.correct(result, of: member.inputs)
                     try write(member.inputs.base, plus: result, to: member.tensor.planned)
                 }
             }
@@ -73,7 +74,8 @@ extension MergeExecution {
         let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - heldByteCount))
         try parallel(count: groups.count, threads: plan.budget.threads) { place in
             let tensors = groups[place]
-            guard case .grouped(let group, let bytes) = tensors[0].work else { return }
+            guard case .grouped(let group, _) = tensors[0].work else { return }
+            let bytes = tensors.map { if case .grouped(_, let bytes) = $0.work { bytes } else { 0 } }.max() ?? 0
             let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }
             gate.enter(need)
             defer { gate.leave(need) }

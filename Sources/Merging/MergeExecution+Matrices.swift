@@ -3,35 +3,47 @@ import TensorCore
 
 extension MergeExecution {
     /// Merges matrices side by side, as many at a time as the memory allows, those that take longest first.
-    func mergeMatrices() throws {
-        let matrices = plan.tensors.compactMap { tensor -> (tensor: PlannedTensor, rule: any MatrixRule, bytes: Int)? in
-            guard case .matrix(let rule, let bytes) = tensor.work, isInPart(tensor) else { return nil }
-            return (tensor, rule, bytes + tensor.decodedByteCount)
+    func mergeMatrices(after survey: (any MergeSurvey)?) throws {
+        let matrices = plan.tensors.compactMap { tensor -> (tensor: PlannedTensor, bytes: Int)? in
+            guard isInPart(tensor) else { return nil }
+            switch tensor.work {
+            case .matrix(_, let bytes), .entrywise(_, let bytes): return (tensor, bytes + tensor.decodedByteCount)
+            case .copy, .elementwise, .grouped: return nil
+            }
         }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
-        let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
+        let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - (survey?.byteCount ?? 0)))
         try parallel(count: matrices.count, threads: plan.budget.threads) { place in
-            let (tensor, rule, bytes) = matrices[place]
+            let (tensor, bytes) = matrices[place]
             gate.enter(bytes)
             defer { gate.leave(bytes) }
-            try mergeMatrix(tensor, rule)
+            try mergeMatrix(tensor, after: survey)
             log.advance(tensor.output.byteCount)
         }
     }
 
-    private func mergeMatrix(_ tensor: PlannedTensor, _ rule: any MatrixRule) throws {
+    private func mergeMatrix(_ tensor: PlannedTensor, after survey: (any MergeSurvey)?) throws {
         let (rows, columns) = (tensor.output.shape.dims[0], tensor.output.shape.dims[1])
         let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
         try loaded.withSources { base, experts in
             guard let base else { preconditionFailure("matrix methods need a base") }
             let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
             try look(at: loaded)
-            let taskVector = try Matrix<Float>(rows: rows, columns: columns)
+            let change = try Matrix<Float>(rows: rows, columns: columns)
             do {
-                if let remark = try rule.merge(inputs, into: taskVector) { log.note(remark, on: tensor.number) }
+                if case .matrix(let rule, _) = tensor.work {
+                    if let remark = try rule.merge(inputs, into: change) { log.note(remark, on: tensor.number) }
+                } else if let rule = tensor.plannedRule?.make(survey) {
+                    EntrywiseMatrix(
+                        rule, tensor: tensor.number, elementCount: rows * columns, base: base, experts: experts
+                    ).readChange(into: change)
+                }
+                try tensor.correction?.correct(change, of: inputs)
             } catch let error as DecompositionError {
-                throw MergeError(error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number))
+                throw MergeError(
+                    error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number),
+                    isCorrected: tensor.correction != nil)
             }
-            try write(base, plus: taskVector, to: tensor)
+            try write(base, plus: change, to: tensor)
         }
     }
 
@@ -83,9 +95,15 @@ extension PlannedTensor {
 extension MergeError {
     /// Says which tensor could not be decomposed.
     ///
-    /// - Parameter inputs: the tensor in the models in which it holds NaN or infinities.
-    init(_ error: DecompositionError, tensor: TensorDescriptor, inputs: [NonFiniteTensor] = []) {
+    /// - Parameters:
+    ///   - inputs: the tensor in the models in which it holds NaN or infinities.
+    ///   - isCorrected: whether parameters ask for the spectrum of its change.
+    init(
+        _ error: DecompositionError, tensor: TensorDescriptor, inputs: [NonFiniteTensor] = [], isCorrected: Bool = false
+    ) {
         let name = tensor.name
+        let remedy =
+            isCorrected ? "do without svc_alpha and boost_beta there" : "list it with --set matrix_exclude=NAME"
         let found = inputs.map { "\($0.count.text) in \($0.model.escapingControlCharacters) (\($0.file))" }
         switch error {
         case .notFinite:
@@ -95,16 +113,16 @@ extension MergeError {
                     ? "tensor \"\(name)\" has NaN or infinity in its statistics, or differences beyond F32, which would spread "
                         + "over the whole matrix"
                     : "tensor \"\(name)\" holds \(found.joined(separator: ", ")), which would spread over the whole matrix",
-                tensor: name, hint: "list it with --set matrix_exclude=NAME, or see `untangle inspect --stats`")
+                tensor: name, hint: "\(remedy), or see `untangle inspect --stats`")
         case .tooLarge:
             self.init(
                 .memory, "tensor \"\(name)\" \(tensor.shape) is too large to decompose", tensor: name,
-                hint: "list it with --set matrix_exclude=NAME")
+                hint: remedy)
         case .notConverged(let info):
             self.init(
                 .notConverged,
                 "the decomposition of tensor \"\(name)\" \(tensor.shape) did not converge (info \(info))",
-                tensor: name, hint: "list it with --set matrix_exclude=NAME")
+                tensor: name, hint: remedy)
         }
     }
 }

@@ -54,10 +54,10 @@ struct MergeExecution: Sendable {
 
     func run() throws {
         try copyTensors()
-        let elementwise = plan.tensors.filter(\.isElementwise)
         let survey = plan.assignment.survey?()
         if let survey {
-            let groups = TensorGroup.split(elementwise, limit: plan.memory.groupByteCount)
+            let surveyed = plan.tensors.filter { $0.plannedRule != nil }
+            let groups = TensorGroup.split(surveyed, limit: plan.memory.groupByteCount)
             for pass in 0..<survey.passCount {
                 let isNeeded = survey.needs(pass: pass)
                 for group in groups {
@@ -70,10 +70,11 @@ struct MergeExecution: Sendable {
                 if isNeeded { survey.finish(pass: pass) }
             }
         }
-        for group in TensorGroup.split(elementwise.filter(isInPart), limit: plan.memory.groupByteCount) {
+        let elementwise = plan.tensors.filter { $0.isElementwise && isInPart($0) }
+        for group in TensorGroup.split(elementwise, limit: plan.memory.groupByteCount) {
             try merge(group, after: survey)
         }
-        try mergeMatrices()
+        try mergeMatrices(after: survey)
         try mergeGroups()
     }
 

@@ -24,14 +24,19 @@ public struct MethodInfo: Sendable, Hashable {
     public let usesBase: Bool
     /// How many experts the method merges.
     public let expertCounts: ClosedRange<Int>
+    /// Whether all singular values of a merged matrix are equal.
+    let flattensSpectra: Bool
     public private(set) var parameters: [ParameterSpec]
 
     /// Describes a method.
     ///
-    /// - Parameter usesBase: nil when only a method that needs a base uses one.
+    /// - Parameters:
+    ///   - usesBase: nil when only a method that needs a base uses one.
+    ///   - flattensSpectra: whether all singular values of a merged matrix are equal.
     package init(
         name: String, summary: String, paper: String, needsBase: Bool, usesBase: Bool? = nil,
-        expertCounts: ClosedRange<Int> = 1...Int.max, parameters: [any MethodParameter]
+        expertCounts: ClosedRange<Int> = 1...Int.max, flattensSpectra: Bool = false,
+        parameters: [any MethodParameter]
     ) {
         self.name = name
         self.summary = summary
@@ -39,6 +44,7 @@ public struct MethodInfo: Sendable, Hashable {
         self.needsBase = needsBase
         self.usesBase = usesBase ?? needsBase
         self.expertCounts = expertCounts
+        self.flattensSpectra = flattensSpectra
         self.parameters = parameters.map(\.spec)
     }
 
@@ -78,6 +84,8 @@ public struct MergeAssignment: Sendable {
     let survey: (@Sendable () -> any MergeSurvey)?
     /// Makes what merges the tensors whose rule is `grouped`.
     let grouped: (@Sendable () -> any GroupedMerge)?
+    /// For every tensor what is done to what a rule changes, before it is added to the base; nil for nothing.
+    private(set) var corrections: [SpectrumCorrection?]
     /// What people should know before the merge.
     let warnings: [Warning]
 
@@ -89,7 +97,18 @@ public struct MergeAssignment: Sendable {
         self.survey = survey
         self.grouped = grouped
         self.warnings = warnings
+        corrections = rules.map { _ in nil }
     }
+
+    /// The same with changes that are corrected.
+    func correcting(_ corrections: [SpectrumCorrection?]) -> MergeAssignment {
+        var assignment = self
+        assignment.corrections = corrections
+        return assignment
+    }
+
+    /// Whether the result is the one model that is given, bit for bit.
+    var isIdentity: Bool { rules.allSatisfy(\.isIdentity) && corrections.allSatisfy { $0 == nil } }
 }
 
 /// How one tensor is merged.

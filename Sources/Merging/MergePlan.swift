@@ -75,13 +75,13 @@ public struct MergePlan: Sendable {
         let survey = assignment.survey?()
         let grouped = assignment.grouped?()
 
-        var rules = assignment.rules.makeIterator()
+        var rules = zip(assignment.rules, assignment.corrections).makeIterator()
         var tensors: [PlannedTensor] = []
         for tensor in agreement.tensors {
-            let rule = tensor.isCopied ? nil : rules.next()
+            let (rule, correction) = (tensor.isCopied ? nil : rules.next()) ?? (nil, nil)
             tensors.append(
                 try PlannedTensor(
-                    number: tensors.count, tensor, rule: rule, survey: survey, grouped: grouped,
+                    number: tensors.count, tensor, rule: rule, correction: correction, survey: survey, grouped: grouped,
                     outputDType: outputDType, hasBase: base != nil))
         }
         self.method = method.info
@@ -108,7 +108,7 @@ extension ModelAgreement {
     /// - Parameter assignment: that of the parts.
     /// - Throws: `input.quantized`.
     fileprivate func requireIdentity(of assignment: MergeAssignment) throws {
-        guard let quantization, !assignment.rules.allSatisfy(\.isIdentity) else { return }
+        guard let quantization, !assignment.isIdentity else { return }
         throw WeightsError.quantized(
             models[0].name, quantization, parts: quantizedParts.map(\.name), file: models[0].store.path,
             problem: "they cannot be scaled one by one",
@@ -146,6 +146,8 @@ struct PlannedTensor: Sendable {
     private let windowByteCount: Int
     let inputByteCount: Int
     let work: Work
+    /// What is done to the change before it is added to the base.
+    let correction: SpectrumCorrection?
 
     /// What OpenBLAS keeps for each thread to rearrange operands of a product; measured with matrices of 3072 x 768.
     private static let packingByteCount = 6 << 20
@@ -153,52 +155,74 @@ struct PlannedTensor: Sendable {
     enum Work: Sendable {
         case copy
         case elementwise(PlannedRule)
+        /// Element by element, and then as a whole.
+        case entrywise(PlannedRule, workingByteCount: Int)
         case matrix(any MatrixRule, workingByteCount: Int)
         case grouped(Int, workingByteCount: Int)
     }
 
     init(
-        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, survey: (any MergeSurvey)?,
-        grouped: (any GroupedMerge)?, outputDType: DType?, hasBase: Bool
+        number: Int, _ tensor: AgreedTensor, rule: MergeRule?, correction: SpectrumCorrection?,
+        survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, outputDType: DType?, hasBase: Bool
     ) throws {
         self.number = number
+        self.correction = correction
         indices = tensor.indices
         dtypes = tensor.dtypes
         switch rule {
-        case .elementwise, .surveyed:
+        case .elementwise where correction == nil, .surveyed where correction == nil:
             decodedByteCount = tensor.decodedByteCount - tensor.made.byteCount
             windowByteCount = tensor.made.windowByteCount
-        case .matrix, .grouped, nil:
+        default:
             decodedByteCount = tensor.decodedByteCount
             windowByteCount = 0
         }
         inputByteCount = tensor.inputByteCount
         let descriptor = tensor.descriptor
-        switch rule {
-        case nil:
+        guard let rule else {
             output = try Self.output(descriptor, tensor.restingType)
             work = .copy
             return
-        case .elementwise(let rule): work = .elementwise(PlannedRule(of: indices.count, after: survey) { _ in rule })
-        case .surveyed(let make): work = .elementwise(PlannedRule(of: indices.count, after: survey, make))
-        case .matrix(let rule):
-            do {
-                let (rows, columns) = (descriptor.shape.dims[0], descriptor.shape.dims[1])
-                let bytes = try rule.workingByteCount(
-                    rows: rows, columns: columns, expertCount: indices.count - (hasBase ? 1 : 0))
-                work = .matrix(rule, workingByteCount: bytes + 4 * rows * columns + Self.packingByteCount)
-            } catch is DecompositionError {
-                throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
-            }
-        case .grouped(let group):
-            do {
-                let bytes = try grouped?.workingByteCount(group: group) ?? 0
-                work = .grouped(group, workingByteCount: bytes + Self.packingByteCount)
-            } catch is DecompositionError {
-                throw MergeError(DecompositionError.tooLarge, tensor: descriptor)
-            }
+        }
+        do {
+            work = try Self.work(
+                rule, correction, of: descriptor, modelCount: indices.count, survey: survey, grouped: grouped,
+                hasBase: hasBase)
+        } catch is DecompositionError {
+            throw MergeError(DecompositionError.tooLarge, tensor: descriptor, isCorrected: correction != nil)
         }
         output = try Self.output(descriptor, outputDType ?? tensor.restingType)
+    }
+
+    private static func work(
+        _ rule: MergeRule, _ correction: SpectrumCorrection?, of tensor: TensorDescriptor, modelCount: Int,
+        survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, hasBase: Bool
+    ) throws -> Work {
+        func matrixByteCount(_ byteCount: (_ rows: Int, _ columns: Int) throws -> Int) throws -> Int {
+            let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
+            let correcting = try correction?.workingByteCount(rows: rows, columns: columns) ?? 0
+            // The change, what makes it, and what corrects it.
+            return try 4 * rows * columns + byteCount(rows, columns) + correcting + packingByteCount
+        }
+        func entries(_ planned: PlannedRule) throws -> Work {
+            guard correction != nil else { return .elementwise(planned) }
+            let bytes = EntrywiseMatrix.workingByteCount(planned)
+            return .entrywise(planned, workingByteCount: try matrixByteCount { _, _ in bytes })
+        }
+        switch rule {
+        case .elementwise(let rule): return try entries(PlannedRule(of: modelCount, after: survey) { _ in rule })
+        case .surveyed(let make): return try entries(PlannedRule(of: modelCount, after: survey, make))
+        case .matrix(let rule):
+            let bytes = try matrixByteCount {
+                try rule.workingByteCount(rows: $0, columns: $1, expertCount: modelCount - (hasBase ? 1 : 0))
+            }
+            return .matrix(rule, workingByteCount: bytes)
+        case .grouped(let group):
+            let bytes = try grouped?.workingByteCount(group: group) ?? 0
+            let isCorrected = correction != nil && tensor.shape.isMatrix
+            return .grouped(
+                group, workingByteCount: bytes + (isCorrected ? try matrixByteCount { _, _ in 0 } : packingByteCount))
+        }
     }
 
     private static func output(_ tensor: TensorDescriptor, _ dtype: DType) throws -> TensorDescriptor {
@@ -218,7 +242,7 @@ struct PlannedTensor: Sendable {
     /// What merging the tensor counts as, the surveys of the model left out: once, and once for every pass of its own before.
     var progressByteCount: Int {
         switch work {
-        case .copy, .matrix: output.byteCount
+        case .copy, .matrix, .entrywise: output.byteCount
         case .elementwise(let rule): (1 + (rule.survey?.passCount ?? 0)) * output.byteCount
         // Studied, then merged.
         case .grouped: 2 * output.byteCount

@@ -41,6 +41,10 @@ public struct MergeSummary: Sendable, Hashable {
                 elementwise += 1
                 passes = max(passes, modelReadings + (rule.survey?.readingCount ?? 0))
                 progress += modelPasses * tensor.output.byteCount
+            case .entrywise(let rule, _):
+                matrix += 1
+                passes = max(passes, modelReadings + (rule.survey?.readingCount ?? 0))
+                progress += modelPasses * tensor.output.byteCount
             case .matrix: matrix += 1
             case .grouped:
                 matrix += 1

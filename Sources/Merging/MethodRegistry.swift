@@ -6,10 +6,13 @@ public enum MergeMethods {
     public static func keepsParts(_ method: String) -> Bool { method == Passthrough().info.name }
 
     /// In the order in which they are listed to people.
-    public static let all: [any MergeMethod] = plain.map { LayerScaling($0) }
+    public static let all: [any MergeMethod] = plain.map { LayerScaling(SpectrumCorrected($0)) }
 
     /// Parameters that every method has, at the end of its own.
-    public static let commonParameters = LayerScaling.parameters.map(\.spec)
+    public static let commonParameters = SpectrumCorrection.parameters.map(\.spec) + depthParameters
+
+    /// Those of them that go by the depth of a tensor in its model.
+    public static let depthParameters = LayerScaling.parameters.map(\.spec)
 
     private static let plain: [any MergeMethod] = [
         Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), ArceeFusion(), Passthrough(),

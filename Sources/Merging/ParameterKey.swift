@@ -64,6 +64,19 @@ extension Double: ParameterType {
     }
 }
 
+/// A number that may be left out.
+extension Double?: ParameterType {
+    package static var kind: ParameterSpec.Kind { .numberOr("none") }
+    package var parameterValue: ParameterValue { map { .number($0) } ?? .text("none") }
+    package init?(parameter value: ParameterValue) {
+        switch value {
+        case .number(let number): self = number
+        case .text("none"): self = .none
+        default: return nil
+        }
+    }
+}
+
 extension Int: ParameterType {
     package static var kind: ParameterSpec.Kind { .wholeNumber }
     package var parameterValue: ParameterValue { .number(Double(self)) }

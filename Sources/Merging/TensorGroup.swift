@@ -7,11 +7,16 @@ extension PlannedTensor {
     var isCopy: Bool { if case .copy = work { true } else { false } }
     var isMatrix: Bool {
         switch work {
-        case .matrix, .grouped: true
+        case .matrix, .entrywise, .grouped: true
         case .copy, .elementwise: false
         }
     }
-    var plannedRule: PlannedRule? { if case .elementwise(let rule) = work { rule } else { nil } }
+    var plannedRule: PlannedRule? {
+        switch work {
+        case .elementwise(let rule), .entrywise(let rule, _): rule
+        case .copy, .matrix, .grouped: nil
+        }
+    }
 
     /// Bytes of the inputs that are decoded and of what was surveyed of the tensor, held while its group is worked on.
     var heldByteCount: Int { decodedByteCount + (plannedRule?.survey?.byteCount ?? 0) }

@@ -19,13 +19,15 @@ struct WorkingMemory: Sendable {
         of tensors: [PlannedTensor], survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, threads: Int, limit: Int?
     ) throws(MergeError) {
         let surveyed = survey?.byteCount ?? 0
-        let studied = grouped?.heldByteCount ?? 0
-        let scratch = tensors.map { $0.scratchByteCount(survey: survey) }.max() ?? 0
+        let held = surveyed + (grouped?.heldByteCount ?? 0)
+        let streamed = tensors.filter { $0.isElementwise || survey != nil && $0.plannedRule != nil }
+        let scratch = streamed.map { $0.scratchByteCount(survey: survey) }.max() ?? 0
         let needs = tensors.map { tensor in
             switch tensor.work {
             case .copy: tensor.decodedByteCount
             case .elementwise: surveyed + scratch + tensor.heldByteCount
-            case .matrix(_, let bytes), .grouped(_, let bytes): studied + bytes + tensor.decodedByteCount
+            case .entrywise(_, let bytes): held + max(bytes + tensor.decodedByteCount, scratch + tensor.heldByteCount)
+            case .matrix(_, let bytes), .grouped(_, let bytes): held + bytes + tensor.decodedByteCount
             }
         }
         let most = tensors.indices.max { needs[$0] < needs[$1] }
@@ -37,16 +39,15 @@ struct WorkingMemory: Sendable {
                     + "are allowed", tensor: output.name, hint: "raise --memory to at least \(need.roundedUp)")
         }
 
-        let elementwise = tensors.filter(\.isElementwise)
-        let largest = elementwise.map(\.heldByteCount).max() ?? 0
+        let largest = streamed.map(\.heldByteCount).max() ?? 0
         let room = (limit ?? Int.max) - surveyed
         elementwiseThreads = scratch == 0 ? threads : min(threads, max(1, (room - largest) / scratch))
         let taken = elementwiseThreads * scratch
         groupByteCount = min(max(0, room - taken), TensorGroup.largestByteCount)
-        let groups = TensorGroup.split(elementwise, limit: groupByteCount)
+        let groups = TensorGroup.split(streamed, limit: groupByteCount)
         let elements = surveyed + taken + (groups.map(\.byteCount).max() ?? 0)
-        let matrices = zip(tensors, needs).lazy.filter { $0.0.isMatrix }.map { $1 - studied }
-            .sorted(by: >).prefix(threads).reduce(studied, +)
+        let matrices = zip(tensors, needs).lazy.filter { $0.0.isMatrix }.map { $1 - held }
+            .sorted(by: >).prefix(threads).reduce(held, +)
         let copies = zip(tensors, needs).lazy.filter { $0.0.isCopy }.map(\.1).max() ?? 0
         peakByteCount = max(elements, min(limit ?? Int.max, matrices), copies)
         self.limit = limit

@@ -40,16 +40,16 @@ extension RecipeReader {
             hint: meant.map { "there is no key \"\($0.key.escapingControlCharacters)\": did you mean \(key)?" } ?? hint)
     }
 
-    /// LiNeS scales what a merge has changed in the base, also under methods that take none: then the base takes part, beside
-    /// the models, among which it may be listed, too.
+    /// LiNeS and others correct what a merge has changed in the base, also under methods that take none: then the base takes part,
+    /// beside the models, among which it may be listed, too.
     ///
     /// - Returns: whether it does.
-    func takeBaseForLayerScaling(
+    func takeBaseForCorrections(
         under method: MethodInfo, common: ParameterScope, in layout: inout RecipeLayout
     ) -> Bool {
         guard let base = layout.base, !method.usesBase else { return false }
         let names = MergeMethods.commonParameters.map(\.name)
-        var isScaled = false
+        var isCorrected = false
         for place in layout.slices.indices {
             let slice = layout.slices[place]
             let scopes = [slice.parameters, slice.moduleParameters, common]
@@ -57,9 +57,9 @@ extension RecipeReader {
             let likeBase = slice.experts.first { $0.model == base } ?? slice.experts.first
             layout.slices[place].base = layout.whole(base)
             layout.slices[place].base?.layers = likeBase?.layers
-            isScaled = true
+            isCorrected = true
         }
-        return isScaled
+        return isCorrected
     }
 
     /// Methods that take no base: mergekit merges a base_model that is not listed like the models that are.
@@ -145,7 +145,7 @@ extension RecipeReader {
             }
         }
         if layout.slices.count > 1,
-            let position = MergeMethods.commonParameters.map(\.name).compactMap({ parameters.positions[$0] }).max()
+            let position = MergeMethods.depthParameters.map(\.name).compactMap({ parameters.positions[$0] }).max()
         {
             throw RecipeError.scalingOfSlices(file: path, at: position)
         }

@@ -39,8 +39,8 @@ struct RecipeReader {
         let common = try parameters.scope(in: root.section("parameters"))
         var layout = try layout(of: root, method: method, base: base, &parameters)
         warnings += parameters.warnings
-        let isScaled = takeBaseForLayerScaling(under: method, common: common, in: &layout)
-        if !method.usesBase, !isScaled {
+        let isCorrected = takeBaseForCorrections(under: method, common: common, in: &layout)
+        if !method.usesBase, !isCorrected {
             decideOnUnusedBase(under: method, common: common, isMeasured: isTrained, in: &layout)
         }
         try nameModels(of: &layout, namesAreFiles: resolve != nil)

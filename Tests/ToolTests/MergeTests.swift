@@ -19,6 +19,7 @@ import Testing
         "tsv_m", "iso_c", "iso_cts", "knots_ties density=0.3", "wudi iterations=20", "wudi form=closed",
         "consensus_ta", "model_stock", "karcher", "multislerp", "dare_ties density=0.4", "della density=0.5",
         "breadcrumbs density=0.5", "sce select_topk=0.5", "average lines_beta=0.5",
+        "ties density=0.2 trim_scope=model svc_alpha=0.1", "tsv_m boost_beta=0.1 lines_beta=0.5",
     ]) func isTheSameOnAnyNumberOfThreads(line: String) throws {
         let words = line.split(separator: " ").map(String.init)
         for threads in ["1", "2", "5"] {
@@ -192,7 +193,8 @@ import Testing
             let own = text.components(separatedBy: "\n### `\(name)`\n").dropFirst().first ?? text
             for parameter in method["parameters"].items {
                 let key = parameter["name"].string ?? "?"
-                let place = key.hasPrefix("lines_") ? try page("lines.md") : own
+                let common = ["lines_": "lines.md", "svc_": "spectrum.md", "boost_": "spectrum.md"]
+                let place = try common.first { key.hasPrefix($0.key) }.map { try page($0.value) } ?? own
                 let rows = place.split(separator: "\n").filter { $0.hasPrefix("| `\(key)` |") }
                 #expect(rows.first.map(String.init) == row(parameter), "\(file), \(name)")
             }

@@ -13,7 +13,8 @@ import TensorCore
 struct IsoC: MergeMethod {
     let info = MethodInfo(
         name: "iso_c", summary: "Sum of the task vectors with a flat singular spectrum.",
-        paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true, parameters: MatrixSelection.parameters)
+        paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true, flattensSpectra: true,
+        parameters: MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         try MatrixSelection(arguments).assign(tensors) { IsotropicSum(lambda: $0) }

@@ -20,7 +20,7 @@ struct IsoCTS: MergeMethod {
 
     let info = MethodInfo(
         name: "iso_cts", summary: "Common directions and those of each task, with a flat singular spectrum.",
-        paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true,
+        paper: "Marczak et al. 2025, arXiv:2502.04959", needsBase: true, flattensSpectra: true,
         parameters: [commonSpaceFraction] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {

@@ -6,8 +6,8 @@
 // expert the paper sets α = s and β = 1 − s, for N experts α to 1/N times a ratio of norms, and sweeps β.
 //
 // Not a method but the parameters `lines_alpha` and `lines_beta` of every method, given a base: the scaling comes after the
-// merge. Where there is a `lambda` it is the same as a λ for every tensor, so methods need not know of it; otherwise τ is what
-// the merge has moved the base by. The block is the layer of `LayerName`, the first number between dots; the authors take the
+// merge, and after what is done to its spectrum. Where there is a `lambda`, and nothing is done to spectra, it is the same as a λ for
+// every tensor, so methods need not know of it; otherwise τ is what the merge has moved the base by. The block is the layer of `LayerName`, the first number between dots; the authors take the
 // smallest number of the name, which differs for mixtures of experts.
 
 import Kernels
@@ -20,7 +20,7 @@ struct LayerScaling: MergeMethod {
 
     private static let alpha = ParameterKey(
         "lines_alpha", default: 1.0,
-        help: "LiNeS: factor of the change from the base in the first block, and outside of blocks.")
+        help: "LiNeS: factor of the change in the first block, and outside of blocks.")
     private static let beta = ParameterKey(
         "lines_beta", default: 0.0, help: "LiNeS: what the factor has grown by in the last block.")
 
@@ -41,7 +41,8 @@ struct LayerScaling: MergeMethod {
             factors.append(alpha + beta * depth)
         }
         guard factors.contains(where: { $0 != 1 }) else { return try method.assign(tensors, arguments: arguments) }
-        return method.info.declares(ParameterKey.lambda)
+        let isCorrected = try SpectrumCorrected.corrections(of: tensors, arguments).contains { $0 != nil }
+        return method.info.declares(ParameterKey.lambda) && !isCorrected
             ? try assign(tensors, scalingLambdaBy: factors, arguments: arguments)
             : try assign(tensors, scalingResultsBy: factors, arguments: arguments)
     }
@@ -65,16 +66,21 @@ struct LayerScaling: MergeMethod {
                 hint: "name it with --base, or choose a method that works on task vectors")
         }
         let assignment = try method.assign(tensors, arguments: arguments)
-        let rules = zip(assignment.rules, factors).map { rule, factor -> MergeRule in
-            guard factor != 1 else { return rule }
-            switch rule {
-            case .elementwise(let inner): return .elementwise(ScaledChange(rule: inner, factor: factor))
-            case .surveyed(let make): return .surveyed { ScaledChange(rule: make($0), factor: factor) }
-            case .matrix, .grouped: return rule
+        var (rules, corrections) = (assignment.rules, assignment.corrections)
+        for (place, factor) in factors.enumerated() where factor != 1 {
+            switch rules[place] {
+            case .elementwise(let rule) where corrections[place] == nil:
+                rules[place] = .elementwise(ScaledChange(rule: rule, factor: factor))
+            case .surveyed(let make) where corrections[place] == nil:
+                rules[place] = .surveyed { ScaledChange(rule: make($0), factor: factor) }
+            default:
+                corrections[place] = corrections[place] ?? SpectrumCorrection(factor: 1)
+                corrections[place]?.factor = factor
             }
         }
         return MergeAssignment(
-            rules: rules, survey: assignment.survey, grouped: assignment.grouped, warnings: assignment.warnings)
+            rules: rules, survey: assignment.survey, grouped: assignment.grouped, warnings: assignment.warnings
+        ).correcting(corrections)
     }
 }
 

@@ -108,7 +108,10 @@ enum MethodList {
                     return .group([.text(words)] + (own.isEmpty ? [] : [.table(table(of: own))]))
                 } + [
                     .group([
-                        .text(["every method, where there is a base", "  LiNeS: Wang et al. 2024, arXiv:2410.17146"]),
+                        .text([
+                            "every method, where there is a base", "  SVC: 2026, arXiv:2602.05536",
+                            "  boosting: 2025, arXiv:2506.16506", "  LiNeS: Wang et al. 2024, arXiv:2410.17146",
+                        ]),
                         .table(table(of: common)),
                     ]),
                     .text([

@@ -23,7 +23,7 @@ extension MergeJob {
     ) throws {
         let method = try MergeMethods.named(recipe.mergeMethod)
         try recipe.checkVocabularies()
-        try recipe.checkLayerScaling(settings)
+        try recipe.checkCorrections(settings)
         let (models, places) = try recipe.inputs(from: stores)
         var plans: [MergePlan] = []
         var origins = TensorOrigins()
@@ -151,10 +151,11 @@ private struct SliceCut {
 }
 
 extension Recipe {
-    /// Whether the command line asks for a scaling by depth that the recipe was not read for.
-    fileprivate func checkLayerScaling(_ settings: [String: ParameterValue]) throws(RecipeError) {
+    /// Whether the command line asks for what the recipe was not read for: a scaling by depth, or another correction of changes.
+    fileprivate func checkCorrections(_ settings: [String: ParameterValue]) throws(RecipeError) {
         guard let name = MergeMethods.commonParameters.map(\.name).first(where: { settings[$0] != nil }) else { return }
-        if slices.count > 1 { throw RecipeError.scalingOfSlices(file: path, at: slices[1].position) }
+        let isByDepth = MergeMethods.depthParameters.contains { settings[$0.name] != nil }
+        if slices.count > 1, isByDepth { throw RecipeError.scalingOfSlices(file: path, at: slices[1].position) }
         guard let baseModel, slices.contains(where: { $0.base == nil }) else { return }
         throw RecipeError(
             .unsupported, "\(name) on the command line does not bring the base into a merge with \(mergeMethod)",
