@@ -14,6 +14,7 @@ void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int 
              size_t jobz_length);
 void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda, double *b, const int *ldb,
             int *info, size_t uplo_length);
+void dgesv_(const int *n, const int *nrhs, double *a, const int *lda, int *ipiv, double *b, const int *ldb, int *info);
 
 /* The parts of dsyevd, for eigenvectors of which only some are wanted. */
 void dsytrd_(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e, double *tau, double *work,

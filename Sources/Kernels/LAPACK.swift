@@ -144,6 +144,20 @@ enum LAPACK {
         return Int(info)
     }
 
+    /// Solves `M A = B` by LU with pivots; `A` is lost.
+    ///
+    /// - Shapes: `a` `[order, order]`, `b` `[count, order]`, which becomes `M`.
+    static func solveGeneral(
+        _ a: UnsafeMutablePointer<Double>, _ b: UnsafeMutablePointer<Double>, order: Int, count: Int
+    ) throws(DecompositionError) {
+        let n = try size(order)
+        var pivots = [Int32](repeating: 0, count: order)
+        var info: Int32 = 0
+        // Read column-major, the transposes: Aᵀ Mᵀ = Bᵀ.
+        dgesv_([n], [try size(count)], a, [n], &pivots, b, [n], &info)
+        try check(info)
+    }
+
     private static func check(_ info: Int32) throws(DecompositionError) {
         if info != 0 { throw .notConverged(Int(info)) }
     }

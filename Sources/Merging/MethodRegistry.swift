@@ -20,7 +20,7 @@ public enum MergeMethods {
         ConsensusTA(), ModelStock(), TIES(), DARE.linear, DARE.ties, DELLA.linear, DELLA.ties,
         Breadcrumbs.linear, Breadcrumbs.ties, SCE(), RAM.plain, RAM.rescaled, MagMax(), TSVM(), DCMerge(), IsoC(),
         IsoCTS(),
-        KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), Fisher(), RegMean(),
+        KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), ACE(), Fisher(), RegMean(),
     ]
 
     /// The method of a name.

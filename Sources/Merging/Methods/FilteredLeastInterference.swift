@@ -103,7 +103,7 @@ struct FilteredLeastInterference: MatrixRule {
                     taskVector.pointer[i] = Double(scratch.pointer[i])
                     merged.pointer[i] += start * taskVector.pointer[i]
                 }
-                if isCentred { centre(taskVector, into: centred) }
+                if isCentred { centreColumns(of: taskVector, into: centred) }
                 multiply(
                     order, order, rows, centred.transposed, centred.view, into: gram.pointer, stride: order,
                     alpha: weight)
@@ -129,18 +129,6 @@ struct FilteredLeastInterference: MatrixRule {
         multiply(
             rows, order, order, sides.view, eigen.vectors.view, into: merged.pointer, stride: order, accumulate: true)
         return merged
-    }
-
-    private func centre(_ matrix: Matrix<Double>, into result: Matrix<Double>) {
-        for column in 0..<matrix.columns {
-            var sum = 0.0
-            for row in 0..<matrix.rows { sum += matrix.pointer[row * matrix.columns + column] }
-            let mean = sum / Double(matrix.rows)
-            for row in 0..<matrix.rows {
-                let place = row * matrix.columns + column
-                result.pointer[place] = matrix.pointer[place] - mean
-            }
-        }
     }
 
     // MARK: - By the rows of all
