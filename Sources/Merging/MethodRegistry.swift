@@ -18,7 +18,8 @@ public enum MergeMethods {
         Linear(), Average(), Slerp(), NuSlerp(), MultiSlerp(), Karcher(), NearSwap(), ArceeFusion(), Passthrough(),
         TaskArithmetic(),
         ConsensusTA(), ModelStock(), TIES(), DARE.linear, DARE.ties, DELLA.linear, DELLA.ties,
-        Breadcrumbs.linear, Breadcrumbs.ties, SCE(), RAM.plain, RAM.rescaled, MagMax(), TSVM(), DCMerge(), IsoC(),
+        Breadcrumbs.linear, Breadcrumbs.ties, SCE(), RAM.plain, RAM.rescaled, MagMax(), PCB(), TSVM(), DCMerge(),
+        IsoC(),
         IsoCTS(),
         KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), ACE(), Fisher(), RegMean(),
     ]

@@ -136,7 +136,7 @@ import Testing
         "ram": ["epsilon": .number(0)], "ramplus_tl": ["epsilon": .number(0)], "magmax": ["lambda": .number(1)],
         "swudi": ["init": .text("mean")], "aswudi": ["init": .text("mean")], "actmat": [:],
     ]
-    static let notSame = ["consensus_ta", "tsv_m", "iso_c", "iso_cts", "dc_merge", "ace", "arcee_fusion"]
+    static let notSame = ["consensus_ta", "tsv_m", "iso_c", "iso_cts", "dc_merge", "ace", "pcb", "arcee_fusion"]
 
     @Test("every method says whether it gives a model back that is merged with itself")
     func promises() {
