@@ -21,7 +21,7 @@ public enum MergeMethods {
         Breadcrumbs.linear, Breadcrumbs.ties, SCE(), RAM.plain, RAM.rescaled, MagMax(), PCB(), TSVM(), DCMerge(),
         IsoC(),
         IsoCTS(),
-        KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), ACE(), Fisher(), RegMean(),
+        KnOTS(), WUDI(), SWUDI.soft, SWUDI.adaptive, ActMat(), ACE(), Fisher(), RegMean(), ESM(),
     ]
 
     /// The method of a name.

@@ -153,7 +153,7 @@ import Testing
         #expect(
             try tool.run("merge", "--list-methods", "--json").output.contains(
                 "\"kind\": \"whole number\",\n          \"default\": 2,\n          \"minimum\": 0,\n"))
-        #expect(methods.items.count == 36)
+        #expect(methods.items.count == 37)
         for method in methods.items {
             #expect(
                 method.keys == ["name", "summary", "paper", "needs_base", "uses_base", "experts", "parameters"])

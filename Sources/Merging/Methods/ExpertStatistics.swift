@@ -21,11 +21,12 @@ struct ExpertStatistics: Sendable {
     ///   - wanted: tensors of the result, and what their statistics are shaped like.
     ///   - tensors: all that are merged.
     ///   - suffix: what the names in the statistics may lack at their end.
+    ///   - fate: what becomes of tensors without statistics.
     /// - Throws: `merge.statistics` when a file is missing or cannot be read, when no tensor has statistics, when only some experts
     ///   have those of a wanted one, and when one has another shape or no arithmetic.
     init(
         of wanted: [(tensor: TensorName, shape: Shape)], among tensors: [TensorDescriptor],
-        orWithout suffix: String = "", _ arguments: MergeArguments
+        orWithout suffix: String = "", fate: String = "averaged without", _ arguments: MergeArguments
     ) throws(MergeError) {
         let stores = try Self.open(arguments[Self.parameter].map(\.text), for: wanted.map(\.tensor), arguments)
         for (tensor, shape) in wanted {
@@ -60,8 +61,8 @@ struct ExpertStatistics: Sendable {
         warnings.append(
             Warning(
                 MergeWarning.noStatistics,
-                "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are averaged "
-                    + "without"))
+                "\(lacking.count) of \(wanted.count) tensors have no statistics, such as \"\(first)\", and are \(fate)")
+        )
     }
 
     /// Nil for a tensor without statistics.
