@@ -32,20 +32,24 @@ struct EntrywiseMatrix {
 
     private static let rowByteCount = mergeBlockCapacity * MemoryLayout<Double>.stride
 
-    /// Reads what the merge changes.
-    func readChange(into result: Matrix<Float>) {
+    /// Reads what the merge changes in the tensor, or in one matrix of a stack.
+    ///
+    /// - Parameter number: its place in the stack.
+    func readChange(of number: Int, into result: Matrix<Float>) {
+        let wanted = number * result.count..<(number + 1) * result.count
         let rowCount = 2 + rule.scratchRowCount(expertCount: chunks.first?.experts.count ?? 0)
         withUnsafeTemporaryAllocation(of: Double.self, capacity: rowCount * mergeBlockCapacity) { memory in
             let merged = memory.baseAddress!
             let base = merged + mergeBlockCapacity
-            for chunk in chunks {
-                chunk.forEachBlock { offset, count in
+            for chunk in chunks where chunk.range.overlaps(wanted) {
+                for run in chunkRanges(of: chunk.range.clamped(to: wanted), by: mergeBlockCapacity) {
                     let block = MergeBlock(
-                        chunk: chunk, offset: offset, count: count, result: merged, scratch: base + mergeBlockCapacity)
+                        chunk: chunk, offset: run.lowerBound - chunk.range.lowerBound, count: run.count,
+                        result: merged, scratch: base + mergeBlockCapacity)
                     rule.merge(block)
                     block.readBase(into: base)
-                    let target = result.pointer + block.start
-                    for i in 0..<count { target[i] = Float(merged[i] - base[i]) }
+                    let target = result.pointer + (run.lowerBound - wanted.lowerBound)
+                    for i in 0..<run.count { target[i] = Float(merged[i] - base[i]) }
                 }
             }
         }

@@ -17,7 +17,8 @@ package protocol GroupedMerge: Sendable {
 
     /// Learns what the merge of a group needs to know of all its tensors.
     ///
-    /// - Parameter members: every tensor of the group, with its first dimension as rows and all others as columns.
+    /// - Parameter members: every tensor of the group, with its first dimension as rows and all others as columns; or one matrix of a
+    ///   stack of experts.
     /// - Throws: `DecompositionError`, `IOError` `io.memory`.
     func study(_ members: [MatrixInputs], group: Int) throws
 
@@ -30,19 +31,54 @@ package protocol GroupedMerge: Sendable {
     func merge(_ members: [MatrixInputs], group: Int, into results: [Matrix<Float>]) throws -> MergeRemark?
 }
 
+/// A tensor of a group, or one matrix of a stack of experts.
+private struct GroupedTensor {
+    let tensor: PlannedTensor
+    /// Its place in the stack.
+    let number: Int
+    let rows: Int
+    let columns: Int
+    /// How many groups the tensor is in.
+    let count: Int
+
+    /// The groups of a tensor.
+    static func all(_ tensor: PlannedTensor) -> [(group: Int, member: GroupedTensor)] {
+        guard case .grouped(let first, _) = tensor.work else { return [] }
+        let output = tensor.output
+        if output.isStackOfExperts, let shape = output.matrices {
+            return (0..<shape.count).map { number in
+                let member = GroupedTensor(
+                    tensor: tensor, number: number, rows: shape.rows, columns: shape.columns, count: shape.count)
+                return (first + number, member)
+            }
+        }
+        let rows = output.shape.dims.first ?? 1
+        let columns = rows == 0 ? 0 : output.elementCount / rows
+        return [(first, GroupedTensor(tensor: tensor, number: 0, rows: rows, columns: columns, count: 1))]
+    }
+
+    var workingByteCount: Int { if case .grouped(_, let bytes) = tensor.work { bytes } else { 0 } }
+
+    /// What the group's share of the tensor counts as in progress.
+    var progressByteCount: Int {
+        let bytes = tensor.output.byteCount
+        return bytes / count + (number == 0 ? bytes % count : 0)
+    }
+}
+
 extension MergeExecution {
     /// Studies and merges what is merged in groups, as many groups at a time as the memory allows.
     func mergeGroups() throws {
         guard let grouped = plan.assignment.grouped?() else { return }
-        var groups: [Int: [PlannedTensor]] = [:]
+        var groups: [Int: [GroupedTensor]] = [:]
         for tensor in plan.tensors {
-            if case .grouped(let group, _) = tensor.work { groups[group, default: []].append(tensor) }
+            for (group, member) in GroupedTensor.all(tensor) { groups[group, default: []].append(member) }
         }
-        let all = groups.sorted { $0.key < $1.key }.map(\.value)
-        let merged = all.filter { $0.contains(where: isInPart) }
+        let all = groups.sorted { $0.key < $1.key }
+        let merged = all.filter { $0.value.contains { isInPart($0.tensor) } }
         try forEachGroup(grouped.comparesGroups ? all : merged, besides: grouped.heldByteCount) { tensors, group in
             try withMembers(tensors) { members in
-                for member in members { try look(at: member.tensor) }
+                for member in members { try look(at: member.tensor, elements: member.inputs.elements) }
                 try grouped.study(members.map(\.inputs), group: group)
             }
         }
@@ -52,56 +88,58 @@ extension MergeExecution {
                 let results = try members.map {
                     try Matrix<Float>(rows: $0.inputs.rows, columns: $0.inputs.columns)
                 }
-                let remark = try grouped.merge(members.map(\.inputs), group: group, into: results)
-                if let remark { log.note(remark, on: tensors[0].number) }
+                if let remark = try grouped.merge(members.map(\.inputs), group: group, into: results) {
+                    log.note(remark, on: tensors[0].tensor.number, number: tensors[0].number)
+                }
                 for (member, result) in zip(members, results) where isInPart(member.tensor.planned) {
                     try member.tensor.planned.correction?.correct(result, of: member.inputs)
-                    try write(member.inputs.base, plus: result, to: member.tensor.planned)
+                    try write(
+                        member.inputs.base, plus: result, number: member.place.number, to: member.tensor.planned)
                 }
             }
         }
     }
 
     private struct Member {
+        let place: GroupedTensor
         let tensor: LoadedTensor
         let inputs: MatrixInputs
     }
 
     private func forEachGroup(
-        _ groups: [[PlannedTensor]], besides heldByteCount: Int,
-        _ body: @Sendable ([PlannedTensor], Int) throws -> Void
+        _ groups: [(key: Int, value: [GroupedTensor])], besides heldByteCount: Int,
+        _ body: @Sendable ([GroupedTensor], Int) throws -> Void
     ) throws {
         let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - heldByteCount))
         try parallel(count: groups.count, threads: plan.budget.threads) { place in
-            let tensors = groups[place]
-            guard case .grouped(let group, _) = tensors[0].work else { return }
-            let bytes = tensors.map { if case .grouped(_, let bytes) = $0.work { bytes } else { 0 } }.max() ?? 0
-            let need = bytes + tensors.reduce(0) { $0 + $1.decodedByteCount }
+            let (group, tensors) = groups[place]
+            let bytes = tensors.map(\.workingByteCount).max() ?? 0
+            let need = bytes + tensors.reduce(0) { $0 + $1.tensor.decodedByteCount }
             gate.enter(need)
             defer { gate.leave(need) }
             do {
                 try body(tensors, group)
             } catch let error as DecompositionError {
-                let tensor = tensors.first { !log.notFinite(in: $0.number).isEmpty } ?? tensors[0]
-                throw MergeError(error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number))
+                let place = tensors.first { !log.notFinite(in: $0.tensor.number).isEmpty } ?? tensors[0]
+                throw MergeError(
+                    error, tensor: place.tensor.output, inputs: log.notFinite(in: place.tensor.number),
+                    isCorrected: place.tensor.correction != nil)
             }
-            for tensor in tensors where isInPart(tensor) { log.advance(tensor.output.byteCount) }
+            for place in tensors where isInPart(place.tensor) { log.advance(place.progressByteCount) }
         }
     }
 
     /// Calls `body` with the tensors' bytes in every model.
-    private func withMembers(_ tensors: [PlannedTensor], _ body: ([Member]) throws -> Void) throws {
+    private func withMembers(_ tensors: [GroupedTensor], _ body: ([Member]) throws -> Void) throws {
         var members: [Member] = []
-        func open(_ rest: ArraySlice<PlannedTensor>) throws {
-            guard let tensor = rest.first else { return try body(members) }
-            let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
+        func open(_ rest: ArraySlice<GroupedTensor>) throws {
+            guard let place = rest.first else { return try body(members) }
+            let loaded = try LoadedTensor(place.tensor, of: plan.models, hasBase: plan.hasBase)
             try loaded.withSources { base, experts in
                 guard let base else { preconditionFailure("methods of groups need a base") }
-                let rows = tensor.output.shape.dims.first ?? 1
                 let inputs = MatrixInputs(
-                    rows: rows, columns: rows == 0 ? 0 : tensor.output.elementCount / rows, base: base,
-                    experts: experts)
-                members.append(Member(tensor: loaded, inputs: inputs))
+                    number: place.number, rows: place.rows, columns: place.columns, base: base, experts: experts)
+                members.append(Member(place: place, tensor: loaded, inputs: inputs))
                 try open(rest.dropFirst())
             }
         }

@@ -22,61 +22,75 @@ extension MergeExecution {
     }
 
     private func mergeMatrix(_ tensor: PlannedTensor, after survey: (any MergeSurvey)?) throws {
-        let (rows, columns) = (tensor.output.shape.dims[0], tensor.output.shape.dims[1])
+        guard let shape = tensor.output.matrices else { preconditionFailure("the tensor is no matrix") }
         let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
         try loaded.withSources { base, experts in
             guard let base else { preconditionFailure("matrix methods need a base") }
-            let inputs = MatrixInputs(rows: rows, columns: columns, base: base, experts: experts)
             try look(at: loaded)
-            let change = try Matrix<Float>(rows: rows, columns: columns)
-            do {
-                if case .matrix(let rule, _) = tensor.work {
-                    if let remark = try rule.merge(inputs, into: change) { log.note(remark, on: tensor.number) }
-                } else if let rule = tensor.plannedRule?.make(survey) {
-                    EntrywiseMatrix(
-                        rule, tensor: tensor.number, elementCount: rows * columns, base: base, experts: experts
-                    ).readChange(into: change)
-                }
-                try tensor.correction?.correct(change, of: inputs)
-            } catch let error as DecompositionError {
-                throw MergeError(
-                    error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number),
-                    isCorrected: tensor.correction != nil)
+            let entries = tensor.plannedRule.map {
+                EntrywiseMatrix(
+                    $0.make(survey), tensor: tensor.number, elementCount: tensor.output.elementCount, base: base,
+                    experts: experts)
             }
-            try write(base, plus: change, to: tensor)
+            for number in 0..<shape.count {
+                let inputs = MatrixInputs(
+                    number: number, rows: shape.rows, columns: shape.columns, base: base, experts: experts)
+                let change = try Matrix<Float>(rows: shape.rows, columns: shape.columns)
+                do {
+                    entries?.readChange(of: number, into: change)
+                    if case .matrix(let rule, _) = tensor.work, let remark = try rule.merge(inputs, into: change) {
+                        log.note(remark, on: tensor.number, number: number)
+                    }
+                    try tensor.correction?.correct(change, of: inputs)
+                } catch let error as DecompositionError {
+                    throw MergeError(
+                        error, tensor: tensor.output, inputs: log.notFinite(in: tensor.number),
+                        isCorrected: tensor.correction != nil)
+                }
+                try write(base, plus: change, number: number, to: tensor)
+            }
         }
     }
 
-    /// Counts NaN and infinities in a matrix of every model.
-    func look(at tensor: LoadedTensor) throws {
+    /// Counts NaN and infinities in a tensor of every model.
+    ///
+    /// - Parameter elements: those that are looked at; nil for all.
+    func look(at tensor: LoadedTensor, elements: Range<Int>? = nil) throws {
+        let elements = elements ?? tensor.elements
         let counts = try tensor.withModels { sources in
             try sources.enumerated().map { model, source in
                 guard let ledger else {
-                    return source.countNonFinite(from: 0, count: tensor.planned.output.elementCount)
+                    return source.countNonFinite(from: elements.lowerBound, count: elements.count)
                 }
-                return try ledger.read(tensor, model: model).nonFinite
+                return try ledger.read(tensor, elements, model: model).nonFinite
             }
         }
         log.add(counts, to: tensor.planned.number)
     }
 
-    /// Writes the base plus a merged task vector.
-    func write(_ base: MergeSource, plus taskVector: Matrix<Float>, to tensor: PlannedTensor) throws {
+    /// Writes the base plus a merged task vector, of the tensor or of one matrix of a stack.
+    ///
+    /// - Parameter number: its place in the stack.
+    func write(
+        _ base: MergeSource, plus taskVector: Matrix<Float>, number: Int, to tensor: PlannedTensor
+    ) throws {
+        let elements = number * taskVector.count..<(number + 1) * taskVector.count
         if tensor.needsDouble {
-            try write(base, plus: taskVector, to: tensor, in: Double.self)
+            try write(base, plus: taskVector, elements, to: tensor, in: Double.self)
         } else {
-            try write(base, plus: taskVector, to: tensor, in: Float.self)
+            try write(base, plus: taskVector, elements, to: tensor, in: Float.self)
         }
     }
 
     private func write<T: ElementwiseScalar>(
-        _ base: MergeSource, plus taskVector: Matrix<Float>, to tensor: PlannedTensor, in scalar: T.Type
+        _ base: MergeSource, plus taskVector: Matrix<Float>, _ elements: Range<Int>, to tensor: PlannedTensor,
+        in scalar: T.Type
     ) throws {
         try withUnsafeTemporaryAllocation(of: T.self, capacity: mergeBlockCapacity) { memory in
             let values = memory.baseAddress!
-            try write(0..<tensor.output.elementCount, of: tensor) { start, count in
+            try write(elements, of: tensor) { start, count in
                 base.read(from: start, count: count, into: values)
-                let change = taskVector.pointer + start
+                let change = taskVector.pointer + (start - elements.lowerBound)
                 for i in 0..<count { values[i] += T(change[i]) }
                 return UnsafePointer(values)
             }
@@ -87,8 +101,7 @@ extension MergeExecution {
 extension PlannedTensor {
     /// What a decomposition of the matrix takes, up to a factor.
     fileprivate var cost: Double {
-        let dims = output.shape.dims
-        return Double(output.elementCount) * Double(dims.min() ?? 0)
+        Double(output.elementCount) * Double(output.matrices.map { min($0.rows, $0.columns) } ?? 0)
     }
 }
 

@@ -70,13 +70,13 @@ package final class MergeLedger: Sendable {
         }
     }
 
-    /// Reads all of a model's tensor, of a type that computes.
+    /// Reads elements of a model's tensor, of a type that computes.
     ///
     /// - Returns: what it adds up to.
     /// - Throws: what the reader throws.
-    func read(_ tensor: LoadedTensor, model: Int) throws -> NormSums {
+    func read(_ tensor: LoadedTensor, _ elements: Range<Int>, model: Int) throws -> NormSums {
         var total = NormSums()
-        for chunk in tensor.chunks {
+        for chunk in chunkRanges(of: elements, by: MergeChunk.capacity) {
             let piece = tensor.piece(chunk, of: model)
             let sums = try piece.sums()
             read(piece, sums: sums, isDone: false)
@@ -90,7 +90,7 @@ package final class MergeLedger: Sendable {
     /// - Throws: what the reader throws.
     func copied(_ tensor: LoadedTensor) throws {
         if tensor.planned.output.dtype.isComputable {
-            wrote(try read(tensor, model: 0), from: 0, of: tensor.planned)
+            wrote(try read(tensor, tensor.elements, model: 0), from: 0, of: tensor.planned)
         } else {
             read(tensor.wholePiece(of: 0), sums: nil, isDone: true)
         }
@@ -141,7 +141,9 @@ extension StackedMerge {
                 let planned = plan.tensors[place]
                 let tensor = try LoadedTensor(planned, of: plan.models, hasBase: plan.hasBase)
                 guard !planned.isCopy else { return try ledger.copied(tensor) }
-                for model in tensor.inputs.indices { _ = try ledger.read(tensor, model: model) }
+                for model in tensor.inputs.indices {
+                    _ = try ledger.read(tensor, tensor.elements, model: model)
+                }
                 guard let bytes = try result.bytes(of: planned.output.name) else { return }
                 let dtype = planned.output.dtype
                 let width = dtype.bitWidth / 8

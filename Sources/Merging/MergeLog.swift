@@ -11,7 +11,8 @@ final class MergeLog: Sendable {
     private struct State {
         var doneByteCount = 0
         var findings: [Int: TensorFinding] = [:]
-        var remarks: [Int: MergeRemark] = [:]
+        /// By tensor and number of the matrix.
+        var remarks: [Int: [Int: MergeRemark]] = [:]
         /// For tensors in which a model holds NaN or infinities, how many every model holds.
         var inputs: [Int: [NonFiniteCount]] = [:]
     }
@@ -28,7 +29,10 @@ final class MergeLog: Sendable {
         }
     }
 
-    func note(_ remark: MergeRemark, on tensor: Int) { state.withLock { $0.remarks[tensor] = remark } }
+    /// Takes a remark on a tensor, or on one matrix of a stack.
+    func note(_ remark: MergeRemark, on tensor: Int, number: Int = 0) {
+        state.withLock { $0.remarks[tensor, default: [:]][number] = remark }
+    }
 
     /// Adds what was counted in a part of a tensor, in every model.
     func add(_ counts: [NonFiniteCount], to tensor: Int) {
@@ -67,8 +71,10 @@ final class MergeLog: Sendable {
         return state.withLock { state in
             MergeReport(
                 warnings: plan.summary.warnings,
-                notes: state.remarks.sorted { $0.key < $1.key }.map { place, remark in
-                    TensorNote(tensor: plan.outputs[place].name, remark: remark)
+                notes: state.remarks.sorted { $0.key < $1.key }.compactMap { place, remarks in
+                    MergeRemark(remarks, of: plan.outputs[place]).map {
+                        TensorNote(tensor: plan.outputs[place].name, remark: $0)
+                    }
                 },
                 findings: state.findings.sorted { $0.key < $1.key }.map(\.value), notFinite: inputs
             ).withWarnings

@@ -117,7 +117,7 @@ package enum MergeRule: Sendable {
     /// Element by element with what surveys find out: a rule that every execution makes anew, given the survey of the model.
     case surveyed(@Sendable ((any MergeSurvey)?) -> any ElementwiseRule)
     case matrix(any MatrixRule)
-    /// With the other tensors of a group, in their order.
+    /// With the other tensors of a group, in their order; the matrices of a stack of experts have a group each, from this on.
     case grouped(Int)
 
     /// Whether the result is the one model that is given, bit for bit.
@@ -181,7 +181,7 @@ extension MergeSurvey {
     package func needs(pass: Int) -> Bool { true }
 }
 
-/// A rule that needs a whole matrix: it turns the task vectors of all experts into one.
+/// A rule that needs a whole matrix, or each of a stack of experts: it turns the task vectors of all experts into one.
 package protocol MatrixRule: Sendable {
     /// Bytes that `merge` allocates.
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int

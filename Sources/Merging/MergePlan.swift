@@ -199,7 +199,8 @@ struct PlannedTensor: Sendable {
         survey: (any MergeSurvey)?, grouped: (any GroupedMerge)?, hasBase: Bool
     ) throws -> Work {
         func matrixByteCount(_ byteCount: (_ rows: Int, _ columns: Int) throws -> Int) throws -> Int {
-            let (rows, columns) = (tensor.shape.dims[0], tensor.shape.dims[1])
+            guard let shape = tensor.matrices else { preconditionFailure("the tensor is no matrix") }
+            let (rows, columns) = (shape.rows, shape.columns)
             let correcting = try correction?.workingByteCount(rows: rows, columns: columns) ?? 0
             // The change, what makes it, and what corrects it.
             return try 4 * rows * columns + byteCount(rows, columns) + correcting + packingByteCount
@@ -219,7 +220,7 @@ struct PlannedTensor: Sendable {
             return .matrix(rule, workingByteCount: bytes)
         case .grouped(let group):
             let bytes = try grouped?.workingByteCount(group: group) ?? 0
-            let isCorrected = correction != nil && tensor.shape.isMatrix
+            let isCorrected = correction != nil && tensor.matrices != nil
             return .grouped(
                 group, workingByteCount: bytes + (isCorrected ? try matrixByteCount { _, _ in 0 } : packingByteCount))
         }

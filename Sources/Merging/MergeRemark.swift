@@ -6,6 +6,23 @@ package struct MergeRemark: Sendable, Hashable {
     /// With the numbers of this tensor.
     let text: String
 
+    /// What is said of a tensor whose matrices have remarks, by their numbers: the first of them.
+    init?(_ remarks: [Int: MergeRemark], of tensor: TensorDescriptor) {
+        guard let (number, first) = remarks.min(by: { $0.key < $1.key }) else { return nil }
+        kind = first.kind
+        guard tensor.isStackOfExperts else {
+            text = first.text
+            return
+        }
+        let rest = remarks.count == 1 ? "" : "; \(remarks.count - 1) more alike"
+        text = "matrix \(number + 1) of \(tensor.shape.dims[0]): \(first.text)\(rest)"
+    }
+
+    init(kind: Kind, text: String) {
+        self.kind = kind
+        self.text = text
+    }
+
     enum Kind: Sendable, Hashable, CaseIterable {
         /// Singular directions that hold nothing but rounding were left out.
         case rank

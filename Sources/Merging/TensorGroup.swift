@@ -118,8 +118,10 @@ final class LoadedTensor: Sendable {
         return result
     }
 
+    var elements: Range<Int> { 0..<planned.output.elementCount }
+
     /// The elements of the chunks; none for a tensor without elements.
-    var chunks: [Range<Int>] { chunkRanges(of: 0..<planned.output.elementCount, by: MergeChunk.capacity) }
+    var chunks: [Range<Int>] { chunkRanges(of: elements, by: MergeChunk.capacity) }
 
     /// A range of elements in one of the models.
     func piece(_ elements: Range<Int>, of model: Int) -> InputPiece {

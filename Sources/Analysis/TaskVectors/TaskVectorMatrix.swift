@@ -22,19 +22,10 @@ extension TaskVectorSet {
     /// The matrices that `spectra` decomposes, in the order of the tensors.
     public var matrices: [TaskVectorMatrix] {
         tensors.enumerated().flatMap { place, tensor -> [TaskVectorMatrix] in
-            guard tensor.elementCount > 0 else { return [] }
-            if tensor.shape.isMatrix { return [TaskVectorMatrix(tensor: tensor, slice: nil, place: place)] }
-            guard tensor.isStackOfExperts else { return [] }
-            return (0..<tensor.shape.dims[0]).map { TaskVectorMatrix(tensor: tensor, slice: $0, place: place) }
+            guard let matrices = tensor.matrices else { return [] }
+            return (0..<matrices.count).map {
+                TaskVectorMatrix(tensor: tensor, slice: tensor.isStackOfExperts ? $0 : nil, place: place)
+            }
         }
-    }
-}
-
-extension TensorDescriptor {
-    /// Whether the tensor holds the weights of a mixture of experts, `[E, m, n]`. Kernels of convolutions over one dimension have
-    /// as many, and no such name.
-    var isStackOfExperts: Bool {
-        shape.rank == 3 && shape.dims.suffix(2).allSatisfy { $0 > 1 }
-            && name.text.lowercased().split(separator: ".").contains { $0.contains("expert") || $0.contains("moe") }
     }
 }

@@ -15,7 +15,6 @@
 
 import Glibc
 import Kernels
-import Synchronization
 import TensorCore
 
 struct ESM: MergeMethod {
@@ -29,23 +28,25 @@ struct ESM: MergeMethod {
         var rules = assignment.rules
         let places = rules.indices.filter { if case .matrix = rules[$0] { true } else { false } }
         let statistics = try ExpertStatistics(
-            of: places.map { place in
-                let columns = tensors[place].shape.dims[1]
-                return (tensors[place].name, [columns, columns])
-            }, among: tensors, orWithout: ".weight", fate: "merged as by tsv_m", arguments)
+            of: places.map { (tensors[$0].name, ExpertStatistics.gramShape(of: tensors[$0])) }, among: tensors,
+            orWithout: ".weight", fate: "merged as by tsv_m", arguments)
         var matrices: [BalancedKinds.Member] = []
         for place in places {
             let tensor = tensors[place]
+            guard let shape = tensor.matrices else { continue }
             let rule: any MatrixRule =
                 if let grams = statistics[tensor.name] { EssentialSubspaces(grams: grams) } else {
                     OrthogonalizedTaskVectors(lambda: 1)
                 }
             rules[place] = .grouped(matrices.count)
-            matrices.append(
-                BalancedKinds.Member(
-                    rule: rule, rows: tensor.shape.dims[0], columns: tensor.shape.dims[1],
-                    lambda: try arguments.forTensor(tensor.name)[.lambda],
-                    kind: LayerName(tensor.name)?.inLayer(0)))
+            let lambda = try arguments.forTensor(tensor.name)[.lambda]
+            for number in 0..<shape.count {
+                // Of the experts of a stack each is compared with its like in other layers.
+                let kind = LayerName(tensor.name).map { TensorName("\($0.inLayer(0))[\(number)]") }
+                matrices.append(
+                    BalancedKinds.Member(
+                        rule: rule, rows: shape.rows, columns: shape.columns, lambda: lambda, kind: kind))
+            }
         }
         let expertCount = arguments.expertCount
         return MergeAssignment(
@@ -88,7 +89,9 @@ struct EssentialSubspaces: MatrixRule {
             // The result's memory is free until the end.
             inputs.readTaskVector(of: expert, into: result)
             norms.append(Double(frobeniusNorm(result)))
-            let found = try findDirections(of: result, expert: expert, share: share, left, right, norm: norms[expert])
+            let found = try findDirections(
+                of: result, expert: expert, number: inputs.number, share: share, left, right,
+                norm: norms[expert])
             if found < share, norms[expert] > 0 { cut.append("\(found) of \(share) for expert \(expert + 1)") }
         }
         let meanNorm = norms.reduce(0, +) / Double(experts)
@@ -106,7 +109,8 @@ struct EssentialSubspaces: MatrixRule {
     ///
     /// - Returns: how many there are.
     private func findDirections(
-        of taskVector: Matrix<Float>, expert: Int, share: Int, _ left: Matrix<Double>, _ right: Matrix<Double>,
+        of taskVector: Matrix<Float>, expert: Int, number: Int, share: Int, _ left: Matrix<Double>,
+        _ right: Matrix<Double>,
         norm: Double
     ) throws -> Int {
         let (rows, columns) = (taskVector.rows, taskVector.columns)
@@ -115,7 +119,7 @@ struct EssentialSubspaces: MatrixRule {
         let moved = try Matrix<Double>(rows: rows, columns: rows)
         do {
             let gram = try Matrix<Double>(rows: columns, columns: columns)
-            grams[expert].read(from: 0, count: gram.count, into: gram.pointer)
+            grams[expert].read(from: number * gram.count, count: gram.count, into: gram.pointer)
             let product = try Matrix<Double>(rows: rows, columns: columns)
             multiply(rows, columns, columns, change.view, gram.view, into: product.pointer, stride: columns)
             multiply(rows, rows, columns, product.view, change.transposed, into: moved.pointer, stride: rows)

@@ -65,6 +65,12 @@ struct ExpertStatistics: Sendable {
         )
     }
 
+    /// What inner products of a layer's inputs are shaped like: `[in, in]`, or as many of them as a stack has matrices.
+    static func gramShape(of tensor: TensorDescriptor) -> Shape {
+        let columns = tensor.shape.dims[tensor.shape.rank - 1]
+        return Shape(tensor.shape.dims.dropLast(2) + [columns, columns])
+    }
+
     /// Nil for a tensor without statistics.
     subscript(tensor: TensorName) -> [StatisticsTensor]? { found[tensor] }
 

@@ -8,7 +8,8 @@
 //
 // Stoica et al. 2024, "Model merging with SVD to tie the Knots", arXiv:2410.19735, and its code (vision models: density 0.2,
 // λ 0.6). Made for adapters of low rank. A layer is a tensor of two or more dimensions that no pattern of `matrix_exclude`
-// matches, with the vector that has its name with `bias` for `weight` at the end; the rest follows `others`. The authors leave
+// matches, with the vector that has its name with `bias` for `weight` at the end; a stack of experts' weights is a layer for each of
+// them, and the rest follows `others`. The authors leave
 // what has neither name at the base, and take weights of normalisation layers for diagonal matrices; here those are others.
 // One decomposition of each layer, in F64. U and R of all layers are held in F32 until the end: at most N + 1 times the
 // layers' size for square ones, little for low ranks.
@@ -37,6 +38,14 @@ struct KnOTS: MergeMethod {
         var layers: [SharedBasis.Layer] = []
         for (place, weight) in tensors.enumerated() {
             guard weight.shape.rank > 1, weight.elementCount > 0, !selection.isExcluded(weight) else { continue }
+            if weight.isStackOfExperts, let shape = weight.matrices {
+                let lambda = try arguments.forTensor(weight.name)[.lambda]
+                rules[place] = .grouped(layers.count)
+                var layer = SharedBasis.Layer(rows: shape.rows, columns: shape.columns)
+                layer.members = [(columns: shape.columns, lambda: lambda)]
+                layers += Array(repeating: layer, count: shape.count)
+                continue
+            }
             var members = [place]
             let rows = weight.shape.dims[0]
             let name = weight.name.text
@@ -58,8 +67,9 @@ struct KnOTS: MergeMethod {
         let densities = try arguments[.density]
         let normalize = try arguments[.normalize]
         let stacks = selection.warnings(
-            ofStacksAmong: tensors, ranks: 3...3, one: "is taken for one matrix with a row for each expert",
-            many: "are taken for one matrix each, with a row for each expert")
+            ofStacksAmong: tensors, ranks: 3...3,
+            one: "is taken for one matrix with a row for each place of its first dimension",
+            many: "are taken for one matrix each, with a row for each place of its first dimension")
         return MergeAssignment(
             rules: rules, grouped: { [layers] in SharedBasis(layers, densities: densities, normalize: normalize) },
             warnings: stacks)

@@ -12,7 +12,7 @@ struct MatrixSelection {
     private static let exclude = exclude(["*text_projection*"])
     private static func exclude(_ patterns: [String]) -> ParameterKey<[String]> {
         ParameterKey(
-            "matrix_exclude", default: patterns, help: "Patterns of 2-D tensors that are not treated as matrices.")
+            "matrix_exclude", default: patterns, help: "Patterns of tensors that are not treated as matrices.")
     }
     private static let others = ParameterKey(
         "others", default: Rest.average, help: "The rest: the base plus the mean task vector, or the base.")
@@ -33,13 +33,14 @@ struct MatrixSelection {
 
     /// Gives matrices the rule that `makeRule` makes for a λ, and the others their own.
     ///
-    /// A matrix is a tensor of two dimensions that matches no pattern of `matrix_exclude`; embeddings are matrices.
+    /// A matrix is a tensor of two dimensions that matches no pattern of `matrix_exclude`; embeddings are matrices, and a stack of
+    /// experts' weights has many, for each of which the rule holds.
     func assign(_ tensors: [TensorDescriptor], _ makeRule: (Double) -> any MatrixRule) throws(MergeError)
         -> MergeAssignment
     {
         var rules: [MergeRule] = []
         for tensor in tensors {
-            if tensor.shape.isMatrix, tensor.elementCount > 0, !isExcluded(tensor) {
+            if tensor.matrices != nil, !isExcluded(tensor) {
                 rules.append(.matrix(makeRule(try arguments.forTensor(tensor.name)[.lambda])))
             } else {
                 rules.append(try rest(for: tensor))
@@ -52,8 +53,8 @@ struct MatrixSelection {
                 ofStacksAmong: tensors, one: "is \(fate): not a matrix", many: "are \(fate): not matrices"))
     }
 
-    /// A line about tensors of more than two dimensions, which may hold nearly all weights: experts that are stored as one
-    /// `[E, m, n]` are matrices for people. Kernels of convolutions count only where they are more than a small part.
+    /// A line about tensors of more than two dimensions that are no stacks of experts by their names, and may hold nearly all weights.
+    /// Kernels of convolutions over several dimensions count only where they are more than a small part.
     ///
     /// - Parameters:
     ///   - ranks: numbers of dimensions that count.
@@ -62,7 +63,9 @@ struct MatrixSelection {
     func warnings(
         ofStacksAmong tensors: [TensorDescriptor], ranks: ClosedRange<Int> = 3...Int.max, one: String, many: String
     ) -> [Warning] {
-        let stacks = tensors.filter { ranks.contains($0.shape.rank) && $0.shape.isStack && !isExcluded($0) }
+        let stacks = tensors.filter {
+            ranks.contains($0.shape.rank) && $0.shape.isStack && $0.matrices == nil && !isExcluded($0)
+        }
         func count(_ tensors: [TensorDescriptor]) -> Double { tensors.reduce(0) { $0 + Double($1.elementCount) } }
         let share = 100 * count(stacks) / max(1, count(tensors))
         guard let first = stacks.first, share >= 5 || stacks.contains(where: { $0.shape.rank == 3 }) else { return [] }

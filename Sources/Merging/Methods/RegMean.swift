@@ -7,7 +7,7 @@
 // Jin et al. 2023, "Dataless knowledge fusion by merging weights of language models", arXiv:2212.09849, which recommends an
 // off-diagonal scale of 0.9. `statistics` names one checkpoint for each expert with G_i `[in, in]` of its layers, under the
 // name that the weight has in the expert, whatever numbers slices of a recipe give to its layers, or that name without
-// `.weight`. Solved for the task vectors, which gives the same W, by Cholesky in F64; a matrix that is not positive definite to
+// `.weight`; of a stack of experts [E, m, n] they are [E, n, n]. Solved for the task vectors, which gives the same W, by Cholesky in F64; a matrix that is not positive definite to
 // rounding gets the least jitter that makes it so, and a note in the report. Tensors without statistics get the mean task
 // vector.
 
@@ -34,10 +34,8 @@ struct RegMean: MergeMethod {
             if case .matrix(let rule as OutputRegression) = rule { (place: place, lambda: rule.lambda) } else { nil }
         }
         let statistics = try ExpertStatistics(
-            of: regressions.map { place, _ in
-                let columns = tensors[place].shape.dims[1]
-                return (tensors[place].name, [columns, columns])
-            }, among: tensors, orWithout: ".weight", arguments)
+            of: regressions.map { (tensors[$0.place].name, ExpertStatistics.gramShape(of: tensors[$0.place])) },
+            among: tensors, orWithout: ".weight", arguments)
         for (place, lambda) in regressions {
             rules[place] =
                 if let grams = statistics[tensors[place].name] {
@@ -66,7 +64,8 @@ struct OutputRegression: MatrixRule {
         let system = try SymmetricSystem(order: columns, sideCount: rows)
         for expert in inputs.experts.indices {
             inputs.readTaskVector(of: expert, into: result)
-            grams[expert].read(from: 0, count: columns * columns, into: gram.pointer)
+            grams[expert].read(
+                from: inputs.number * gram.count, count: gram.count, into: gram.pointer)
             system.add(gram, offDiagonalScale: offDiagonalScale, times: result, weight: 1)
         }
         let jitter = try system.solve(into: result, scale: lambda)

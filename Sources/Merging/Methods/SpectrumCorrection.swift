@@ -7,7 +7,7 @@
 // "SVC", 2026, arXiv:2602.05536: s above 1 is a direction that several experts have in common and the sum counts more than once. The
 // authors write 0.1 in their README and 1 in their parser. It restores what cancelled as well, by up to 1 / α, and its outcome does not
 // depend on λ where λ is large. The authors leave out names with `text_projection` and `embedding`; here, as in fusion_bench, it is for
-// every tensor of two dimensions. Where a spectrum is flat directions are arbitrary, so methods that make it flat refuse it.
+// every tensor of two dimensions, and for each matrix of a stack of experts. Where a spectrum is flat directions are arbitrary, so methods that make it flat refuse it.
 //
 // Boosting: "Subspace boosting", 2025, arXiv:2506.16506, with β from 0 to 0.02; β 0 makes all of them the largest, so λ is to be found
 // anew. Directions below the numerical rank stay at zero, where the authors' formula lifts arbitrary ones.
@@ -135,8 +135,7 @@ struct SpectrumCorrected: MergeMethod {
     ) throws(MergeError) -> [SpectrumCorrection?] {
         var corrections: [SpectrumCorrection?] = []
         for tensor in tensors {
-            let isMatrix = tensor.shape.isMatrix && tensor.elementCount > 0
-            corrections.append(isMatrix ? try SpectrumCorrection(arguments.forTensor(tensor.name)) : nil)
+            corrections.append(tensor.matrices != nil ? try SpectrumCorrection(arguments.forTensor(tensor.name)) : nil)
         }
         return corrections
     }
