@@ -9,6 +9,12 @@ package struct MatrixInputs {
     let columns: Int
     let base: MergeSource
     let experts: [MergeSource]
+    /// The sides of the matrices that these are the cores of; nil where they are matrices themselves.
+    var coreSides: (rows: Int, columns: Int)?
+
+    /// The sides of the whole matrices.
+    var wholeRows: Int { coreSides?.rows ?? rows }
+    var wholeColumns: Int { coreSides?.columns ?? columns }
 
     /// Where the matrix lies in its tensor.
     var elements: Range<Int> { number * rows * columns..<(number + 1) * rows * columns }

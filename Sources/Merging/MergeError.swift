@@ -15,7 +15,9 @@ public struct MergeError: Diagnostic, Hashable {
     public var code: String { "merge.\(reason.rawValue)" }
     public var severity: DiagnosticSeverity {
         switch reason {
-        case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts: .usage
+        case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts,
+            .needsWeights:
+            .usage
         case .incompatible, .differentBuffers, .nothingSelected, .unsupportedDtype, .statistics, .notFinite,
             .notConverged, .missingPart, .differentPart:
             .badInput
@@ -31,6 +33,8 @@ public struct MergeError: Diagnostic, Hashable {
         case missingBase = "missing_base"
         case tooFewExperts = "too_few_experts"
         case tooManyExperts = "too_many_experts"
+        /// The method merges weights, and factors of adapters are given.
+        case needsWeights = "needs_weights"
         /// Names, shapes or dtypes of the models do not fit together.
         case incompatible
         /// Tensors that carry no arithmetic, such as integers, differ.

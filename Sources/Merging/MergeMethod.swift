@@ -146,6 +146,8 @@ package protocol ElementwiseRule: Sendable {
 
     /// Whether the result is the one model that is given, bit for bit.
     var isIdentity: Bool { get }
+    /// Whether the result is the base plus a sum of multiples of the task vectors.
+    var isLinear: Bool { get }
 
     func merge(_ block: MergeBlock<Float>)
     func merge(_ block: MergeBlock<Double>)
@@ -154,6 +156,7 @@ package protocol ElementwiseRule: Sendable {
 extension ElementwiseRule {
     package var survey: (any MergeSurvey)? { nil }
     package var isIdentity: Bool { false }
+    package var isLinear: Bool { false }
 }
 
 /// Passes over the inputs before the merge, of one execution. Chunks of a pass come in any order, from several threads.
@@ -183,6 +186,9 @@ extension MergeSurvey {
 
 /// A rule that needs a whole matrix, or each of a stack of experts: it turns the task vectors of all experts into one.
 package protocol MatrixRule: Sendable {
+    /// Whether task vectors with rotated rows and columns give the rotated result, so that cores of matrices of low rank can stand for them.
+    var isBasisFree: Bool { get }
+
     /// Bytes that `merge` allocates.
     func workingByteCount(rows: Int, columns: Int, expertCount: Int) throws -> Int
 
@@ -193,4 +199,8 @@ package protocol MatrixRule: Sendable {
     /// - Returns: what the user should know, such as that a matrix has not its full rank.
     /// - Throws: `DecompositionError`, `IOError` `io.memory`.
     func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark?
+}
+
+extension MatrixRule {
+    package var isBasisFree: Bool { false }
 }

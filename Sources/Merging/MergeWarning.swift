@@ -28,6 +28,10 @@ public enum MergeWarning: String, WarningCode {
     case nan
     /// The result holds infinities.
     case infinity
+    /// Adapters were trained on different bases.
+    case differentBases = "different_bases"
+    /// Whole tensors of adapters go along as they are.
+    case wholeTensors = "whole_tensors"
     /// Singular directions beyond the numerical rank were left out.
     case rank
     /// Matrices have fewer rows or columns than there are experts.

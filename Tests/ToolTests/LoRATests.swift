@@ -139,4 +139,69 @@ import Testing
         #expect(refused.status == 3 && refused.errors.contains("convert.nothing_selected"))
         #expect(try tool.run("lora", "extract", "--base", "a", "b", "--output", "c").status == 2)
     }
+
+    /// Side by side the factors of adapters do what the adapters do one after the other.
+    @Test func adaptersBecomeOne() throws {
+        let place = "Fixtures/parity/lora"
+        let adapters = ["a1", "a2", "a3"].map { "\(place)/mixed/\($0)" }
+        let outcome = try tool.run(
+            ["lora", "merge", "--method", "cat"] + adapters + ["--output", "merged", "--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let document = try outcome.json()
+        #expect(
+            document.keys == [
+                "output", "files", "bytes", "method", "adapters", "tensors", "modules_to_save", "warnings", "seconds",
+            ])
+        #expect(document["tensors"].items.map { $0["rank"].int } == Array(repeating: 13, count: 6))
+        _ = try done(
+            "diff", "\(place)/base_mixed.safetensors+merged",
+            "\(place)/base_mixed.safetensors+\(adapters.joined(separator: "+"))", "--tolerance", "2e-6")
+        func code(_ arguments: String...) throws -> String? {
+            let outcome = try tool.run(["lora", "merge"] + adapters + ["--json", "--output"] + arguments)
+            return "\(outcome.status) \(try outcome.error()["code"].string ?? "")"
+        }
+        #expect(try code("merged", "--method", "cat") == "4 io.exists")
+        #expect(try code("x", "--method", "iso_c") == "2 merge.needs_weights")
+        #expect(try code("x", "--method", "ties") == "3 merge.incompatible")
+        #expect(try code("x", "--method", "svd", "--set", "weight=1,2") == "2 merge.bad_parameter")
+        #expect(try tool.run(["lora", "merge", "a", "--output", "x"]).status == 2)
+    }
+
+    /// Task vectors and interference of adapters are those of the models with the adapters folded in.
+    @Test func adaptersAreMeasuredAsModels() throws {
+        let base = TinySuite.base
+        var adapted: [String: String] = [:]
+        for task in ["digits", "latin_lower"] {
+            _ = try done(
+                "lora", "extract", "--base", base, TinySuite.expert(task), "--rank", "4", "--output", "\(task)-adapter")
+            _ = try done("lora", "fold", base, "\(task)-adapter", "--output", "\(task).safetensors")
+            adapted[task] = "\(base)+\(task)-adapter"
+        }
+        let tasks = adapted.keys.sorted()
+        func vectors(_ models: [String]) throws -> JSONValue {
+            let outcome = try tool.run(["vectors", "--base", base] + models + ["--spectrum", "--json"])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try outcome.json()
+        }
+        let (seen, folded) = (
+            try vectors(tasks.compactMap { adapted[$0] }), try vectors(tasks.map { "\($0).safetensors" })
+        )
+        #expect(seen["pairs"][0]["cosine"].double == folded["pairs"][0]["cosine"].double)
+        #expect(seen["experts"].items.map { $0["norm"].double } == folded["experts"].items.map { $0["norm"].double })
+        func interference(_ model: (String) -> String) throws -> Double? {
+            let arguments = tasks.flatMap { task in
+                [
+                    "--expert", "\(task)=\(model(task))", "--head",
+                    "\(task)=\(TinySuite.folder)/heads_\(task).safetensors",
+                    "--data", "\(task)=\(TinySuite.folder)/test_\(task).npz",
+                ]
+            }
+            let outcome = try tool.run(
+                ["interference", "--base", base, "--method", "average", "--json"] + arguments)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try outcome.json()["total"].double
+        }
+        let total = try interference { adapted[$0] ?? "" }
+        #expect(total == (try interference { "\($0).safetensors" }) && total ?? 0 > 0)
+    }
 }

@@ -2,10 +2,12 @@ import SystemPackage
 import TensorCore
 
 /// What the `adapter_config.json` of PEFT says of a LoRA adapter.
-struct AdapterConfig: Sendable {
+package struct AdapterConfig: Sendable {
     static let fileName: FilePath.Component = "adapter_config.json"
 
     let file: FilePath
+    /// What the base is called, and what the model is for, as far as that is said.
+    package let base, task: String?
     private let rank: Int
     private let alpha: Double
     /// Whether the factor is alpha / √rank instead of alpha / rank.
@@ -13,9 +15,11 @@ struct AdapterConfig: Sendable {
     /// Whether the rows of the folded weights have lengths of their own (DoRA).
     let usesMagnitudes: Bool
     /// Whether weights are stored as `[inputs, outputs]`, as GPT-2's are.
-    let isTransposed: Bool
+    package let isTransposed: Bool
     /// Ends of the names of modules that are trained as a whole.
-    let savedModules: [String]
+    package let savedModules: [String]
+    /// Whether biases are trained of modules that have no factors, too.
+    package let trainsAllBiases: Bool
     /// Tensors without a module of their own that factors belong to, such as stacks of experts.
     let targetParameters: [String]
     private let ranks: [(pattern: String, value: Int)]
@@ -66,6 +70,9 @@ struct AdapterConfig: Sendable {
             guard texts.count == list.count else { throw fault("`\(key)` is no list of names", at: value) }
             return texts
         }
+        base = config["base_model_name_or_path"]?.string
+        task = config["task_type"]?.string
+        trainsAllBiases = config["bias"]?.string == "all"
         self.rank = try rank(config["r"], of: "`r`")
         self.alpha = try alpha(config["lora_alpha"], of: "`lora_alpha`")
         isRankStabilized = try flag("use_rslora")

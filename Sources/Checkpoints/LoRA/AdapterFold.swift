@@ -86,7 +86,8 @@ struct AdapterFold {
     // MARK: - Whole tensors
 
     private mutating func replace() throws(FormatError) {
-        for (name, place) in adapter.tensors {
+        for tensor in adapter.tensors {
+            let (name, place) = (tensor.name, tensor.place)
             let own = adapter.reader.descriptors[place]
             let isSaved = adapter.config.saves(Self.module(of: name))
             guard let target = self.place(of: name) else {

@@ -15,6 +15,8 @@ struct AdapterKey: Hashable {
     let part: Part
     /// The module, or the tensor, as the model calls it.
     let name: String
+    /// The same with the wrappers that lie around it.
+    let path: String
     /// How many wrappers lie around the module besides its own: those of further tensors that it holds.
     let depth: Int
 
@@ -34,6 +36,7 @@ struct AdapterKey: Hashable {
     private init(_ part: Part, _ path: ArraySlice<Substring>) {
         self.part = part
         name = Self.joined(path)
+        self.path = path.joined(separator: ".")
         depth = path.reversed().prefix { $0 == "base_layer" }.count
     }
 

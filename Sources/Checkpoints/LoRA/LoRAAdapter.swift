@@ -4,17 +4,27 @@ import TensorCore
 /// A LoRA adapter as PEFT saves it: factors of the changes of modules, and tensors that take the place of the base's.
 ///
 /// - Source: PEFT 0.21, `tuners/lora`.
-struct LoRAAdapter: Sendable {
-    let reader: any CheckpointReader
-    let config: AdapterConfig
+package struct LoRAAdapter: Sendable {
+    package let reader: any CheckpointReader
+    package let config: AdapterConfig
     /// By name, in the order of the file.
     let modules: [Module]
     /// Whole tensors, and their places in the reader.
-    let tensors: [(name: TensorName, place: Int)]
+    package let tensors: [WholeTensor]
+
+    /// A tensor that takes the place of the base's.
+    package struct WholeTensor: Sendable {
+        package let name: TensorName
+        /// The name with the wrappers around the module.
+        package let path: String
+        package let place: Int
+    }
 
     /// The parts of one module's change.
     struct Module: Sendable {
         let name: String
+        /// The name with the wrappers around it.
+        let path: String
         /// How many wrappers of other tensors lie around it.
         let depth: Int
         /// Places in the reader.
@@ -25,13 +35,13 @@ struct LoRAAdapter: Sendable {
     }
 
     /// The files of the adapter.
-    var files: [FilePath] { reader.files + [config.file] }
+    package var files: [FilePath] { reader.files + [config.file] }
 
     /// Opens an adapter: a folder with `adapter_config.json` and weights, or the weights beside that file.
     ///
     /// - Throws: `FormatError`: `unknown_format` when there is no adapter, `missing_tensor` for a factor without the other,
     ///   `bad_name` for tensors that LoRA does not have, and what reading the configuration and the weights throws.
-    init(opening path: FilePath, options: ReadOptions) throws {
+    package init(opening path: FilePath, options: ReadOptions) throws {
         let (weights, config) = try Self.files(at: path)
         self.config = try AdapterConfig(reading: config)
         reader = try CheckpointFormat.open(weights, options: options.withoutBase)
@@ -44,7 +54,9 @@ struct LoRAAdapter: Sendable {
             }
             keys.append((place, key))
         }
-        tensors = keys.filter { $0.key.part == .tensor }.map { (TensorName($0.key.name), $0.place) }
+        tensors = keys.filter { $0.key.part == .tensor }.map {
+            WholeTensor(name: TensorName($0.key.name), path: $0.key.path, place: $0.place)
+        }
         let parts = keys.filter { $0.key.part != .tensor && $0.key.part != .original }
         modules = try Self.modules(of: parts, in: reader)
         if self.config.usesMagnitudes, let module = modules.first(where: { $0.magnitude == nil }) {
@@ -95,9 +107,11 @@ struct LoRAAdapter: Sendable {
     ) throws(FormatError) -> [Module] {
         var order: [ModuleKey] = []
         var found: [ModuleKey: [AdapterKey.Part: Int]] = [:]
+        var paths: [ModuleKey: String] = [:]
         for (place, key) in parts {
             let module = ModuleKey(name: TensorName(key.name), depth: key.depth)
             if found[module] == nil { order.append(module) }
+            paths[module] = key.path
             guard found[module, default: [:]].updateValue(place, forKey: key.part) == nil else {
                 let name = reader.descriptors[place].name
                 throw FormatError(
@@ -118,7 +132,8 @@ struct LoRAAdapter: Sendable {
             }
             modules.append(
                 Module(
-                    name: key.name.text, depth: key.depth, a: a, b: b, isEmbedding: isEmbedding,
+                    name: key.name.text, path: paths[key] ?? key.name.text, depth: key.depth, a: a, b: b,
+                    isEmbedding: isEmbedding,
                     magnitude: parts[.magnitude], bias: parts[.bias]))
         }
         return modules

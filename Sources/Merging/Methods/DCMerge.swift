@@ -75,6 +75,8 @@ struct CoveredDirections: MatrixRule {
     let rho: Double
     let keep: Double
 
+    var isBasisFree: Bool { true }
+
     /// Singular triplets of each expert.
     private func share(rows: Int, columns: Int, expertCount: Int) -> Int {
         let most = OrthogonalizedTaskVectors.rankShare(rows: rows, columns: columns, expertCount: expertCount)
@@ -92,12 +94,13 @@ struct CoveredDirections: MatrixRule {
 
     func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
-        let share = share(rows: rows, columns: columns, expertCount: experts)
+        let share = share(rows: inputs.wholeRows, columns: inputs.wholeColumns, expertCount: experts)
         guard share > 0 else {
             result.values.update(repeating: 0)
             return MergeRemark(crowding: min(rows, columns), expertCount: experts)
         }
-        var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: share * experts)
+        var triplets = try OrthogonalTriplets(
+            rows: rows, columns: columns, capacity: min(share * experts, rows, columns))
         var tasks: [Range<Int>] = []
         var cut: [String] = []
         for expert in 0..<experts {
@@ -112,7 +115,7 @@ struct CoveredDirections: MatrixRule {
             result.values.update(repeating: 0)
             return nil
         }
-        let width = rank == nil ? min(rows, columns) : experts * share
+        let width = rank == nil ? min(inputs.wholeRows, inputs.wholeColumns) : experts * share
         let keptCount = max(1, Int(keep * Double(width) * Double(width)))
         let bases = try triplets.coverBases()
         let core = try elect(triplets, tasks, keeping: keptCount, in: bases)

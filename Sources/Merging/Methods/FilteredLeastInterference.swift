@@ -29,6 +29,9 @@ struct FilteredLeastInterference: MatrixRule {
     /// Squared lengths below count as none.
     private static let leastSquare = 1e-12
 
+    /// The mean of a column is not that of a core's.
+    var isBasisFree: Bool { !isCentred }
+
     private func isStacking(_ rows: Int, _ columns: Int, _ expertCount: Int) -> Bool {
         let (stacked, overflow) = rows.multipliedReportingOverflow(by: expertCount)
         return !isCentred && !overflow && stacked < columns
@@ -113,7 +116,7 @@ struct FilteredLeastInterference: MatrixRule {
             }
         }
         let eigen = try SymmetricEigen(destroying: sum)
-        let factors = factors(of: eigen.values, rows: rows, columns: order)
+        let factors = factors(of: eigen.values, rows: inputs.wholeRows, columns: inputs.wholeColumns)
         // (D V (f / L) − T₀ V f) Vᵀ; vectors are rows.
         let sides = try Matrix<Double>(rows: rows, columns: order)
         let started = try Matrix<Double>(rows: rows, columns: order)
@@ -163,7 +166,7 @@ struct FilteredLeastInterference: MatrixRule {
             }
         }
         let eigen = try SymmetricEigen(destroying: products)
-        let factors = factors(of: eigen.values, rows: rows, columns: columns)
+        let factors = factors(of: eigen.values, rows: inputs.wholeRows, columns: inputs.wholeColumns)
         // (D V (f / L) − T₀ V f) Vᵀ = (pull U (f / L) − E U f) Uᵀ S, where T₀ = E S and E is made of start / √w_i.
         let sides = try Matrix<Double>(rows: rows, columns: order)
         multiply(rows, order, order, pull.view, eigen.vectors.transposed, into: sides.pointer, stride: order)

@@ -107,6 +107,7 @@ struct MatrixSelection {
 
 /// θ₀, bit for bit.
 private struct BaseCopy: ElementwiseRule {
+    var isLinear: Bool { true }
     func scratchRowCount(expertCount: Int) -> Int { 0 }
     func merge(_ block: MergeBlock<Float>) { block.readBase(into: block.result) }
     func merge(_ block: MergeBlock<Double>) { block.readBase(into: block.result) }

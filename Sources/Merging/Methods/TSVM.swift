@@ -28,6 +28,8 @@ struct TSVM: MergeMethod {
 struct OrthogonalizedTaskVectors: MatrixRule {
     let lambda: Double
 
+    var isBasisFree: Bool { true }
+
     /// Singular triplets that each of the experts keeps.
     static func rankShare(rows: Int, columns: Int, expertCount: Int) -> Int {
         Int(Double(min(rows, columns)) * (1 / Double(expertCount)))
@@ -41,12 +43,13 @@ struct OrthogonalizedTaskVectors: MatrixRule {
 
     func merge(_ inputs: MatrixInputs, into result: Matrix<Float>) throws -> MergeRemark? {
         let (rows, columns, experts) = (inputs.rows, inputs.columns, inputs.experts.count)
-        let share = Self.rankShare(rows: rows, columns: columns, expertCount: experts)
+        let share = Self.rankShare(rows: inputs.wholeRows, columns: inputs.wholeColumns, expertCount: experts)
         guard share > 0 else {
             result.values.update(repeating: 0)
             return MergeRemark(crowding: min(rows, columns), expertCount: experts)
         }
-        var triplets = try OrthogonalTriplets(rows: rows, columns: columns, capacity: share * experts)
+        var triplets = try OrthogonalTriplets(
+            rows: rows, columns: columns, capacity: min(share * experts, rows, columns))
         var cut: [String] = []
         for expert in 0..<experts {
             // The result's memory is free until the end.

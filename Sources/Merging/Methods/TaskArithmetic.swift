@@ -39,6 +39,7 @@ struct TaskVectorSum: ElementwiseRule {
     let divisor: Double
     let lambda: Double
 
+    var isLinear: Bool { true }
     func scratchRowCount(expertCount: Int) -> Int { 2 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }

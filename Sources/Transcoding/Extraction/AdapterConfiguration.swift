@@ -1,22 +1,44 @@
 import Reporting
 
 /// The `adapter_config.json` of an adapter whose factor is 1: alpha is the rank, for every module.
-struct AdapterConfiguration {
-    private let plan: AdapterPlan
-    private let ranks: [Int]
-    private let base: String
-    private let isCausal: Bool
+package struct AdapterConfiguration {
+    private let modules: [(name: String, rank: Int)]
+    private let savedModules: [String]
+    private let biases: Biases
+    private let isTransposed: Bool
+    private let base: String?
+    private let task: String?
 
-    init(_ plan: AdapterPlan, ranks: [Int], base: String, isCausal: Bool) {
-        self.plan = plan
-        self.ranks = ranks
+    /// Which biases go along.
+    package enum Biases: String {
+        case none
+        /// Those of modules with factors.
+        case ofModules = "lora_only"
+        case all
+    }
+
+    /// Describes an adapter.
+    ///
+    /// - Parameters:
+    ///   - modules: those with factors.
+    ///   - savedModules: those that are there as a whole.
+    ///   - isTransposed: whether weights are stored as `[inputs, outputs]`.
+    ///   - base: what the base is called.
+    ///   - task: what PEFT calls that which the model is for.
+    package init(
+        modules: [(name: String, rank: Int)], savedModules: [String], biases: Biases, isTransposed: Bool, base: String?,
+        task: String?
+    ) {
+        self.modules = modules
+        self.savedModules = savedModules
+        self.biases = biases
+        self.isTransposed = isTransposed
         self.base = base
-        self.isCausal = isCausal
+        self.task = task
     }
 
     /// Keys that PEFT has defaults for are left to it.
     var document: JSONOutput {
-        let modules = zip(plan.items, ranks).filter { $1 > 0 }.map { (name: $0.module, rank: $1) }
         var counts: [Int: Int] = [:]
         for module in modules { counts[module.rank, default: 0] += 1 }
         // The rank of most modules; that of others is a pattern.
@@ -25,16 +47,16 @@ struct AdapterConfiguration {
         func texts(_ texts: [String]) -> JSONOutput { .array(texts.map { .string($0) }) }
         return [
             "peft_type": "LORA",
-            "task_type": isCausal ? "CAUSAL_LM" : nil,
-            "base_model_name_or_path": .string(base),
+            "task_type": task.map { .string($0) } ?? nil,
+            "base_model_name_or_path": base.map { .string($0) } ?? nil,
             "r": .integer(rank),
             "lora_alpha": .integer(rank),
             "rank_pattern": .object(others),
             "alpha_pattern": .object(others),
             "target_modules": texts(modules.map(\.name)),
-            "modules_to_save": plan.savedModules.isEmpty ? nil : texts(plan.savedModules),
-            "bias": plan.biases.isEmpty ? "none" : "lora_only",
-            "fan_in_fan_out": .bool(plan.isTransposed),
+            "modules_to_save": savedModules.isEmpty ? nil : texts(savedModules),
+            "bias": .string(biases.rawValue),
+            "fan_in_fan_out": .bool(isTransposed),
             "lora_dropout": 0,
             "init_lora_weights": true,
             "inference_mode": true,

@@ -77,7 +77,7 @@ public struct AdapterExtraction: Job, Sendable {
     /// - Throws: `convert.nothing_selected` when nothing changed that an adapter holds; `merge`-like errors of readers and writers;
     ///   `io.memory` when a weight does not fit.
     public func run(in context: Context) throws -> Outcome {
-        try target.check([Self.weightsName, Self.configName])
+        try AdapterFolder(target).check()
         let plan = AdapterPlan(
             base: base, expert: expert, changed: try changed(in: context), selection: settings.selection,
             modelType: config?["model_type"]?.string)
@@ -97,9 +97,6 @@ public struct AdapterExtraction: Job, Sendable {
             },
             savedModules: plan.savedModules, leftOut: plan.leftOut, written: written)
     }
-
-    static let weightsName = "adapter_model.safetensors"
-    static let configName = "adapter_config.json"
 }
 
 // MARK: - Differences
@@ -228,97 +225,54 @@ extension AdapterExtraction {
 // MARK: - Writing
 
 extension AdapterExtraction {
-    /// A tensor of the adapter.
-    private struct Part {
-        let name: String
-        let shape: [Int]
-        let contents: Contents
-
-        enum Contents {
-            /// Rows of the factor, each times the square root of its singular value; as columns where the factor is B.
-            case factor(Matrix<Float>, [Double], isB: Bool)
-            /// A tensor of the model.
-            case stored(Int)
-        }
-    }
-
-    private func parts(_ plan: AdapterPlan, _ factors: [LowRankApproximation]) -> [Part] {
-        var parts: [Part] = []
-        let prefix = "base_model.model."
+    private func parts(_ plan: AdapterPlan, _ factors: [LowRankApproximation]) -> [AdapterFolder.Part] {
+        var parts: [AdapterFolder.Part] = []
         for (item, factor) in zip(plan.items, factors) where factor.rank > 0 {
             let dims = item.descriptor.shape.dims
-            let isEmbedding = item.kind == .embedding
-            let names = isEmbedding ? ["lora_embedding_A", "lora_embedding_B"] : ["lora_A.weight", "lora_B.weight"]
-            let isKernel = item.kind == .convolution
-            parts.append(
-                Part(
-                    name: "\(prefix)\(item.module).\(names[0])",
-                    shape: [factor.rank] + (isKernel ? Array(dims.dropFirst()) : [item.inputs]),
-                    contents: .factor(factor.vt, factor.singularValues, isB: false)))
-            parts.append(
-                Part(
-                    name: "\(prefix)\(item.module).\(names[1])",
-                    shape: [item.outputs, factor.rank] + (isKernel ? dims.dropFirst(2).map { _ in 1 } : []),
-                    contents: .factor(factor.ut, factor.singularValues, isB: true)))
+            parts += AdapterFolder.Part.factors(
+                of: item.module, isEmbedding: item.kind == .embedding, rank: factor.rank, outputs: item.outputs,
+                kernel: item.kind == .convolution ? Array(dims.dropFirst()) : [item.inputs], dtype: settings.dtype,
+                a: { try factor.rows(of: factor.vt) }, b: { try factor.columns(of: factor.ut) })
         }
         for (place, module) in plan.biases {
-            parts.append(
-                Part(
-                    name: "\(prefix)\(module).base_layer.bias", shape: expert.descriptors[place].shape.dims,
-                    contents: .stored(place)))
+            parts.append(.init(copying: place, of: expert.reader, as: "\(module).base_layer.bias"))
         }
-        for (place, name) in plan.saved {
-            parts.append(
-                Part(name: prefix + name.text, shape: expert.descriptors[place].shape.dims, contents: .stored(place)))
-        }
+        for (place, name) in plan.saved { parts.append(.init(copying: place, of: expert.reader, as: name.text)) }
         return parts
     }
 
     private func write(_ plan: AdapterPlan, _ factors: [LowRankApproximation]) throws -> WrittenCheckpoint {
-        let parts = parts(plan, factors)
-        let descriptors = try parts.map { part in
-            let dtype: DType =
-                if case .stored(let place) = part.contents { expert.descriptors[place].dtype } else { settings.dtype }
-            return try TensorDescriptor(name: TensorName(part.name), dtype: dtype, shape: Shape(part.shape))
-        }
-        try makeFolder(target.path.removingLastComponent())
-        let folder = try AtomicFolder(creating: target.path, options: target.options)
-        var metadata = Metadata()
-        metadata["format"] = "pt"
-        let writer = try CheckpointFormat.makeWriter(
-            .safetensors, at: folder.staging.pushing(FilePath(Self.weightsName)), declaring: descriptors,
-            metadata: metadata, options: target.options)
-        for (number, part) in parts.enumerated() {
-            switch part.contents {
-            case .stored(let place):
-                try expert.reader.bytes(of: place).withUnsafeBytes { bytes in
-                    if !bytes.isEmpty { try writer.write(bytes, tensor: number, at: 0) }
-                }
-            case .factor(let rows, let values, let isB):
-                let scaled = try Matrix<Float>(
-                    rows: isB ? rows.columns : rows.rows, columns: isB ? rows.rows : rows.columns)
-                for k in 0..<rows.rows {
-                    let factor = Float(values[k].squareRoot())
-                    for i in 0..<rows.columns {
-                        let place = isB ? i * rows.rows + k : k * rows.columns + i
-                        scaled.pointer[place] = factor * rows.pointer[k * rows.columns + i]
-                    }
-                }
-                let bytes = try AlignedBuffer(byteCount: descriptors[number].byteCount, isZeroed: false)
-                narrow(UnsafeBufferPointer(scaled.values), into: bytes.mutableBytes, as: settings.dtype)
-                try withExtendedLifetime(bytes) { try writer.write(bytes.bytes, tensor: number, at: 0) }
+        let isCausal =
+            config?["architectures"]?.array?.contains { $0.string?.hasSuffix("ForCausalLM") == true } ?? false
+        let configuration = AdapterConfiguration(
+            modules: zip(plan.items, factors).filter { $1.rank > 0 }.map { ($0.module, $1.rank) },
+            savedModules: plan.savedModules, biases: plan.biases.isEmpty ? .none : .ofModules,
+            isTransposed: plan.isTransposed, base: baseName, task: isCausal ? "CAUSAL_LM" : nil)
+        return try AdapterFolder(target).write(parts(plan, factors), configuration).written
+    }
+}
+
+extension LowRankApproximation {
+    /// Vectors as rows, each times the square root of its singular value.
+    fileprivate func rows(of vectors: Matrix<Float>) throws -> Matrix<Double> {
+        try scaled(vectors, rows: vectors.rows, columns: vectors.columns) { k, i in k * vectors.columns + i }
+    }
+
+    /// The same as columns.
+    fileprivate func columns(of vectors: Matrix<Float>) throws -> Matrix<Double> {
+        try scaled(vectors, rows: vectors.columns, columns: vectors.rows) { k, i in i * vectors.rows + k }
+    }
+
+    private func scaled(
+        _ vectors: Matrix<Float>, rows: Int, columns: Int, place: (_ k: Int, _ i: Int) -> Int
+    ) throws -> Matrix<Double> {
+        let scaled = try Matrix<Double>(rows: rows, columns: columns)
+        for k in 0..<vectors.rows {
+            let factor = Float(singularValues[k].squareRoot())
+            for i in 0..<vectors.columns {
+                scaled.pointer[place(k, i)] = Double(factor * vectors.pointer[k * vectors.columns + i])
             }
         }
-        let written = try writer.finish()
-        let config = AdapterConfiguration(
-            plan, ranks: factors.map(\.rank), base: baseName,
-            isCausal: config?["architectures"]?.array?.contains { $0.string?.hasSuffix("ForCausalLM") == true } ?? false
-        )
-        let text = Array((config.document.rendered() + "\n").utf8)
-        try AtomicOutput.write(text, to: folder.staging.pushing(FilePath(Self.configName)), options: target.options)
-        try folder.commit(last: Self.weightsName, withdrawing: [], removing: [])
-        return WrittenCheckpoint(
-            files: [Self.weightsName, Self.configName].map { target.path.pushing(FilePath($0)) },
-            byteCount: written.byteCount + text.count)
+        return scaled
     }
 }

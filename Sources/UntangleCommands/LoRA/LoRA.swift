@@ -4,7 +4,7 @@ import ArgumentParser
 struct LoRA: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lora",
-        abstract: "Fold LoRA adapters into models, and extract them.",
+        abstract: "Fold LoRA adapters into models, extract and merge them.",
         discussion: """
             An adapter is a folder as PEFT writes it, with adapter_config.json and adapter_model.safetensors or .bin. Wherever \
             a command or a recipe takes a checkpoint, BASE+ADAPTER stands for the base with the adapter folded in.
@@ -13,5 +13,5 @@ struct LoRA: ParsableCommand {
               untangle lora fold Fixtures/conformance/good/lora/plain/base.safetensors \\
                 Fixtures/conformance/good/lora/plain --output folded.safetensors
             """,
-        subcommands: [Fold.self, Extract.self])
+        subcommands: [Fold.self, Extract.self, Merge.self])
 }

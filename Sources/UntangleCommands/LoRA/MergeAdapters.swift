@@ -1,0 +1,124 @@
+import ArgumentParser
+import Checkpoints
+import Merging
+import ModelFolders
+import Reporting
+import SystemPackage
+import TensorCore
+import Transcoding
+import Work
+import Workflow
+
+extension LoRA {
+    /// Merges adapters into one adapter.
+    struct Merge: ToolCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "merge",
+            abstract: "Merge adapters into one adapter.",
+            discussion: """
+                Methods are PEFT's combinations by their names there (linear, cat, svd, ties, ties_svd, dare_linear, dare_ties, \
+                dare_linear_svd, dare_ties_svd, magnitude_prune, magnitude_prune_svd), and at the size of the ranks, with the \
+                result and the parameters of `untangle merge`: task_arithmetic, tsv_m, dc_merge, swudi, aswudi, actmat. Other \
+                methods need the weights: `untangle merge` takes BASE+ADAPTER, and `untangle lora extract` makes an adapter of \
+                the result.
+
+                linear, ties, dare and magnitude_prune without svd work on the factors, which must have one rank, and mix those of \
+                different adapters; cat and svd are the sum of the adapters. What is per adapter is set with a comma: \
+                --set weight=1,0.5.
+
+                Example:
+                  untangle lora merge --method svd --set weight=1,0.5 \\
+                    Fixtures/parity/lora/mixed/a1 Fixtures/parity/lora/mixed/a2 --output merged-adapter
+                """)
+
+        @Argument(help: "Folders with adapter_config.json and adapter_model.safetensors.")
+        var adapters: [CheckpointSource]
+
+        @Option(help: ArgumentHelp("How the adapters are merged.", valueName: "method"))
+        var method: String
+
+        @OptionGroup var parameters: MergeParameterOptions
+
+        @Option(
+            help: ArgumentHelp(
+                "The rank of the result, at most (default: the largest of the adapters for PEFT's svd methods, else all).",
+                valueName: "r"))
+        var rank: Int?
+
+        @Option(help: ArgumentHelp("The folder of the result.", valueName: "folder"), completion: .directory)
+        var output: String
+
+        @Option(help: ArgumentHelp("The type of the factors (default: F32).", valueName: "type"))
+        var dtype: NumericType?
+
+        @OptionGroup var models: ModelOptions
+        @OptionGroup var reading: InputOptions
+        @OptionGroup var reporting: ReportOptions
+        @OptionGroup var writing: OutputOptions
+        @OptionGroup var shared: SharedOptions
+
+        func validate() throws {
+            guard !adapters.isEmpty else { throw ValidationError("there is no adapter to merge") }
+            guard rank ?? 1 > 0 else { throw ValidationError("a rank is above zero") }
+        }
+
+        func run(in session: Session) throws -> ExitStatus {
+            let started = ContinuousClock.now
+            let reports = try reporting.targets(options: writing.writeOptions())
+            let place = try OutputPlace(argument: output)
+            let target = try OutputTarget(
+                OutputPlace(place.path, isFolder: true), options: writing.writeOptions())
+            let places = CheckpointSource.Places(modelsFolder: try models.folder())
+            let paths = try adapters.map { try session.locate($0, in: places) }
+            let job = try AdapterMergeJob(
+                Array(zip(ModelNames.distinct(paths), paths)), method: method, parameters: try parameters.parameters(),
+                rank: rank, dtype: dtype?.dtype ?? .f32, target: target,
+                options: reading.readOptions(
+                    threads: session.budget.threads, memoryByteCount: session.memoryByteCount))
+            job.warnings.forEach(session.warn)
+            let outcome = try session.run(job)
+            outcome.losses.warnings.forEach(session.warn)
+            try session.print(
+                report(of: outcome, in: ContinuousClock.now - started, session.warnings), to: reports)
+            return .done
+        }
+
+        private func report(
+            of outcome: AdapterMergeJob.Outcome, in duration: Duration, _ warnings: [Warning]
+        ) -> Report {
+            let (count, ranks) = (adapters.count, outcome.weights.map(\.rank))
+            let (least, most) = (ranks.min() ?? 0, ranks.max() ?? 0)
+            let line =
+                "\(output): \(count == 1 ? "1 adapter" : "\(count.grouped) adapters") merged with \(method), "
+                + "\(outcome.weights.count.grouped) weights of rank \(least == most ? "\(most)" : "\(least) to \(most)"), "
+                + "\(ByteSize(outcome.written.byteCount)) in \(duration.readable)"
+            return Report(
+                title: output,
+                sections: [
+                    .facts([
+                        .init("output", .text(output)), .init("files", .texts(outcome.written.files.map(\.string))),
+                        .init("bytes", .integer(outcome.written.byteCount)), .init("method", .text(method)),
+                        .init("adapters", .texts(adapters.map(\.text))),
+                    ]),
+                    .table(
+                        Report.Table(
+                            "tensors",
+                            [
+                                .init("name", "weight"), .init("shape", "shape", .shape), .init("rank", "rank", .count),
+                                .init("note", "note"),
+                            ],
+                            rows: outcome.weights.map {
+                                [
+                                    .text($0.name.text), .text($0.shape.description), .integer($0.rank),
+                                    $0.note.map { .text($0) } ?? .none,
+                                ]
+                            })),
+                    .facts([
+                        .init("modules_to_save", .texts(outcome.savedModules)),
+                        .init("seconds", .number(duration.seconds)),
+                    ]),
+                    .warnings, .text([line]),
+                ], warnings: warnings)
+        }
+    }
+}
