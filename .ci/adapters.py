@@ -1,4 +1,4 @@
-"""Compares the folding of adapters with peft's own, and lets peft load what is extracted.
+"""Compares folding and merging of adapters with peft's own, and lets peft load what is extracted and merged.
 
 usage: adapters.py FOLDER
 
@@ -200,6 +200,40 @@ def extraction(name, *options, tolerance, **config):
     compare(folder / f"{name}-peft.safetensors", learnt, tolerance)
 
 
+def merging(method, ranks=(4, 4, 4), weights=(1, 0.5, -0.7), tolerance=2e-6, **options):
+    """Adapters that peft combines, and that the tool merges into one which peft loads, do the same."""
+    name = f"merging-{method}"
+    base = folder / f"{name}-base.safetensors"
+    save_file(state(Model()), base)
+    fresh = lambda: (network := Model(), network.load_state_dict(load_file(base)))[0]
+    config = dict(target_modules=["q_proj", "k_proj", "embed", "conv2", "point"], lora_alpha=6)
+    paths = []
+    for number, rank in enumerate(ranks):
+        peft = get_peft_model(fresh(), LoraConfig(r=rank, use_rslora=number == 1, **config))
+        for key, parameter in peft.named_parameters():
+            if "lora_" in key:
+                parameter.data = torch.randn_like(parameter) * 0.3
+        paths.append(folder / f"{name}-{number}")
+        peft.save_pretrained(paths[-1])
+    peft = PeftModel.from_pretrained(fresh(), paths[0], adapter_name="0")
+    for number, path in enumerate(paths[1:], 1):
+        peft.load_adapter(path, adapter_name=str(number))
+    names = [str(number) for number in range(len(paths))]
+    peft.add_weighted_adapter(names, list(weights), "all", combination_type=method, **options)
+    wanted = state(peft.merge_and_unload(adapter_names=["all"]))
+    merged = folder / name
+    settings = {"weight": ",".join(map(str, weights)), **options}
+    untangle("lora", "merge", "--method", method, *paths, "--output", merged,
+             *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")))
+    compare(untangled(f"{base}+{merged}", folder / f"{name}.safetensors"), wanted, tolerance)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded = PeftModel.from_pretrained(fresh(), merged)
+    assert not [w for w in caught if "missing" in str(w.message) or "unexpected" in str(w.message)], [str(w.message) for w in caught]
+    save_file(state(loaded.merge_and_unload()), folder / f"{name}-peft.safetensors")
+    compare(folder / f"{name}-peft.safetensors", wanted, tolerance)
+
+
 def untangled(source, output):
     untangle("convert", source, output)
     return output
@@ -207,4 +241,8 @@ def untangled(source, output):
 
 extraction("rank", "--rank", 4, tolerance=3e-6, model_type="gpt2")
 extraction("energy", "--energy", 0.9999999, tolerance=1e-3, model_type="gpt2")
+for method in ["linear", "ties", "magnitude_prune"]:
+    merging(method, **({} if method == "linear" else {"density": 0.4}))
+for method in ["cat", "svd", "ties_svd", "magnitude_prune_svd"]:
+    merging(method, ranks=(3, 4, 6), tolerance=2e-5, **({"density": 0.4} if "_" in method else {}))
 print(f"{compared} tensors are those of peft")

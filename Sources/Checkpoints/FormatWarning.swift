@@ -15,6 +15,8 @@ public enum FormatWarning: String, WarningCode {
     case otherWeights = "other_weights"
     /// A folder holds parts of a checkpoint that its index does not name.
     case otherParts = "other_parts"
+    /// An adapter has modules of other components of a pipeline than the base.
+    case otherComponents = "other_components"
     /// NumPy data without a byte order.
     case byteOrder = "byte_order"
     /// Members of an archive that no tensor can hold.

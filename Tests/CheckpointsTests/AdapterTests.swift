@@ -207,7 +207,7 @@ import Testing
 }
 
 extension TensorStore {
-    fileprivate func floats(of name: TensorName) throws -> [Float] {
+    func floats(of name: TensorName) throws -> [Float] {
         try bytes(of: name)?.withUnsafeBytes { bytes in
             (0..<bytes.count / 4).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
         } ?? []

@@ -244,16 +244,112 @@ import Workflow
         #expect(try reason([plain, nan], "cat") == .notFinite)
     }
 
+    // MARK: - Names of image models
+
+    private static let modules = ["down_blocks.0.attn1.to_q", "mid_block.ff.net.0.proj"]
+
+    /// An adapter for two modules of a component.
+    private func image(_ name: String, _ prefix: String, isKohya: Bool, rank: Int, _ generator: inout TestGenerator)
+        throws
+        -> FilePath
+    {
+        func random(_ name: String, _ shape: [Int]) -> TestTensor {
+            TestTensor(
+                TensorName(name), shape,
+                (0..<shape.reduce(1, *)).map { _ in Float.random(in: -0.5...0.5, using: &generator) })
+        }
+        let parts = Self.modules.flatMap { module -> [TestTensor] in
+            let own =
+                isKohya ? "\(prefix)_\(module.split(separator: ".").joined(separator: "_"))" : "\(prefix).\(module)"
+            let names = isKohya ? ["lora_down", "lora_up"] : ["lora_A", "lora_B"]
+            return [random("\(own).\(names[0]).weight", [rank, 6]), random("\(own).\(names[1]).weight", [4, rank])]
+                + (isKohya ? [TestTensor(TensorName("\(own).alpha"), [], [1.5])] : [])
+        }
+        return try folder.checkpoint(name, parts)
+    }
+
+    private func folded(_ base: FilePath, _ adapters: [FilePath]) throws -> [Float] {
+        let store = try TensorStore(opening: FilePath(([base] + adapters).map(\.string).joined(separator: "+")))
+        return try Self.modules.flatMap { module in
+            try #require(try store.bytes(of: TensorName("\(module).weight"))).withUnsafeBytes {
+                Array($0.bindMemory(to: Float.self))
+            }
+        }
+    }
+
+    /// Adapters of three programs become one with the names of each, and it does to the base what they do.
+    @Test func namesAreMappedBothWays() throws {
+        var generator = TestGenerator(state: 9)
+        let base = try folder.checkpoint(
+            "unet.safetensors",
+            Self.modules.map { TestTensor(TensorName("\($0).weight"), [4, 6], (0..<24).map { Float($0) / 24 }) })
+        let kohya = try image("k.safetensors", "lora_unet", isKohya: true, rank: 2, &generator)
+        let diffusers = try image("d.safetensors", "unet", isKohya: false, rank: 1, &generator)
+        let wanted = try folded(base, [kohya, diffusers])
+        for (naming, output) in [
+            (AdapterNaming.kohya, "ko.safetensors"), (.diffusers, "do.safetensors"), (.peft, "po"),
+        ] {
+            let names = AdapterMergeJob.Names(naming: naming, base: try TensorStore(opening: base).reader)
+            _ = try job([kohya, diffusers], "cat", name: output, names: names).run(in: testContext)
+            let found = try folded(base, [folder.file(output)])
+            #expect(zip(found, wanted).allSatisfy { abs($0 - $1) < 1e-6 } && found.count == wanted.count, "\(output)")
+            let file = naming == .peft ? "po/adapter_model.safetensors" : output
+            let stored = try TensorStore(opening: folder.file(file)).descriptors.map(\.name.text)
+            let name: String =
+                switch naming {
+                case .kohya: "lora_unet_down_blocks_0_attn1_to_q.lora_down.weight"
+                case .diffusers: "unet.down_blocks.0.attn1.to_q.lora_A.weight"
+                case .peft: "base_model.model.down_blocks.0.attn1.to_q.lora_A.weight"
+                }
+            #expect(stored.contains(name))
+        }
+        // One of PEFT does not say what it is for.
+        let peft = folder.file("po")
+        #expect(throws: FormatError.self) { try job([peft], "cat", names: .init(naming: .kohya)) }
+        _ = try job([peft], "cat", name: "again.safetensors", names: .init(naming: .kohya, component: "unet"))
+            .run(in: testContext)
+        #expect(
+            try factors(of: folder.file("again.safetensors")).map(\.1)
+                == factors(of: folder.file("ko.safetensors")).map(\.1))
+    }
+
+    @Test func encodersHaveKohyasNumbers() throws {
+        var generator = TestGenerator(state: 10)
+        let first = try image("1.safetensors", "text_encoder", isKohya: false, rank: 1, &generator)
+        let second = try image("2.safetensors", "text_encoder_2", isKohya: false, rank: 1, &generator)
+        let kohya = AdapterMergeJob.Names(naming: .kohya)
+        func names(_ adapter: FilePath, _ output: String) throws -> Set<String> {
+            _ = try job([adapter], "cat", name: output, names: kohya).run(in: testContext)
+            return Set(
+                try TensorStore(opening: folder.file(output)).descriptors.compactMap {
+                    $0.name.text.split(separator: "_").dropFirst().first.map(String.init)
+                })
+        }
+        #expect(try names(first, "a.safetensors") == ["te"])
+        #expect(try names(second, "b.safetensors") == ["te2"])
+        let both = try folder.checkpoint("both.safetensors", tensors(of: first) + tensors(of: second))
+        #expect(try names(both, "c.safetensors") == ["te1", "te2"])
+        // Underscores alone do not tell the dots, and one of PEFT is for one model.
+        #expect(throws: FormatError.self) {
+            try job([folder.file("c.safetensors")], "cat", names: .init(naming: .peft))
+        }
+        #expect(throws: FormatError.self) { try job([both], "cat", names: .init(naming: .peft)) }
+    }
+
     // MARK: - Making
 
     private func job(
         _ adapters: [FilePath], _ method: String, _ parameters: MergeParameters = MergeParameters(), rank: Int? = nil,
-        dtype: DType = .f32, name: String = "merged"
+        dtype: DType = .f32, name: String = "merged", names: AdapterMergeJob.Names = AdapterMergeJob.Names()
     ) throws -> AdapterMergeJob {
         try AdapterMergeJob(
             adapters.enumerated().map { ("\($0)", $1) }, method: method, parameters: parameters, rank: rank,
             dtype: dtype,
-            target: OutputTarget(OutputPlace(folder.file(name), isFolder: true), options: WriteOptions(sync: false)))
+            names: names
+        ) { naming in
+            try OutputTarget(
+                OutputPlace(folder.file(name), isFolder: naming == .peft), options: WriteOptions(sync: false))
+        }
     }
 
     private func merge(

@@ -30,12 +30,32 @@ package struct AdapterConfig: Sendable {
     /// - Throws: `FormatError`: what is wrong with the JSON; `bad_config` for values that are none; `unsupported_object` for other
     ///   kinds of adapters, and for what does not become a part of the weights. `IOError` when the file cannot be read.
     init(reading file: FilePath) throws {
+        try self.init(Self.document(file), file: file)
+    }
+
+    /// The configuration of an adapter that has none.
+    init(absentBeside weights: FilePath) {
+        file = weights
+        (base, task) = (nil, nil)
+        (rank, alpha) = (1, 1)
+        (isRankStabilized, usesMagnitudes, isTransposed, trainsAllBiases) = (false, false, false, false)
+        (savedModules, targetParameters) = ([], [])
+        (ranks, alphas) = ([], [])
+    }
+
+    /// Reads a configuration out of an object.
+    ///
+    /// - Parameter prefix: what stands in front of every key.
+    /// - Throws: `FormatError`, as reading a file does.
+    init(_ document: JSONValue, prefix: String = "", file: FilePath) throws(FormatError) {
         self.file = file
-        let config = try Self.document(file)
+        let config = PrefixedObject(document, prefix: prefix)
         func fault(_ problem: String, at value: JSONValue? = nil) -> FormatError {
             FormatError(.badConfig, problem, file: file, byteOffset: value?.byteOffset)
         }
-        guard config.kind == .object else { throw fault("the configuration of an adapter is an object", at: config) }
+        guard document.kind == .object else {
+            throw fault("the configuration of an adapter is an object", at: document)
+        }
         try Self.requireLoRA(config, file: file)
         func flag(_ key: String) throws(FormatError) -> Bool {
             guard let value = config[key], !value.isNull else { return false }
@@ -169,7 +189,7 @@ package struct AdapterConfig: Sendable {
     /// Ways to begin training that change the base, which then is not what was published.
     private static let beginnings = ["pissa", "olora", "corda", "loftq", "lora_ga"]
 
-    private static func requireLoRA(_ config: JSONValue, file: FilePath) throws(FormatError) {
+    private static func requireLoRA(_ config: PrefixedObject, file: FilePath) throws(FormatError) {
         func unsupported(_ problem: String, at value: JSONValue?, hint: String) -> FormatError {
             FormatError(.unsupportedObject, problem, file: file, byteOffset: value?.byteOffset, hint: hint)
         }
@@ -197,4 +217,17 @@ package struct AdapterConfig: Sendable {
                     "save it for the original base: save_pretrained(..., path_initial_model_for_weight_conversion=...)")
         }
     }
+}
+
+/// An object whose keys have a prefix.
+private struct PrefixedObject {
+    private let object: JSONValue
+    private let prefix: String
+
+    init(_ object: JSONValue, prefix: String) {
+        self.object = object
+        self.prefix = prefix
+    }
+
+    subscript(key: String) -> JSONValue? { object[prefix + key] }
 }

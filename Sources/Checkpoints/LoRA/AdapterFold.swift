@@ -4,6 +4,8 @@ import TensorCore
 /// One adapter on one base: which tensors it changes, and how.
 struct AdapterFold {
     private let adapter: LoRAAdapter
+    /// Its modules, by the names in the base where its own are not PEFT's.
+    private let modules: [LoRAAdapter.Module]
     private let base: any CheckpointReader
     private let places: [TensorName: Int]
     private let prefix: ModelPrefix
@@ -15,6 +17,8 @@ struct AdapterFold {
     private(set) var replacements: [Int: Int] = [:]
     /// What the base lacks.
     private(set) var additions: [(name: TensorName, place: Int)] = []
+    /// What the user should know.
+    let warnings: [Warning]
 
     /// Finds the base's tensors for all parts of an adapter.
     ///
@@ -26,20 +30,26 @@ struct AdapterFold {
         self.base = base
         let names = base.descriptors.map(\.name)
         places = Dictionary(zip(names, names.indices), uniquingKeysWith: { first, _ in first })
-        let modules = adapter.modules.map { Self.weights(of: $0, in: adapter.config) }
+        if adapter.naming == .peft {
+            (modules, warnings) = (adapter.modules, [])
+        } else {
+            let resolution = try ModuleResolution(of: adapter, in: base)
+            (modules, warnings) = (resolution.found.map(\.module), resolution.warnings)
+        }
+        let weights = modules.map { Self.weights(of: $0, in: adapter.config) }
         let tensors = adapter.tensors.filter { !adapter.config.saves(Self.module(of: $0.name)) }
-        prefix = ModelPrefix.of(modules + tensors.map { [$0.name] }, among: names)
+        prefix = ModelPrefix.of(weights + tensors.map { [$0.name] }, among: names)
         hasTransposedStacks = Self.hasTransposedStacks(adapter, base, places, prefix)
         try replace()
         var stacks: [String: [LoRAAdapter.Module]] = [:]
-        for module in adapter.modules {
+        for module in modules {
             if let place = place(ofModule: module) {
                 try add(module, to: place)
             } else {
                 stacks[module.name, default: []].append(module)
             }
         }
-        for module in adapter.modules {
+        for module in modules {
             if let nested = stacks.removeValue(forKey: module.name) { try add(parametersOf: nested) }
         }
     }
@@ -177,7 +187,7 @@ struct AdapterFold {
         _ module: LoRAAdapter.Module, to target: Int, name: String, rank: Int, matrices: Int, inputs: Int, outputs: Int,
         isTransposed: Bool
     ) throws(FormatError) {
-        let scaling = adapter.config.scaling(of: name)
+        let scaling = module.scaling ?? adapter.config.scaling(of: name)
         guard scaling.rank == rank else {
             let a = adapter.reader.descriptors[module.a]
             throw FormatError(
@@ -207,7 +217,8 @@ struct AdapterFold {
         updates[target, default: []].append(
             LowRankUpdate(
                 reader: adapter.reader, a: nil, b: bias, matrices: 1, rank: 1, inputs: 1, outputs: outputs,
-                scale: adapter.config.scaling(of: module.name).factor, isTransposed: false, magnitude: nil))
+                scale: (module.scaling ?? adapter.config.scaling(of: module.name)).factor, isTransposed: false,
+                magnitude: nil))
     }
 }
 

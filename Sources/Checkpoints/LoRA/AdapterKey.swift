@@ -22,6 +22,8 @@ struct AdapterKey: Hashable {
 
     enum Part: Hashable {
         case a, b, bias, embeddingA, embeddingB, magnitude
+        /// The rank times the factor of the product, a single number.
+        case alpha
         /// A whole tensor.
         case tensor
         /// What PEFT had before it trained a whole module.
@@ -43,7 +45,16 @@ struct AdapterKey: Hashable {
     /// Reads a name.
     ///
     /// - Returns: nil for the name of nothing that LoRA has.
-    init?(_ tensor: TensorName) {
+    init?(_ tensor: TensorName, _ naming: AdapterNaming) {
+        guard naming != .peft else {
+            self.init(peft: tensor)
+            return
+        }
+        guard let key = ImageAdapterKey(tensor, naming) else { return nil }
+        self.init(key.part, [Substring(key.module)])
+    }
+
+    private init?(peft tensor: TensorName) {
         var path = tensor.text.split(separator: ".", omittingEmptySubsequences: false)
         if path.starts(with: ["base_model", "model"]) { path.removeFirst(2) }
         guard let place = path.lastIndex(where: { Self.parts[$0] != nil }), let part = Self.parts[path[place]] else {

@@ -30,7 +30,7 @@ extension CheckpointView {
                 tensors.append(ViewedTensor(adapter.reader, place, named: name))
             }
         }
-        self.init(base, tensors, adapters: adapters)
+        self.init(base, tensors, adapters: adapters, notes: folds.flatMap(\.warnings))
     }
 }
 

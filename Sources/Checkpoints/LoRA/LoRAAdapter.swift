@@ -1,11 +1,15 @@
 import SystemPackage
 import TensorCore
 
-/// A LoRA adapter as PEFT saves it: factors of the changes of modules, and tensors that take the place of the base's.
+/// A LoRA adapter as PEFT saves it: factors of the changes of modules, and tensors that take the place of the base's; or as those of
+/// image models are saved, by their names alone.
 ///
 /// - Source: PEFT 0.21, `tuners/lora`.
 package struct LoRAAdapter: Sendable {
     package let reader: any CheckpointReader
+    /// What the names of tensors are.
+    package let naming: AdapterNaming
+    /// An empty one where names tell everything.
     package let config: AdapterConfig
     /// By name, in the order of the file.
     let modules: [Module]
@@ -22,9 +26,9 @@ package struct LoRAAdapter: Sendable {
 
     /// The parts of one module's change.
     struct Module: Sendable {
-        let name: String
+        var name: String
         /// The name with the wrappers around it.
-        let path: String
+        var path: String
         /// How many wrappers of other tensors lie around it.
         let depth: Int
         /// Places in the reader.
@@ -32,23 +36,27 @@ package struct LoRAAdapter: Sendable {
         let isEmbedding: Bool
         let magnitude: Int?
         let bias: Int?
+        /// The rank and the factor of the product; nil where the configuration tells them by the name.
+        var scaling: (rank: Int, factor: Double)?
     }
 
     /// The files of the adapter.
-    package var files: [FilePath] { reader.files + [config.file] }
+    package var files: [FilePath] { reader.files + (naming == .peft ? [config.file] : []) }
 
-    /// Opens an adapter: a folder with `adapter_config.json` and weights, or the weights beside that file.
+    /// Opens an adapter: a folder with `adapter_config.json` and weights, or the weights beside that file; or a file with the names
+    /// of kohya or diffusers, or a folder with one that is called as diffusers calls it.
     ///
     /// - Throws: `FormatError`: `unknown_format` when there is no adapter, `missing_tensor` for a factor without the other,
     ///   `bad_name` for tensors that LoRA does not have, and what reading the configuration and the weights throws.
     package init(opening path: FilePath, options: ReadOptions) throws {
         let (weights, config) = try Self.files(at: path)
-        self.config = try AdapterConfig(reading: config)
         reader = try CheckpointFormat.open(weights, options: options.withoutBase)
+        naming = try Self.naming(of: reader, hasConfiguration: config != nil)
+        self.config = try config.map { try AdapterConfig(reading: $0) } ?? AdapterConfig(absentBeside: weights)
         let names = reader.descriptors.map(\.name)
         var keys: [(place: Int, key: AdapterKey)] = []
         for (place, name) in names.enumerated() {
-            guard let key = AdapterKey(name) else {
+            guard let key = AdapterKey(name, naming) else {
                 throw FormatError(
                     .badName, "tensor \"\(name)\" is none that a LoRA adapter has", file: reader.path, tensor: name)
             }
@@ -58,7 +66,7 @@ package struct LoRAAdapter: Sendable {
             WholeTensor(name: TensorName($0.key.name), path: $0.key.path, place: $0.place)
         }
         let parts = keys.filter { $0.key.part != .tensor && $0.key.part != .original }
-        modules = try Self.modules(of: parts, in: reader)
+        modules = try Self.modules(of: parts, in: reader, naming)
         if self.config.usesMagnitudes, let module = modules.first(where: { $0.magnitude == nil }) {
             throw FormatError(
                 .missingTensor, "module \(module.name.escapingControlCharacters) lacks its lora_magnitude_vector",
@@ -71,19 +79,23 @@ package struct LoRAAdapter: Sendable {
         }
     }
 
-    private static func files(at path: FilePath) throws -> (weights: FilePath, config: FilePath) {
+    /// An adapter with other names for its modules.
+    init(_ other: LoRAAdapter, naming: AdapterNaming, modules: [Module]) {
+        (reader, config, tensors) = (other.reader, other.config, other.tensors)
+        self.naming = naming
+        self.modules = modules
+    }
+
+    private static func files(at path: FilePath) throws -> (weights: FilePath, config: FilePath?) {
         guard folderExists(path) else {
             let config = path.removingLastComponent().appending(AdapterConfig.fileName)
-            guard fileExists(config) else {
-                throw FormatError(
-                    .unknownFormat,
-                    "\(path.string) is no adapter: there is no \(AdapterConfig.fileName) beside it", file: path)
-            }
-            return (path, config)
+            return (path, fileExists(config) ? config : nil)
         }
         let config = path.appending(AdapterConfig.fileName)
         let names: [FilePath.Component] = ["adapter_model.safetensors", "adapter_model.bin"]
         guard fileExists(config) else {
+            let weights = path.appending("pytorch_lora_weights.safetensors")
+            if fileExists(weights) { return (weights, nil) }
             throw FormatError(
                 .unknownFormat, "the folder \(path.string) holds no \(AdapterConfig.fileName), so it is no adapter",
                 file: path, hint: "an adapter is what stands behind the + of BASE+ADAPTER")
@@ -95,6 +107,19 @@ package struct LoRAAdapter: Sendable {
         return (weights, config)
     }
 
+    private static func naming(
+        of reader: any CheckpointReader, hasConfiguration: Bool
+    ) throws(FormatError) -> AdapterNaming {
+        if hasConfiguration { return .peft }
+        guard let naming = AdapterNaming(ofTensors: reader.descriptors.map(\.name)) else {
+            throw FormatError(
+                .unknownFormat,
+                "\(reader.path.string) is no adapter: there is no \(AdapterConfig.fileName) beside it, and its names are not those "
+                    + "of kohya or diffusers", file: reader.path)
+        }
+        return naming
+    }
+
     // MARK: - Modules
 
     private struct ModuleKey: Hashable {
@@ -103,8 +128,9 @@ package struct LoRAAdapter: Sendable {
     }
 
     private static func modules(
-        of parts: [(place: Int, key: AdapterKey)], in reader: any CheckpointReader
-    ) throws(FormatError) -> [Module] {
+        of parts: [(place: Int, key: AdapterKey)], in reader: any CheckpointReader, _ naming: AdapterNaming
+    ) throws -> [Module] {
+        let alphas = try naming == .peft ? nil : ImageAdapterScaling(of: reader, naming)
         var order: [ModuleKey] = []
         var found: [ModuleKey: [AdapterKey.Part: Int]] = [:]
         var paths: [ModuleKey: String] = [:]
@@ -134,7 +160,8 @@ package struct LoRAAdapter: Sendable {
                 Module(
                     name: key.name.text, path: paths[key] ?? key.name.text, depth: key.depth, a: a, b: b,
                     isEmbedding: isEmbedding,
-                    magnitude: parts[.magnitude], bias: parts[.bias]))
+                    magnitude: parts[.magnitude], bias: parts[.bias],
+                    scaling: try alphas?.scaling(of: key.name.text, a: a, alpha: parts[.alpha])))
         }
         return modules
     }

@@ -78,7 +78,7 @@ package struct StoredChange: Sendable {
                 "tensor \"\(b.name)\" of shape \(b.shape) does not fit \"\(a.name)\" of shape \(a.shape)",
                 file: file, tensor: b.name)
         }
-        let scaling = adapter.config.scaling(of: module.name)
+        let scaling = module.scaling ?? adapter.config.scaling(of: module.name)
         guard scaling.rank == rank else {
             throw FormatError(
                 .configMismatch,

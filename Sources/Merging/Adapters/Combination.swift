@@ -169,13 +169,13 @@ private struct CombinedFactors: AdapterRule {
         try b.merge(
             zip(changes, roots).map { change, root in
                 TensorCombination.Operand(adapter: change.adapter, weight: root.b) {
-                    $0.values.update(fromContentsOf: change.matrix.b.values)
+                    $0.pointer.update(from: change.matrix.b.pointer, count: $0.count)
                 }
             }, into: left)
         try a.merge(
             zip(changes, roots).map { change, root in
                 TensorCombination.Operand(adapter: change.adapter, weight: root.a) {
-                    $0.values.update(fromContentsOf: change.matrix.a.values)
+                    $0.pointer.update(from: change.matrix.a.pointer, count: $0.count)
                 }
             }, into: right)
         return (FactoredMatrix(b: left, a: right), nil)

@@ -225,11 +225,11 @@ extension AdapterExtraction {
 // MARK: - Writing
 
 extension AdapterExtraction {
-    private func parts(_ plan: AdapterPlan, _ factors: [LowRankApproximation]) -> [AdapterFolder.Part] {
-        var parts: [AdapterFolder.Part] = []
+    private func parts(_ plan: AdapterPlan, _ factors: [LowRankApproximation]) -> [AdapterPart] {
+        var parts: [AdapterPart] = []
         for (item, factor) in zip(plan.items, factors) where factor.rank > 0 {
             let dims = item.descriptor.shape.dims
-            parts += AdapterFolder.Part.factors(
+            parts += AdapterPart.factors(
                 of: item.module, isEmbedding: item.kind == .embedding, rank: factor.rank, outputs: item.outputs,
                 kernel: item.kind == .convolution ? Array(dims.dropFirst()) : [item.inputs], dtype: settings.dtype,
                 a: { try factor.rows(of: factor.vt) }, b: { try factor.columns(of: factor.ut) })

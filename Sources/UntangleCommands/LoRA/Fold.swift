@@ -28,7 +28,7 @@ extension LoRA {
         @Argument(help: "What the adapters were trained on.")
         var base: CheckpointSource
 
-        @Argument(help: "Folders with adapter_config.json and adapter_model.safetensors.")
+        @Argument(help: "Folders of PEFT, or files with the names of kohya or diffusers.")
         var adapters: [CheckpointSource]
 
         @Option(

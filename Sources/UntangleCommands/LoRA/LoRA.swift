@@ -6,8 +6,9 @@ struct LoRA: ParsableCommand {
         commandName: "lora",
         abstract: "Fold LoRA adapters into models, extract and merge them.",
         discussion: """
-            An adapter is a folder as PEFT writes it, with adapter_config.json and adapter_model.safetensors or .bin. Wherever \
-            a command or a recipe takes a checkpoint, BASE+ADAPTER stands for the base with the adapter folded in.
+            An adapter is a folder as PEFT writes it, with adapter_config.json and adapter_model.safetensors or .bin, or a file \
+            with the names of kohya's trainers or of diffusers. Wherever a command or a recipe takes a checkpoint, BASE+ADAPTER \
+            stands for the base with the adapter folded in.
 
             Example:
               untangle lora fold Fixtures/conformance/good/lora/plain/base.safetensors \\

@@ -31,7 +31,7 @@ extension LoRA {
                     Fixtures/parity/lora/mixed/a1 Fixtures/parity/lora/mixed/a2 --output merged-adapter
                 """)
 
-        @Argument(help: "Folders with adapter_config.json and adapter_model.safetensors.")
+        @Argument(help: "Folders of PEFT, or files with the names of kohya or diffusers.")
         var adapters: [CheckpointSource]
 
         @Option(help: ArgumentHelp("How the adapters are merged.", valueName: "method"))
@@ -45,8 +45,26 @@ extension LoRA {
                 valueName: "r"))
         var rank: Int?
 
-        @Option(help: ArgumentHelp("The folder of the result.", valueName: "folder"), completion: .directory)
+        @Option(
+            help: ArgumentHelp(
+                "Where the result goes: a folder, or a .safetensors file for names of kohya and diffusers.",
+                valueName: "path"), completion: .file())
         var output: String
+
+        @Option(help: "Whose names the result has (default: those of the first adapter).")
+        var names: AdapterNaming?
+
+        @Option(
+            help: ArgumentHelp(
+                "With --names, the model that tells which underscores of kohya's names are dots.",
+                valueName: "checkpoint"))
+        var base: CheckpointSource?
+
+        @Option(
+            help: ArgumentHelp(
+                "With --names, the component of a pipeline that adapters of PEFT are for, such as unet.",
+                valueName: "name"))
+        var component: String?
 
         @Option(help: ArgumentHelp("The type of the factors (default: F32).", valueName: "type"))
         var dtype: NumericType?
@@ -60,27 +78,45 @@ extension LoRA {
         func validate() throws {
             guard !adapters.isEmpty else { throw ValidationError("there is no adapter to merge") }
             guard rank ?? 1 > 0 else { throw ValidationError("a rank is above zero") }
+            guard names != nil || base == nil && component == nil else {
+                throw ValidationError("--base and --component belong to --names")
+            }
         }
 
         func run(in session: Session) throws -> ExitStatus {
             let started = ContinuousClock.now
             let reports = try reporting.targets(options: writing.writeOptions())
-            let place = try OutputPlace(argument: output)
-            let target = try OutputTarget(
-                OutputPlace(place.path, isFolder: true), options: writing.writeOptions())
             let places = CheckpointSource.Places(modelsFolder: try models.folder())
             let paths = try adapters.map { try session.locate($0, in: places) }
+            let options = try reading.readOptions(
+                threads: session.budget.threads, memoryByteCount: session.memoryByteCount)
+            let base = try base.map { try session.open(session.locate($0, in: places), options: options).reader }
             let job = try AdapterMergeJob(
                 Array(zip(ModelNames.distinct(paths), paths)), method: method, parameters: try parameters.parameters(),
-                rank: rank, dtype: dtype?.dtype ?? .f32, target: target,
-                options: reading.readOptions(
-                    threads: session.budget.threads, memoryByteCount: session.memoryByteCount))
+                rank: rank, dtype: dtype?.dtype ?? .f32,
+                names: .init(naming: names, base: base, component: component), target: target, options: options)
             job.warnings.forEach(session.warn)
             let outcome = try session.run(job)
             outcome.losses.warnings.forEach(session.warn)
             try session.print(
                 report(of: outcome, in: ContinuousClock.now - started, session.warnings), to: reports)
             return .done
+        }
+
+        /// Where the result goes.
+        private func target(_ naming: AdapterNaming) throws -> OutputTarget {
+            let place = try OutputPlace(argument: output)
+            guard naming != .peft else {
+                return try OutputTarget(OutputPlace(place.path, isFolder: true), options: writing.writeOptions())
+            }
+            guard place.path.extension == "safetensors" else {
+                throw UsageError(
+                    "an adapter with names of \(naming.rawValue) is one file",
+                    hint: "give an --output that ends in .safetensors")
+            }
+            let target = try OutputTarget(place, options: writing.writeOptions())
+            try AtomicOutput.checkPlace(place.path, options: target.options)
+            return target
         }
 
         private func report(
@@ -122,3 +158,5 @@ extension LoRA {
         }
     }
 }
+
+extension AdapterNaming: ExpressibleByArgument {}

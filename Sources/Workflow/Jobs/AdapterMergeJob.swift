@@ -33,6 +33,7 @@ public struct AdapterMergeJob: Job, Sendable {
     private let wholes: [WholeTensor]
     private let merge: AdapterMerge
     private let dtype: DType
+    private let naming: AdapterNaming
     private let target: OutputTarget
 
     public var method: MethodInfo { merge.method }
@@ -53,21 +54,45 @@ public struct AdapterMergeJob: Job, Sendable {
         let tensor: LoRAAdapter.WholeTensor
     }
 
+    /// How the result names its tensors.
+    public struct Names {
+        /// nil is what the first adapter has.
+        public var naming: AdapterNaming?
+        /// What the adapters were made for, which tells the dots behind kohya's underscores.
+        public var base: (any CheckpointReader)?
+        /// The component of a pipeline that adapters of PEFT are for.
+        public var component: String?
+
+        public init(
+            naming: AdapterNaming? = nil, base: (any CheckpointReader)? = nil, component: String? = nil
+        ) {
+            self.naming = naming
+            self.base = base
+            self.component = component
+        }
+    }
+
     /// Opens adapters and plans their merge.
     ///
     /// - Parameters:
     ///   - paths: as `BASE+ADAPTER` takes them behind the plus.
     ///   - rank: of the result, at most; nil for that of the method.
     ///   - dtype: the type of the factors.
-    ///   - target: a folder.
+    ///   - names: how the result names its tensors.
+    ///   - target: makes the place of the result: a folder for names of PEFT, else a safetensors file.
     /// - Throws: `format.*` for adapters that are none, or more than factors; `merge.incompatible` for weights of different shapes, and
     ///   for different whole tensors; `merge.nothing_selected` for adapters without factors; and what `AdapterMerge` throws.
     public init(
         _ paths: [(name: String, path: FilePath)], method: String, parameters: MergeParameters, rank: Int?,
         dtype: DType,
-        target: OutputTarget, options: ReadOptions = ReadOptions()
+        names: Names = Names(), target: (AdapterNaming) throws -> OutputTarget, options: ReadOptions = ReadOptions()
     ) throws {
-        adapters = try paths.map { ($0.name, try LoRAAdapter(opening: $0.path, options: options)) }
+        let opened = try paths.map { (name: $0.name, adapter: try LoRAAdapter(opening: $0.path, options: options)) }
+        let naming = names.naming ?? opened.first?.adapter.naming ?? .peft
+        adapters = try opened.map {
+            ($0.name, try $0.adapter.renamed(naming, base: names.base, component: names.component))
+        }
+        self.naming = naming
         modules = try Self.modules(of: adapters)
         wholes = try Self.wholes(of: adapters)
         guard let largestRank = modules.flatMap({ $0.changes.map(\.change.rank) }).max() else {
@@ -79,7 +104,7 @@ public struct AdapterMergeJob: Job, Sendable {
                 AdaptedWeight($0.weight, outputs: $0.outputs, inputs: $0.inputs, isTransposed: $0.isTransposed)
             }, expertCount: adapters.count, rank: rank, largestRank: largestRank)
         self.dtype = dtype
-        self.target = target
+        self.target = try target(naming)
         warnings = merge.warnings + Self.warnings(adapters, wholes)
     }
 
@@ -87,20 +112,22 @@ public struct AdapterMergeJob: Job, Sendable {
     ///
     /// - Throws: `io.exists`; `merge.not_finite`, `merge.not_converged`, `merge.memory`; what readers and writers throw.
     public func run(in context: Context) throws -> Outcome {
-        let folder = AdapterFolder(target)
-        try folder.check()
+        if naming == .peft { try AdapterFolder(target).check() }
         let merged = try mergeAll(in: context)
         let kept = zip(modules, merged).filter { $1.change.rank > 0 }
         var parts = kept.flatMap { module, merged in
-            AdapterFolder.Part.factors(
-                of: module.first.path, isEmbedding: module.first.isEmbedding, rank: merged.change.rank,
+            AdapterPart.factors(
+                of: module.first.path, naming, isEmbedding: module.first.isEmbedding, rank: merged.change.rank,
                 outputs: module.first.outputs, kernel: module.first.kernel, dtype: dtype, a: { merged.change.a },
                 b: { merged.change.b })
         }
         parts += wholes.map {
             .init(copying: $0.tensor.place, of: adapters[$0.adapter].adapter.reader, as: $0.tensor.path)
         }
-        let (written, losses) = try folder.write(parts, configuration(of: kept.map { ($0.first, $1.change.rank) }))
+        let (written, losses) =
+            naming == .peft
+            ? try AdapterFolder(target).write(parts, configuration(of: kept.map { ($0.first, $1.change.rank) }))
+            : try AdapterPart.write(parts, to: target.path, options: target.options)
         return Outcome(
             weights: zip(modules, merged).map {
                 .init(name: $0.first.weight.name, shape: $0.first.weight.shape, rank: $1.change.rank, note: $1.remark)
