@@ -8,7 +8,9 @@ name, dtype, shape and SHA-256 of the bytes, separated by tabs:
 BASE is a .skein file that stands by itself; without it the recorded name is looked up beside FILE.
 """
 
+import functools
 import hashlib
+import math
 import os
 import struct
 import sys
@@ -61,7 +63,7 @@ class Skein:
         if len(block) < 64 or block[:8] != magic or xxhash.xxh3_64_intdigest(block[:56]) != int.from_bytes(block[56:], "little"):
             return None
         major, _, needed, _, _, length, second, total, digest = struct.unpack_from("<HHIIIQQQQ", block, 8)
-        check(major == 1 and needed == 0, "the file is of a later version")
+        check(major == 1 and needed & ~1 == 0, "the file is of a later version")
         return length, second, total, digest
 
     def parse(self, index):
@@ -69,14 +71,14 @@ class Skein:
         self.base_identity = bytes(index[16:32])
         self.base_name = bytes(index[32:32 + name]).decode()
         at = 4 + size
-        self.metadata, self.tensors = {}, {}
+        self.metadata, self.tensors, self.entries = {}, {}, []
         for _ in range(entries):
             key, value = struct.unpack_from("<II", index, at)
             text = bytes(index[at + 8:at + 8 + key + value])
             self.metadata[text[:key].decode()] = text[key:].decode()
             at += 8 + key + value
         for number in range(tensors):
-            size, _, dtype, bits, rank, name, _, step = struct.unpack_from("<IBBHIIIQ", index, at)
+            size, flags, dtype, bits, rank, name, _, step = struct.unpack_from("<IBBHIIIQ", index, at)
             content = bytes(index[at + 28:at + 44])
             shape = struct.unpack_from(f"<{rank}Q", index, at + 44)
             text = at + 44 + 8 * rank
@@ -87,18 +89,47 @@ class Skein:
             count //= 8
             chunks = [struct.unpack_from("<QQQ", index, places + 24 * i) for i in range(-(-count // step))]
             dtype, name = bytes(index[text:text + dtype]).decode(), bytes(index[text + dtype:places]).decode()
-            self.tensors[name] = (number, dtype, shape, count, step, content, chunks)
+            members = [(name, shape, count)]
+            if flags & 8:
+                members = list(self.members(index, places + 24 * len(chunks), bits))
+                check(sum(member[2] for member in members) == count, "the members of a chunk do not fill it")
+            self.entries.append((number, dtype, count, step, content, chunks, members))
+            start = 0
+            for name, shape, count in members:
+                self.tensors[name] = (number, dtype, shape, start, count)
+                start += count
             at += 4 + size
 
+    def members(self, index, at, bits):
+        """The tensors that share the chunks of an entry: name, shape, byte count."""
+        size, stored = struct.unpack_from("<II", index, at)
+        table = bytes(index[at + 8:at + 8 + stored])
+        if stored < size:
+            table = zstandard.ZstdDecompressor().decompress(table, max_output_size=size)
+        check(len(table) == size, "a table of members is damaged")
+        at = 0
+        while at < size:
+            rank, name = struct.unpack_from("<II", table, at)
+            shape = struct.unpack_from(f"<{rank}Q", table, at + 8)
+            at += 8 + 8 * rank + name
+            yield table[at - name:at].decode(), shape, math.prod(shape) * bits // 8
+
     def bytes(self, name):
-        """The little-endian row-major bytes of a tensor, checked against its content hash."""
-        _, _, _, count, _, content, chunks = self.tensors[name]
-        out = b"".join(self.chunk(name, i, *place) for i, place in enumerate(chunks))
-        check(len(out) == count and tree(out) == content, f"the contents of {name} are damaged")
+        """The little-endian row-major bytes of a tensor."""
+        entry, _, _, start, count = self.tensors[name]
+        return self.entry_bytes(entry)[start:start + count]
+
+    @functools.lru_cache(maxsize=1)
+    def entry_bytes(self, entry):
+        """The bytes of an entry of the index, checked against its content hash."""
+        _, _, count, _, content, chunks, members = self.entries[entry]
+        out = b"".join(self.chunk(entry, i, *place) for i, place in enumerate(chunks))
+        check(len(out) == count and tree(out) == content, f"the contents of {members[0][0]} are damaged")
         return out
 
-    def chunk(self, name, number, offset, stored, header_sum):
-        tensor, _, _, _, step, _, _ = self.tensors[name]
+    def chunk(self, entry, number, offset, stored, header_sum):
+        tensor, _, _, step, _, _, members = self.entries[entry]
+        name = members[0][0]
         data = self.data[offset:offset + stored]
         sync, owner, index, transform, planes, raw, base_sum, payload_sum = struct.unpack_from("<4sIQBB6xQQQ", data, 0)
         end = 56 + 8 * planes
@@ -125,15 +156,21 @@ class Skein:
         words = numpy.stack(parts, axis=1).reshape(-1).view(f"<u{planes}")
         base = None
         if transform >= 2:
-            base = self.base_bytes(name)[number * step:number * step + raw]
+            base = self.base_bytes(members)[number * step:number * step + raw]
             check(checksum(base) == base_sum, "the base is another one")
             base = numpy.frombuffer(base, words.dtype)
         return inverse(transform, words, base).tobytes()
 
-    def base_bytes(self, name):
+    def base_bytes(self, members):
+        """The bytes of the base's tensors of the same names, one behind the other; zeros for those that it has not."""
         if self.base is None:
             self.base = Skein(self.base_path or os.path.join(os.path.dirname(self.path), self.base_name))
-        return self.base.bytes(name)
+        return b"".join(self.base_tensor(name, shape, count) for name, shape, count in members)
+
+    def base_tensor(self, name, shape, count):
+        _, dtype, there, *_ = self.base.tensors.get(name, (None, None, None))
+        same = there == shape and dtype == self.tensors[name][1]
+        return self.base.bytes(name) if same else bytes(count)
 
 
 def inverse(transform, words, base):

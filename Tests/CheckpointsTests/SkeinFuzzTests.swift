@@ -35,13 +35,16 @@ import Testing
         let basePath = folder.file("base.skein")
         try writeSkein(base, to: basePath)
         var random = SkeinRandom(seed: seed)
-        let tuned = [
-            try SkeinSample("a", .bf16, [700], base[0].bytes.map { $0 ^ UInt8(random.below(30) / 29) }),
-            try SkeinSample("b", .f32, [40, 30], base[1].bytes.map { $0 ^ UInt8(random.below(9) / 8) }),
-            // Large enough for block hashes when it is stored.
-            try SkeinSample.noise("c", .u8, [seed == 4 ? 70_000 : 90], seed: 5),
-            try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
-        ]
+        let tuned =
+            [
+                try SkeinSample("a", .bf16, [700], base[0].bytes.map { $0 ^ UInt8(random.below(30) / 29) }),
+                try SkeinSample("b", .f32, [40, 30], base[1].bytes.map { $0 ^ UInt8(random.below(9) / 8) }),
+                // Large enough for block hashes when it is stored.
+                try SkeinSample.noise("c", .u8, [seed == 4 ? 70_000 : 90], seed: 5),
+                try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
+            ]
+            + (seed == 3
+                ? try (0..<64).map { try SkeinSample.weights(TensorName("s\($0)"), .bf16, [9], seed: UInt64($0)) } : [])
         let path = folder.file("tuned.skein")
         try writeSkein(
             tuned, to: path, SkeinOptions(isStored: seed == 4, base: try TensorStore(opening: basePath)))

@@ -47,7 +47,7 @@ final class SkeinBase: Sendable {
         if let known = identityCache.withLock({ $0 }) { return known }
         let identity: ContentHash
         if let reader = store.reader as? SkeinReader {
-            identity = reader.identity
+            identity = try reader.identity
         } else {
             let hashes = try store.descriptors.indices.map(contentHash)
             identity = .identity(of: zip(store.descriptors, hashes).map { ($0, $1) })
@@ -81,8 +81,41 @@ final class SkeinBase: Sendable {
         return match.dtype == descriptor.dtype && match.shape == descriptor.shape ? index : nil
     }
 
+    /// Whether some tensor with data in a range of an entry of the index has a match.
+    func hasMatch(for tensor: SkeinTensor, in range: Range<Int>) -> Bool {
+        guard let members = tensor.members else { return index(for: tensor.descriptor) != nil }
+        return members.members(in: range).contains { index(for: members.descriptors[$0]) != nil }
+    }
+
+    /// Calls `body` with the base's bytes for a range of an entry of the index: nil without a match, zeros where of the tensors
+    /// that share it some have none.
+    func withBytes<R>(
+        for tensor: SkeinTensor, range: Range<Int>, _ body: (UnsafeRawBufferPointer?) throws -> R
+    ) throws -> R {
+        guard let members = tensor.members else {
+            guard let match = index(for: tensor.descriptor) else { return try body(nil) }
+            return try withBytes(of: match, range: range, body)
+        }
+        let buffer = try takeBuffer(range.count)
+        defer { buffers.withLock { $0.append(buffer) } }
+        let target = UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<range.count])
+        target.initializeMemory(as: UInt8.self, repeating: 0)
+        for member in members.members(in: range) {
+            guard let index = index(for: members.descriptors[member]) else { continue }
+            let place = members.range(member)
+            let part = place.clamped(to: range)
+            try withBytes(of: index, range: part.shifted(by: -place.lowerBound)) {
+                (target.baseAddress! + (part.lowerBound - range.lowerBound)).copyMemory(
+                    from: $0.baseAddress!, byteCount: part.count)
+            }
+        }
+        return try body(UnsafeRawBufferPointer(target))
+    }
+
     /// Calls `body` with a range of the bytes of a tensor.
-    func withBytes<R>(of index: Int, range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+    private func withBytes<R>(of index: Int, range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) throws
+        -> R
+    {
         if !store.reader.isMapped(index), store.reader.canReadRanges(of: index) {
             let buffer = try takeBuffer(range.count)
             defer { buffers.withLock { $0.append(buffer) } }

@@ -20,12 +20,14 @@ struct SkeinFrame {
         extent = try found.extent(salvaging: salvaging)
         let (bytes, checksum) = try found.indexBytes(extent)
         let extent = extent
+        let features = found.features
         index = try bytes.withUnsafeBytes {
-            try SkeinIndexParser.parse($0, extent: extent, expansionAllowance: expansionAllowance, file: file.path)
+            try SkeinIndexParser.parse(
+                $0, features: features, extent: extent, expansionAllowance: expansionAllowance, file: file.path)
         }
         found.checkSeals(
             SkeinSeal(
-                indexByteCount: UInt64(extent.firstIndex.count),
+                features: features, indexByteCount: UInt64(extent.firstIndex.count),
                 secondIndexOffset: UInt64(extent.secondIndex.lowerBound),
                 fileByteCount: UInt64(extent.fileByteCount), indexChecksum: checksum))
         damage = found.damage
@@ -38,6 +40,9 @@ struct SkeinFrame {
         private var seals: [SkeinSeal.Position: SkeinSeal] = [:]
 
         init(file: SkeinFile) { self.file = file }
+
+        /// What the file needs, once a seal was read.
+        var features: SkeinFeatures { (seals[.header] ?? seals[.footer])?.features ?? [] }
 
         private mutating func note(_ range: Range<Int>, _ reason: String) {
             damage.append(

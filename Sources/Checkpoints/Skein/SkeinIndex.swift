@@ -14,7 +14,8 @@ import TensorCore
 //     tensors   for each tensor, in the order of their chunks:
 //               4  byte count of what follows in this record
 //               1  flags: bit 0 contiguous: one chunk with the bytes as they are; bit 1: some chunk needs the base;
-//                  bit 2: behind the payload come the hashes of its blocks, 16 bytes each (contiguous only)
+//                  bit 2: behind the payload come the hashes of its blocks, 16 bytes each (contiguous only);
+//                  bit 3: tensors share its chunks (see `SkeinMembers`)
 //               1  byte count of the dtype's name
 //               2  bits of an element
 //               4  rank
@@ -26,6 +27,7 @@ import TensorCore
 //               .. the dtype's name, the tensor's name, UTF-8
 //               24 for each chunk: offset in the file, byte count of header and payload, checksum
 //                  of the header
+//               .. with bit 3: the table of the tensors in it, which has no name itself
 
 /// Where a chunk lies, and what its header must be.
 struct SkeinChunkPlace: Equatable {
@@ -40,7 +42,7 @@ struct SkeinChunkPlace: Equatable {
     var storedRange: Range<Int> { offset..<offset + storedByteCount }
 }
 
-/// One tensor as the index describes it.
+/// One tensor as the index describes it, or several that share its chunks.
 struct SkeinTensor {
     let descriptor: TensorDescriptor
     /// Bytes of tensor data in each chunk but the last.
@@ -52,6 +54,10 @@ struct SkeinTensor {
     /// Whether the hashes of its blocks follow the payload of a contiguous tensor.
     var hasBlockHashes = false
     var contentHash = ContentHash.none
+    /// The tensors whose data it holds, where it is none itself.
+    var members: SkeinMembers?
+    /// Their table as it is stored.
+    var memberTable: [UInt8] = []
 
     /// The size of the hashes behind the payload.
     var blockHashByteCount: Int { hasBlockHashes ? 16 * SkeinHash.blockCount(byteCount: descriptor.byteCount) : 0 }
@@ -68,9 +74,33 @@ struct SkeinTensor {
         return start..<start + min(chunkByteCount, descriptor.byteCount - start)
     }
 
+    /// The chunks that hold a part of its bytes.
+    func chunks(in range: Range<Int>) -> Range<Int> {
+        range.isEmpty
+            ? 0..<0 : range.lowerBound / chunkByteCount..<(range.upperBound - 1) / chunkByteCount + 1
+    }
+
+    /// The names of the tensors that have data in a range.
+    func names(in range: Range<Int>) -> [TensorName] {
+        guard let members else { return [descriptor.name] }
+        return members.members(in: range).map { members.descriptors[$0].name }
+    }
+
     static func chunkCount(byteCount: Int, chunkByteCount: Int) -> Int {
         byteCount / chunkByteCount + (byteCount % chunkByteCount > 0 ? 1 : 0)
     }
+}
+
+/// Where the bytes of a tensor lie.
+struct SkeinPart {
+    /// The entry of the index.
+    let entry: Int
+    /// Bytes of what the entry holds.
+    let range: Range<Int>
+}
+
+extension Range where Bound == Int {
+    func shifted(by offset: Int) -> Range<Int> { lowerBound + offset..<upperBound + offset }
 }
 
 /// The base that a file was written against.
@@ -86,6 +116,21 @@ struct SkeinIndex {
     var metadata: Metadata
     var tensors: [SkeinTensor]
     var chunks: [SkeinChunkPlace]
+
+    /// What a reader must know beyond the first form of the format.
+    var features: SkeinFeatures { tensors.contains { $0.members != nil } ? .compact : [] }
+
+    /// All tensors with the places of their bytes, in the order of the file.
+    var parts: [(descriptor: TensorDescriptor, part: SkeinPart)] {
+        tensors.enumerated().flatMap { entry, tensor in
+            guard let members = tensor.members else {
+                return [(tensor.descriptor, SkeinPart(entry: entry, range: 0..<tensor.descriptor.byteCount))]
+            }
+            return members.descriptors.indices.map {
+                (members.descriptors[$0], SkeinPart(entry: entry, range: members.range($0)))
+            }
+        }
+    }
 
     /// The sizes of chunks that are decoded as a whole, of which the powers of two.
     ///
@@ -112,14 +157,9 @@ struct SkeinIndex {
             }
             return Warning(
                 FormatWarning.expansion,
-                "tensor \"\(tensor.descriptor.name)\" decodes \(stored) bytes to \(tensor.descriptor.byteCount), over a "
+                "tensor \"\(tensor.names(in: 0..<1)[0])\" decodes \(stored) bytes to \(tensor.descriptor.byteCount), over a "
                     + "thousand times as many")
         }
-    }
-
-    /// The identity of the checkpoint: what a base is recognised by.
-    var identity: ContentHash {
-        ContentHash.identity(of: tensors.map { ($0.descriptor, $0.contentHash) })
     }
 }
 
@@ -153,7 +193,8 @@ extension SkeinIndex {
         let name = tensor.descriptor.name.text.utf8
         bytes.append(UInt32(Self.recordByteCount(of: tensor)))
         bytes.append(
-            UInt8((tensor.isContiguous ? 1 : 0) | (tensor.needsBase ? 2 : 0) | (tensor.hasBlockHashes ? 4 : 0)))
+            (tensor.isContiguous ? 1 : 0) | (tensor.needsBase ? 2 : 0) | (tensor.hasBlockHashes ? 4 : 0)
+                | (tensor.members == nil ? 0 : 8) as UInt8)
         bytes.append(UInt8(dtype.rawValue.utf8.count))
         bytes.append(UInt16(dtype.bitWidth))
         bytes.append(UInt32(dims.count))
@@ -169,23 +210,24 @@ extension SkeinIndex {
             bytes.append(UInt64(place.storedByteCount))
             bytes.append(place.headerChecksum)
         }
+        bytes.append(tensor.memberTable)
     }
 
     private static func recordByteCount(of tensor: SkeinTensor) -> Int {
         40 + 8 * tensor.descriptor.shape.rank + tensor.descriptor.dtype.rawValue.utf8.count
-            + tensor.descriptor.name.text.utf8.count + 24 * tensor.chunks.count
+            + tensor.descriptor.name.text.utf8.count + 24 * tensor.chunks.count + tensor.memberTable.count
     }
 
     /// Checks that every length fits its field, before anything is allocated by it.
     ///
     /// - Throws: `FormatError` `header_too_large`, `duplicate_key` for a name declared twice.
     private static func check(
-        _ tensors: [SkeinTensor], metadata: Metadata, file: FilePath
+        _ descriptors: [TensorDescriptor], _ tensors: [SkeinTensor], metadata: Metadata, file: FilePath
     ) throws(FormatError) {
         func tooLarge(_ what: String, _ tensor: TensorName? = nil) -> FormatError {
             FormatError(.headerTooLarge, "\(what) is too large for the index", file: file, tensor: tensor)
         }
-        guard tensors.count <= Int(UInt32.max), metadata.entries.count <= Int(UInt32.max) else {
+        guard descriptors.count <= Int(UInt32.max), metadata.entries.count <= Int(UInt32.max) else {
             throw tooLarge("the number of tensors")
         }
         for entry in metadata.entries
@@ -193,11 +235,13 @@ extension SkeinIndex {
             throw tooLarge("a metadata entry")
         }
         var names: Set<TensorName> = []
-        for tensor in tensors {
-            let name = tensor.descriptor.name
+        for name in descriptors.map(\.name) {
             guard names.insert(name).inserted else {
                 throw FormatError(.duplicateKey, "two tensors are named \"\(name)\"", file: file, tensor: name)
             }
+        }
+        for tensor in tensors {
+            let name = tensor.descriptor.name
             // The places of all chunks are held in memory, so that their number in all has the limit of one record's.
             guard tensor.chunks.upperBound < Int(UInt32.max) / 24,
                 Self.recordByteCount(of: tensor) <= Int(UInt32.max)
@@ -207,23 +251,32 @@ extension SkeinIndex {
 
     /// The index of tensors that have not been written yet.
     ///
+    /// - Parameter groups: the numbers of the tensors, those together that share chunks.
     /// - Throws: `FormatError` `header_too_large`, `duplicate_key` for a name declared twice.
     init(
-        _ descriptors: [TensorDescriptor], chunkByteCount: (TensorDescriptor) -> Int, metadata: Metadata,
-        base: SkeinBaseReference?, file: FilePath
+        _ descriptors: [TensorDescriptor], groups: [[Int]]? = nil, chunkByteCount: (TensorDescriptor) -> Int,
+        metadata: Metadata, base: SkeinBaseReference?, file: FilePath
     ) throws(FormatError) {
         var tensors: [SkeinTensor] = []
         var chunkCount = 0
-        for descriptor in descriptors {
+        for group in groups ?? descriptors.indices.map({ [$0] }) {
+            let members = group.count > 1 ? SkeinMembers(group.map { descriptors[$0] }) : nil
+            let descriptor: TensorDescriptor
+            do {
+                descriptor = try members?.descriptor(dtype: descriptors[group[0]].dtype) ?? descriptors[group[0]]
+            } catch { throw FormatError(.overflow, "small tensors have more than 2^63 bits together", file: file) }
             let size = chunkByteCount(descriptor)
             let count = SkeinTensor.chunkCount(byteCount: descriptor.byteCount, chunkByteCount: size)
             let (end, overflow) = chunkCount.addingReportingOverflow(count)
             // A sum that overflows is too large by far, as the check finds.
             let chunks = chunkCount..<(overflow ? .max : end)
-            tensors.append(SkeinTensor(descriptor: descriptor, chunkByteCount: size, chunks: chunks))
+            var tensor = SkeinTensor(descriptor: descriptor, chunkByteCount: size, chunks: chunks)
+            tensor.members = members
+            tensor.memberTable = members?.encoded() ?? []
+            tensors.append(tensor)
             chunkCount = chunks.upperBound
         }
-        try Self.check(tensors, metadata: metadata, file: file)
+        try Self.check(descriptors, tensors, metadata: metadata, file: file)
         self.init(
             base: base, metadata: metadata, tensors: tensors,
             chunks: Array(repeating: SkeinChunkPlace(), count: chunkCount))

@@ -4,6 +4,7 @@ import TensorCore
 /// Reads an index whose checksum was right, and still takes nothing on trust.
 struct SkeinIndexParser {
     private var fields: SkeinFields
+    private let features: SkeinFeatures
     private let extent: SkeinExtent
     private let file: FilePath
     /// What the tensors may decode to in all.
@@ -16,17 +17,23 @@ struct SkeinIndexParser {
     ///
     /// - Throws: `FormatError` with the tensor and the byte offset of the first rule that is broken.
     static func parse(
-        _ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, expansionAllowance: Int, file: FilePath
+        _ bytes: UnsafeRawBufferPointer, features: SkeinFeatures, extent: SkeinExtent, expansionAllowance: Int,
+        file: FilePath
     ) throws(FormatError) -> SkeinIndex {
         let limit = max(expansionAllowance, SkeinIndex.decodedByteLimit(fileByteCount: extent.fileByteCount))
-        var parser = SkeinIndexParser(bytes, extent: extent, decodedByteLimit: limit, file: file)
+        var parser = SkeinIndexParser(
+            bytes, features: features, extent: extent, decodedByteLimit: limit, file: file)
         do { return try parser.index() } catch let error as FormatError { throw error } catch {
             throw parser.fault(.badIndex, "the index ends inside of a record")
         }
     }
 
-    private init(_ bytes: UnsafeRawBufferPointer, extent: SkeinExtent, decodedByteLimit: Int, file: FilePath) {
+    private init(
+        _ bytes: UnsafeRawBufferPointer, features: SkeinFeatures, extent: SkeinExtent, decodedByteLimit: Int,
+        file: FilePath
+    ) {
         fields = SkeinFields(bytes)
+        self.features = features
         self.extent = extent
         self.decodedByteLimit = decodedByteLimit
         self.file = file
@@ -50,9 +57,10 @@ struct SkeinIndexParser {
         var names: Set<TensorName> = []
         for _ in 0..<tensorCount {
             let tensor = try tensor(hasBase: base != nil)
-            let name = tensor.descriptor.name
-            guard names.insert(name).inserted else {
-                throw fault(.duplicateKey, "two tensors are named \"\(name)\"", tensor: name)
+            for name in tensor.members?.descriptors.map(\.name) ?? [tensor.descriptor.name] {
+                guard names.insert(name).inserted else {
+                    throw fault(.duplicateKey, "two tensors are named \"\(name)\"", tensor: name)
+                }
             }
             tensors.append(tensor)
         }
@@ -125,12 +133,15 @@ struct SkeinIndexParser {
             )
         }
         let descriptor = try descriptor(name, dtype, dims)
-        try count(descriptor)
+        try count(descriptor.byteCount, tensor: name)
         let isContiguous = flags & 1 != 0
-        guard flags < 8, flags & 5 != 4, hasBase || flags & 2 == 0, let chunkByteCount = Int(exactly: chunkByteCount),
+        let isShared = flags & 8 != 0
+        guard flags < (features.contains(.compact) ? 16 : 8), flags & 5 != 4, hasBase || flags & 2 == 0,
+            let chunkByteCount = Int(exactly: chunkByteCount),
             SkeinIndex.isChunkByteCount(chunkByteCount)
                 || isContiguous && chunkByteCount == descriptor.byteCount
-                    && chunkByteCount > 0
+                    && chunkByteCount > 0,
+            !isShared || !isContiguous && text.isEmpty && rank == 1
         else {
             throw fault(.badIndex, "the flags \(flags) or the chunk size of tensor \"\(name)\" are wrong", tensor: name)
         }
@@ -139,22 +150,37 @@ struct SkeinIndexParser {
             throw fault(.badIndex, "the chunks of tensor \"\(name)\" are not all in the index", tensor: name)
         }
         let first = chunks.count
-        let tensor = SkeinTensor(
+        var tensor = SkeinTensor(
             descriptor: descriptor, chunkByteCount: chunkByteCount, chunks: first..<first + chunkCount,
             isContiguous: isContiguous, needsBase: flags & 2 != 0, hasBlockHashes: flags & 4 != 0,
             contentHash: contentHash)
         for chunk in 0..<chunkCount { try takeChunk(chunk, of: tensor, from: &record) }
+        if isShared { tensor.members = try members(of: descriptor, from: &record) }
         return tensor
     }
 
+    /// Takes the table of the tensors that share chunks, which counts as data for what it decodes to.
+    private mutating func members(
+        of whole: TensorDescriptor, from record: inout SkeinFields
+    ) throws -> SkeinMembers {
+        do {
+            let (members, tableByteCount) = try SkeinMembers.parse(
+                &record, whole: whole, limit: decodedByteLimit - decodedByteCount)
+            try count(tableByteCount, tensor: whole.name)
+            return members
+        } catch let error as SkeinMembers.Fault {
+            throw fault(.badIndex, "tensors that share chunks cannot be told apart: \(error.reason)")
+        }
+    }
+
     /// Adds a tensor to what the file decodes to, which has a limit: a chunk of constant bytes takes next to nothing.
-    private mutating func count(_ descriptor: TensorDescriptor) throws(FormatError) {
-        let (sum, overflow) = decodedByteCount.addingReportingOverflow(descriptor.byteCount)
+    private mutating func count(_ byteCount: Int, tensor name: TensorName) throws(FormatError) {
+        let (sum, overflow) = decodedByteCount.addingReportingOverflow(byteCount)
         guard !overflow, sum <= decodedByteLimit else {
             throw FormatError(
                 .zipBomb,
                 "\(file.string) has \(extent.fileByteCount) bytes but claims to hold more than \(decodedByteLimit) from tensor "
-                    + "\"\(descriptor.name)\" on", file: file, tensor: descriptor.name,
+                    + "\"\(name)\" on", file: file, tensor: name,
                 byteOffset: extent.firstIndex.lowerBound + fields.position)
         }
         decodedByteCount = sum

@@ -6,10 +6,14 @@ extension SkeinReader {
         let tensor = index.tensors[number]
         let range = tensor.range(ofChunk: chunk)
         let offset = index.chunks[tensor.chunks.lowerBound + chunk].offset
+        let names = tensor.names(in: range)
+        let what =
+            names.count == 1
+            ? "tensor \"\(names[0])\" is damaged in its bytes"
+            : "\(names.count) tensors from \"\(names[0])\" on share a chunk that is damaged, their bytes"
         return FormatError(
-            category,
-            "tensor \"\(tensor.descriptor.name)\" is damaged in its bytes \(range.lowerBound) to \(range.upperBound): "
-                + reason, file: path, tensor: tensor.descriptor.name, byteOffset: offset,
+            category, "\(what) \(range.lowerBound) to \(range.upperBound): " + reason, file: path, tensor: names[0],
+            byteOffset: offset,
             hint: category == .badChecksum ? "fetch the file again, or keep the rest with `convert --salvage`" : nil)
     }
 
@@ -60,12 +64,19 @@ extension SkeinReader {
     /// - Parameter range: bytes of the tensor, inside the chunk.
     func decode(_ range: Range<Int>, of number: Int, chunk: Int, into target: UnsafeMutableRawBufferPointer) throws {
         func hasChunk(_ decoder: SkeinChunkDecoder) -> Bool { decoder.unpacked?.isChunk(chunk, of: number) ?? false }
-        try decoders.with(preferring: hasChunk) { decoder in
-            if !hasChunk(decoder) {
-                let (header, payload) = try load(chunk, of: number, with: decoder)
-                try unpack(header, payload, with: decoder)
+        do {
+            try decoders.with(preferring: hasChunk) { decoder in
+                if !hasChunk(decoder) {
+                    let (header, payload) = try load(chunk, of: number, with: decoder)
+                    try unpack(header, payload, with: decoder)
+                }
+                try join(range, with: decoder, into: target)
             }
-            try join(range, with: decoder, into: target)
+        } catch let error as FormatError where index.tensors[number].members != nil && error.file == path.string {
+            // Of those that share the chunk, the one that was asked for.
+            throw FormatError(
+                error.category, error.message, file: path, tensor: index.tensors[number].names(in: range)[0],
+                byteOffset: error.byteOffset.map(Int.init), hint: error.hint)
         }
     }
 
@@ -118,24 +129,23 @@ extension SkeinReader {
         let base = try base()
         let header = unpacked.header
         let tensor = index.tensors[header.tensor]
-        guard let match = base.index(for: tensor.descriptor) else { throw try wrongBase(base, tensor.descriptor) }
         let whole = tensor.range(ofChunk: header.chunk)
         // The checksum is that of the whole chunk, so the first part that is read reads all.
         let wanted = unpacked.hasCheckedBase ? elements : 0..<whole.count
         let range = whole.lowerBound + wanted.lowerBound..<whole.lowerBound + wanted.upperBound
-        try base.withBytes(of: match, range: range) { bytes in
-            guard unpacked.hasCheckedBase || SkeinHash.tree(bytes).low == header.baseChecksum else {
-                throw try wrongBase(base, tensor.descriptor)
+        try base.withBytes(for: tensor, range: range) { bytes in
+            guard let bytes, unpacked.hasCheckedBase || SkeinHash.tree(bytes).low == header.baseChecksum else {
+                throw try wrongBase(base, tensor.names(in: range)[0])
             }
             body(bytes.baseAddress! + (elements.lowerBound - wanted.lowerBound))
         }
     }
 
-    private func wrongBase(_ base: SkeinBase, _ descriptor: TensorDescriptor) throws -> FormatError {
+    private func wrongBase(_ base: SkeinBase, _ tensor: TensorName) throws -> FormatError {
         FormatError(
             .wrongBase,
             "\(base.store.path.string) is not the base of \(path.string): its identity is \(try base.identity()), not "
-                + "\(index.base?.identity ?? .none)", file: path, tensor: descriptor.name,
+                + "\(index.base?.identity ?? .none)", file: path, tensor: tensor,
             hint: "name the right base with --base; it was called \"\(baseFileName?.escapingControlCharacters ?? "")\"")
     }
 }

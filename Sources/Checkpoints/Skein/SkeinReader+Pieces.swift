@@ -1,9 +1,9 @@
 import TensorCore
 
 extension SkeinReader {
-    /// The bytes of a chunk, which decodes only whole.
+    /// The bytes of a chunk, shared or not, which decodes only whole.
     public func decodedTogetherByteCount(of index: Int) -> Int {
-        let tensor = self.index.tensors[index]
+        let tensor = entry(of: index)
         return tensor.isContiguous ? 0 : min(tensor.chunkByteCount, tensor.descriptor.byteCount)
     }
 }

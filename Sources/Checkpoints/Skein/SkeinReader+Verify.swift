@@ -44,8 +44,10 @@ extension SkeinReader {
 
     /// What is wrong with one chunk.
     private struct ChunkFault {
-        /// Nil for what lies behind a chunk.
+        /// The entry of the index; nil for what lies behind a chunk.
         let tensor: Int?
+        /// The bytes of the entry that are lost.
+        let bytes: Range<Int>
         let range: Range<Int>
         let reason: String
     }
@@ -56,15 +58,19 @@ extension SkeinReader {
         for fault in faults {
             if let last = runs.last, last.tensor != nil, last.tensor == fault.tensor, last.reason == fault.reason {
                 runs[runs.count - 1] = ChunkFault(
-                    tensor: last.tensor, range: last.range.lowerBound..<fault.range.upperBound, reason: last.reason)
+                    tensor: last.tensor, bytes: last.bytes.lowerBound..<fault.bytes.upperBound,
+                    range: last.range.lowerBound..<fault.range.upperBound, reason: last.reason)
             } else {
                 runs.append(fault)
             }
         }
-        return runs.map { run in
-            Damage(
-                tensor: run.tensor.map { descriptors[$0].name }, file: path, offset: run.range.lowerBound,
-                byteCount: run.range.count, reason: run.reason)
+        return runs.flatMap { run in
+            let names: [TensorName?] = run.tensor.map { index.tensors[$0].names(in: run.bytes) } ?? [nil]
+            return names.map {
+                Damage(
+                    tensor: $0, file: path, offset: run.range.lowerBound, byteCount: run.range.count, reason: run.reason
+                )
+            }
         }
     }
 
@@ -88,18 +94,23 @@ extension SkeinReader {
         } catch let error as FormatError {
             let other = error.file.flatMap { $0 == path.string ? nil : $0 }
             let reason = other.map { "its base \($0) cannot be used: \(error.message)" } ?? error.message
-            return [ChunkFault(tensor: number, range: place.storedRange, reason: reason)]
+            return [
+                ChunkFault(
+                    tensor: number, bytes: tensor.range(ofChunk: chunk), range: place.storedRange, reason: reason)
+            ]
         }
         let padding = place.storedRange.upperBound..<place.range.upperBound
         let isZero = (try? file.read(padding))?.allSatisfy { $0 == 0 } ?? false
         guard !isZero else { return [] }
         // Not the tensor's: it can be read, and salvaged, without a doubt.
-        return [ChunkFault(tensor: nil, range: padding, reason: "the padding behind a chunk is not zero")]
+        return [ChunkFault(tensor: nil, bytes: 0..<0, range: padding, reason: "the padding behind a chunk is not zero")]
     }
 
     private func contentFault(of number: Int) -> ChunkFault {
-        ChunkFault(
-            tensor: number, range: location(of: number).range,
+        let tensor = index.tensors[number]
+        return ChunkFault(
+            tensor: number, bytes: 0..<tensor.descriptor.byteCount,
+            range: storedRange(of: number, in: 0..<tensor.descriptor.byteCount),
             reason: "the contents do not have the hash that the index states")
     }
 }

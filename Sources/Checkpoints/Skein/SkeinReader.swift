@@ -18,7 +18,10 @@ public final class SkeinReader: CheckpointReader {
     let contiguousChecks: [Int: ContiguousCheck]
     /// The base, or why there is none.
     private let openBase = Mutex<Result<SkeinBase, any Error>?>(nil)
-    private let range: Range<Int>
+    /// All chunks with their padding.
+    private let chunks: Range<Int>
+    /// Where the bytes of each tensor lie.
+    private let parts: [SkeinPart]
 
     /// Opens a file and checks its seals and its index; chunks are not touched.
     ///
@@ -29,7 +32,7 @@ public final class SkeinReader: CheckpointReader {
         let frame = try SkeinFrame(
             file, salvaging: options.salvaging, expansionAllowance: options.expansionAllowance)
         index = frame.index
-        range = frame.extent.chunks
+        chunks = frame.extent.chunks
         warnings =
             options.notes + frame.damage.map(\.warning) + frame.index.expansionWarnings
         self.options = options
@@ -41,7 +44,9 @@ public final class SkeinReader: CheckpointReader {
             uniqueKeysWithValues: tensors.indices.lazy.filter { tensors[$0].isContiguous }.map {
                 ($0, ContiguousCheck())
             })
-        descriptors = tensors.map(\.descriptor)
+        let all = index.parts
+        descriptors = all.map(\.descriptor)
+        parts = all.map(\.part)
     }
 
     public let descriptors: [TensorDescriptor]
@@ -51,10 +56,20 @@ public final class SkeinReader: CheckpointReader {
     public var metadata: Metadata { index.metadata }
 
     /// The identity of the checkpoint, by which it is recognised as a base.
-    public var identity: ContentHash { index.identity }
+    ///
+    /// - Throws: what `contentHash(of:)` throws.
+    public var identity: ContentHash {
+        get throws { .identity(of: try descriptors.indices.map { (descriptors[$0], try contentHash(of: $0)) }) }
+    }
 
-    /// The hash of a tensor's bytes as the file states it; `verify(deep:)` compares.
-    public func contentHash(of index: Int) -> ContentHash { self.index.tensors[index].contentHash }
+    /// The hash of a tensor's bytes as the file states it; `verify(deep:)` compares. Of one that shares chunks it is worked out.
+    ///
+    /// - Throws: what `bytes(of:)` throws when it reads a tensor that shares chunks.
+    public func contentHash(of index: Int) throws -> ContentHash {
+        let entry = entry(of: index)
+        guard entry.members != nil else { return entry.contentHash }
+        return try bytes(of: index).withUnsafeBytes { ContentHash(ofTensor: $0) }
+    }
 
     /// The file name of the base that the file was written against.
     public var baseFileName: String? { index.base?.fileName }
@@ -63,7 +78,10 @@ public final class SkeinReader: CheckpointReader {
     public var baseIdentity: ContentHash? { index.base?.identity }
 
     /// Whether a tensor can only be read beside the base.
-    public func needsBase(_ index: Int) -> Bool { self.index.tensors[index].needsBase }
+    public func needsBase(_ index: Int) -> Bool { entry(of: index).needsBase }
+
+    /// The entry of the index that holds a tensor.
+    func entry(of index: Int) -> SkeinTensor { self.index.tensors[parts[index].entry] }
 
     /// Opens the base if some tensor needs it.
     ///
@@ -73,27 +91,29 @@ public final class SkeinReader: CheckpointReader {
         if index.tensors.contains(where: \.needsBase) { _ = try base() }
     }
 
-    public func isMapped(_ index: Int) -> Bool { self.index.tensors[index].isContiguous }
+    public func isMapped(_ index: Int) -> Bool { entry(of: index).isContiguous }
     public func canReadRanges(of index: Int) -> Bool { true }
 
     public func location(of index: Int) -> StoredLocation {
-        let places = self.index.chunks[self.index.tensors[index].chunks]
-        guard let first = places.first, let last = places.last else {
-            return StoredLocation(file: path, range: range.lowerBound..<range.lowerBound)
-        }
-        return StoredLocation(file: path, range: first.offset..<last.storedRange.upperBound)
+        StoredLocation(file: path, range: storedRange(of: parts[index].entry, in: parts[index].range))
+    }
+
+    /// Where the chunks lie that hold a range of an entry of the index.
+    func storedRange(of entry: Int, in range: Range<Int>) -> Range<Int> {
+        let tensor = index.tensors[entry]
+        let places = index.chunks[tensor.chunks(in: range).shifted(by: tensor.chunks.lowerBound)]
+        guard let first = places.first, let last = places.last else { return chunks.lowerBound..<chunks.lowerBound }
+        return first.offset..<last.storedRange.upperBound
     }
 
     /// The bytes of a tensor, decoded on `options.threads` threads unless they can be mapped.
     ///
     /// - Throws: as `CheckpointReader.bytes(of:)`; `missing_base` and `wrong_base` where a base is needed.
     public func bytes(of index: Int) throws -> TensorBytes {
-        let tensor = self.index.tensors[index]
-        if tensor.isContiguous { return TensorBytes(mapped: map, range: try contiguousRange(of: index)) }
-        if let limit = options.memoryByteCount {
-            try requireMemory(limit, for: tensor.descriptor.byteCount, toDecode: index)
-        }
-        return try bytes(of: index, in: 0..<tensor.descriptor.byteCount)
+        let part = parts[index]
+        if isMapped(index) { return TensorBytes(mapped: map, range: try contiguousRange(of: part.entry)) }
+        if let limit = options.memoryByteCount { try requireMemory(limit, for: part.range.count, toDecode: index) }
+        return try bytes(of: part.entry, in: part.range)
     }
 
     /// Some rows of a tensor, a row being what the first dimension counts; only the chunks that hold them are decoded.
@@ -111,22 +131,23 @@ public final class SkeinReader: CheckpointReader {
                     + "\(rows.upperBound)", file: path, tensor: descriptor.name)
         }
         let width = rowCount == 0 ? 0 : descriptor.byteCount / rowCount
-        return try bytes(of: index, in: rows.lowerBound * width..<rows.upperBound * width)
+        let part = parts[index]
+        return try bytes(
+            of: part.entry, in: (rows.lowerBound * width..<rows.upperBound * width).shifted(by: part.range.lowerBound))
     }
 
-    private func bytes(of index: Int, in range: Range<Int>) throws -> TensorBytes {
-        let tensor = self.index.tensors[index]
-        try checkPresence(of: range, in: index)
+    private func bytes(of entry: Int, in range: Range<Int>) throws -> TensorBytes {
+        let tensor = index.tensors[entry]
+        try checkPresence(of: range, in: entry)
         let buffer = try AlignedBuffer(byteCount: range.count, isZeroed: false)
         if tensor.isContiguous {
-            try read(range, of: index, into: buffer.mutableBytes)
-        } else if !range.isEmpty {
-            let first = range.lowerBound / tensor.chunkByteCount
-            let last = (range.upperBound - 1) / tensor.chunkByteCount
-            try parallel(count: last - first + 1, threads: options.threads) { [self] number in
-                let part = tensor.range(ofChunk: first + number).clamped(to: range)
+            try readContiguous(range, of: entry, into: buffer.mutableBytes)
+        } else {
+            let chunks = tensor.chunks(in: range)
+            try parallel(count: chunks.count, threads: options.threads) { [self] number in
+                let part = tensor.range(ofChunk: chunks.lowerBound + number).clamped(to: range)
                 try decode(
-                    part, of: index, chunk: first + number,
+                    part, of: entry, chunk: chunks.lowerBound + number,
                     into: UnsafeMutableRawBufferPointer(
                         rebasing: buffer.mutableBytes[
                             part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound]))
@@ -139,17 +160,16 @@ public final class SkeinReader: CheckpointReader {
     ///
     /// - Throws: as `bytes(of:)`.
     public func read(_ range: Range<Int>, of index: Int, into target: UnsafeMutableRawBufferPointer) throws {
-        let tensor = self.index.tensors[index]
-        if tensor.isContiguous { return try readContiguous(range, of: index, into: target) }
-        var position = range.lowerBound
-        while position < range.upperBound {
-            let chunk = position / tensor.chunkByteCount
+        let entry = parts[index].entry
+        let tensor = self.index.tensors[entry]
+        if tensor.isContiguous { return try readContiguous(range, of: entry, into: target) }
+        let range = range.shifted(by: parts[index].range.lowerBound)
+        for chunk in tensor.chunks(in: range) {
             let part = tensor.range(ofChunk: chunk).clamped(to: range)
             try decode(
-                part, of: index, chunk: chunk,
+                part, of: entry, chunk: chunk,
                 into: UnsafeMutableRawBufferPointer(
                     rebasing: target[part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound]))
-            position = part.upperBound
         }
     }
 
@@ -188,13 +208,13 @@ public final class SkeinReader: CheckpointReader {
             }
             return try TensorStore(opening: sibling, options: options.withoutBase)
         } catch let error as IOError where error.kind != .memory {
-            let free = index.tensors.count { !$0.needsBase }
+            let free = descriptors.indices.count { !needsBase($0) }
             let reason = error.kind == .notFound ? "is not beside it" : "cannot be opened: \(error.message)"
             throw FormatError(
                 .missingBase,
                 "\(path.string) is stored as the difference to \"\(reference.fileName.escapingControlCharacters)\" with "
                     + "the identity \(reference.identity), which \(reason)", file: path,
-                hint: "name the base with --base; \(free) of \(index.tensors.count) tensors can be read without it")
+                hint: "name the base with --base; \(free) of \(descriptors.count) tensors can be read without it")
         }
     }
 }

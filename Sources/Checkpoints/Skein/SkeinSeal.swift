@@ -14,7 +14,7 @@ import TensorCore
 //     0   8  magic: 89 "SKN" 0D 0A 1A 0A in the header, the same bytes backwards in the footer
 //     8   2  major version, 1: other numbers are refused
 //     10  2  minor version: any number is read
-//     12  4  features that a reader must know; unknown bits are refused
+//     12  4  features that a reader must know (see `SkeinFeatures`); unknown bits are refused
 //     16  4  features that a reader may ignore
 //     20  4  zero
 //     24  8  byte count of the index
@@ -26,6 +26,15 @@ import TensorCore
 // One index lies at each end, so that no single damaged region and no cut loses the list of what the file holds.
 // docs/formats/skein.md is the full contract.
 
+/// What a reader must know beyond the first form of the format.
+struct SkeinFeatures: OptionSet {
+    let rawValue: UInt32
+
+    /// Tensors that share chunks.
+    static let compact = SkeinFeatures(rawValue: 1)
+    static let known: SkeinFeatures = [.compact]
+}
+
 /// The header or the footer of a .skein file: each alone finds everything else.
 struct SkeinSeal: Equatable {
     static let byteCount = 64
@@ -33,6 +42,7 @@ struct SkeinSeal: Equatable {
     static let magic: [UInt8] = [0x89] + "SKN\r\n".utf8 + [0x1A, 0x0A]
     static let majorVersion: UInt16 = 1
 
+    let features: SkeinFeatures
     let indexByteCount: UInt64
     let secondIndexOffset: UInt64
     let fileByteCount: UInt64
@@ -57,7 +67,7 @@ struct SkeinSeal: Equatable {
         bytes.append(position.magic)
         bytes.append(Self.majorVersion)
         bytes.append(UInt16(0))
-        bytes.append(UInt32(0))
+        bytes.append(features.rawValue)
         bytes.append(UInt32(0))
         bytes.append(UInt32(0))
         bytes.append(indexByteCount)
@@ -80,13 +90,15 @@ struct SkeinSeal: Equatable {
         guard major == majorVersion else {
             return .unsupported("it has version \(major) of the format; this program reads version \(majorVersion)")
         }
-        let features = bytes.littleEndian(UInt32.self, at: 12)
-        guard features == 0 else {
-            return .unsupported("it needs feature number \(features.trailingZeroBitCount), which this program lacks")
+        let features = SkeinFeatures(rawValue: bytes.littleEndian(UInt32.self, at: 12))
+        let unknown = features.subtracting(.known)
+        guard unknown.isEmpty else {
+            return .unsupported(
+                "it needs feature number \(unknown.rawValue.trailingZeroBitCount), which this program lacks")
         }
         return .seal(
             SkeinSeal(
-                indexByteCount: bytes.littleEndian(UInt64.self, at: 24),
+                features: features, indexByteCount: bytes.littleEndian(UInt64.self, at: 24),
                 secondIndexOffset: bytes.littleEndian(UInt64.self, at: 32),
                 fileByteCount: bytes.littleEndian(UInt64.self, at: 40),
                 indexChecksum: bytes.littleEndian(UInt64.self, at: 48)))

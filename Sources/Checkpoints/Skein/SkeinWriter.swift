@@ -10,6 +10,8 @@ import TensorCore
 public final class SkeinWriter: CheckpointWriter {
     private let output: AtomicOutput
     private let index: SkeinIndex
+    /// Where the bytes of each tensor lie.
+    private let parts: [SkeinPart]
     private let base: SkeinBase?
     private let assembler: PieceAssembler
     private let digests: [BlockDigests]
@@ -34,16 +36,20 @@ public final class SkeinWriter: CheckpointWriter {
         let chunkByteCount = settings.chunkByteCount
         try Self.check(chunkByteCount)
         base = try settings.base.map { try SkeinBase($0, threads: settings.threads) }
+        let groups = SkeinMembers.groups(of: descriptors)
         index = try SkeinIndex(
-            descriptors, chunkByteCount: { _ in chunkByteCount }, metadata: metadata, base: try base?.reference(),
-            file: path)
-        let largest = min(chunkByteCount, descriptors.map(\.byteCount).max() ?? 0)
+            descriptors, groups: groups, chunkByteCount: { _ in chunkByteCount }, metadata: metadata,
+            base: try base?.reference(), file: path)
+        // The index lists the tensors group by group.
+        parts = zip(groups.joined(), index.parts).sorted { $0.0 < $1.0 }.map(\.1.part)
+        let byteCounts = index.tensors.map(\.descriptor.byteCount)
+        let largest = min(chunkByteCount, byteCounts.max() ?? 0)
         let level = settings.level
         encoders = LendingPool { try SkeinChunkEncoder(level: level, rawByteCount: largest) }
         buffers = LendingPool { try EncodedChunk(rawByteCount: largest) }
         assembler = PieceAssembler(
-            byteCounts: descriptors.map(\.byteCount), unitByteCounts: descriptors.map { _ in chunkByteCount })
-        digests = try descriptors.map { try BlockDigests(byteCount: $0.byteCount) }
+            byteCounts: byteCounts, unitByteCounts: byteCounts.map { _ in chunkByteCount })
+        digests = try byteCounts.map { try BlockDigests(byteCount: $0) }
         output = try AtomicOutput(creating: path, byteCount: nil, options: options)
         ordered = OrderedChunks(
             count: index.chunks.count,
@@ -60,12 +66,13 @@ public final class SkeinWriter: CheckpointWriter {
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
-        try assembler.take(bytes, tensor: tensor, at: offset) { run, start in
-            let entry = index.tensors[tensor]
+        let number = parts[tensor].entry
+        try assembler.take(bytes, tensor: number, at: parts[tensor].range.lowerBound + offset) { run, start in
+            let entry = index.tensors[number]
             for begin in stride(from: 0, to: run.count, by: entry.chunkByteCount) {
                 let end = min(run.count - begin, entry.chunkByteCount) + begin
                 try encode(
-                    UnsafeRawBufferPointer(rebasing: run[begin..<end]), tensor: tensor,
+                    UnsafeRawBufferPointer(rebasing: run[begin..<end]), tensor: number,
                     chunk: (start + begin) / entry.chunkByteCount)
             }
         }
@@ -81,8 +88,8 @@ public final class SkeinWriter: CheckpointWriter {
                 encoder.encode(
                     raw, tensor: tensor, chunk: chunk, dtype: entry.descriptor.dtype, base: base, into: target)
             }
-            if let base, let match = base.index(for: entry.descriptor) {
-                try base.withBytes(of: match, range: range) { encode($0) }
+            if let base, base.hasMatch(for: entry, in: range) {
+                try base.withBytes(for: entry, range: range) { encode($0) }
             } else {
                 encode(nil)
             }
@@ -103,11 +110,13 @@ public final class SkeinWriter: CheckpointWriter {
             let chunks = index.tensors[number].chunks
             index.tensors[number].contentHash = digests[number].combined
             index.tensors[number].needsBase = placement.needsBase[chunks].contains(true)
-            index.tensors[number].isContiguous = chunks.count == 1 && placement.isPlain[chunks.lowerBound]
+            index.tensors[number].isContiguous =
+                chunks.count == 1 && placement.isPlain[chunks.lowerBound] && index.tensors[number].members == nil
+        }
+        for (descriptor, part) in index.parts {
             gain.add(
-                index.tensors[number].descriptor,
-                match: base?.store.descriptor(named: index.tensors[number].descriptor.name),
-                usesBase: index.tensors[number].needsBase)
+                descriptor, match: base?.store.descriptor(named: descriptor.name),
+                usesBase: index.tensors[part.entry].needsBase)
         }
         let written = try index.seal(output, chunksEnd: placement.end)
         return WrittenCheckpoint(
@@ -122,7 +131,7 @@ extension SkeinIndex {
         let extent = SkeinExtent(indexByteCount: bytes.count, chunksEnd: chunksEnd)
         try checkExpansion(fileByteCount: extent.fileByteCount, file: output.path)
         let seal = SkeinSeal(
-            indexByteCount: UInt64(bytes.count), secondIndexOffset: UInt64(chunksEnd),
+            features: features, indexByteCount: UInt64(bytes.count), secondIndexOffset: UInt64(chunksEnd),
             fileByteCount: UInt64(extent.fileByteCount), indexChecksum: SkeinHash.checksum(bytes))
         func padded(_ bytes: [UInt8]) -> [UInt8] {
             bytes + repeatElement(0, count: bytes.count.roundedUpToSkeinAlignment - bytes.count)
