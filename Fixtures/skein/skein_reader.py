@@ -123,25 +123,34 @@ class Skein:
     def entry_bytes(self, entry):
         """The bytes of an entry of the index, checked against its content hash."""
         _, _, count, _, content, chunks, members = self.entries[entry]
-        out = b"".join(self.chunk(entry, i, *place) for i, place in enumerate(chunks))
+        out = bytearray()
+        for number, place in enumerate(chunks):
+            out += self.chunk(entry, number, out, *place)
+        out = bytes(out)
         check(len(out) == count and tree(out) == content, f"the contents of {members[0][0]} are damaged")
         return out
 
-    def chunk(self, entry, number, offset, stored, header_sum):
+    def chunk(self, entry, number, before, offset, stored, header_sum):
+        """The bytes of a chunk; `before` are those of its tensor up to it."""
         tensor, _, _, step, _, _, members = self.entries[entry]
         name = members[0][0]
         data = self.data[offset:offset + stored]
-        sync, owner, index, transform, planes, raw, base_sum, payload_sum = struct.unpack_from("<4sIQBB6xQQQ", data, 0)
-        end = 56 + 8 * planes
+        sync, owner, index, transform, planes, packing, raw, base_sum, payload_sum = struct.unpack_from("<4sIQBBB5xQQQ", data, 0)
+        end = 56 + 8 * planes + (24 if packing else 0)
         check(xxhash.xxh3_64_intdigest(data[:end - 8]) == header_sum, f"a chunk header of {name} is damaged")
         check((sync, owner, index) == (b"SKCH", tensor, number), f"a chunk of {name} is another's")
-        entries = struct.unpack_from(f"<{planes}Q", data, 48)
+        entries = list(struct.unpack_from(f"<{planes}Q", data, 48))
+        sizes = [raw // planes] * planes
+        if packing:
+            entry_of_map, kept, map_size, row = struct.unpack_from("<QQII", data, 48 + 8 * planes)
+            entries.append(entry_of_map)
+            sizes = [kept] * planes + [map_size]
         # Behind the payload of a stored tensor come the hashes of its blocks, for those who read parts of it.
         payload = data[end:end + sum(entry & (1 << 56) - 1 for entry in entries)]
         check(checksum(payload) == payload_sum, f"a chunk of {name} is damaged")
-        size, parts = raw // planes, []
-        for entry in entries:
-            codec, length = entry >> 56, entry & (1 << 56) - 1
+        parts = []
+        for plane, size in zip(entries, sizes):
+            codec, length = plane >> 56, plane & (1 << 56) - 1
             part = bytes(data[end:end + length])
             end += length
             if codec == 1:
@@ -153,13 +162,21 @@ class Skein:
             check(len(part) == size, f"a plane of {name} has the wrong size")
             parts.append(numpy.frombuffer(part, numpy.uint8))
         # Plane 0 holds the least significant bytes.
-        words = numpy.stack(parts, axis=1).reshape(-1).view(f"<u{planes}")
+        words = numpy.stack(parts[:planes], axis=1).reshape(-1).view(f"<u{planes}")
         base = None
         if transform >= 2:
             base = self.base_bytes(members)[number * step:number * step + raw]
             check(checksum(base) == base_sum, "the base is another one")
             base = numpy.frombuffer(base, words.dtype)
-        return inverse(transform, words, base).tobytes()
+        words = inverse(transform, words, base)
+        if packing == 0:
+            return words.tobytes()
+        if packing == 1:
+            whole = numpy.zeros(raw // planes, words.dtype)
+            whole[numpy.unpackbits(parts[planes], bitorder="little")[:len(whole)] == 1] = words
+            return whole.tobytes()
+        check(packing == 2, f"packing {packing} is unknown")
+        return repeated(words.tobytes(), parts[planes].view("<u4"), row, bytes(before), raw)
 
     def base_bytes(self, members):
         """The bytes of the base's tensors of the same names, one behind the other; zeros for those that it has not."""
@@ -171,6 +188,23 @@ class Skein:
         _, dtype, there, *_ = self.base.tensors.get(name, (None, None, None))
         same = there == shape and dtype == self.tensors[name][1]
         return self.base.bytes(name) if same else bytes(count)
+
+
+def repeated(kept, distances, row, before, size):
+    """The bytes of a chunk of rows, of which some stand so many rows before: in the chunk, or in the first 16 MiB of the tensor."""
+    out, start, taken = bytearray(before), len(before), 0
+    for distance in map(int, distances):
+        at = len(out)
+        length = min((at // row + 1) * row, start + size) - at
+        source = at - distance * row
+        if distance == 0:
+            out += kept[taken:taken + length]
+            taken += length
+        else:
+            check(0 <= source and (source >= start or source + length <= min(start, 1 << 24)), "a row repeats what it may not")
+            out += out[source:source + length]
+    check(taken == len(kept) and len(out) == start + size, "the rows do not fill their chunk")
+    return out[start:]
 
 
 def inverse(transform, words, base):

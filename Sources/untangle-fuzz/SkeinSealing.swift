@@ -28,7 +28,7 @@ struct SkeinSealing {
                 let size = Int(exactly: word(at: place + 8)), size >= 64, size <= bytes.count - 64,
                 start <= bytes.count - 64 - size
             else { continue }
-            let header = 56 + 8 * Int(bytes[start + 17])
+            let header = 56 + 8 * Int(bytes[start + 17]) + (bytes[start + 18] == 0 ? 0 : 24)
             guard header <= size else { continue }
             // What a single plane leaves are the hashes of the blocks.
             let plane = Int(word(at: start + 48) & ((1 << 56) - 1))

@@ -53,7 +53,7 @@ struct SkeinForgery {
 
     /// Makes the checksums of a chunk right, and the index repeat them.
     mutating func resealChunk(_ range: Range<Int>) {
-        let header = 56 + 8 * Int(bytes[range.lowerBound + 17])
+        let header = 56 + 8 * Int(bytes[range.lowerBound + 17]) + (bytes[range.lowerBound + 18] == 0 ? 0 : 24)
         guard header <= range.count else { return }
         // What a single plane leaves are the hashes of the blocks.
         var end = range.upperBound

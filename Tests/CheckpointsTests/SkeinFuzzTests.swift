@@ -42,7 +42,7 @@ import Testing
                 // Large enough for block hashes when it is stored.
                 try SkeinSample.noise("c", .u8, [seed == 4 ? 70_000 : 90], seed: 5),
                 try SkeinSample("d", .i64, [300]) { Int64($0 / 9) },
-            ]
+            ] + (seed == 2 ? try Self.packed() : [])
             + (seed == 3
                 ? try (0..<64).map { try SkeinSample.weights(TensorName("s\($0)"), .bf16, [9], seed: UInt64($0)) } : [])
         let path = folder.file("tuned.skein")
@@ -71,6 +71,16 @@ import Testing
             if isHealthy, way < 2, forged.bytes != original { undetected += 1 }
         }
         #expect(undetected == 0, "seed \(seed)")
+    }
+
+    /// Mostly zeros, and rows that repeat each other.
+    private static func packed() throws -> [SkeinSample] {
+        var random = SkeinRandom(seed: 8)
+        let row = try SkeinSample.noise("row", .u8, [256], seed: 6)
+        return [
+            try SkeinSample("zeros", .f32, [900]) { _ in random.below(9) == 0 ? UInt32(random.below(99)) : 0 },
+            try SkeinSample("rows", .u8, [7, 256], (0..<7).flatMap { _ in row.bytes }),
+        ]
     }
 
     private func mutate(

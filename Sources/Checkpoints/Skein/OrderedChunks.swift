@@ -15,10 +15,7 @@ final class OrderedChunks: Sendable {
     private let heldByteLimit: Int
 
     private struct Waiting {
-        let place: SkeinChunkPlace
-        let needsBase: Bool
-        let isPlain: Bool
-        let byteCount: Int
+        let chunk: Properties
         let store: Store
 
         enum Store {
@@ -27,8 +24,28 @@ final class OrderedChunks: Sendable {
         }
     }
 
+    /// What is known of a chunk besides its bytes.
+    private struct Properties {
+        let storedByteCount: Int
+        let headerChecksum: UInt64
+        let needsBase: Bool
+        let isPlain: Bool
+        let isPacked: Bool
+        var byteCount: Int { storedByteCount.roundedUpToSkeinAlignment }
+
+        init(_ chunk: EncodedChunk) {
+            storedByteCount = chunk.storedByteCount
+            headerChecksum = chunk.headerChecksum
+            needsBase = chunk.needsBase
+            isPlain = chunk.isPlain
+            isPacked = chunk.isPacked
+        }
+    }
+
     private struct State {
         var next = 0
+        /// Somebody works on the next chunk.
+        var isPlacing = false
         var position: Int
         var waiting: [Int: Waiting] = [:]
         /// The buffers of the chunks in memory.
@@ -38,6 +55,7 @@ final class OrderedChunks: Sendable {
         var places: [SkeinChunkPlace]
         var needsBase: [Bool]
         var isPlain: [Bool]
+        var isPacked = false
     }
 
     /// What is known of all chunks in the end.
@@ -45,6 +63,8 @@ final class OrderedChunks: Sendable {
         let places: [SkeinChunkPlace]
         let needsBase: [Bool]
         let isPlain: [Bool]
+        /// Some chunk is packed.
+        let isPacked: Bool
         let end: Int
     }
 
@@ -68,7 +88,8 @@ final class OrderedChunks: Sendable {
             guard state.next == state.places.count else { return nil }
             state.scratch = nil
             return Placement(
-                places: state.places, needsBase: state.needsBase, isPlain: state.isPlain, end: state.position)
+                places: state.places, needsBase: state.needsBase, isPlain: state.isPlain,
+                isPacked: state.isPacked, end: state.position)
         }
     }
 
@@ -108,46 +129,56 @@ final class OrderedChunks: Sendable {
     }
 
     private func insert(_ chunk: EncodedChunk, number: Int, _ store: Waiting.Store) {
-        let place = SkeinChunkPlace(
-            offset: 0, storedByteCount: chunk.storedByteCount, headerChecksum: chunk.headerChecksum)
-        let waiting = Waiting(
-            place: place, needsBase: chunk.needsBase, isPlain: chunk.isPlain, byteCount: chunk.byteCount, store: store)
+        let waiting = Waiting(chunk: Properties(chunk), store: store)
         state.withLock { state in
             precondition(number >= state.next && state.waiting[number] == nil, "a chunk was written twice")
             state.waiting[number] = waiting
         }
     }
 
-    /// Gives the chunks that are next in line their places and writes them; several threads do so side by side.
+    /// Gives the chunks that are next in line their places, one after the other, and writes them, several threads side by side.
     private func writeWhatIsNext() throws {
-        while let (waiting, position) = takeNext() {
+        while let (waiting, number) = takeNext() {
             switch waiting.store {
             case .memory(let chunk):
-                try output.write(chunk.bytes, at: position)
+                defer { buffers.giveBack(chunk) }
+                try place(waiting.chunk, chunk.bytes, number: number)
                 state.withLock { $0.heldByteCount -= chunk.room.count }
-                buffers.giveBack(chunk)
             case .scratch(let offset):
                 guard let scratch = state.withLock({ $0.scratch }) else { return }
                 try buffers.with { buffer in
-                    let room = UnsafeMutableRawBufferPointer(rebasing: buffer.room[..<waiting.byteCount])
+                    let room = UnsafeMutableRawBufferPointer(rebasing: buffer.room[..<waiting.chunk.byteCount])
                     try scratch.read(into: room, at: offset)
-                    try output.write(UnsafeRawBufferPointer(room), at: position)
+                    try place(waiting.chunk, UnsafeRawBufferPointer(room), number: number)
                 }
             }
         }
     }
 
-    private func takeNext() -> (Waiting, position: Int)? {
+    private func place(_ chunk: Properties, _ bytes: UnsafeRawBufferPointer, number: Int) throws {
+        try output.write(bytes, at: assignPlace(chunk, number: number))
+    }
+
+    private func takeNext() -> (Waiting, number: Int)? {
         state.withLock { state in
-            guard let waiting = state.waiting.removeValue(forKey: state.next) else { return nil }
+            guard !state.isPlacing, let waiting = state.waiting.removeValue(forKey: state.next) else { return nil }
+            state.isPlacing = true
+            return (waiting, state.next)
+        }
+    }
+
+    private func assignPlace(_ chunk: Properties, number: Int) -> Int {
+        state.withLock { state in
             let position = state.position
-            state.places[state.next] = waiting.place
-            state.places[state.next].offset = position
-            state.needsBase[state.next] = waiting.needsBase
-            state.isPlain[state.next] = waiting.isPlain
+            state.places[number] = SkeinChunkPlace(
+                offset: position, storedByteCount: chunk.storedByteCount, headerChecksum: chunk.headerChecksum)
+            state.needsBase[number] = chunk.needsBase
+            state.isPlain[number] = chunk.isPlain
+            state.isPacked = state.isPacked || chunk.isPacked
+            state.position += chunk.byteCount
             state.next += 1
-            state.position += waiting.byteCount
-            return (waiting, position)
+            state.isPlacing = false
+            return position
         }
     }
 }

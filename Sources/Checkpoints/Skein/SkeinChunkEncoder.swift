@@ -10,6 +10,7 @@ final class EncodedChunk: Sendable {
     nonisolated(unsafe) fileprivate(set) var headerChecksum: UInt64 = 0
     nonisolated(unsafe) fileprivate(set) var needsBase = false
     nonisolated(unsafe) fileprivate(set) var isPlain = false
+    nonisolated(unsafe) fileprivate(set) var isPacked = false
 
     /// Takes memory for a chunk.
     ///
@@ -20,7 +21,7 @@ final class EncodedChunk: Sendable {
     }
 
     /// The payload is made before its header, whose size it decides: the header ends here.
-    private static let payloadOffset = SkeinChunkHeader.maximumByteCount.roundedUpToSkeinAlignment
+    private static let payloadOffset = SkeinChunkHeader.maximumPackedByteCount.roundedUpToSkeinAlignment
 
     /// Header, payload and padding.
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
@@ -41,6 +42,7 @@ final class EncodedChunk: Sendable {
         headerChecksum = header.store(to: start)
         needsBase = header.transform.needsBase
         isPlain = header.isPlain
+        isPacked = header.packing != nil
         memset(payload + count, 0, byteCount - storedByteCount)
     }
 }
@@ -53,12 +55,17 @@ final class SkeinChunkEncoder {
     private let sample: AlignedBuffer
     private let sampleBase: AlignedBuffer
     private let samplePlanes: AlignedBuffer
+    /// What a packed chunk stores, and its map.
+    private let kept: AlignedBuffer
+    private let map: AlignedBuffer
 
     /// Chunks of fewer bytes are stored as they are: a Huffman table would eat what it saves.
     private static let smallByteCount = 512
     /// The sample that decides for or against the base.
     private static let sampleRunCount = 16
     private static let sampleRunElementCount = 256
+    /// The share of zeros from which they are left out: one word in four.
+    private static let zerosInverse = 4
 
     /// Takes memory for a chunk.
     ///
@@ -70,6 +77,8 @@ final class SkeinChunkEncoder {
         sample = try AlignedBuffer(byteCount: sampleByteCount)
         sampleBase = try AlignedBuffer(byteCount: sampleByteCount)
         samplePlanes = try AlignedBuffer(byteCount: sampleByteCount)
+        kept = try AlignedBuffer(byteCount: rawByteCount, isZeroed: false)
+        map = try AlignedBuffer(byteCount: SkeinPacking.zeroMapByteCount(words: rawByteCount), isZeroed: false)
     }
 
     /// Codes a chunk.
@@ -86,19 +95,62 @@ final class SkeinChunkEncoder {
             let width = dtype.scalarByteCount
             let usesBase = base.map { isNearer(raw, to: $0, width: width, dtype: dtype) } ?? false
             header.transform = usesBase ? .delta(for: dtype) : .plain(for: dtype)
-            header.planes = compress(
-                raw, width: width, transform: header.transform, base: usesBase ? base?.baseAddress : nil,
-                into: target.payload)
-            if usesBase, let base { header.baseChecksum = SkeinHash.tree(base).low }
+            if usesBase, let base {
+                header.baseChecksum = SkeinHash.tree(base).low
+                header.planes = compress(
+                    raw, width: width, transform: header.transform, base: base.baseAddress, into: target.payload)
+            } else if let keptCount = packZeros(raw, width: width) {
+                pack(
+                    UnsafeRawBufferPointer(rebasing: kept.bytes[..<(keptCount * width)]), width: width, kind: .zeros,
+                    map: UnsafeRawBufferPointer(
+                        rebasing: map.bytes[..<SkeinPacking.zeroMapByteCount(words: raw.count / width)]),
+                    into: target, header: &header)
+            } else {
+                header.planes = compress(
+                    raw, width: width, transform: header.transform, base: nil, into: target.payload)
+            }
         }
         if header.planes.isEmpty || header.chunkByteCount >= SkeinChunkHeader.plainChunkByteCount(of: raw.count) {
             // Nothing was gained: the bytes as they are need no joining.
             header.planes = [SkeinChunkHeader.Plane(codec: .raw, byteCount: raw.count)]
             header.transform = .none
+            header.packing = nil
             header.baseChecksum = 0
             target.payload.copyMemory(from: raw.baseAddress!, byteCount: raw.count)
         }
         target.finish(header)
+    }
+
+    /// Compresses what is kept of a chunk and the map behind it.
+    private func pack(
+        _ kept: UnsafeRawBufferPointer, width: Int, kind: SkeinPacking.Kind, map: UnsafeRawBufferPointer,
+        rowByteCount: Int = 0, into target: EncodedChunk, header: inout SkeinChunkHeader
+    ) {
+        header.planes =
+            kept.isEmpty
+            ? Array(repeating: SkeinChunkHeader.Plane(codec: .raw, byteCount: 0), count: width)
+            : compress(kept, width: width, transform: header.transform, base: nil, into: target.payload)
+        let stored = compressor.compress(map, isDelta: false, into: target.payload + header.payloadByteCount)
+        header.packing = SkeinPacking(
+            kind: kind, map: stored, keptCount: kept.count / width, mapByteCount: map.count,
+            rowByteCount: rowByteCount)
+    }
+
+    /// Packs a chunk of which a sample has many zeros.
+    ///
+    /// - Returns: how many words are kept; nil when all or none are, or they and the map would take more than the chunk.
+    private func packZeros(_ raw: UnsafeRawBufferPointer, width: Int) -> Int? {
+        let taken = takeSample(raw, width: width, into: sample)
+        let mapBytes = map.address.assumingMemoryBound(to: UInt8.self)
+        func keptCount(_ bytes: UnsafeRawBufferPointer) -> Int {
+            SkeinZeros.pack(
+                bytes.baseAddress!, count: bytes.count / width, width: width, into: kept.address, map: mapBytes)
+        }
+        let zeros = taken.count / width - keptCount(taken)
+        guard zeros * Self.zerosInverse >= taken.count / width else { return nil }
+        let count = keptCount(raw)
+        let fits = count * width + SkeinPacking.zeroMapByteCount(words: raw.count / width) <= raw.count
+        return count > 0 && fits ? count : nil
     }
 
     private func compress(
@@ -136,21 +188,26 @@ final class SkeinChunkEncoder {
     private func isNearer(
         _ raw: UnsafeRawBufferPointer, to base: UnsafeRawBufferPointer, width: Int, dtype: DType
     ) -> Bool {
+        let taken = takeSample(raw, width: width, into: sample)
+        _ = takeSample(base, width: width, into: sampleBase)
+        let plain = entropy(of: taken, width: width, transform: .plain(for: dtype), base: nil)
+        let delta = entropy(of: taken, width: width, transform: .delta(for: dtype), base: sampleBase.address)
+        return delta < plain
+    }
+
+    /// Copies runs of elements, spread evenly.
+    private func takeSample(
+        _ raw: UnsafeRawBufferPointer, width: Int, into target: AlignedBuffer
+    ) -> UnsafeRawBufferPointer {
         let count = raw.count / width
         let run = min(Self.sampleRunElementCount, count / Self.sampleRunCount)
         let step = (count - run) / (Self.sampleRunCount - 1)
         let runByteCount = run * width
         for piece in 0..<Self.sampleRunCount {
-            let place = piece * step * width
-            (sample.address + piece * runByteCount).copyMemory(
-                from: raw.baseAddress! + place, byteCount: runByteCount)
-            (sampleBase.address + piece * runByteCount).copyMemory(
-                from: base.baseAddress! + place, byteCount: runByteCount)
+            (target.address + piece * runByteCount).copyMemory(
+                from: raw.baseAddress! + piece * step * width, byteCount: runByteCount)
         }
-        let taken = UnsafeRawBufferPointer(start: sample.address, count: Self.sampleRunCount * runByteCount)
-        let plain = entropy(of: taken, width: width, transform: .plain(for: dtype), base: nil)
-        let delta = entropy(of: taken, width: width, transform: .delta(for: dtype), base: sampleBase.address)
-        return delta < plain
+        return UnsafeRawBufferPointer(start: target.address, count: Self.sampleRunCount * runByteCount)
     }
 
     /// The sum over the planes, in bits an element.

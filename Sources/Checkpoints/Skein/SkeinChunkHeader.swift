@@ -7,12 +7,14 @@ import TensorCore
 //     8    8   number of the chunk in its tensor
 //     16   1   transform: 0 none, 1 rotate, 2 zigzag difference to the base, 3 XOR with the base
 //     17   1   byte planes: 1, 2, 4 or 8
-//     18   6   zero
+//     18   1   packing: 0 none, 1 zeros are left out, 2 repeated rows are left out (see `SkeinPacking`)
+//     19   5   zero
 //     24   8   byte count before coding
 //     32   8   checksum of the base's bytes for this chunk; zero without a base
 //     40   8   checksum of the payload
 //     48   8   for each plane, plane 0 being the least significant bytes: the low 56 bits are its byte count in the
 //              payload, the high 8 the codec: 0 raw, 1 one zstd frame, 2 one byte repeated
+//     ..  24   of a packed chunk alone: its map
 //     ..   8   XXH3-64 of the header up to here
 //
 // So the header of a tensor stored as it is, with one plane, has 64 bytes, and its payload lies at a multiple of 64.
@@ -62,7 +64,9 @@ enum SkeinPlaneCodec: UInt8 {
 /// What stands before the payload of a chunk.
 struct SkeinChunkHeader: Equatable {
     static let minimumByteCount = byteCount(planeCount: 1)
+    /// Of a chunk that is not packed. One that is takes less than it would as it is.
     static let maximumByteCount = byteCount(planeCount: maximumPlaneCount)
+    static let maximumPackedByteCount = maximumByteCount + SkeinPacking.byteCount
     static let sync = Array("SKCH".utf8)
     static let maximumPlaneCount = 8
 
@@ -71,6 +75,8 @@ struct SkeinChunkHeader: Equatable {
     struct Plane: Equatable {
         let codec: SkeinPlaneCodec
         let byteCount: Int
+
+        fileprivate var entry: UInt64 { UInt64(codec.rawValue) << 56 | UInt64(byteCount) }
     }
 
     var tensor: Int
@@ -79,12 +85,15 @@ struct SkeinChunkHeader: Equatable {
     var byteCount: Int
     var baseChecksum: UInt64
     var planes: [Plane]
+    var packing: SkeinPacking?
     var payloadChecksum: UInt64
 
     /// The size of the header itself.
-    var headerByteCount: Int { Self.byteCount(planeCount: planes.count) }
+    var headerByteCount: Int {
+        Self.byteCount(planeCount: planes.count) + (packing == nil ? 0 : SkeinPacking.byteCount)
+    }
 
-    var payloadByteCount: Int { planes.reduce(0) { $0 + $1.byteCount } }
+    var payloadByteCount: Int { planes.reduce(packing?.map.byteCount ?? 0) { $0 + $1.byteCount } }
 
     /// What the chunk takes in the file.
     var chunkByteCount: Int { (headerByteCount + payloadByteCount).roundedUpToSkeinAlignment }
@@ -95,7 +104,9 @@ struct SkeinChunkHeader: Equatable {
     }
 
     /// Whether the payload is the bytes of the tensor as they are.
-    var isPlain: Bool { transform == .none && planes.count == 1 && planes[0].codec == .raw }
+    var isPlain: Bool {
+        transform == .none && planes.count == 1 && planes[0].codec == .raw && packing == nil
+    }
 
     /// Writes the header.
     ///
@@ -111,11 +122,19 @@ struct SkeinChunkHeader: Equatable {
         put(UInt64(chunk), at: 8)
         put(transform.rawValue, at: 16)
         put(UInt8(planes.count), at: 17)
+        put(packing?.kind.rawValue ?? 0, at: 18)
         put(UInt64(byteCount), at: 24)
         put(baseChecksum, at: 32)
         put(payloadChecksum, at: 40)
         for (number, plane) in planes.enumerated() {
-            put(UInt64(plane.codec.rawValue) << 56 | UInt64(plane.byteCount), at: 48 + 8 * number)
+            put(plane.entry, at: 48 + 8 * number)
+        }
+        if let packing {
+            let place = 48 + 8 * planes.count
+            put(packing.map.entry, at: place)
+            put(UInt64(packing.keptCount), at: place + 8)
+            put(UInt32(packing.mapByteCount), at: place + 16)
+            put(UInt32(packing.rowByteCount), at: place + 20)
         }
         let checksum = SkeinHash.checksum(UnsafeRawBufferPointer(start: target, count: headerByteCount - 8))
         put(checksum, at: headerByteCount - 8)
@@ -140,14 +159,15 @@ struct SkeinChunkHeader: Equatable {
     ///   - storedByteCount: the size of the chunk, of which `bytes` holds the header at least.
     ///   - expected: the checksum of the header, as the index states it.
     init(_ bytes: UnsafeRawBufferPointer, storedByteCount: Int, expected: UInt64) throws(Fault) {
-        // The number of planes says how long the header is; a wrong one leads to a wrong checksum.
-        let planeCount = bytes.count > 17 ? Int(bytes[17]) : 0
-        let end = Self.byteCount(planeCount: planeCount)
+        // The number of planes and the packing say how long the header is; wrong ones lead to a wrong checksum.
+        let planeCount = bytes.count > 18 ? Int(bytes[17]) : 0
+        let isPacked = bytes.count > 18 && bytes[18] != 0
+        let end = Self.byteCount(planeCount: planeCount) + (isPacked ? SkeinPacking.byteCount : 0)
         guard planeCount <= Self.maximumPlaneCount, end <= bytes.count,
             SkeinHash.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<(end - 8)])) == expected,
             bytes.littleEndian(UInt64.self, at: end - 8) == expected
         else { throw Fault(.badChecksum, "the checksum of its header is wrong") }
-        guard bytes.starts(with: Self.sync), bytes[18..<24].allSatisfy({ $0 == 0 }) else {
+        guard bytes.starts(with: Self.sync), bytes[19..<24].allSatisfy({ $0 == 0 }) else {
             throw Fault(.badChunk, "its header does not begin as one")
         }
         guard let transform = SkeinTransform(rawValue: bytes[16]) else {
@@ -166,32 +186,58 @@ struct SkeinChunkHeader: Equatable {
         self.byteCount = byteCount
         baseChecksum = bytes.littleEndian(UInt64.self, at: 32)
         payloadChecksum = bytes.littleEndian(UInt64.self, at: 40)
-        planes = try Self.planes(bytes, count: planeCount, planeByteCount: byteCount / planeCount)
+        if isPacked {
+            guard !transform.needsBase else { throw Fault(.badChunk, "it is packed and refers to a base") }
+            packing = try Self.packing(bytes, planeCount: planeCount, wordCount: byteCount / planeCount)
+        }
+        let planeByteCount = packing?.keptCount ?? byteCount / planeCount
+        planes = []
+        for number in 0..<planeCount { planes.append(try Self.plane(bytes, number, of: planeByteCount)) }
         guard storedByteCount == end + payloadByteCount else {
             throw Fault(.badChunk, "its planes and its payload differ in size")
         }
     }
 
-    private static func planes(
-        _ bytes: UnsafeRawBufferPointer, count: Int, planeByteCount: Int
-    ) throws(Fault) -> [Plane] {
-        var planes: [Plane] = []
-        for number in 0..<count {
-            let entry = bytes.littleEndian(UInt64.self, at: 48 + 8 * number)
-            guard let codec = SkeinPlaneCodec(rawValue: UInt8(entry >> 56)) else {
-                throw Fault(.unsupportedCompression, "it uses codec \(entry >> 56), which this program does not know")
-            }
-            let stored = Int(entry & 0xFF_FFFF_FFFF_FFFF)
-            let fits =
-                switch codec {
-                case .raw: stored == planeByteCount
-                case .zstd: stored > 0 && stored < planeByteCount
-                case .constant: stored == 1
-                }
-            guard fits else { throw Fault(.badChunk, "plane \(number) of \(planeByteCount) bytes takes \(stored)") }
-            planes.append(Plane(codec: codec, byteCount: stored))
+    /// Reads the entry of a plane, or of the map behind the planes.
+    private static func plane(
+        _ bytes: UnsafeRawBufferPointer, _ number: Int, of planeByteCount: Int
+    ) throws(Fault) -> Plane {
+        let entry = bytes.littleEndian(UInt64.self, at: 48 + 8 * number)
+        guard let codec = SkeinPlaneCodec(rawValue: UInt8(entry >> 56)) else {
+            throw Fault(.unsupportedCompression, "it uses codec \(entry >> 56), which this program does not know")
         }
-        return planes
+        let stored = Int(entry & 0xFF_FFFF_FFFF_FFFF)
+        let fits =
+            switch codec {
+            case .raw: stored == planeByteCount
+            case .zstd: stored > 0 && stored < planeByteCount
+            case .constant: stored == 1 && planeByteCount > 0
+            }
+        guard fits else { throw Fault(.badChunk, "plane \(number) of \(planeByteCount) bytes takes \(stored)") }
+        return Plane(codec: codec, byteCount: stored)
+    }
+
+    private static func packing(
+        _ bytes: UnsafeRawBufferPointer, planeCount: Int, wordCount: Int
+    ) throws(Fault) -> SkeinPacking {
+        guard let kind = SkeinPacking.Kind(rawValue: bytes[18]) else {
+            throw Fault(.unsupportedCompression, "it uses packing \(bytes[18]), which this program does not know")
+        }
+        let place = 48 + 8 * planeCount
+        let keptCount = Int(clamping: bytes.littleEndian(UInt64.self, at: place + 8))
+        let mapByteCount = Int(bytes.littleEndian(UInt32.self, at: place + 16))
+        let rowByteCount = Int(bytes.littleEndian(UInt32.self, at: place + 20))
+        let fits =
+            switch kind {
+            case .zeros: mapByteCount == SkeinPacking.zeroMapByteCount(words: wordCount) && rowByteCount == 0
+            case .repeats:
+                rowByteCount >= SkeinPacking.leastRowByteCount && rowByteCount % planeCount == 0
+                    && mapByteCount <= wordCount * planeCount
+            }
+        guard fits, keptCount < wordCount else { throw Fault(.badChunk, "its map does not fit it") }
+        return SkeinPacking(
+            kind: kind, map: try plane(bytes, planeCount, of: mapByteCount), keptCount: keptCount,
+            mapByteCount: mapByteCount, rowByteCount: rowByteCount)
     }
 }
 

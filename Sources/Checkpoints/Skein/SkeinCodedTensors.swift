@@ -65,7 +65,7 @@ package final class SkeinCodedTensors: Sendable {
                     !header.transform.needsBase || base.map(SkeinHash.tree)?.low == header.baseChecksum
                 else { throw FormatError(.badChecksum, "a chunk in memory is damaged") }
                 try decoders.with { decoder in
-                    try decoder.unpack(header, payload)
+                    try decoder.unpack(header, payload, at: range.lowerBound)
                     decoder.join(
                         0..<range.count, transform: header.transform, base: base?.baseAddress,
                         into: targets[tensor].address + range.lowerBound)

@@ -117,8 +117,11 @@ struct SkeinIndex {
     var tensors: [SkeinTensor]
     var chunks: [SkeinChunkPlace]
 
+    /// Whether some chunk is packed.
+    var isCompact = false
+
     /// What a reader must know beyond the first form of the format.
-    var features: SkeinFeatures { tensors.contains { $0.members != nil } ? .compact : [] }
+    var features: SkeinFeatures { isCompact || tensors.contains { $0.members != nil } ? .compact : [] }
 
     /// All tensors with the places of their bytes, in the order of the file.
     var parts: [(descriptor: TensorDescriptor, part: SkeinPart)] {

@@ -72,7 +72,9 @@ struct SkeinIndexParser {
                 .hole,
                 "the chunks end at byte \(position) but the index behind them begins at \(extent.chunks.upperBound)")
         }
-        return SkeinIndex(base: base, metadata: metadata, tensors: tensors, chunks: chunks)
+        return SkeinIndex(
+            base: base, metadata: metadata, tensors: tensors, chunks: chunks,
+            isCompact: features.contains(.compact))
     }
 
     private mutating func nextRecord() throws -> SkeinFields {

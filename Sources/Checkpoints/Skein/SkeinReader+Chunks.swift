@@ -54,7 +54,8 @@ extension SkeinReader {
         }
         guard header.tensor == number, header.chunk == chunk, header.byteCount == tensor.range(ofChunk: chunk).count,
             header.planes.count == tensor.descriptor.dtype.scalarByteCount || header.isPlain,
-            header.isPlain || !tensor.isContiguous, tensor.needsBase || !header.transform.needsBase
+            header.isPlain || !tensor.isContiguous, tensor.needsBase || !header.transform.needsBase,
+            header.packing == nil || index.features.contains(.compact)
         else { throw damage(.badChunk, "its header does not fit the index", tensor: number, chunk: chunk) }
         return header
     }
@@ -83,8 +84,22 @@ extension SkeinReader {
     /// Decompresses a chunk that was loaded.
     func unpack(
         _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer, with decoder: SkeinChunkDecoder
-    ) throws(FormatError) {
-        do { try decoder.unpack(header, payload) } catch {
+    ) throws {
+        let window =
+            header.packing?.kind == .repeats
+            ? try windows.bytes(of: header.tensor, before: header.chunk, in: self) : nil
+        try unpack(
+            header, payload, with: decoder, window: window?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+
+    /// Decompresses a chunk that may repeat what is given of its tensor.
+    func unpack(
+        _ header: SkeinChunkHeader, _ payload: UnsafeRawBufferPointer, with decoder: SkeinChunkDecoder,
+        window: UnsafeRawBufferPointer
+    ) throws {
+        let start = index.tensors[header.tensor].range(ofChunk: header.chunk).lowerBound
+        do { try decoder.unpack(header, payload, at: start, window: window) } catch let error as SkeinChunkHeader.Fault
+        {
             throw damage(error.category, error.reason, tensor: header.tensor, chunk: header.chunk)
         }
     }

@@ -14,6 +14,7 @@ public final class SkeinReader: CheckpointReader {
     let options: ReadOptions
     let decoders: LendingPool<SkeinChunkDecoder>
     private let map: MappedFile
+    let windows = SkeinWindows()
     /// What is known of the contiguous tensors.
     let contiguousChecks: [Int: ContiguousCheck]
     /// The base, or why there is none.

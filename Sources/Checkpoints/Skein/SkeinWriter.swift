@@ -105,6 +105,7 @@ public final class SkeinWriter: CheckpointWriter {
         }
         var index = index
         index.chunks = placement.places
+        index.isCompact = placement.isPacked
         var gain = SkeinBaseGain()
         for number in index.tensors.indices {
             let chunks = index.tensors[number].chunks
