@@ -4,7 +4,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Chunks that leave out zeros.
+/// Chunks that leave out zeros, or rows that stand before.
 @Suite struct SkeinPackedTests {
     private let folder = TemporaryFolder()
 
@@ -62,6 +62,78 @@ import Testing
         #expect(try npyFileBytes(folder.file("a.skein"))[12] == 0)
     }
 
+    enum Pattern: CaseIterable {
+        case drawn, tiled, repeated
+    }
+
+    /// Rows of 1400 bytes, which straddle chunks: 200 of them in 4000 places.
+    private static func rows(_ pattern: Pattern) throws -> SkeinSample {
+        let unique = try SkeinSample.weights("rows", .bf16, [200, 700], seed: 3)
+        var random = SkeinRandom(seed: 4)
+        let bytes = (0..<4000).flatMap { number in
+            let row =
+                switch pattern {
+                case .drawn: random.below(200)
+                case .tiled: number % 200
+                case .repeated: number / 20
+                }
+            return unique.bytes[row * 1400..<row * 1400 + 1400]
+        }
+        return try SkeinSample("rows", .bf16, [4000, 700], bytes)
+    }
+
+    @Test(arguments: Pattern.allCases, [17, 20, 24]) func rowsAreStoredOnce(_ pattern: Pattern, _ shift: Int) throws {
+        let sample = try Self.rows(pattern)
+        let path = folder.file("a.skein")
+        let written = try writeSkein([sample], to: path, SkeinOptions(chunkByteCount: 1 << shift))
+        // Of 43 chunks at most, each may begin and end with a part of a row that it keeps.
+        let straddling = (sample.bytes.count >> shift) * 1400
+        #expect(Double(written.byteCount) < 0.67 * Double(sample.bytes.count / 20 + straddling) + 30_000)
+        try expectRoundTrip(sample, path)
+    }
+
+    /// Whatever comes when, and wherever it waits.
+    @Test func theOrderOfWritingDoesNotMatter() throws {
+        let sample = try Self.rows(.drawn)
+        var options = SkeinOptions(chunkByteCount: 128 << 10)
+        try writeSkein([sample], to: folder.file("a.skein"), options)
+        options.waitingByteLimit = 1 << 20
+        let writer = try CheckpointFormat.makeWriter(
+            .skein, at: folder.file("b.skein"), declaring: [sample.descriptor],
+            options: WriteOptions(sync: false, skein: options))
+        let piece = 100_000
+        let count = (sample.bytes.count + piece - 1) / piece
+        try parallel(count: count, threads: 3) { turn in
+            let start = (count - 1 - turn) * piece
+            try sample.bytes.withUnsafeBytes {
+                let part = UnsafeRawBufferPointer(rebasing: $0[start..<min($0.count, start + piece)])
+                try writer.write(part, tensor: 0, at: start)
+            }
+        }
+        _ = try writer.finish()
+        #expect(try npyFileBytes(folder.file("a.skein")) == npyFileBytes(folder.file("b.skein")))
+    }
+
+    /// What lies beyond the window is repeated inside of a chunk alone.
+    @Test func theWindowEnds() throws {
+        var random = SkeinRandom(seed: 11)
+        let rows = 20 << 10
+        var bytes: [UInt8] = []
+        for number in 0..<rows {
+            // 17 MiB of noise; then rows of the first MiB, then of the last of the noise.
+            let seed = number < 17 << 10 ? number : random.below(1024) + (number < 18 << 10 ? 0 : 16 << 10)
+            var row = SkeinRandom(seed: UInt64(seed))
+            for _ in 0..<128 { withUnsafeBytes(of: row.next()) { bytes.append(contentsOf: $0) } }
+        }
+        let sample = try SkeinSample("a", .u8, [rows, 1024], bytes)
+        let path = folder.file("a.skein")
+        let written = try writeSkein([sample], to: path)
+        // Of 1024 draws out of 1024, 63 % are different.
+        let stored = Double(written.byteCount) / Double(1 << 20)
+        #expect(stored > 18.2 && stored < 18.4)
+        #expect(try readSkein(path) == [sample])
+    }
+
     /// Ordinary weights need no feature that older readers lack.
     @Test func weightsAreNotPacked() throws {
         let samples = [
@@ -71,7 +143,7 @@ import Testing
         #expect(try npyFileBytes(folder.file("a.skein"))[12] == 0)
     }
 
-    /// Maps that contradict the chunk.
+    /// Maps that contradict the chunk, and rows that would come from outside of what a chunk may repeat.
     @Test func mapsAreNotTrusted() throws {
         let path = folder.file("a.skein")
         func refusals(_ sample: SkeinSample, _ changes: [(inout SkeinForgery, Int) -> Void]) throws -> [String?] {
@@ -99,5 +171,12 @@ import Testing
                     nil, "format.unsupported_compression", "format.bad_chunk", "format.bad_chunk", "format.bad_chunk",
                     "format.bad_chunk", "format.bad_chunk", "format.bad_chunk",
                 ])
+        // Equal rows: the first is stored, and a byte repeated says that the others lie one before.
+        let rows = try SkeinSample(
+            "a", .u8, [100, 256], (0..<100).flatMap { _ in (0..<256).map { UInt8($0 * 7 & 0xFF) } })
+        #expect(
+            try refusals(
+                rows, [{ _, _ in }, { $0.bytes[$1 + 72] = 0 }, { $0.set(512 << 32 | 400, at: $1 + 72) }])
+                == [nil, "format.bad_chunk", "format.bad_chunk"])
     }
 }

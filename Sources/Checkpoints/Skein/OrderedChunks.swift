@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 import SystemPackage
 import TensorCore
@@ -10,7 +11,11 @@ import TensorCore
 final class OrderedChunks: Sendable {
     private let output: AtomicOutput
     private let buffers: LendingPool<EncodedChunk>
+    /// What is known of rows that repeat others, which takes chunks in order.
+    private let repeats: SkeinRepeats
     private let state: Mutex<State>
+    /// Chunks on their way into the file.
+    private let writes = DispatchGroup()
     /// What may be held in memory.
     private let heldByteLimit: Int
 
@@ -31,9 +36,12 @@ final class OrderedChunks: Sendable {
         let needsBase: Bool
         let isPlain: Bool
         let isPacked: Bool
+        /// Not of chunks in the scratch file.
+        let rowHeads: [UInt64]?
         var byteCount: Int { storedByteCount.roundedUpToSkeinAlignment }
 
-        init(_ chunk: EncodedChunk) {
+        init(_ chunk: EncodedChunk, keepsHeads: Bool = true) {
+            rowHeads = keepsHeads ? chunk.rowHeads : nil
             storedByteCount = chunk.storedByteCount
             headerChecksum = chunk.headerChecksum
             needsBase = chunk.needsBase
@@ -69,8 +77,10 @@ final class OrderedChunks: Sendable {
     }
 
     init(
-        count: Int, from start: Int, output: AtomicOutput, buffers: LendingPool<EncodedChunk>, waitingByteLimit: Int
+        count: Int, from start: Int, output: AtomicOutput, buffers: LendingPool<EncodedChunk>,
+        repeats: SkeinRepeats, waitingByteLimit: Int
     ) {
+        self.repeats = repeats
         self.output = output
         self.buffers = buffers
         heldByteLimit = waitingByteLimit
@@ -129,7 +139,8 @@ final class OrderedChunks: Sendable {
     }
 
     private func insert(_ chunk: EncodedChunk, number: Int, _ store: Waiting.Store) {
-        let waiting = Waiting(chunk: Properties(chunk), store: store)
+        let isInMemory = if case .memory = store { true } else { false }
+        let waiting = Waiting(chunk: Properties(chunk, keepsHeads: isInMemory), store: store)
         state.withLock { state in
             precondition(number >= state.next && state.waiting[number] == nil, "a chunk was written twice")
             state.waiting[number] = waiting
@@ -155,8 +166,23 @@ final class OrderedChunks: Sendable {
         }
     }
 
+    /// Places a chunk, or what is left of it without rows that stand before it, and writes it.
     private func place(_ chunk: Properties, _ bytes: UnsafeRawBufferPointer, number: Int) throws {
-        try output.write(bytes, at: assignPlace(chunk, number: number))
+        let stored = UnsafeRawBufferPointer(rebasing: bytes[..<chunk.storedByteCount])
+        let packed = try repeats.packed(
+            stored, checksum: chunk.headerChecksum, heads: chunk.rowHeads, number: number
+        ) { [self] target, earlier in
+            writes.wait()
+            let place = state.withLock { $0.places[earlier] }
+            try output.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: target[..<place.storedByteCount]), at: place.offset)
+            return place
+        }
+        defer { if let packed { buffers.giveBack(packed) } }
+        writes.enter()
+        defer { writes.leave() }
+        let position = assignPlace(packed.map { Properties($0) } ?? chunk, number: number)
+        try output.write(packed?.bytes ?? bytes, at: position)
     }
 
     private func takeNext() -> (Waiting, number: Int)? {

@@ -11,6 +11,8 @@ final class EncodedChunk: Sendable {
     nonisolated(unsafe) fileprivate(set) var needsBase = false
     nonisolated(unsafe) fileprivate(set) var isPlain = false
     nonisolated(unsafe) fileprivate(set) var isPacked = false
+    /// The hashes by which its rows are known; see `SkeinRepeats`.
+    nonisolated(unsafe) var rowHeads: [UInt64] = []
 
     /// Takes memory for a chunk.
     ///
@@ -118,6 +120,25 @@ final class SkeinChunkEncoder {
             header.baseChecksum = 0
             target.payload.copyMemory(from: raw.baseAddress!, byteCount: raw.count)
         }
+        target.finish(header)
+    }
+
+    /// Codes a chunk of which some rows are left out.
+    ///
+    /// - Parameters:
+    ///   - kept: the rows that are stored, one behind the other.
+    ///   - map: 4 bytes for each row; with what is kept it takes no more than the chunk does.
+    ///   - header: that of the chunk when it was coded as a whole.
+    func encode(
+        kept: UnsafeRawBufferPointer, map: UnsafeRawBufferPointer, rowByteCount: Int, dtype: DType,
+        header: SkeinChunkHeader, into target: EncodedChunk
+    ) {
+        var header = SkeinChunkHeader(
+            tensor: header.tensor, chunk: header.chunk, transform: .plain(for: dtype), byteCount: header.byteCount,
+            planes: [])
+        pack(
+            kept, width: dtype.scalarByteCount, kind: .repeats, map: map, rowByteCount: rowByteCount, into: target,
+            header: &header)
         target.finish(header)
     }
 

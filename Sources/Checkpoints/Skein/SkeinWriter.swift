@@ -54,6 +54,7 @@ public final class SkeinWriter: CheckpointWriter {
         ordered = OrderedChunks(
             count: index.chunks.count,
             from: SkeinExtent.chunksStart(indexByteCount: index.encoded().count), output: output, buffers: buffers,
+            repeats: SkeinRepeats(index.tensors, encoders: encoders, buffers: buffers, rawByteCount: largest),
             waitingByteLimit: settings.waitingByteLimit)
     }
 
@@ -94,6 +95,7 @@ public final class SkeinWriter: CheckpointWriter {
                 encode(nil)
             }
         }
+        target.rowHeads = entry.rows(inChunk: chunk)?.heads(of: raw) ?? []
         try ordered.put(target, number: entry.chunks.lowerBound + chunk)
     }
 
