@@ -179,15 +179,22 @@ class Skein:
         return repeated(words.tobytes(), parts[planes].view("<u4"), row, bytes(before), raw)
 
     def base_bytes(self, members):
-        """The bytes of the base's tensors of the same names, one behind the other; zeros for those that it has not."""
+        """The bytes of the base's tensors of the same names, one behind the other; zeros for those without a match."""
         if self.base is None:
             self.base = Skein(self.base_path or os.path.join(os.path.dirname(self.path), self.base_name))
         return b"".join(self.base_tensor(name, shape, count) for name, shape, count in members)
 
     def base_tensor(self, name, shape, count):
         _, dtype, there, *_ = self.base.tensors.get(name, (None, None, None))
-        same = there == shape and dtype == self.tensors[name][1]
-        return self.base.bytes(name) if same else bytes(count)
+        wanted = self.tensors[name][1]
+        if there != shape or dtype not in ((wanted, "BF16", "F16") if wanted == "F32" else (wanted,)):
+            return bytes(count)
+        data = self.base.bytes(name)
+        if dtype == wanted:
+            return data
+        # A base of a type whose numbers F32 holds.
+        halves = numpy.frombuffer(data, "<u2")
+        return ((halves.astype("<u4") << 16) if dtype == "BF16" else halves.view("<f2").astype("<f4")).tobytes()
 
 
 def repeated(kept, distances, row, before, size):

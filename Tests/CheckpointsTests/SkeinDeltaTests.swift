@@ -99,6 +99,50 @@ import Testing
         #expect(try writeSkein(tuned, to: folder.file("c.skein")).baseGain == nil)
     }
 
+    /// F32 against a base of BF16 or F16, whose numbers it holds: alone, and among small tensors that share chunks.
+    @Test(arguments: [DType.bf16, .f16]) func aBaseMayBeNarrower(_ dtype: DType) throws {
+        var random = SkeinRandom(seed: 21)
+        var base: [SkeinSample] = []
+        var tuned: [SkeinSample] = []
+        for number in 0..<70 {
+            let name = TensorName("w\(number)")
+            let shape: Shape = number == 0 ? [300, 211] : [41, 2]
+            let numbers = try (0..<shape.elementCount()).map { _ in random.weight() }
+            func word(_ x: Float) -> UInt16 {
+                dtype == .bf16 ? UInt16(x.bitPattern >> 16) : Float16(x).bitPattern
+            }
+            func value(_ word: UInt16) -> Float {
+                dtype == .bf16 ? Float(bitPattern: UInt32(word) << 16) : Float(Float16(bitPattern: word))
+            }
+            base.append(try SkeinSample(name, dtype, shape) { word(numbers[$0]) })
+            tuned.append(
+                try SkeinSample(name, .f32, shape) {
+                    (value(word(numbers[$0])) + Float(random.below(2000) - 1000) * 1e-8).bitPattern
+                })
+        }
+        try writeSkein(base, to: folder.file("base.skein"))
+        let store = try TensorStore(opening: folder.file("base.skein"))
+        let alone = try writeSkein(tuned, to: folder.file("alone.skein"))
+        let path = folder.file("tuned.skein")
+        let written = try writeSkein(tuned, to: path, SkeinOptions(base: store))
+        #expect(written.byteCount * 100 < alone.byteCount * 80)
+        #expect(written.baseGain?.gained == 70)
+        #expect(written.baseGain?.dtype == 0)
+        #expect(try npyFileBytes(path)[12] == 1)
+        #expect(try readSkein(path) == tuned)
+        let reader = try SkeinReader(opening: path)
+        #expect(try reader.verify(deep: true).damage.isEmpty)
+        #expect(
+            try reader.bytes(of: 0, rows: 7..<9).withUnsafeBytes { Array($0) }
+                == Array(tuned[0].bytes[7 * 844..<9 * 844]))
+        // The other way round numbers would be rounded.
+        try writeSkein(tuned, to: folder.file("wide.skein"))
+        let narrow = try writeSkein(
+            base, to: folder.file("narrow.skein"),
+            SkeinOptions(base: try TensorStore(opening: folder.file("wide.skein"))))
+        #expect(narrow.baseGain?.dtype == 70)
+    }
+
     /// Weights that have nothing to do with the base are stored as without one.
     @Test func aTensorThatDoesNotProfitIsStoredPlain() throws {
         let base = try SkeinSample.weights("a", .bf16, [1000, 100], seed: 1)

@@ -68,6 +68,7 @@ import Testing
     /// Of the suite's 30 tensors 16 have fewer than 512 bytes and are stored as they are.
     @Test func convertSaysWhatTheBaseWasGoodFor() throws {
         #expect(try output("convert", TinySuite.base, "b16.safetensors", "--dtype", "BF16", "--no-sync") != "")
+        #expect(try output("convert", TinySuite.base, "b64.safetensors", "--dtype", "F64", "--no-sync") != "")
         #expect(try output("convert", TinySuite.base, "part.npz", "--only", "blocks.*", "--no-sync") != "")
         #expect(
             try output(
@@ -91,12 +92,14 @@ import Testing
             same.output.hasSuffix(
                 "\n\(gained) of 30 tensors gained from the base (\(30 - gained) are no shorter with it)\n"))
         // Nothing does: a warning.
-        let (types, typeCounts) = try convert("b16.safetensors")
+        let (types, typeCounts) = try convert("b64.safetensors")
         #expect(typeCounts == [0, 30, 0, 0, 30, 0])
         #expect(
             types.errors
-                == "warning: 0 of 30 tensors gained from the base (30 differ in type: F32 here, BF16 there)\n")
+                == "warning: 0 of 30 tensors gained from the base (30 differ in type: F32 here, F64 there)\n")
         #expect(types.output.split(separator: "\n").count == 1)
+        // F32 holds what BF16 does.
+        #expect(try convert("b16.safetensors").counts == [gained, 30, 0, 0, 0, 30 - gained])
         let (other, otherCounts) = try convert("other.npz")
         #expect(otherCounts == [0, 30, 29, 1, 0, 0])
         #expect(

@@ -1,3 +1,4 @@
+import Kernels
 import Synchronization
 import SystemPackage
 import TensorCore
@@ -74,11 +75,23 @@ final class SkeinBase: Sendable {
         return digests.combined
     }
 
-    /// The tensor of the same name, dtype and shape.
-    func index(for descriptor: TensorDescriptor) -> Int? {
+    /// The tensor of the same name and shape, and of the same dtype or one whose numbers it holds exactly.
+    private func index(for descriptor: TensorDescriptor) -> Int? {
         guard let index = store.index(of: descriptor.name) else { return nil }
         let match = store.descriptors[index]
-        return match.dtype == descriptor.dtype && match.shape == descriptor.shape ? index : nil
+        return Self.serves(match.dtype, for: descriptor.dtype) && match.shape == descriptor.shape ? index : nil
+    }
+
+    /// Whether numbers of a type can be the base of those of another: as they are, or cast without a loss.
+    static func serves(_ dtype: DType, for other: DType) -> Bool {
+        dtype == other || other == .f32 && (dtype == .bf16 || dtype == .f16)
+    }
+
+    /// Whether the match of some tensor of an entry of the index has another type.
+    func isCast(for tensor: SkeinTensor) -> Bool {
+        (tensor.members?.descriptors ?? [tensor.descriptor]).contains { descriptor in
+            index(for: descriptor).map { store.descriptors[$0].dtype != descriptor.dtype } ?? false
+        }
     }
 
     /// Whether some tensor with data in a range of an entry of the index has a match.
@@ -94,7 +107,7 @@ final class SkeinBase: Sendable {
     ) throws -> R {
         guard let members = tensor.members else {
             guard let match = index(for: tensor.descriptor) else { return try body(nil) }
-            return try withBytes(of: match, range: range, body)
+            return try withBytes(of: match, range: range, as: tensor.descriptor.dtype, body)
         }
         let buffer = try takeBuffer(range.count)
         defer { buffers.withLock { $0.append(buffer) } }
@@ -104,12 +117,28 @@ final class SkeinBase: Sendable {
             guard let index = index(for: members.descriptors[member]) else { continue }
             let place = members.range(member)
             let part = place.clamped(to: range)
-            try withBytes(of: index, range: part.shifted(by: -place.lowerBound)) {
+            try withBytes(of: index, range: part.shifted(by: -place.lowerBound), as: tensor.descriptor.dtype) {
                 (target.baseAddress! + (part.lowerBound - range.lowerBound)).copyMemory(
                     from: $0.baseAddress!, byteCount: part.count)
             }
         }
         return try body(UnsafeRawBufferPointer(target))
+    }
+
+    /// Calls `body` with a range of the bytes that a tensor has as another type, which begins and ends between elements.
+    private func withBytes<R>(
+        of index: Int, range: Range<Int>, as dtype: DType, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        let source = store.descriptors[index].dtype
+        guard source != dtype else { return try withBytes(of: index, range: range, body) }
+        let ratio = dtype.bitWidth / source.bitWidth
+        return try withBytes(of: index, range: range.lowerBound / ratio..<range.upperBound / ratio) { bytes in
+            let buffer = try takeBuffer(range.count)
+            defer { buffers.withLock { $0.append(buffer) } }
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<range.count])
+            cast(bytes, from: source, to: target, as: dtype)
+            return try body(UnsafeRawBufferPointer(target))
+        }
     }
 
     /// Calls `body` with a range of the bytes of a tensor.

@@ -14,7 +14,7 @@ public struct SkeinBaseGain: Sendable, Hashable {
     public private(set) var missing = 0
     /// Tensors that have another shape in the base.
     public private(set) var shape = 0
-    /// Tensors that have the same shape and another type in the base.
+    /// Tensors that have the same shape and another type in the base, of which theirs does not hold every number.
     public private(set) var dtype = 0
     /// Tensors that were compared with the base and are no shorter with it, among them those of a few hundred bytes.
     public private(set) var noGain = 0
@@ -37,7 +37,7 @@ public struct SkeinBaseGain: Sendable, Hashable {
         byteCount += descriptor.byteCount
         guard let match else { return missing += 1 }
         guard match.shape == descriptor.shape else { return shape += 1 }
-        guard match.dtype == descriptor.dtype else {
+        guard SkeinBase.serves(match.dtype, for: descriptor.dtype) else {
             dtype += 1
             let pair = Types(here: descriptor.dtype, there: match.dtype)
             if !types.contains(pair) { types.append(pair) }

@@ -117,7 +117,7 @@ struct SkeinIndex {
     var tensors: [SkeinTensor]
     var chunks: [SkeinChunkPlace]
 
-    /// Whether some chunk is packed.
+    /// Whether some chunk is packed or refers to a base of another type.
     var isCompact = false
 
     /// What a reader must know beyond the first form of the format.

@@ -7,8 +7,8 @@ public struct SkeinOptions: Sendable {
     public var isStored: Bool
     /// Bytes of tensor data in a chunk: a power of two from 128 KiB to 16 MiB. Smaller chunks make row ranges cheaper.
     public var chunkByteCount: Int
-    /// The checkpoint to store differences to: tensors of the same name, dtype and shape are coded against it where
-    /// that is shorter.
+    /// The checkpoint to store differences to: tensors of the same name and shape, and of the same dtype or of BF16 or F16 where
+    /// theirs is F32, are coded against it where that is shorter.
     public var base: TensorStore?
     /// The threads that hash the base.
     public var threads: Int

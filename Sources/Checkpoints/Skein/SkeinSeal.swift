@@ -30,7 +30,7 @@ import TensorCore
 struct SkeinFeatures: OptionSet {
     let rawValue: UInt32
 
-    /// Tensors that share chunks, and packed chunks.
+    /// Tensors that share chunks, packed chunks, and a base of another type.
     static let compact = SkeinFeatures(rawValue: 1)
     static let known: SkeinFeatures = [.compact]
 }

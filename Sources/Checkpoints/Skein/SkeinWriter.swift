@@ -113,6 +113,9 @@ public final class SkeinWriter: CheckpointWriter {
             let chunks = index.tensors[number].chunks
             index.tensors[number].contentHash = digests[number].combined
             index.tensors[number].needsBase = placement.needsBase[chunks].contains(true)
+            if let base, index.tensors[number].needsBase, base.isCast(for: index.tensors[number]) {
+                index.isCompact = true
+            }
             index.tensors[number].isContiguous =
                 chunks.count == 1 && placement.isPlain[chunks.lowerBound] && index.tensors[number].members == nil
         }
