@@ -1,10 +1,10 @@
 """Makes the .skein files of this folder and expected.tsv, which lists their tensors.
 
-    python3 make_fixtures.py PATH-OF-UNTANGLE
+    python3 make_fixtures.py PATH-OF-UNTANGLE [NAME...]
 
 The tensors come from numpy (written with 2.4.6, seed 20) and their SHA-256 are taken here, before the tool under test sees them;
 `untangle convert` only makes the .skein files. The files are kept because readers must go on reading them: make new ones
-under new names, and replace these only when the format itself changes.
+under new names, and replace these only when the format itself changes. With names only those files are made.
 """
 
 import hashlib
@@ -60,6 +60,29 @@ def pair():
     return pack(base), pack(tuned)
 
 
+def compact():
+    """Small tensors, zeros and repeated rows."""
+    random = numpy.random.default_rng(21)
+    small = lambda *shape: random.normal(0, 0.02, shape).astype("<f4")
+    tensors = {f"layers.{i}.bias": ("F32", small(40)) if i % 4 == 0 else ("BF16", bf16(small(3, 30))) for i in range(70)}
+    tensors |= {f"layers.{i}.steps": ("I64", numpy.array(i, "<i8")) for i in range(0, 70, 9)}
+    sparse = small(200, 150)
+    sparse[random.random(sparse.shape) < 0.9] = 0
+    sparse[0, :5] = -0.0
+    tensors["sparse"] = ("BF16", bf16(sparse))
+    tensors["mask"] = ("U8", (random.random((100, 101)) < 0.2).astype("u1"))
+    # Rows of 390 bytes straddle the chunks of 128 KiB.
+    tensors["rows"] = ("BF16", bf16(small(20, 195))[random.integers(0, 20, 900)])
+    return {n: (t[0], list(t[1].shape), t[1].tobytes()) for n, t in tensors.items()}
+
+
+def narrow(base):
+    """F32 that began as the BF16 of the base."""
+    numbers = (numpy.frombuffer(base["a"][2], "<u2").astype("<u4") << 16).view("<f4")
+    moved = numbers + numpy.random.default_rng(22).normal(0, 2e-6, numbers.shape).astype("<f4")
+    return {"a": ("F32", base["a"][1], moved.tobytes())}
+
+
 def safetensors(path, tensors):
     header, data = {"__metadata__": {"source": "make_fixtures.py"}}, b""
     # Wide types first, as the format likes it.
@@ -73,18 +96,21 @@ def safetensors(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text + data)
 
 
-def main(tool):
+def main(tool, *names):
     here = os.path.dirname(os.path.abspath(__file__))
     all_tensors, (base, tuned) = everything(), pair()
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, tensors, options in [
                 ("everything", all_tensors, ["--chunk-size", "128KiB"]), ("stored", all_tensors, ["--store"]),
-                ("base", base, []), ("tuned", tuned, ["--base", os.path.join(here, "base.skein")])]:
+                ("base", base, []), ("tuned", tuned, ["--base", os.path.join(here, "base.skein")]),
+                ("compact", compact(), ["--chunk-size", "128KiB"]),
+                ("narrow", narrow(base), ["--base", os.path.join(here, "base.skein")])]:
             source = os.path.join(scratch, name + ".safetensors")
             safetensors(source, tensors)
             target = os.path.join(here, name + ".skein")
-            subprocess.run([tool, "convert", source, target, "--force", *options], check=True)
+            if not names or name in names:
+                subprocess.run([tool, "convert", source, target, "--force", *options], check=True)
             for tensor, (dtype, shape, content) in sorted(tensors.items(), key=lambda item: item[0].encode()):
                 digest = hashlib.sha256(content).hexdigest()
                 lines.append("\t".join([name + ".skein", tensor, dtype, ",".join(map(str, shape)), digest]))
@@ -93,4 +119,4 @@ def main(tool):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -15,7 +15,9 @@ import Testing
             .mapValues { Set($0.map { String($0.drop { $0 != "\t" }.dropFirst()) }) }
     }()
 
-    private static let files = ["everything.skein", "stored.skein", "base.skein", "tuned.skein"]
+    private static let files = [
+        "everything.skein", "stored.skein", "base.skein", "tuned.skein", "compact.skein", "narrow.skein",
+    ]
 
     @Test func theFilesAreThere() {
         #expect(Set(Self.expected.keys) == Set(Self.files))
@@ -30,6 +32,21 @@ import Testing
         #expect(Set(lines) == Self.expected[file])
         #expect(try reader.verify(deep: true).damage.isEmpty)
         #expect(reader.metadata["source"] == "make_fixtures.py")
+    }
+
+    /// Small tensors, zeros and repeated rows; F32 against BF16: what the other files do not have, and need no feature for.
+    @Test func whatNeedsTheFeatureSaysSo() throws {
+        for file in Self.files {
+            let needsFeature = file == "compact.skein" || file == "narrow.skein"
+            #expect(try npyFileBytes(Fixtures.path("skein/" + file))[12] == (needsFeature ? 1 : 0))
+        }
+        let bytes = try npyFileBytes(Fixtures.path("skein/compact.skein"))
+        // In chunk headers: packing by zeros and by rows.
+        let packings = stride(from: 64, to: bytes.count - 64, by: 64)
+            .filter { bytes[$0...].starts(with: "SKCH".utf8) }.map { bytes[$0 + 18] }
+        #expect(Set(packings) == [0, 1, 2])
+        let reader = try SkeinReader(opening: Fixtures.path("skein/narrow.skein"))
+        #expect(reader.needsBase(0) && reader.descriptors[0].dtype == .f32)
     }
 
     @Test func theDeltaIsOne() throws {
@@ -55,11 +72,15 @@ import Testing
         let base = try readSkein(Fixtures.path("skein/base.skein"))
         let tuned = try readSkein(Fixtures.path("skein/tuned.skein"))
         let everything = try readSkein(Fixtures.path("skein/everything.skein"))
+        let compact = try readSkein(Fixtures.path("skein/compact.skein"))
+        let narrow = try readSkein(Fixtures.path("skein/narrow.skein"))
         try writeSkein(base, to: folder.file("base.skein"))
         let store = try TensorStore(opening: folder.file("base.skein"))
         for (name, samples, options) in [
             ("everything", everything, SkeinOptions(level: .max, chunkByteCount: 1 << 17)),
             ("everything", everything, SkeinOptions(isStored: true)), ("tuned", tuned, SkeinOptions(base: store)),
+            ("compact", compact, SkeinOptions(chunkByteCount: 1 << 17, base: store)),
+            ("compact", compact, SkeinOptions()),
         ] {
             try writeSkein(samples, to: folder.file("written.skein"), options)
             let output = try #require(programOutput(python, [script, folder.file("written.skein").string]))
