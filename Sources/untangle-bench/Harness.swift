@@ -13,7 +13,7 @@ struct BenchmarkCase: Sendable {
 /// The cases and their command line.
 enum Benchmarks {
     static let cases: [BenchmarkCase] = [
-        .riStep, .open, .cast, .convert, .merge, .quantizedMerge, .skein, .vectors, .pictures, .tokenize,
+        .riStep, .open, .cast, .convert, .merge, .quantizedMerge, .skein, .skeinCompact, .vectors, .pictures, .tokenize,
     ]
 
     /// Runs one case, or all with their defaults when no name is given.

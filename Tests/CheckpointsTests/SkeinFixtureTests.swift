@@ -79,8 +79,8 @@ import Testing
         for (name, samples, options) in [
             ("everything", everything, SkeinOptions(level: .max, chunkByteCount: 1 << 17)),
             ("everything", everything, SkeinOptions(isStored: true)), ("tuned", tuned, SkeinOptions(base: store)),
-            ("compact", compact, SkeinOptions(chunkByteCount: 1 << 17, base: store)),
-            ("compact", compact, SkeinOptions()),
+            ("compact", compact, SkeinOptions(chunkByteCount: 1 << 17)), ("compact", compact, SkeinOptions()),
+            ("narrow", narrow, SkeinOptions(base: store)),
         ] {
             try writeSkein(samples, to: folder.file("written.skein"), options)
             let output = try #require(programOutput(python, [script, folder.file("written.skein").string]))
