@@ -73,6 +73,17 @@ import Testing
     }
 
     /// Two processes with one output: what the first has written stays as it is.
+    @Test func aSingleFileReplacesShardsOnlyByForce() throws {
+        _ = try write(limit: 20)
+        _ = try folder.write([1], to: "y-00001-of-00002.safetensors")
+        let before = folder.path.listing()
+        let error = #expect(throws: IOError.self) { try write(limit: 55) }
+        #expect(error?.code == "io.exists" && error?.file?.hasSuffix("x.safetensors.index.json") == true)
+        #expect(folder.path.listing() == before)
+        #expect(try write(limit: 55, force: true).files.count == 1)
+        #expect(folder.path.listing() == ["x.safetensors", "y-00001-of-00002.safetensors"])
+    }
+
     @Test func shardsThatAppearMeanwhileStay() throws {
         let (first, second) = (try writer(limit: 20), try writer(limit: 20))
         _ = try first.finish()

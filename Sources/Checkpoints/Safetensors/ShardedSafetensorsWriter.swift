@@ -60,9 +60,8 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         // Another process may have written meanwhile what may not be replaced.
         for file in shards.map(\.path) + [index.path] { try AtomicOutput.checkPlace(file, options: options) }
         try MappedFiles.requireUnchanged()
-        let replaced = (try? ShardIndex(reading: index.path))?.places.map(\.shard) ?? []
-        // Until the new index stands there is no checkpoint, rather than an old index over new shards.
-        unlink(index.path.string)
+        let older = OlderShards(of: path)
+        older?.removeIndex()
         var files: [FilePath] = []
         var byteCount = indexText.count
         for shard in shards {
@@ -73,11 +72,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.commit()
         // A single file of the old checkpoint would be found before the index.
         if replacesSingleFile { unlink(path.string) }
-        // Shards of another count, which no index names any more.
-        let names = Set(shards.map { $0.path.lastComponent?.string ?? "" })
-        for name in Set(replaced).subtracting(names) where ShardName(name)?.stem == path.stem {
-            unlink(path.removingLastComponent().appending(name).string)
-        }
+        older?.removeShards(besides: Set(shards.map(\.path)))
         return WrittenCheckpoint(files: files + [index.path], byteCount: byteCount)
     }
 }
