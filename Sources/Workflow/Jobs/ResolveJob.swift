@@ -315,7 +315,7 @@ public struct ResolveJob: RecordedJob, Sendable {
         let differences = WorkRecord(ofOutputAt: path).map { fingerprint.differences(since: $0.fingerprint) } ?? []
         guard differences.isEmpty else {
             throw ResumeError.changed(
-                differences, expert: expert.name, file: path,
+                differences, work: expert.name, file: path,
                 hint: "give the settings and inputs that it was made with, or use --force to replace it")
         }
     }

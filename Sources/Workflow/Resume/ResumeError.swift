@@ -32,12 +32,12 @@ public struct ResumeError: Diagnostic, Hashable {
 
     /// Names what has changed since a run.
     static func changed(
-        _ differences: [Fingerprint.Difference], expert: String, file: FilePath,
+        _ differences: [Fingerprint.Difference], work: String, file: FilePath,
         hint: String = "give the settings and inputs of the interrupted run; without --resume work begins anew"
     ) -> ResumeError {
         var texts = differences.prefix(shownCount).map { $0.description.escapingControlCharacters }
         if differences.count > shownCount { texts.append("and \(differences.count - shownCount) more") }
         return ResumeError(
-            .changed, "\"\(expert)\" cannot be gone on with: \(texts.joined(separator: "; "))", file: file, hint: hint)
+            .changed, "\"\(work)\" cannot be gone on with: \(texts.joined(separator: "; "))", file: file, hint: hint)
     }
 }
