@@ -66,13 +66,18 @@ public struct ClosedFormResolver: Sendable {
             moments = [:]
             return
         }
-        moments = try network.productMoments(parameters: base, inputs: auxiliary, budget: budget).mapValues {
-            let moment = try Matrix<Double>(rows: $0.rows, columns: $0.columns)
-            for (place, value) in $0.values.enumerated() { moment.pointer[place] = Double(value) }
-            do { return try SymmetricEigen(destroying: moment) } catch DecompositionError.notFinite {
+        let sums = try ProductMoments(
+            network, of: writers.writers.filter(\.isProduct).map(\.entry), inputs: auxiliary, purpose: .inference)
+        try sums.addAll(parameters: base, inputs: auxiliary, threads: budget.threads)
+        var moments: [Int: SymmetricEigen] = [:]
+        for moment in sums.moments {
+            do {
+                moments[moment.weight.range.lowerBound] = try SymmetricEigen(destroying: moment.sum)
+            } catch DecompositionError.notFinite {
                 throw InterferenceError(.diverged, "the base's activations on auxiliary inputs overflow")
             }
         }
+        self.moments = moments
     }
 
     /// The bytes that adapting takes at its peak, besides files that are mapped.
@@ -85,19 +90,18 @@ public struct ClosedFormResolver: Sendable {
             let inputs = Double(writer.entry.range.count) / width
             largest = max(largest, 3 * 8 * width * inputs)
             guard writer.isProduct, options.solver == .ridge else { continue }
-            // Moments in F32, and their eigenvectors, for which LAPACK takes three times as much on the way.
-            kept += 12 * inputs * inputs
+            // Moments, which become their eigenvectors, for which LAPACK takes three times as much on the way.
+            kept += 8 * inputs * inputs
             widest = max(widest, 24 * inputs * inputs)
         }
-        var activations = 0.0
+        var taking = 0.0
         if options.solver == .ridge, let auxiliary {
-            let tokenCount = network.tokenCount(of: auxiliary)
-            let chunkSize = max(1, min(32, 2048 / tokenCount))
-            activations =
-                4
-                * Double(network.activationCount(capacity: chunkSize, tokenCount: tokenCount, purpose: .inference))
+            taking = Double(
+                ProductMoments.byteCount(
+                    network, of: writers.writers.filter(\.isProduct).map(\.entry), inputs: auxiliary,
+                    purpose: .inference))
         }
-        let total = parameters + kept + max(activations, widest, largest) + 5 * 8 * width * width + 0x1p22
+        let total = parameters + max(taking, kept + max(widest, largest)) + 5 * 8 * width * width + 0x1p22
         return total < Double(Int.max) ? Int(total) : .max
     }
 

@@ -16,6 +16,8 @@ public protocol Network: Sendable {
     var configuration: NetworkConfiguration { get }
     /// The tensors whose outputs add up to what features are read from.
     var streamWriters: StreamWriters { get }
+    /// The weights of which a workspace tells what they are multiplied with, stream writers that are products among them.
+    var observedWeights: [ParameterLayout.Entry] { get }
 
     /// The tokens that one input of a set becomes, which is what memory and time grow with.
     func tokenCount(of inputs: InputSet) -> Int
@@ -46,14 +48,28 @@ public struct NetworkConfiguration: Encodable, Sendable {
     public func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
 }
 
-/// What a workspace keeps: in training what the backward pass needs, in inference as little as will do.
-public enum WorkspacePurpose: Sendable { case inference, training }
+/// What a workspace is for.
+public enum WorkspacePurpose: Sendable {
+    /// Features alone: as little as will do is computed and kept.
+    case inference
+    /// What the layers of a model's library compute, also where no feature depends on it.
+    case observation
+    /// Keeps what the backward pass needs.
+    case training
+}
+
+/// Told on a pass forward what a weight is multiplied with.
+///
+/// - Parameters:
+///   - weight: where the weight starts in the parameter vector.
+///   - inputs: `[count, inputs of the weight]`, valid during the call. Padding is not among them.
+public typealias ProductObserver = (_ weight: Int, _ inputs: UnsafePointer<Float>, _ count: Int) -> Void
 
 /// The activations of one worker, and the passes of a network that run in them.
 ///
 /// Safety: one thread at a time may use a workspace.
 public protocol NetworkWorkspace: AnyObject, Sendable {
-    /// Told of every pass forward what the weights of stream writers are multiplied with; nil at first.
+    /// Told of every pass forward what the observed weights are multiplied with; nil at first.
     var productObserver: ProductObserver? { get set }
 
     /// Computes the features of inputs; they stay valid until the next pass.

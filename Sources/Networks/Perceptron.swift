@@ -19,6 +19,8 @@ public struct Perceptron: Network {
     public var input: NetworkInput { .images(config.image) }
     public var featureSize: Int { config.layerSizes.last ?? config.image.elementCount }
     public var configuration: NetworkConfiguration { NetworkConfiguration(config) }
+    /// Those of all layers.
+    public var observedWeights: [ParameterLayout.Entry] { layout.entries.filter { $0.shape.rank == 2 } }
 
     public func tokenCount(of inputs: InputSet) -> Int { 1 }
 

@@ -16,6 +16,8 @@ struct TransformerPlan: Sendable {
     let pooled, feature, projected: Int
     let attentionPooling: AttentionPoolingActivations?
     let scratch: Scratch?
+    /// Whether the last block computes what no feature depends on, too.
+    let computesAllQueries: Bool
     /// The numbers in the arena.
     let count: Int
 
@@ -36,14 +38,15 @@ struct TransformerPlan: Sendable {
         preMean = arena.take(B, T)
         preRstd = arena.take(B, T)
         let activated = arena.take(B, T, config.mlpSize)
+        computesAllQueries = purpose == .observation
+        let R = computesAllQueries ? T : config.lastQueryCount(of: T)
         var blocks: [BlockActivations] = []
         for block in 0..<config.layerCount {
-            let sizes = BlockSizes(config, block: block, B: B, T: T)
-            let sharesRoom = purpose == .inference && block >= 2 && sizes.attention.R == T
+            let sizes = BlockSizes(config, B: B, T: T, R: block == config.layerCount - 1 ? R : T)
+            let sharesRoom = purpose != .training && block >= 2 && sizes.attention.R == T
             blocks.append(sharesRoom ? blocks[block - 2] : BlockActivations(&arena, sizes, activated: activated))
         }
         self.blocks = blocks
-        let R = config.lastQueryCount(of: T)
         normed = config.finalNorm == .beforePooling ? arena.take(B, R, C) : 0
         mean = arena.take(B, R)
         rstd = arena.take(B, R)
@@ -69,11 +72,7 @@ struct TransformerPlan: Sendable {
 }
 
 extension BlockSizes {
-    /// The last block computes the rows only that pooling looks at; keys and values of all.
-    init(_ config: TransformerConfig, block: Int, B: Int, T: Int) {
-        self.init(config, B: B, T: T, R: block == config.layerCount - 1 ? config.lastQueryCount(of: T) : T)
-    }
-
+    /// The sizes of a block that computes the queries of `R` tokens of an input, and keys and values of all.
     init(_ config: TransformerConfig, B: Int, T: Int, R: Int) {
         self.init(
             attention: AttentionSizes(B: B, T: T, R: R, C: config.hiddenSize, H: config.headCount),

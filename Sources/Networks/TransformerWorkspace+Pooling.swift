@@ -6,7 +6,7 @@ extension TransformerWorkspace {
         let (a, C) = (activations, config.hiddenSize)
         var x = UnsafePointer(a + plan.input(of: plan.blocks.count))
         if config.finalNorm == .beforePooling {
-            normalise(a + plan.normed, x, p, R: inputCount * config.lastQueryCount(of: tokenCount))
+            normalise(a + plan.normed, x, p, R: inputCount * lastQueryCount)
             x = UnsafePointer(a + plan.normed)
         }
         x = poolTokens(x, p)
@@ -15,6 +15,7 @@ extension TransformerWorkspace {
             x = UnsafePointer(a + plan.feature)
         }
         guard let projection = model.offsets.projection else { return x }
+        productObserver?(projection, x, inputCount)
         linearForward(
             a + plan.projected, outStride: config.featureSize, x, xStride: C, weight: p + projection, bias: nil,
             R: inputCount, C: C, O: config.featureSize)
@@ -29,7 +30,7 @@ extension TransformerWorkspace {
         _ scratch: TransformerPlan.Scratch
     ) {
         let config = model.config
-        let (a, B, C, R) = (activations, inputCount, config.hiddenSize, config.lastQueryCount(of: tokenCount))
+        let (a, B, C, R) = (activations, inputCount, config.hiddenSize, lastQueryCount)
         let last = a + plan.input(of: plan.blocks.count)
         let tokens = UnsafePointer(config.finalNorm == .beforePooling ? a + plan.normed : last)
         let pooled = pooledTokens(tokens)
@@ -64,7 +65,9 @@ extension TransformerWorkspace {
         let config = model.config
         let (a, B, T, C) = (activations, inputCount, tokenCount, config.hiddenSize)
         switch config.pooling {
-        case .cls: break
+        case .cls:
+            guard plan.computesAllQueries else { break }
+            for b in 0..<B { (a + plan.pooled + b * C).update(from: x + b * T * C, count: C) }
         case .mean, .distilled:
             if let mask = plan.mask {
                 maskedMeanForward(a + plan.pooled, x, mask: a + mask, B: B, T: T, C: C)
@@ -82,8 +85,8 @@ extension TransformerWorkspace {
     /// Where `poolTokens` leaves its result.
     private func pooledTokens(_ x: UnsafePointer<Float>) -> UnsafePointer<Float> {
         switch model.config.pooling {
-        // The last block computed no other token.
-        case .cls: x
+        // The last block computed no other token, unless it was asked to.
+        case .cls: plan.computesAllQueries ? UnsafePointer(activations + plan.pooled) : x
         case .mean, .distilled: UnsafePointer(activations + plan.pooled)
         case .attention: UnsafePointer(activations + (plan.attentionPooling?.out ?? plan.pooled))
         }

@@ -99,6 +99,12 @@ package final class TransformerWorkspace: NetworkWorkspace, @unchecked Sendable 
     }
 
     func sizes(of block: Int) -> BlockSizes {
-        BlockSizes(model.config, block: block, B: inputCount, T: tokenCount)
+        BlockSizes(
+            model.config, B: inputCount, T: tokenCount, R: block == plan.blocks.count - 1 ? lastQueryCount : tokenCount)
+    }
+
+    /// The tokens of an input that the last block computes.
+    var lastQueryCount: Int {
+        plan.computesAllQueries ? tokenCount : model.config.lastQueryCount(of: tokenCount)
     }
 }

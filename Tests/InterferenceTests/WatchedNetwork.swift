@@ -22,6 +22,7 @@ final class WatchedNetwork: Network {
     var featureSize: Int { network.featureSize }
     var configuration: NetworkConfiguration { network.configuration }
     var streamWriters: StreamWriters { network.streamWriters }
+    var observedWeights: [ParameterLayout.Entry] { network.observedWeights }
 
     func tokenCount(of inputs: InputSet) -> Int { network.tokenCount(of: inputs) }
 
