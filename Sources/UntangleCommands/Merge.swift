@@ -70,12 +70,7 @@ struct Merge: ToolCommand {
 
     @Option(
         help: ArgumentHelp("Merge only the shards of this part into the folder, such as 3/8.", valueName: "i/n"),
-        transform: {
-            guard let part = MergePart($0) else {
-                throw ValidationError("give a number from 1 to N, a slash and N, such as 3/8")
-            }
-            return part
-        })
+        transform: { try MergePart(argument: $0) })
     var part: MergePart?
 
     @Flag(help: "Complete the folder when all of its parts are there.")

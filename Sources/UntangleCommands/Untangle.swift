@@ -17,7 +17,7 @@ struct Untangle: ParsableCommand {
         version: ToolVersion.current,
         subcommands: [
             Inspect.self, Convert.self, Edit.self, Verify.self, Diff.self, Vectors.self, InterferenceCommand.self,
-            Resolve.self,
-            Merge.self, LoRA.self, Distill.self, Evaluate.self, Run.self, Compare.self, Tokenize.self,
+            Resolve.self, Stats.self, Merge.self, LoRA.self, Distill.self, Evaluate.self, Run.self, Compare.self,
+            Tokenize.self,
         ])
 }

@@ -71,7 +71,7 @@ public struct Backbone: Sendable {
     package func check(_ checkpoint: TensorStore) throws { _ = try bindings(of: checkpoint) }
 
     /// Where the parameters lie in a checkpoint, whose names and shapes are compared.
-    private func bindings(of checkpoint: TensorStore) throws -> [TensorBinding] {
+    func bindings(of checkpoint: TensorStore) throws -> [TensorBinding] {
         let bindings = architecture.bindings(of: network.layout, in: try architecture.tensors(of: checkpoint))
         for binding in bindings {
             let shape = try checkpoint.required(binding.name).shape
