@@ -123,6 +123,9 @@ import Testing
         #expect(try store.floats(of: TensorName("\(Self.encoder).weight")) == Self.twice)
         #expect(store.warnings.map(\.code) == ["format.other_components"])
         #expect(try category(narrow, write(wide, to: "wide.safetensors")) == .missingTensor)
+        // Of one size they do not.
+        let both = try write(Self.kohya("lora_te1_\(name)") + Self.kohya("lora_te2_\(name)"), to: "both.safetensors")
+        #expect(try category(narrow, both) == .badName)
     }
 
     @Test func whatIsNoSuchAdapterIsRefused() throws {

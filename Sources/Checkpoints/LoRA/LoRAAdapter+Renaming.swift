@@ -32,7 +32,7 @@ extension LoRAAdapter {
         guard wanted != .peft || components.count == 1 else {
             throw FormatError(
                 .badName,
-                "the adapter has modules of \(components.sorted().joined(separator: " and ")), and one of PEFT is for one model",
+                "the adapter has modules of \(components.sorted().joined(separator: " and ").escapingControlCharacters), and one of PEFT is for one model",
                 file: reader.path)
         }
         return LoRAAdapter(self, naming: wanted, modules: renamed)

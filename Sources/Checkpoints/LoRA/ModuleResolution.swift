@@ -35,6 +35,7 @@ struct ModuleResolution {
             components[reference.component, default: []].append((module, reference.name))
         }
         var absent: [String] = []
+        var taken: Set<String> = []
         var isWhole = false
         for component in order {
             let wanted = components[component] ?? []
@@ -45,6 +46,8 @@ struct ModuleResolution {
             }
             isWhole = isWhole || !placement.prefix.isEmpty
             for (part, name) in zip(wanted, placement.names) {
+                // Encoders of one size have the same modules.
+                guard taken.insert(name).inserted else { throw ambiguous(part.module, order, of: name) }
                 var module = part.module
                 module.name = name
                 self.found.append((module, component, String(name.dropFirst(placement.prefix.count))))
@@ -52,13 +55,15 @@ struct ModuleResolution {
         }
         guard let first = absent.first, let part = components[first]?.first else { return }
         guard !self.found.isEmpty, !isWhole else {
-            throw missing(part.module, "has not all modules of its component, \(first), in their shapes")
+            throw missing(
+                part.module, "has not all modules of its component, \(first.escapingControlCharacters), in their shapes"
+            )
         }
         let count = absent.reduce(0) { $0 + (components[$1]?.count ?? 0) }
         warnings = [
             Warning(
                 FormatWarning.otherComponents,
-                "\(count) \(count == 1 ? "module is" : "modules are") of \(absent.joined(separator: ", ")) and left out: the base is "
+                "\(count) \(count == 1 ? "module is" : "modules are") of \(absent.joined(separator: ", ").escapingControlCharacters) and left out: the base is "
                     + "another component", file: adapter.reader.path.string)
         ]
     }
@@ -133,5 +138,15 @@ struct ModuleResolution {
             "the adapter's \"\(name)\" may mean \(names.sorted().joined(separator: " or ").escapingControlCharacters) of the base "
                 + base.path.string, file: adapter.reader.path, tensor: name,
             hint: "name the component of the pipeline alone as the base")
+    }
+
+    private func ambiguous(_ module: LoRAAdapter.Module, _ components: [String], of taken: String) -> FormatError {
+        let name = adapter.reader.descriptors[module.a].name
+        return FormatError(
+            .badName,
+            "\"\(taken.escapingControlCharacters)\" of the base \(base.path.string) may be meant by several components of the adapter "
+                + "(\(components.joined(separator: ", ").escapingControlCharacters))", file: adapter.reader.path,
+            tensor: name,
+            hint: "split the adapter, and name the part that is for this base")
     }
 }
