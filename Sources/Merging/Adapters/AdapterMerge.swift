@@ -54,8 +54,12 @@ public struct AdapterMerge: Sendable {
         let assignment = try found.assign(weights.map(\.descriptor), arguments: try arguments(method))
         warnings = assignment.warnings
         var rules: [any AdapterRule] = []
-        for (weight, rule) in zip(weights, assignment.rules) {
-            guard let rule = CoreRule(rule, of: weight, expertCount: expertCount, rank: rank) else {
+        for (place, weight) in weights.enumerated() {
+            guard
+                let rule = CoreRule(
+                    assignment.rules[place], assignment.corrections[place], of: weight, expertCount: expertCount,
+                    rank: rank)
+            else {
                 throw MergeError(
                     .needsWeights,
                     "method \"\(name)\", as it is set, merges whole weights, not factors of their changes",

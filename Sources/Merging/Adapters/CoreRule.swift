@@ -12,6 +12,8 @@ import TensorCore
 /// Merges the cores of changes by the rule for their weight.
 struct CoreRule: AdapterRule {
     private let rule: MergeRule
+    /// What is done to the singular values of the result; they are those of the core.
+    private let correction: SpectrumCorrection?
     private let weight: AdaptedWeight
     private let expertCount: Int
     private let rank: Int?
@@ -20,13 +22,16 @@ struct CoreRule: AdapterRule {
     ///
     /// - Parameter rank: of the result, at most; nil keeps all of it.
     /// - Returns: nil for a rule that needs the weights.
-    init?(_ rule: MergeRule, of weight: AdaptedWeight, expertCount: Int, rank: Int?) {
+    init?(
+        _ rule: MergeRule, _ correction: SpectrumCorrection?, of weight: AdaptedWeight, expertCount: Int, rank: Int?
+    ) {
         switch rule {
         case .matrix(let rule) where rule.isBasisFree: break
         case .elementwise(let rule) where rule.isLinear: break
         case .matrix, .elementwise, .surveyed, .grouped: return nil
         }
         self.rule = rule
+        self.correction = correction
         self.weight = weight
         self.expertCount = expertCount
         self.rank = rank
@@ -41,6 +46,7 @@ struct CoreRule: AdapterRule {
         if case .matrix(let rule) = rule {
             bytes += try rule.workingByteCount(rows: rows, columns: columns, expertCount: expertCount)
         }
+        bytes += try correction?.workingByteCount(rows: rows, columns: columns) ?? 0
         return bytes + 32 * rows * columns
     }
 
@@ -58,7 +64,16 @@ struct CoreRule: AdapterRule {
         let merged = try core(space)
         // Safety: sources read what `cores` and `zero` hold, which live until the merge is done.
         let (epsilon, remark) = try withExtendedLifetime((cores, zero)) {
-            try merge(cores.map(\.source), of: sides, base: zero.source, into: merged)
+            let inputs = MatrixInputs(
+                number: 0, rows: merged.rows, columns: merged.columns, base: zero.source,
+                experts: cores.map(\.source), coreSides: sides)
+            let (epsilon, remark) = try merge(inputs, into: merged)
+            guard let correction else { return (epsilon, remark) }
+            let change = try Matrix<Float>(rows: merged.rows, columns: merged.columns)
+            for i in 0..<merged.count { change.pointer[i] = Float(merged.pointer[i]) }
+            try correction.correct(change, of: inputs)
+            for i in 0..<merged.count { merged.pointer[i] = Double(change.pointer[i]) }
+            return (Double(Float.ulpOfOne), remark)
         }
         let change = try FactoredMatrix(
             destroying: weight.isTransposed ? merged.turned() : merged, keeping: rank, epsilon: epsilon)
@@ -75,20 +90,19 @@ struct CoreRule: AdapterRule {
     ///
     /// - Returns: the rounding of the result's numbers, and what the user should know.
     private func merge(
-        _ cores: [MergeSource], of sides: (rows: Int, columns: Int), base: MergeSource, into merged: Matrix<Double>
+        _ inputs: MatrixInputs, into merged: Matrix<Double>
     ) throws -> (epsilon: Double, remark: String?) {
         switch rule {
         case .matrix(let rule):
             let result = try Matrix<Float>(rows: merged.rows, columns: merged.columns)
-            let inputs = MatrixInputs(
-                number: 0, rows: merged.rows, columns: merged.columns, base: base, experts: cores, coreSides: sides)
             let remark = try rule.merge(inputs, into: result)
             for i in 0..<merged.count { merged.pointer[i] = Double(result.pointer[i]) }
             // That an adapter has fewer directions than its weight is what adapters are for.
             return (Double(Float.ulpOfOne), remark.flatMap { $0.kind == .rank ? nil : $0.text })
         case .elementwise(let rule):
-            let chunk = MergeChunk(tensor: 0, number: 0, range: 0..<merged.count, base: base, experts: cores)
-            let rowCount = rule.scratchRowCount(expertCount: cores.count)
+            let chunk = MergeChunk(
+                tensor: 0, number: 0, range: 0..<merged.count, base: inputs.base, experts: inputs.experts)
+            let rowCount = rule.scratchRowCount(expertCount: inputs.experts.count)
             withUnsafeTemporaryAllocation(of: Double.self, capacity: rowCount * mergeBlockCapacity) { scratch in
                 chunk.forEachBlock { offset, count in
                     rule.merge(

@@ -90,6 +90,7 @@ struct ScaledChange: ElementwiseRule {
     let factor: Double
 
     var survey: (any MergeSurvey)? { rule.survey }
+    var isLinear: Bool { rule.isLinear }
     func scratchRowCount(expertCount: Int) -> Int { rule.scratchRowCount(expertCount: expertCount) + 1 }
 
     func merge(_ block: MergeBlock<Float>) {
