@@ -155,16 +155,7 @@ extension AdapterExtraction {
                     "decomposing the largest weight takes \(ByteSize(largest)), but \(ByteSize(limit)) are allowed",
                 file: expert.path.string, hint: "raise --memory to at least \(largest >> 20 + 1)MiB")
         }
-        let progress = context.progress
-        progress.begin("extracting", total: items.count, unit: .items("weights"))
-        defer { progress.end() }
-        let gate = MemoryGate(limit: context.memory ?? .max)
-        return try parallelMap(count: items.count, threads: context.budget.threads) { place in
-            gate.enter(needs[place])
-            defer {
-                gate.leave(needs[place])
-                progress.advance(by: 1)
-            }
+        return try context.map("extracting", unit: .items("weights"), needs: needs) { place in
             let item = items[place]
             do {
                 return try LowRankApproximation(

@@ -250,18 +250,7 @@ extension AdapterMergeJob {
                 .memory, "merging the largest weight takes \(ByteSize(largest)), but \(ByteSize(limit)) are allowed",
                 hint: "raise --memory to at least \(largest >> 20 + 1)MiB")
         }
-        let progress = context.progress
-        progress.begin("merging", total: modules.count, unit: .items("weights"))
-        defer { progress.end() }
-        let gate = MemoryGate(limit: context.memory ?? .max)
-        return try parallelMap(count: modules.count, threads: context.budget.threads) { number in
-            gate.enter(needs[number])
-            defer {
-                gate.leave(needs[number])
-                progress.advance(by: 1)
-            }
-            return try merge(number)
-        }
+        return try context.map("merging", unit: .items("weights"), needs: needs) { try merge($0) }
     }
 
     private func merge(_ number: Int) throws -> (change: FactoredMatrix, remark: String?) {
