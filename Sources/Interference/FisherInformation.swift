@@ -28,11 +28,11 @@ public final class FisherInformation {
     private let workspace: any NetworkWorkspace
     private let gradient: FloatBuffer
 
-    /// The bytes that adding up takes.
+    /// The bytes that adding up takes, and the means at its end.
     public static func byteCount(_ network: any Network, inputs: InputSet) -> Int {
         let activations = network.activationCount(
             capacity: 1, tokenCount: network.tokenCount(of: inputs), purpose: .training)
-        let total = 12 * Double(network.parameterCount) + 4 * Double(activations)
+        let total = 16 * Double(network.parameterCount) + 4 * Double(activations)
         return total < Double(Int.max) ? Int(total) : .max
     }
 

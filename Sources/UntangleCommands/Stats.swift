@@ -129,6 +129,7 @@ struct Stats: ToolCommand {
             throw UsageError("stats writes one file, and \(output) is a folder", hint: "--output FILE.safetensors")
         }
         let target = try OutputTarget(place, format: format, options: options)
+        try StatisticsJob.check(target)
         let outcome = join ? try joined(to: target, in: session) : try measured(to: target, in: session)
         try session.print(report(of: outcome, in: ContinuousClock.now - started, session.warnings), to: reports)
         return .done

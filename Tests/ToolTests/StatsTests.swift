@@ -96,7 +96,7 @@ import Testing
             (["--head", "\(TinySuite.folder)/heads_digits.safetensors"], 2, "usage"),
             (["--part", "3/2"], 2, "usage"), (["--only", "nothing"], 3, "input.missing_tensor"),
             (["--part", "9/99"], 3, "input.bad_shape"), (["--memory", "64KiB"], 4, "interference.memory"),
-            (["--data", "nowhere.npz"], 3, "io.not_found"),
+            (["--data", "nowhere.npz"], 3, "io.not_found"), (["--output", "g.npz"], 2, "usage.output_format"),
             (["--config", "\(TinySuite.folder)/reference.json"], 3, "input.bad_config"),
         ] as [([String], Int32, String)])
     func refuses(more: [String], status: Int32, code: String) throws {
@@ -104,6 +104,6 @@ import Testing
             "digits", more + ["--json"], count: more.contains("9/99") ? 5 : 64, output: "g.safetensors")
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(try outcome.error()["code"].string == code)
-        #expect(!tool.exists("g.safetensors"))
+        #expect(!tool.exists("g.safetensors") && !tool.exists("g.npz"))
     }
 }

@@ -196,6 +196,21 @@ import Workflow
         #expect(join([first, try file("d.safetensors", digits, only: ["*qkv*"], part: "2/2")]) == "input.bad_shape")
         #expect(join([first, try TensorStore(opening: digits)]) == "input.bad_value")
         #expect(!fileExists(folder.file("j.safetensors")))
-        #expect(join([first, try file("e.safetensors", digits, part: nil)]) == nil)
+        // The whole has the inputs of its parts, and parts of another cut may have.
+        let whole = try file("e.safetensors", digits, part: nil)
+        #expect(join([first, whole]) == "input.bad_value" && join([whole, whole]) == "input.bad_value")
+        #expect(join([first, try file("f.safetensors", digits, part: "2/3")]) == "input.bad_value")
+        #expect(join([first, try file("g.safetensors", digits, part: "2/2")]) == nil)
+    }
+
+    /// Parts of one number are no harm where they are of different data.
+    @Test func joinsDifferentData() throws {
+        let stores = try ["digits", "latin_lower"].map { task in
+            _ = try job(digits, inputs: tiny.path("test_\(task).npz"), to: "\(task).safetensors", part: "1/2", limit: 8)
+                .run(in: testContext)
+            return try TensorStore(opening: folder.file("\(task).safetensors"))
+        }
+        let outcome = try StatisticsJoin(stores, target: .test(folder.file("j.safetensors"))).run(in: testContext)
+        #expect(outcome.inputCount == 8)
     }
 }

@@ -8,6 +8,7 @@ import Work
 //
 //     untangle     "gram statistics 1" or "fisher statistics 1"
 //     model        the SHA-256 of the model's files
+//     data         the SHA-256 of the inputs that were measured, or that a part was taken from
 //     inputs       how many inputs were measured
 //     part         such as 2/4, where they are a share of all
 //     rows.NAME    of Gram matrices, how many rows of inputs the mean of the tensor NAME is over: tokens without padding
@@ -34,6 +35,8 @@ struct StatisticsHeader {
     /// Nil where several parts were joined.
     let part: MergePart?
     let model: String
+    /// Tells the inputs, of which `part` may be a share.
+    let data: String
     let inputCount: Int
     /// The rows that means are over; of squared gradients there are as many as inputs.
     let rowCounts: [TensorName: Int]
@@ -57,6 +60,7 @@ struct StatisticsHeader {
         var metadata = Metadata()
         metadata["untangle"] = Self.version(of: kind)
         metadata["model"] = model
+        metadata["data"] = data
         metadata["inputs"] = String(inputCount)
         metadata["part"] = part?.description
         for (name, count) in rowCounts.sorted(by: { $0.key < $1.key }) {
@@ -65,10 +69,14 @@ struct StatisticsHeader {
         return metadata
     }
 
-    init(kind: StatisticsKind, part: MergePart?, model: String, inputCount: Int, rowCounts: [TensorName: Int]) {
+    init(
+        kind: StatisticsKind, part: MergePart?, model: String, data: String, inputCount: Int,
+        rowCounts: [TensorName: Int]
+    ) {
         self.kind = kind
         self.part = part
         self.model = model
+        self.data = data
         self.inputCount = inputCount
         self.rowCounts = rowCounts
     }
@@ -84,7 +92,7 @@ struct StatisticsHeader {
                 hint: "join files that untangle stats has written")
         }
         guard let kind = StatisticsKind.allCases.first(where: { metadata["untangle"] == Self.version(of: $0) }),
-            let model = metadata["model"]
+            let model = metadata["model"], let data = metadata["data"]
         else { throw broken("has no statistics of a model") }
         func count(_ key: String) throws(InputError) -> Int {
             // Far from any number of tokens that somebody could measure, so that sums of them do not overflow.
@@ -95,6 +103,7 @@ struct StatisticsHeader {
         }
         self.kind = kind
         self.model = model
+        self.data = data
         part = metadata["part"].flatMap { MergePart($0) }
         inputCount = try count("inputs")
         var rowCounts: [TensorName: Int] = [:]

@@ -39,6 +39,17 @@ public struct StatisticsJob: RecordedJob, Sendable {
     private let target: OutputTarget
     private let resumption: Resumption
 
+    /// Where statistics can go: formats that keep what they are of.
+    ///
+    /// - Throws: `usage.output_format` for one that has no metadata.
+    public static func check(_ target: OutputTarget) throws(OutputError) {
+        guard CheckpointFormat.of(target.format).writer?.keepsMetadata == true else {
+            throw OutputError(
+                .format, "\(target.format.rawValue) files have no metadata to say what the statistics are of",
+                hint: "--output FILE.safetensors")
+        }
+    }
+
     /// What was written.
     public struct Outcome: Sendable {
         public let written: WrittenCheckpoint
@@ -128,8 +139,8 @@ public struct StatisticsJob: RecordedJob, Sendable {
         try backbone.network.check(parameters: parameters)
         try add(rows, from: resumedAt ?? 0, of: data, to: sums, parameters, state, in: context)
         let header = StatisticsHeader(
-            kind: measure.kind, part: part, model: try StatisticsHeader.digest(of: store), inputCount: rows.count,
-            rowCounts: sums.rowCounts)
+            kind: measure.kind, part: part, model: try StatisticsHeader.digest(of: store),
+            data: try dataDigest(count: count), inputCount: rows.count, rowCounts: sums.rowCounts)
         let writer = try target.recorded(fingerprint).open(declaring: sums.tensors, metadata: header.metadata)
         try sums.write(inputCount: rows.count, into: writer)
         let written = try writer.finish()
@@ -137,6 +148,21 @@ public struct StatisticsJob: RecordedJob, Sendable {
         return Outcome(
             written: written, kind: measure.kind, tensorCount: sums.tensors.count, inputCount: rows.count,
             resumedAt: resumedAt)
+    }
+
+    /// Tells the inputs, of which this may be a part.
+    ///
+    /// - Parameter count: of all parts.
+    private func dataDigest(count: Int) throws -> String {
+        try Fingerprint(
+            "data", settings: DataSettings(inputs: source.generatedText ?? "a file", count: count),
+            inputs: [JobInput("inputs", source.input)]
+        ).digest
+    }
+
+    private struct DataSettings: Encodable {
+        let inputs: String
+        let count: Int
     }
 
     /// Begins to add up what is measured, if there is memory.

@@ -35,14 +35,20 @@ public struct StatisticsJoin: Job, Sendable {
                 .badDtype, "\"\(tensor.name)\" is \(tensor.dtype.rawValue), and statistics are floating-point numbers",
                 file: parts[0].path, tensor: tensor.name)
         }
-        var seen = Set<MergePart>()
-        for (store, header) in zip(parts, headers) {
-            guard let part = header.part else { continue }
-            guard seen.insert(part).inserted else {
-                throw InputError(
-                    .badValue, "\(store.path.string) is part \(part) once more", file: store.path,
-                    hint: "give every part once")
+        try Self.checkInputs(Array(zip(parts, headers)))
+    }
+
+    /// Makes sure that no input counts twice: of one set of data there is one file, or different parts of one cut.
+    private static func checkInputs(_ files: [(store: TensorStore, header: StatisticsHeader)]) throws(InputError) {
+        for (place, (store, header)) in files.enumerated() {
+            let earlier = files[..<place].first {
+                $0.header.data == header.data
+                    && ($0.header.part == header.part || $0.header.part?.count != header.part?.count)
             }
+            guard let earlier else { continue }
+            throw InputError(
+                .badValue, "\(store.path.string) measures inputs that \(earlier.store.path.string) has measured, too",
+                file: store.path, hint: "give every part of one cut once, or the whole alone")
         }
     }
 
@@ -58,7 +64,10 @@ public struct StatisticsJoin: Job, Sendable {
                 (tensor.name, headers.reduce(0) { $0 + $1.rowCount(of: tensor.name) })
             })
         let header = StatisticsHeader(
-            kind: kind, part: nil, model: headers[0].model, inputCount: inputCount,
+            kind: kind, part: nil, model: headers[0].model,
+            data: Fingerprint(
+                kind: "joined", parts: headers.map { .init($0.part?.description ?? "all", $0.data) }
+            ).digest, inputCount: inputCount,
             rowCounts: kind == .gram ? rowCounts : [:])
         let writer = try target.open(declaring: tensors, metadata: header.metadata)
         context.progress.begin("joining", total: tensors.count, unit: .items("tensors"))
