@@ -29,6 +29,8 @@ public final class SkeinReader: CheckpointReader {
     /// - Throws: `FormatError` with the first rule that is broken, `zip_bomb` when the file claims more data than
     ///   `options.expansionAllowance` lets it; `IOError` when the file cannot be read.
     public init(opening path: FilePath, options: ReadOptions = ReadOptions()) throws {
+        // First, so that the index is of the file whose changes are noticed.
+        map = try MappedFile(path)
         file = try SkeinFile(path)
         let frame = try SkeinFrame(
             file, salvaging: options.salvaging, expansionAllowance: options.expansionAllowance)
@@ -37,7 +39,6 @@ public final class SkeinReader: CheckpointReader {
         warnings =
             options.notes + frame.damage.map(\.warning) + frame.index.expansionWarnings
         self.options = options
-        map = try MappedFile(path)
         let tensors = index.tensors
         let largest = tensors.map { $0.isContiguous ? 0 : min($0.chunkByteCount, $0.descriptor.byteCount) }.max() ?? 0
         decoders = LendingPool { try SkeinChunkDecoder(rawByteCount: largest) }
