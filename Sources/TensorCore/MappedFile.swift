@@ -8,6 +8,8 @@ import SystemPackage
 public final class MappedFile: Sendable {
     public let path: FilePath
     public let byteCount: Int
+    /// The file as it was when it was mapped.
+    package let version: MappedFiles.Version
     // Safety: the address is set once, never written through, and unmapped in deinit only.
     private nonisolated(unsafe) let base: UnsafeRawPointer?
 
@@ -48,6 +50,7 @@ public final class MappedFile: Sendable {
                 kind: .notAFile, message: "\(path.string) is not a regular file", file: path.string)
         }
         byteCount = Int(status.st_size)
+        version = MappedFiles.Version(status)
         guard byteCount > 0 else {
             base = nil
             return
@@ -58,7 +61,7 @@ public final class MappedFile: Sendable {
         }
         base = UnsafeRawPointer(address)
         MappedFiles.insert(
-            MappedFiles.Region(path: path, byteCount: byteCount, version: MappedFiles.Version(status)),
+            MappedFiles.Region(path: path, byteCount: byteCount, version: version),
             at: UInt(bitPattern: address))
         if !head.isEmpty { try replaceBeginning(with: head, of: descriptor, at: address) }
     }

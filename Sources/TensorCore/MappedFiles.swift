@@ -8,21 +8,14 @@ import SystemPackage
 /// when it is touched. A file that gives its name to another one is no matter: the mapping keeps the old one.
 package enum MappedFiles {
     /// A mapped file as it was at first.
-    package struct Region: Sendable {
+    struct Region: Sendable {
         let path: FilePath
         let byteCount: Int
         let version: Version
 
-        package init(path: FilePath, byteCount: Int, version: Version) {
-            self.path = path
-            self.byteCount = byteCount
-            self.version = version
-        }
-
         /// Whether the file has been written to or cut since.
-        package var isChanged: Bool {
-            guard let now = Version(of: path), now.isOfSameFile(as: version) else { return false }
-            return now != version
+        var isChanged: Bool {
+            version.isOver(at: path)
         }
     }
 
@@ -42,56 +35,42 @@ package enum MappedFiles {
             nanoseconds = status.st_mtim.tv_nsec
         }
 
-        /// Whether both are of one file, at whatever time.
-        func isOfSameFile(as other: Version) -> Bool { device == other.device && number == other.number }
-
-        package init?(of path: FilePath) {
+        init?(of path: FilePath) {
             var status = stat()
             guard stat(path.string, &status) == 0 else { return nil }
             self.init(status)
         }
+
+        /// Whether the same file is at the path, and has been written to or cut since.
+        func isOver(at path: FilePath) -> Bool {
+            guard let now = Version(of: path), now.device == device, now.number == number else { return false }
+            return now != self
+        }
+
+        /// Makes sure that a file that was mapped before has not changed since.
+        ///
+        /// - Throws: `io.changed`.
+        package func requireCurrent(at path: FilePath) throws(IOError) {
+            if isOver(at: path) { throw .changed(path) }
+        }
     }
 
-    /// What is mapped, and what was.
-    package struct Record: Sendable {
+    private struct State {
         /// By the address of the first byte.
-        fileprivate var regions: [UInt: Region] = [:]
-        fileprivate var isWatching = false
-        /// Files as they were when they were mapped last, while they are not: what recognises a format maps a file before its reader.
-        private var ended: [FilePath: Version] = [:]
-        /// The first file that was found changed, when its mapping ended or when it was mapped again.
-        package private(set) var changed: FilePath?
-
-        package init() {}
-
-        package mutating func insert(_ region: Region, at address: UInt) {
-            regions[address] = region
-            guard let before = ended.removeValue(forKey: region.path), before.isOfSameFile(as: region.version) else {
-                return
-            }
-            if before != region.version { note(region.path) }
-        }
-
-        package mutating func remove(at address: UInt) -> Region? { regions.removeValue(forKey: address) }
-
-        package mutating func end(_ region: Region, isChanged: Bool) {
-            ended[region.path] = region.version
-            if isChanged { note(region.path) }
-        }
-
-        private mutating func note(_ path: FilePath) { if changed == nil { changed = path } }
+        var regions: [UInt: Region] = [:]
+        var isWatching = false
+        /// The first file that was found changed when its mapping ended.
+        var changed: FilePath?
     }
 
-    private static let state = Mutex(Record())
+    private static let state = Mutex(State())
 
-    static func insert(_ region: Region, at address: UInt) { state.withLock { $0.insert(region, at: address) } }
+    static func insert(_ region: Region, at address: UInt) { state.withLock { $0.regions[address] = region } }
 
     static func remove(at address: UInt) {
-        let (ended, isWatching) = state.withLock { ($0.remove(at: address), $0.isWatching) }
-        guard isWatching, let ended else { return }
-        // Files are looked at outside of the lock.
-        let isChanged = ended.isChanged
-        state.withLock { $0.end(ended, isChanged: isChanged) }
+        let (ended, isWatching) = state.withLock { ($0.regions.removeValue(forKey: address), $0.isWatching) }
+        guard isWatching, let ended, ended.isChanged else { return }
+        state.withLock { if $0.changed == nil { $0.changed = ended.path } }
     }
 
     /// Has outputs appear only while no file that was mapped has changed. For a process that does one piece of work and ends: one that

@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -32,31 +31,5 @@ import Testing
         }()
         // Another test may map another file there.
         #expect(MappedFiles.path(at: address) != path)
-    }
-
-    /// A format is recognised by one mapping, and read by another.
-    @Test func whatChangesBetweenTwoMappingsIsNoticed() throws {
-        let (kept, cut, replaced) = ("kept", "cut", "replaced")
-        for name in [kept, cut, replaced] { try folder.write([1, 2, 3], to: name) }
-        var record = MappedFiles.Record()
-        func map(_ name: String, at address: UInt) throws -> MappedFiles.Region {
-            let path = folder.file(name)
-            let version = try #require(MappedFiles.Version(of: path))
-            let region = MappedFiles.Region(path: path, byteCount: 3, version: version)
-            record.insert(region, at: address)
-            return region
-        }
-        for (place, name) in [kept, cut, replaced].enumerated() {
-            let region = try map(name, at: UInt(place))
-            #expect(record.remove(at: UInt(place)) != nil)
-            record.end(region, isChanged: region.isChanged)
-        }
-        #expect(truncate(folder.file(cut).string, 1) == 0)
-        try folder.write([4], to: "other")
-        #expect(rename(folder.file("other").string, folder.file(replaced).string) == 0)
-        for (place, name) in [kept, replaced].enumerated() { _ = try map(name, at: UInt(place)) }
-        #expect(record.changed == nil)
-        _ = try map(cut, at: 2)
-        #expect(record.changed == folder.file(cut))
     }
 }

@@ -105,7 +105,7 @@ extension CheckpointFormat {
         }
         try HubSnapshot.requireContents(of: file)
         if file.isShardIndex { return try ShardedReader(opening: file, options: options) }
-        return try FileSignature(of: file).format().read(file, options)
+        return try FileSignature.open(file, lookingAt: { try $0.format() }) { try $0.read(file, options) }
     }
 
     private static func open(_ path: AdaptedPath, options: ReadOptions) throws -> any CheckpointReader {

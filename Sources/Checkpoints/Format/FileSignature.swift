@@ -16,6 +16,23 @@ struct FileSignature {
     /// - Throws: `IOError` when the file cannot be read.
     init(of path: FilePath) throws(IOError) { self.init(of: path, in: try EditJournal.map(path)) }
 
+    /// Looks at a file that is about to be opened, and opens it. What happens to it in between is noticed; the mapping of the signature is
+    /// over then, because it would keep a file locked whose header is being replaced.
+    ///
+    /// - Throws: `io.changed`, and what the two throw.
+    static func open<Found, Reader>(
+        _ path: FilePath, lookingAt look: (FileSignature) throws -> Found, _ open: (Found) throws -> Reader
+    ) throws -> Reader {
+        func found() throws -> (Found, MappedFiles.Version) {
+            let signature = try FileSignature(of: path)
+            return (try look(signature), signature.file.version)
+        }
+        let (found, version) = try found()
+        let reader = Result { try open(found) }
+        try version.requireCurrent(at: path)
+        return try reader.get()
+    }
+
     /// Takes the first bytes of a file that is open.
     init(of path: FilePath, in file: MappedFile) {
         self.path = path

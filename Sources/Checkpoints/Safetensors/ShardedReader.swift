@@ -39,8 +39,10 @@ public final class ShardedReader: CheckpointReader {
             if format == .torch {
                 shards.append(try TorchReader(opening: file, options: shardOptions))
             } else {
-                try FileSignature(of: file).requireReadable()
-                shards.append(try SafetensorsReader(opening: file, options: shardOptions))
+                shards.append(
+                    try FileSignature.open(file, lookingAt: { try $0.requireReadable() }) {
+                        try SafetensorsReader(opening: file, options: shardOptions)
+                    })
             }
         }
         try Self.compare(index, with: shards, named: names, path: path)
