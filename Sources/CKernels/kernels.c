@@ -162,6 +162,22 @@ WIDE void untangle_difference(const float *base, const void *x, size_t count, fl
     difference(base + i, bytes + 4 * i, count - i, out + i);
 }
 
+WIDE void untangle_keep_larger(const float *x, size_t count, float *restrict largest) {
+    for (size_t i = 0; i < count; i++) {
+        /* NaN is not larger than anything and would be lost. */
+        int is_larger = !(__builtin_fabsf(x[i]) < __builtin_fabsf(largest[i])) & (largest[i] == largest[i]);
+        largest[i] = (is_larger | (x[i] != x[i])) ? x[i] : largest[i];
+    }
+}
+
+WIDE void untangle_add_active(const float *x, size_t count, float epsilon, float *restrict sum, float *restrict active) {
+    for (size_t i = 0; i < count; i++) {
+        int is_active = !(__builtin_fabsf(x[i]) <= epsilon);
+        sum[i] += is_active ? x[i] : 0;
+        active[i] += is_active ? 1 : 0;
+    }
+}
+
 WIDE void untangle_random_numbers(uint64_t state, uint64_t first, uint64_t step, size_t count, uint64_t *numbers) {
     for (size_t i = 0; i < count; i++) {
         uint64_t z = state + (first + i * step + 1) * 0x9E3779B97F4A7C15u;

@@ -41,6 +41,14 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
         _ left: UnsafePointer<Self>, stride leftStride: Int, _ right: UnsafePointer<Self>, stride rightStride: Int,
         rank: Int, scale: Self, to x: UnsafeMutablePointer<Self>, count: Int)
 
+    /// Puts `x` where its magnitude is not below that of the largest so far, or where it is NaN, which stays.
+    static func keepLarger(_ x: UnsafePointer<Self>, count: Int, in largest: UnsafeMutablePointer<Self>)
+
+    /// Adds numbers whose magnitude is above `epsilon`, or that are NaN, to a sum, and counts them.
+    static func addActive(
+        _ x: UnsafePointer<Self>, count: Int, beyond epsilon: Self, to sum: UnsafeMutablePointer<Self>,
+        counting active: UnsafeMutablePointer<Self>)
+
     /// Sets the marks of numbers whose magnitude lies inside of a bracket to 1, those of others to 0.
     ///
     /// - Returns: how many numbers are larger than the bracket, and how many are its pivot, which is not marked.
@@ -79,6 +87,17 @@ extension Float: ElementwiseScalar {
         rank: Int, scale: Float, to x: UnsafeMutablePointer<Float>, count: Int
     ) {
         untangle_add_low_rank(x, count, left, leftStride, right, rightStride, rank, scale)
+    }
+
+    public static func keepLarger(_ x: UnsafePointer<Float>, count: Int, in largest: UnsafeMutablePointer<Float>) {
+        untangle_keep_larger(x, count, largest)
+    }
+
+    public static func addActive(
+        _ x: UnsafePointer<Float>, count: Int, beyond epsilon: Float, to sum: UnsafeMutablePointer<Float>,
+        counting active: UnsafeMutablePointer<Float>
+    ) {
+        untangle_add_active(x, count, epsilon, sum, active)
     }
 
     public static func mark(
@@ -131,6 +150,22 @@ extension Double: ElementwiseScalar {
         rank: Int, scale: Double, to x: UnsafeMutablePointer<Double>, count: Int
     ) {
         untangle_add_low_rank_f64(x, count, left, leftStride, right, rightStride, rank, scale)
+    }
+
+    public static func keepLarger(_ x: UnsafePointer<Double>, count: Int, in largest: UnsafeMutablePointer<Double>) {
+        for i in 0..<count where !largest[i].isNaN {
+            largest[i] = abs(x[i]) < abs(largest[i]) ? largest[i] : x[i]
+        }
+    }
+
+    public static func addActive(
+        _ x: UnsafePointer<Double>, count: Int, beyond epsilon: Double, to sum: UnsafeMutablePointer<Double>,
+        counting active: UnsafeMutablePointer<Double>
+    ) {
+        for i in 0..<count where !(abs(x[i]) <= epsilon) {
+            sum[i] += x[i]
+            active[i] += 1
+        }
     }
 
     public static func mark(

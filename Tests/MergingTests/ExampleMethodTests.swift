@@ -45,6 +45,6 @@ import Testing
                 count += 1
             }
         }
-        #expect(count > 40)
+        #expect(count > 35)
     }
 }

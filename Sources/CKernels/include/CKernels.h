@@ -57,6 +57,12 @@ int untangle_subtract(const float *base, float *x, size_t count);
 /* out = x - base, with x as it is stored, at any address. */
 void untangle_difference(const float *base, const void *x, size_t count, float *restrict out);
 
+/* Puts x where its magnitude is not below that of the largest so far, or where it is NaN; NaN stays. */
+void untangle_keep_larger(const float *x, size_t count, float *restrict largest);
+
+/* Adds numbers whose magnitude is above epsilon, or that are NaN, to a sum, and counts them. */
+void untangle_add_active(const float *x, size_t count, float epsilon, float *restrict sum, float *restrict active);
+
 /* Adds to `count` numbers of a row what a product of low rank has there: x[i] += scale * sum over k of left[k * left_stride] *
    right[k * right_stride + i]. */
 void untangle_add_low_rank(float *restrict x, size_t count, const float *restrict left, size_t left_stride,

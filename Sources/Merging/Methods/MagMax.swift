@@ -38,11 +38,7 @@ struct LargestChange: ElementwiseRule {
         block.result.update(repeating: 0, count: block.count)
         for expert in 0..<block.expertCount {
             block.readTaskVector(expert, base: base, into: change)
-            for i in 0..<block.count {
-                // NaN is not larger than anything and would be lost.
-                let isLarger = abs(change[i]) >= abs(block.result[i]) || change[i].isNaN
-                block.result[i] = isLarger ? change[i] : block.result[i]
-            }
+            T.keepLarger(change, count: block.count, in: block.result)
         }
         let lambda = T(lambda)
         for i in 0..<block.count { block.result[i] = base[i] + lambda * block.result[i] }

@@ -152,22 +152,35 @@ struct AloneOrMean: ElementwiseRule {
     let counts: ActivityCounts?
 
     var survey: (any MergeSurvey)? { counts }
-    func scratchRowCount(expertCount: Int) -> Int { 4 }
+    func scratchRowCount(expertCount: Int) -> Int { counts == nil ? 3 : 4 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }
 
     @inline(__always)
     private func mergeAny<T>(_ block: MergeBlock<T>) {
         let count = block.count
-        let (base, change, alone, activeCount) = (block.row(0), block.row(1), block.row(2), block.row(3))
+        let (base, change, activeCount) = (block.row(0), block.row(1), block.row(2))
         let sum = block.result
         let epsilon = T(epsilon)
-        let gains = counts?.gains
         block.readBase(into: base)
-        for row in [sum, alone, activeCount] { row.update(repeating: 0, count: count) }
+        for row in [sum, activeCount] { row.update(repeating: 0, count: count) }
+        guard let gains = counts?.gains else {
+            // The sum of one is its change.
+            for expert in 0..<block.expertCount {
+                block.readTaskVector(expert, base: base, into: change)
+                T.addActive(change, count: count, beyond: epsilon, to: sum, counting: activeCount)
+            }
+            for i in 0..<count {
+                let change = sum[i] / (activeCount[i] > 1 ? activeCount[i] : 1)
+                sum[i] = activeCount[i] > 0 ? base[i] + change : base[i]
+            }
+            return
+        }
+        let alone = block.row(3)
+        alone.update(repeating: 0, count: count)
         for expert in 0..<block.expertCount {
             block.readTaskVector(expert, base: base, into: change)
-            let gain = T(gains?[expert] ?? 1)
+            let gain = T(gains[expert])
             for i in 0..<count {
                 let bit = activity(of: change[i], beyond: epsilon)
                 let own = change[i].masked(by: bit)
