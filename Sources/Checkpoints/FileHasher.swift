@@ -45,6 +45,8 @@ package final class FileHasher: Sendable {
         var next = 0
         var waiting: [Int: StoredPiece] = [:]
         var isBusy = false
+        /// Of the whole file, once it was asked for.
+        var result: ContentHash?
     }
 
     /// Begins with a file.
@@ -64,13 +66,14 @@ package final class FileHasher: Sendable {
 
     /// Takes a piece, and hashes what can be hashed with it. A piece that came before is left out.
     package func take(_ piece: StoredPiece) {
-        let isMine = state.withLock { state in
-            guard piece.place.lowerBound >= state.position, !piece.range.isEmpty else { return false }
+        let (isLate, isMine) = state.withLock { state in
+            guard piece.place.lowerBound >= state.position, !piece.range.isEmpty else { return (true, false) }
             state.waiting[piece.place.lowerBound] = piece
-            guard !state.isBusy else { return false }
+            guard !state.isBusy else { return (false, false) }
             state.isBusy = true
-            return true
+            return (false, true)
         }
+        if isLate { piece.release() }
         guard isMine else { return }
         while let turn = state.withLock({ nextTurn(&$0) }) {
             switch turn {
@@ -108,9 +111,14 @@ package final class FileHasher: Sendable {
         file.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
-    /// The hash of the whole file; called once, when no more pieces come.
+    /// The hash of the whole file, when no more pieces come.
     package func finish() -> ContentHash {
-        read(state.withLock(\.position)..<byteCount)
-        return hash.finish()
+        state.withLock { state in
+            if let result = state.result { return result }
+            read(state.position..<byteCount)
+            let result = hash.finish()
+            state.result = result
+            return result
+        }
     }
 }

@@ -66,7 +66,7 @@ private struct GroupedTensor {
     }
 }
 
-extension MergeExecution {
+extension MergeLane {
     /// Studies and merges what is merged in groups, as many groups at a time as the memory allows.
     func mergeGroups() throws {
         guard let grouped = plan.assignment.grouped?() else { return }

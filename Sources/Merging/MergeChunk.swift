@@ -22,12 +22,6 @@ package struct MergeChunk {
     /// Whether one of the models holds the tensor in F64, so that it is merged in F64.
     var needsDouble: Bool { base?.dtype == .f64 || experts.contains { $0.dtype == .f64 } }
 
-    /// Asks the kernel to read the chunk from the disk.
-    func prefetch() {
-        base?.prefetch(range)
-        for expert in experts { expert.prefetch(range) }
-    }
-
     /// Calls `body` with the offset from the chunk's start and the length of one block after the other.
     func forEachBlock(_ body: (_ offset: Int, _ count: Int) -> Void) {
         var offset = 0

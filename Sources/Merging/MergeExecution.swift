@@ -15,20 +15,10 @@ extension MergePlan {
         into writer: any CheckpointWriter, part: Set<Int>? = nil,
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        try execute(into: writer, part: part, ledger: nil, progress: progress)
-    }
-
-    /// Carries the merge out, and tells a ledger of all that is read and written.
-    ///
-    /// - Throws: `MergeError`, and what readers and the writer throw.
-    package func execute(
-        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger?,
-        progress: @escaping @Sendable (Int) -> Void
-    ) throws -> MergeReport {
-        let execution = MergeExecution(
-            plan: self, part: part, writer: writer, log: MergeLog(plan: self, progress: progress), ledger: ledger)
-        try execution.run()
-        return execution.log.report()
+        let lane = MergeLane(
+            plan: self, part: part, writer: writer, log: MergeLog(plan: self, progress: progress), ledger: nil)
+        try MergeExecution(lanes: [lane]).run()
+        return lane.log.report()
     }
 
     /// What `execute` counts up to for a part of the tensors: of the others only what is surveyed counts.
@@ -38,208 +28,152 @@ extension MergePlan {
     }
 }
 
-/// A merge under way: copies, then surveys of the whole model, then element by element, then matrices.
+/// Merges under way: copies, then surveys of the whole models, then element by element, then matrices.
+///
+/// What several merges need of a tensor is read once: each chunk is surveyed, or merged, for all of them while it is in the cache.
+/// What becomes of one does not depend on the others.
 struct MergeExecution: Sendable {
-    /// Elements that are handed to the writer at a time.
-    static let pieceCapacity = 1 << 16
-
-    let plan: MergePlan
-    /// The numbers of the tensors that are merged; nil for all.
-    let part: Set<Int>?
-    let writer: any CheckpointWriter
-    let log: MergeLog
-    let ledger: MergeLedger?
-
-    func isInPart(_ tensor: PlannedTensor) -> Bool { part?.contains(tensor.number) ?? true }
+    /// At least one.
+    let lanes: [MergeLane]
 
     func run() throws {
         try copyTensors()
-        let survey = plan.assignment.survey?()
-        if let survey {
-            let surveyed = plan.tensors.filter { $0.plannedRule != nil }
-            let groups = TensorGroup.split(surveyed, limit: plan.memory.groupByteCount)
-            for pass in 0..<survey.passCount {
-                let isNeeded = survey.needs(pass: pass)
-                for group in groups {
-                    guard isNeeded, survey.readsModels else {
-                        skip(group.tensors)
-                        continue
-                    }
-                    try forEachChunk(of: try load(group)) { _, chunk in survey.observe(chunk, pass: pass) }
-                }
-                if isNeeded { survey.finish(pass: pass) }
-            }
+        let surveys = lanes.map { $0.plan.assignment.survey?() }
+        try survey(with: surveys)
+        let elementwise = lanes.map { lane in lane.plan.tensors.filter { $0.isElementwise && lane.isInPart($0) } }
+        for group in TensorGroup.split(SharedTensor.match(elementwise), limit: groupByteCount) {
+            try merge(group, after: surveys)
         }
-        let elementwise = plan.tensors.filter { $0.isElementwise && isInPart($0) }
-        for group in TensorGroup.split(elementwise, limit: plan.memory.groupByteCount) {
-            try merge(group, after: survey)
-        }
-        try mergeMatrices(after: survey)
-        try mergeGroups()
+        try mergeMatrices(after: surveys)
+        for lane in lanes { try lane.mergeGroups() }
     }
 
-    private func merge(_ group: TensorGroup, after survey: (any MergeSurvey)?) throws {
-        let tensors = try load(group) { $0.plannedRule?.make(survey) }
-        let passCount = tensors.map { $0.rule?.survey?.passCount ?? 0 }.max() ?? 0
-        for pass in 0..<passCount {
-            var surveyed = tensors.filter { pass < $0.rule?.survey?.passCount ?? 0 }
-            let isOver = surveyed.partition { $0.rule?.survey?.needs(pass: pass) == false }
-            skip(surveyed[isOver...].map(\.planned))
-            surveyed.removeSubrange(isOver...)
-            try forEachChunk(of: surveyed) { tensor, chunk in tensor.rule?.survey?.observe(chunk, pass: pass) }
-            parallel(count: surveyed.count, threads: plan.memory.elementwiseThreads) { [surveyed] place in
-                surveyed[place].rule?.survey?.finish(pass: pass)
-            }
-        }
-        try forEachChunk(of: tensors) { tensor, chunk in
-            guard let rule = tensor.rule else { return }
-            if tensor.planned.needsDouble {
-                try merge(chunk, of: tensor, in: Double.self) { rule.merge($0) }
-            } else {
-                try merge(chunk, of: tensor, in: Float.self) { rule.merge($0) }
-            }
-        }
-    }
-
-    /// Merges a chunk block by block and writes it piece by piece.
-    private func merge<T: ElementwiseScalar>(
-        _ chunk: MergeChunk, of tensor: LoadedTensor, in scalar: T.Type, _ mergeBlock: (MergeBlock<T>) -> Void
-    ) throws {
-        let rowCount = tensor.planned.plannedRule?.scratchRowCount ?? 0
-        try withUnsafeTemporaryAllocation(of: InputTally.self, capacity: plan.models.count) { tallies in
-            tallies.initialize(repeating: InputTally(sumsUp: ledger != nil))
-            try withUnsafeTemporaryAllocation(of: T.self, capacity: (1 + rowCount) * mergeBlockCapacity) { memory in
-                let result = memory.baseAddress!
-                try write(chunk.range, of: tensor.planned) { start, count in
-                    mergeBlock(
-                        MergeBlock(
-                            chunk: chunk, offset: start - chunk.range.lowerBound, count: count, result: result,
-                            scratch: result + mergeBlockCapacity, tallies: tallies.baseAddress))
-                    return UnsafePointer(result)
-                }
-            }
-            log.add(tallies.map(\.count), to: chunk.tensor)
-            guard let ledger else { return tensor.doneWith(chunk) }
-            for model in tallies.indices {
-                let piece = tensor.piece(chunk.range, of: model)
-                if let sums = tallies[model].sums(of: chunk.count) {
-                    ledger.read(piece, sums: sums, isDone: true)
-                } else {
-                    try ledger.passed(piece)
-                }
-            }
-        }
-    }
-
-    /// Rounds blocks of results to the output type and hands them to the writer.
-    ///
-    /// - Parameter makeBlock: computes `count` results from a flat index on and says where they are.
-    func write<T: ElementwiseScalar>(
-        _ range: Range<Int>, of tensor: PlannedTensor,
-        _ makeBlock: (_ start: Int, _ count: Int) -> UnsafePointer<T>
-    ) throws {
-        let dtype = tensor.output.dtype
-        let width = dtype.bitWidth / 8
-        var finding = TensorFinding(tensor: tensor.output.name)
-        var sums = NormSums()
-        try withUnsafeTemporaryAllocation(
-            byteCount: min(Self.pieceCapacity, range.count) * width, alignment: 64
-        ) { piece in
-            var pieceStart = range.lowerBound
-            while pieceStart < range.upperBound {
-                let pieceEnd = min(pieceStart + Self.pieceCapacity, range.upperBound)
-                var start = pieceStart
-                while start < pieceEnd {
-                    let count = min(mergeBlockCapacity, pieceEnd - start)
-                    let values = makeBlock(start, count)
-                    let stored = UnsafeMutableRawBufferPointer(
-                        rebasing: piece[(start - pieceStart) * width..<(start - pieceStart + count) * width])
-                    finding.losses += T.write(
-                        UnsafeBufferPointer(start: values, count: count), into: stored, as: dtype)
-                    // What is finite where it is stored was so before.
-                    let bytes = UnsafeRawBufferPointer(stored)
-                    let isFinite = ledger == nil ? !hasNonFinite(bytes, dtype) : sums.add(bytes, dtype)
-                    if !isFinite {
-                        let (nan, infinite) = countNonFinite(values, count: count)
-                        finding.nanCount += nan
-                        finding.infinityCount += infinite
-                    }
-                    start += count
-                }
-                let bytes = UnsafeRawBufferPointer(rebasing: piece[..<((pieceEnd - pieceStart) * width)])
-                try writer.write(bytes, tensor: tensor.number, at: pieceStart * width)
-                pieceStart = pieceEnd
-            }
-        }
-        log.add(finding, to: tensor.number)
-        ledger?.wrote(sums, from: range.lowerBound, of: tensor)
-    }
-
-    /// Counts a pass as done that did not come about.
-    private func skip(_ tensors: [PlannedTensor]) {
-        log.advance(tensors.reduce(0) { $0 + $1.output.byteCount })
-    }
-
-    private func load(
-        _ group: TensorGroup, _ makeRule: @Sendable (PlannedTensor) -> (any ElementwiseRule)? = { _ in nil }
-    ) throws -> [LoadedTensor] {
-        try parallelMap(count: group.tensors.count, threads: plan.budget.threads) { place in
-            let tensor = group.tensors[place]
-            return try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase, rule: makeRule(tensor))
-        }
-    }
-
-    /// Works on the chunks of all tensors of a group in parallel, and has the chunks read that come next.
-    private func forEachChunk(
-        of tensors: [LoadedTensor], _ body: @Sendable (LoadedTensor, MergeChunk) throws -> Void
-    ) throws {
-        let chunks = tensors.flatMap { tensor in tensor.chunks.map { (tensor: tensor, range: $0) } }
-        let threads = plan.memory.elementwiseThreads
-        try parallel(count: chunks.count, threads: threads) { place in
-            let (tensor, range) = chunks[place]
-            if place + threads < chunks.count {
-                let later = chunks[place + threads]
-                try later.tensor.withChunk(later.range) { $0.prefetch() }
-            }
-            try tensor.withChunk(range) { chunk in
-                try body(tensor, chunk)
-                log.advance(chunk.count * (tensor.planned.output.dtype.bitWidth / 8))
-            }
-        }
-    }
-
-    /// Writes the numbers of a quantised weight that is kept, in the type that it had before.
-    private func copy(_ bytes: UnsafeRawBufferPointer, of tensor: PlannedTensor) throws {
-        let (before, after) = (tensor.dtypes[0], tensor.output.dtype)
-        let (width, newWidth) = (before.bitWidth / 8, after.bitWidth / 8)
-        try withUnsafeTemporaryAllocation(byteCount: Self.pieceCapacity * newWidth, alignment: 64) { piece in
-            for run in chunkRanges(of: 0..<tensor.output.elementCount, by: Self.pieceCapacity) {
-                let numbers = UnsafeRawBufferPointer(rebasing: bytes[run.lowerBound * width..<run.upperBound * width])
-                let stored = UnsafeMutableRawBufferPointer(rebasing: piece[..<(run.count * newWidth)])
-                let losses = cast(numbers, from: before, to: stored, as: after)
-                try writer.write(UnsafeRawBufferPointer(stored), tensor: tensor.number, at: run.lowerBound * newWidth)
-                log.add(TensorFinding(tensor: tensor.output.name, losses: losses), to: tensor.number)
-            }
+    private var threads: Int { lanes[0].plan.budget.threads }
+    /// How many threads survey and merge elements at once.
+    private var elementwiseThreads: Int { lanes.map(\.plan.memory.elementwiseThreads).min() ?? 1 }
+    /// Bytes that the decoded and surveyed tensors of a group may take.
+    private var groupByteCount: Int { lanes.reduce(0) { $0 + $1.plan.memory.groupByteCount } }
+    /// What all merges may take together.
+    private var memoryLimit: Int {
+        lanes.reduce(0) { sum, lane in
+            let (total, isTooMuch) = sum.addingReportingOverflow(lane.plan.memory.limit ?? Int.max)
+            return isTooMuch ? Int.max : total
         }
     }
 
     private func copyTensors() throws {
-        let tensors = plan.tensors.filter { $0.isCopy && isInPart($0) }
-        let gate = MemoryGate(limit: plan.memory.limit ?? Int.max)
-        try parallel(count: tensors.count, threads: plan.budget.threads) { place in
-            let tensor = tensors[place]
+        let tensors = SharedTensor.match(lanes.map { lane in lane.plan.tensors.filter { $0.isCopy && lane.isInPart($0) } })
+            .flatMap(\.uses)
+        let gate = MemoryGate(limit: memoryLimit)
+        try parallel(count: tensors.count, threads: threads) { place in
+            let (lane, tensor) = (lanes[tensors[place].lane], tensors[place].tensor)
             gate.enter(tensor.decodedByteCount)
             defer { gate.leave(tensor.decodedByteCount) }
-            let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
-            try loaded.inputs[0].read(0..<loaded.inputs[0].byteCount) { bytes in
-                if tensor.output.dtype != tensor.dtypes[0] {
-                    try copy(bytes, of: tensor)
-                } else if !bytes.isEmpty {
-                    try writer.write(bytes, tensor: tensor.number, at: 0)
+            try lane.copy(tensor)
+        }
+    }
+
+    /// Finds out what methods have to know about all tensors before they merge the first.
+    ///
+    /// - Parameter surveys: one for each lane that needs it.
+    private func survey(with surveys: [(any MergeSurvey)?]) throws {
+        let passCounts = surveys.map { $0?.passCount ?? 0 }
+        guard let passCount = passCounts.max(), passCount > 0 else { return }
+        let surveyed = zip(lanes, surveys).map { lane, survey in
+            survey == nil ? [] : lane.plan.tensors.filter { $0.plannedRule != nil }
+        }
+        let groups = TensorGroup.split(SharedTensor.match(surveyed), limit: groupByteCount)
+        for pass in 0..<passCount {
+            let isNeeded = lanes.indices.map { pass < passCounts[$0] && surveys[$0]?.needs(pass: pass) ?? false }
+            let reads = lanes.indices.map { isNeeded[$0] && surveys[$0]?.readsModels ?? false }
+            for group in groups {
+                for use in group.tensors.flatMap(\.uses) where pass < passCounts[use.lane] && !reads[use.lane] {
+                    lanes[use.lane].skip(use.tensor)
+                }
+                let read = group.tensors.compactMap { $0.filter { reads[$0.lane] } }
+                try forEachChunk(of: try load(read)) { chunks in
+                    for chunk in chunks { surveys[chunk.lane]?.observe(chunk.chunk, pass: pass) }
                 }
             }
-            try ledger?.copied(loaded)
-            log.advance(tensor.output.byteCount)
+            for lane in lanes.indices where isNeeded[lane] { surveys[lane]?.finish(pass: pass) }
+        }
+    }
+
+    private func merge(_ group: TensorGroup, after surveys: [(any MergeSurvey)?]) throws {
+        let tensors = try load(group.tensors) { $0.tensor.plannedRule?.make(surveys[$0.lane]) }
+        let all = tensors.flatMap(\.uses)
+        let passCount = all.map { $0.tensor.rule?.survey?.passCount ?? 0 }.max() ?? 0
+        for pass in 0..<passCount {
+            let surveyed = all.filter { pass < $0.tensor.rule?.survey?.passCount ?? 0 }
+            func isNeeded(_ use: LoadedShare.Use) -> Bool {
+                guard let survey = use.tensor.rule?.survey else { return false }
+                return pass < survey.passCount && survey.needs(pass: pass)
+            }
+            let needed = surveyed.map(isNeeded)
+            for (use, isNeeded) in zip(surveyed, needed) where !isNeeded { lanes[use.lane].skip(use.tensor.planned) }
+            try forEachChunk(of: tensors.compactMap { $0.filter(isNeeded) }) { chunks in
+                for chunk in chunks { chunk.tensor.rule?.survey?.observe(chunk.chunk, pass: pass) }
+            }
+            let finished = zip(surveyed, needed).compactMap { $1 ? $0 : nil }
+            parallel(count: finished.count, threads: elementwiseThreads) { place in
+                finished[place].tensor.rule?.survey?.finish(pass: pass)
+            }
+        }
+        try forEachChunk(of: tensors) { try ChunkMerge.merge($0, in: lanes) }
+    }
+
+    private func load(
+        _ tensors: [SharedTensor], _ makeRule: @Sendable (SharedTensor.Use) -> (any ElementwiseRule)? = { _ in nil }
+    ) throws -> [LoadedShare] {
+        try parallelMap(count: tensors.count, threads: threads) { place in
+            var inputs: [InputKey: TensorInput] = [:]
+            return LoadedShare(
+                uses: try tensors[place].uses.map { use in
+                    let plan = lanes[use.lane].plan
+                    let tensor = try LoadedTensor(
+                        use.tensor, of: plan.models, hasBase: plan.hasBase, rule: makeRule(use), sharing: &inputs)
+                    return LoadedShare.Use(lane: use.lane, tensor: tensor)
+                })
+        }
+    }
+
+    /// Works on the chunks of all tensors of a group in parallel, and has the chunks read that come next.
+    private func forEachChunk(of tensors: [LoadedShare], _ body: @Sendable ([LoadedShare.Chunk]) throws -> Void) throws {
+        let chunks = tensors.flatMap { tensor in tensor.chunks.map { (tensor: tensor, range: $0) } }
+        let threads = elementwiseThreads
+        try parallel(count: chunks.count, threads: threads) { place in
+            let (tensor, range) = chunks[place]
+            if place + threads < chunks.count {
+                let later = chunks[place + threads]
+                later.tensor.prefetch(later.range)
+            }
+            try tensor.withChunks(range, body)
+            for use in tensor.uses {
+                lanes[use.lane].log.advance(range.count * (use.tensor.planned.output.dtype.bitWidth / 8))
+            }
+        }
+    }
+
+    /// Merges matrices side by side, as many at a time as the memory allows, those that take longest first.
+    private func mergeMatrices(after surveys: [(any MergeSurvey)?]) throws {
+        let matrices = lanes.enumerated().flatMap { number, lane in
+            lane.plan.tensors.compactMap { tensor -> (lane: Int, tensor: PlannedTensor, bytes: Int)? in
+                guard lane.isInPart(tensor) else { return nil }
+                switch tensor.work {
+                case .matrix(_, let bytes), .entrywise(_, let bytes):
+                    return (number, tensor, bytes + tensor.decodedByteCount)
+                case .copy, .elementwise, .grouped: return nil
+                }
+            }
+        }.sorted { ($0.tensor.cost, $1.tensor.number, $1.lane) > ($1.tensor.cost, $0.tensor.number, $0.lane) }
+        let held = surveys.reduce(0) { $0 + ($1?.byteCount ?? 0) }
+        let gate = MemoryGate(limit: max(0, memoryLimit - held))
+        try parallel(count: matrices.count, threads: threads) { place in
+            let (lane, tensor, bytes) = matrices[place]
+            gate.enter(bytes)
+            defer { gate.leave(bytes) }
+            try lanes[lane].mergeMatrix(tensor, after: surveys[lane])
+            lanes[lane].log.advance(tensor.output.byteCount)
         }
     }
 }

@@ -25,9 +25,13 @@ package final class MergeLedger: Sendable {
 
     /// Prepares for a merge.
     ///
-    /// - Parameter files: those to hash, each once, whatever the merge reads of them.
+    /// - Parameters:
+    ///   - files: those to hash, each once, whatever the merge reads of them.
+    ///   - others: the ledgers of merges that are carried out together with this one: what they hash is not hashed again.
     /// - Throws: `IOError` when a file cannot be read.
-    package init(of merge: StackedMerge, files: some Sequence<FilePath>) throws(IOError) {
+    package init(
+        of merge: StackedMerge, files: some Sequence<FilePath>, besides others: [MergeLedger] = []
+    ) throws(IOError) {
         var ranges: [FilePath: Set<Range<Int>>] = [:]
         for plan in merge.plans {
             for tensor in plan.tensors {
@@ -39,7 +43,11 @@ package final class MergeLedger: Sendable {
         }
         var hashers: [FilePath: FileHasher] = [:]
         for file in files where hashers[file] == nil {
-            hashers[file] = try FileHasher(of: file, expecting: ranges[file] ?? [])
+            if let shared = others.lazy.compactMap({ $0.hashers[file] }).first {
+                hashers[file] = shared
+            } else {
+                hashers[file] = try FileHasher(of: file, expecting: ranges[file] ?? [])
+            }
         }
         self.hashers = hashers
     }

@@ -234,7 +234,7 @@ struct PlannedTensor: Sendable {
     func scratchByteCount(survey: (any MergeSurvey)?) -> Int {
         guard let plannedRule else { return 0 }
         let row = mergeBlockCapacity * (needsDouble ? 8 : 4)
-        let piece = min(MergeExecution.pieceCapacity, output.elementCount) * output.dtype.bitWidth / 8
+        let piece = min(MergeLane.pieceCapacity, output.elementCount) * output.dtype.bitWidth / 8
         let merging = row * (1 + plannedRule.scratchRowCount) + piece
         let surveying = [survey?.scratchByteCount, plannedRule.survey?.scratchByteCount].compactMap { $0 }.max()
         return windowByteCount + max(merging, surveying.map { 2 * row + $0 } ?? 0)

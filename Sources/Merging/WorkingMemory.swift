@@ -44,7 +44,7 @@ struct WorkingMemory: Sendable {
         elementwiseThreads = scratch == 0 ? threads : min(threads, max(1, (room - largest) / scratch))
         let taken = elementwiseThreads * scratch
         groupByteCount = min(max(0, room - taken), TensorGroup.largestByteCount)
-        let groups = TensorGroup.split(streamed, limit: groupByteCount)
+        let groups = TensorGroup.split(SharedTensor.match([streamed]), limit: groupByteCount)
         let elements = surveyed + taken + (groups.map(\.byteCount).max() ?? 0)
         let matrices = zip(tensors, needs).lazy.filter { $0.0.isMatrix }.map { $1 - held }
             .sorted(by: >).prefix(threads).reduce(held, +)

@@ -37,12 +37,13 @@ package final class MergedFolder {
     ///
     /// - Parameters:
     ///   - fingerprint: of what the folder is made from, for a record in it; nil keeps none.
+    ///   - others: the ledgers of folders that are merged together with this one.
     ///   - joining: the shards, where they are in the folder already as parts; `writer` then takes no tensors.
     /// - Throws: `io.exists` when the folder holds a model and `write.force` is not set; what reading the donor's files throws.
     package init(
         at target: OutputTarget, plan: StackedMerge, metadata: Metadata, inputs: MergeInputs, origins: TensorOrigins,
         options: FolderOptions, budget: ComputeBudget, fingerprint: Fingerprint? = nil,
-        joining: ShardLayout? = nil
+        joining: ShardLayout? = nil, besides others: [MergeLedger] = []
     ) throws {
         self.target = target
         self.fingerprint = fingerprint
@@ -74,7 +75,7 @@ package final class MergedFolder {
             return try target.open(
                 declaring: plan.outputs, metadata: Self.metadata(metadata), staging: staging)
         }
-        ledger = try MergeLedger(of: plan, files: contents.models.flatMap(\.files))
+        ledger = try MergeLedger(of: plan, files: contents.models.flatMap(\.files), besides: others)
     }
 
     private static func exists(_ name: String, in folder: FilePath) -> IOError {

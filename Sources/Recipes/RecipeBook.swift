@@ -26,13 +26,39 @@ public struct RecipeBook: Sendable {
     ///
     /// - Throws: `RecipeError` with the line at fault.
     public static func parse(_ text: String, path: FilePath, strict: Bool = false) throws(RecipeError) -> RecipeBook {
-        let nodes = try RecipeFile.documents(of: text, path: path)
+        try RecipeBook(documents(of: text, path: path, strict: strict), path: path)
+    }
+
+    private static func documents(of text: String, path: FilePath, strict: Bool) throws(RecipeError) -> [Document] {
         var documents: [Document] = []
-        for node in nodes {
+        for node in try RecipeFile.documents(of: text, path: path) {
             let recipe = try RecipeFile.recipe(from: node, text: text, path: path, strict: strict)
             documents.append(Document(recipe: recipe, position: node.position))
         }
-        return try RecipeBook(documents, path: path)
+        return documents
+    }
+
+    /// Reads a recipe file of one result or several: where all documents have names, each that no other needs is the final one of a book.
+    ///
+    /// - Throws: `RecipeError` with the place at fault, `IOError` when the file cannot be read.
+    public static func all(in path: FilePath, strict: Bool = false) throws -> [RecipeBook] {
+        let documents = try documents(of: RecipeFile.text(of: path), path: path, strict: strict)
+        let finals = documents.indices.filter { place in !documents.contains { $0.uses(documents[place].name) } }
+        guard finals.count > 1, documents.allSatisfy({ $0.name != nil }) else {
+            return [try RecipeBook(documents, path: path)]
+        }
+        for place in finals { try checkName(documents[place], path) }
+        return try finals.map { final in
+            // What it needs, and what that needs.
+            var needed: Set<Int> = [final]
+            var next = [final]
+            while let place = next.popLast() {
+                next += documents.indices.filter {
+                    documents[place].uses(documents[$0].name) && needed.insert($0).inserted
+                }
+            }
+            return try RecipeBook(needed.sorted().map { documents[$0] }, path: path)
+        }
     }
 
     /// One document and where it begins.
@@ -120,7 +146,12 @@ public struct RecipeBook: Sendable {
                 .unsupported, "\(key) belongs to the final document, not to \"\(recipe.name ?? "")\"", file: path,
                 at: document.position)
         }
-        let name = recipe.name ?? ""
+        try checkName(document, path)
+    }
+
+    /// Makes sure that a result can have a folder by the name of its document.
+    private static func checkName(_ document: Document, _ path: FilePath) throws(RecipeError) {
+        let name = document.name ?? ""
         let component = FilePath.Component(name)
         guard component?.kind == .regular, component?.string == name, !name.hasPrefix("."), name.utf8.count <= 200
         else {

@@ -15,6 +15,7 @@ struct Merge: ToolCommand {
         abstract: "Merge experts into one checkpoint.",
         usage: """
             untangle merge RECIPE OUTPUT [--set KEY=VALUE ...]
+            untangle merge RECIPE... --output FOLDER/ [--set KEY=VALUE ...]
             untangle merge --method METHOD [--base BASE] EXPERT... --output OUTPUT [--set KEY=VALUE ...]
             untangle merge ... --output FOLDER/ --shard-size SIZE --part I/N, and then --join
             untangle merge --list-methods
@@ -27,7 +28,9 @@ struct Merge: ToolCommand {
             An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
             card and recipe. Folders that are not there are made.
 
-            Such a merge can be cut: --part 1/8 to --part 8/8, on as many machines with a shared disk and in any order, write the \
+            Several recipes, or a recipe whose documents all have names and of which several are needed by no other, are merged in one             sweep: what they share is read once. FOLDER/ gets a folder for each, by the name of its file or document.
+
+            A merge into a folder can be cut: --part 1/8 to --part 8/8, on as many machines with a shared disk and in any order, write the \
             shards, and --join, with the same arguments, makes them the folder that one machine would have written.
 
             Example:
@@ -38,7 +41,7 @@ struct Merge: ToolCommand {
                 --output merged.safetensors
             """)
 
-    @Argument(help: "A recipe and the output; or, with --method, the experts.")
+    @Argument(help: "A recipe and the output; recipes, with --output; or, with --method, the experts.")
     var inputs: [String] = []
 
     @Option(help: ArgumentHelp("Merge the given experts with this method.", valueName: "method"))
@@ -104,15 +107,17 @@ struct Merge: ToolCommand {
                 throw ValidationError("--method takes experts and needs --output PATH; a recipe goes without --method")
             }
         } else {
-            guard inputs.count == 2 || (inputs.count == 1 && (dryRun || output != nil)) else {
-                throw ValidationError("give a recipe and an output, or --method METHOD with experts and --output PATH")
+            guard lastIsOutput || (!inputs.isEmpty && (dryRun || output != nil)) else {
+                throw ValidationError(
+                    inputs.count > 1
+                        ? "several recipes need --output FOLDER/"
+                        : "give a recipe and an output, or --method METHOD with experts and --output PATH")
             }
             guard reading.subfolder == nil else {
                 throw ValidationError(
                     "--subfolder belongs to --method; a recipe says model: { model: { path: PATH, subfolder: NAME } }")
             }
             guard base == nil else { throw ValidationError("--base belongs to --method; a recipe has base_model") }
-            guard inputs.count == 1 || output == nil else { throw ValidationError("the output is given twice") }
         }
     }
 
@@ -123,22 +128,24 @@ struct Merge: ToolCommand {
             return .done
         }
         let started = ContinuousClock.now
-        let output = inputs.count == 2 && method == nil ? inputs[1] : output
-        let target = try output.map(target)
-        var job = method == nil ? try fromRecipe(session, target: target) : try fromArguments(session, target: target)
-        job.folder.overrides += reading.npyVoid.map { "--npy-void \($0.text)" }
-        job.folder.overrides += [reading.root].compactMap { $0.map { "--root \($0)" } }
+        var job: MergeJob
+        let output: String?
+        if method == nil {
+            let recipes = try readRecipes(session)
+            guard recipes.books.count == 1 else { return try run(recipes, since: started, reports, in: session) }
+            output = recipes.output
+            job = try self.job(
+                of: recipes.books[0].book, target: try output.map { try target($0) }, models: OpenedModels(session),
+                in: session.context)
+        } else {
+            output = self.output
+            job = try fromArguments(session, target: try output.map { try target($0) })
+        }
+        job.folder.overrides += readingOverrides
         let share = try part.map(job.share)
         if dryRun {
             if join { try job.checkParts() }
-            job.warnings.forEach(session.warn)
-            if !writing.force, let file = job.obstacle {
-                session.warn(
-                    Warning(
-                        OutputWarning.exists,
-                        "\(file.string.escapingControlCharacters) exists already; --force replaces it"
-                            + (join ? " where the join makes another" : "")))
-            }
+            warn(of: job, session)
             // A join links what the parts have written.
             let space = join ? nil : share.map(job.diskSpace) ?? job.diskSpace
             if let shortage = space?.shortage { session.warn(Warning(OutputWarning.space, shortage.message)) }
@@ -164,12 +171,9 @@ struct Merge: ToolCommand {
         guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
         outcome.report.warnings.forEach(session.warn)
         let duration = ContinuousClock.now - started
-        let summary = job.plan.summary
-        let count = job.plan.outputs.count
         let line =
-            "\(output): \(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), "
-            + "\(summary.parameterCount.grouped) parameters merged with \(job.plan.method.name), "
-            + "\(ByteSize(written.byteCount)) in \(duration.readable), working memory at most \(summary.memoryText)"
+            "\(output): \(job.plan.merged), \(ByteSize(written.byteCount)) in \(duration.readable), "
+            + "working memory at most \(job.plan.summary.memoryText)"
         try session.print(
             report(
                 of: job.plan, outcome.report, written, to: output, in: duration, warnings: session.warnings,
@@ -197,43 +201,31 @@ struct Merge: ToolCommand {
         try session.locate(CheckpointSource(checkpoint), subfolder: reading.subfolder, in: places)
     }
 
-    private func fromRecipe(_ session: Session, target: OutputTarget?) throws -> MergeJob {
-        let book = try recipes.book(FilePath(inputs[0]), output: target?.path, in: session)
-        var recipe = book.final
-        recipe.map = try NameMap(recipe.map.rules + naming.map)
-        for (key, isThere) in [("resolve", recipe.resolve != nil), ("distill", recipe.distill != nil)] where isThere {
-            session.warn(
-                Warning(
-                    RecipeWarning.resolveLeftOut,
-                    "merge leaves out the \(key) section of the recipe; untangle run carries it out"))
-        }
-        guard book.intermediates.isEmpty || (part == nil && !join) else {
-            throw UsageError(
-                "a merge that builds upon other documents of its recipe cannot be cut into parts",
-                hint: "merge those documents first, as recipes of their own")
-        }
-        let merges = try IntermediateMerges(
-            of: book, write: writing.writeOptions(), in: session.context)
-        func job(opening open: (FilePath) throws -> TensorStore) throws -> MergeJob {
-            var job = try MergeJob(
-                recipe, stores: try recipe.stores(warn: session.warn, opening: open),
-                settings: try parameters.parameters().values,
-                selection: selection.selection, keepBase: keeping.keepBase, outputDType: dtype?.dtype,
-                target: target, in: session.context)
-            job.folder.overrides += naming.map.map { "--map \($0.quotedForShell)" }
-            return job
-        }
-        let planned = try job {
-            try merges.results[$0] ?? open($0, for: recipe.mergeMethod, base: recipe.baseModel?.path, session)
-        }
-        guard !dryRun, !book.intermediates.isEmpty, target != nil else { return planned }
-        try merges.carryOut(in: session) { _ in try planned.requireRoom() }
-        return try job { try open($0, for: recipe.mergeMethod, base: recipe.baseModel?.path, session) }
+    /// Whether a recipe and an output are given, as `merge RECIPE OUTPUT` has them. No output is called as recipes are.
+    var lastIsOutput: Bool {
+        inputs.count == 2 && output == nil && !["yml", "yaml"].contains(FilePath(inputs[1]).extension?.lowercased())
+    }
+
+    /// Options of reading that a recipe does not have.
+    var readingOverrides: [String] {
+        reading.npyVoid.map { "--npy-void \($0.text)" } + [reading.root].compactMap { $0.map { "--root \($0)" } }
+    }
+
+    /// What a dry run warns of.
+    func warn(of job: MergeJob, _ session: Session) {
+        job.warnings.forEach(session.warn)
+        guard !writing.force, let file = job.obstacle else { return }
+        session.warn(
+            Warning(
+                OutputWarning.exists,
+                "\(file.string.escapingControlCharacters) exists already; --force replaces it"
+                    + (join ? " where the join makes another" : "")))
     }
 
     /// Where the result goes; finds out before the work what would keep it from being written.
-    private func target(_ output: String) throws -> OutputTarget {
-        let place = try OutputPlace(argument: output)
+    func target(_ output: String) throws -> OutputTarget { try target(try OutputPlace(argument: output)) }
+
+    func target(_ place: OutputPlace) throws -> OutputTarget {
         let target = try OutputTarget(
             place, format: format, options: writing.writeOptions(shardByteCount: shardSize?.byteCount))
         // A dry run warns of a file that is there.
@@ -246,15 +238,11 @@ struct Merge: ToolCommand {
     private func open(
         _ path: FilePath, for method: String?, base: FilePath? = nil, _ session: Session
     ) throws -> TensorStore {
-        var options = try reading.readOptions(
-            selection: selection.selection, sharedBase: base, threads: session.budget.threads,
-            memoryByteCount: session.memoryByteCount)
-        options.keepsParts = method.map(MergeMethods.keepsParts) ?? false
-        return try session.open(path, options: options)
+        try session.open(path, options: try readOptions(for: method, base: base, session))
     }
 
     /// What is told of every merge, and what of this one.
-    private func report(
+    func report(
         of plan: StackedMerge, _ report: MergeReport, _ written: WrittenCheckpoint, to output: String,
         in duration: Duration, warnings: [Warning], share: MergeJob.PartShare? = nil, and sections: [Report.Section]
     ) -> Report {
@@ -283,5 +271,14 @@ struct Merge: ToolCommand {
                     .init("seconds", .number(duration.seconds)),
                 ]),
             ] + sections, warnings: warnings)
+    }
+}
+
+extension StackedMerge {
+    /// How much is merged, and how.
+    var merged: String {
+        let count = outputs.count
+        return "\(count == 1 ? "1 tensor" : "\(count.grouped) tensors"), \(summary.parameterCount.grouped) parameters "
+            + "merged with \(method.name)"
     }
 }

@@ -51,10 +51,16 @@ struct RecipeOptions: ParsableArguments {
     ///
     /// - Parameter output: where the final result goes; nil takes what the recipe says.
     func book(_ path: FilePath, output: FilePath? = nil, in session: Session) throws -> RecipeBook {
-        let modelsFolder = try models.folder()
         let book = try RecipeBook.load(path, strict: strict)
+        return try located(book, result: output ?? book.final.output?.path ?? path, in: session)
+    }
+
+    /// Finds the models of a recipe, and warns of what it ignores.
+    ///
+    /// - Parameter result: where the final result goes, or would.
+    func located(_ book: RecipeBook, result: FilePath, in session: Session) throws -> RecipeBook {
+        let modelsFolder = try models.folder()
         book.warnings.forEach(session.warn)
-        let result = output ?? book.final.output?.path ?? path
         let located = try book.located(
             modelsFolder: modelsFolder,
             intermediateFolder: intermediateDir ?? RecipeBook.intermediateFolder(beside: result))

@@ -48,7 +48,7 @@ import Testing
         let files = ((base.map { [$0] } ?? []) + experts).flatMap(\.reader.files)
         let ledger = try MergeLedger(of: merge, files: files)
         let writer = try MemoryCheckpointWriter(declaring: merge.outputs)
-        let report = try merge.execute(into: writer, ledger: ledger) { _ in }
+        let report = try MergeTask.execute([MergeTask(of: merge, into: writer, ledger: ledger)]) { _ in }[0]
         _ = try writer.finish()
         return (
             ledger.finish(threads: threads), TensorStore(try #require(writer.checkpoint)), report

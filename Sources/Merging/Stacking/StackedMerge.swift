@@ -37,35 +37,8 @@ public struct StackedMerge: Sendable {
         into writer: any CheckpointWriter, part: Set<Int>? = nil,
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeReport {
-        try execute(into: writer, part: part, ledger: nil, progress: progress)
-    }
-
-    /// Carries the merges out, and tells a ledger of all that they read and write.
-    ///
-    /// - Throws: as `MergePlan.execute`.
-    package func execute(
-        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger?,
-        progress: @escaping @Sendable (Int) -> Void
-    ) throws -> MergeReport {
-        if plans.count == 1 {
-            return try plans[0].execute(into: writer, part: part, ledger: ledger, progress: progress)
-        }
-        var report = MergeReport(warnings: summary.warnings, notes: [], findings: [], notFinite: [])
-        // A layer may be in the result several times.
-        var seen: Set<NonFiniteTensor> = []
-        var (firstTensor, doneByteCount) = (0, 0)
-        for plan in plans {
-            let before = doneByteCount
-            let section = WriterSection(of: writer, from: firstTensor)
-            let own = plan.part(part, from: firstTensor)
-            let found = try plan.execute(into: section, part: own, ledger: ledger) { progress(before + $0) }
-            report.notes += found.notes
-            report.findings += found.findings
-            report.notFinite += found.notFinite.filter { seen.insert($0).inserted }
-            firstTensor += plan.outputs.count
-            doneByteCount += plan.progressByteCount(of: own)
-        }
-        return report.withWarnings
+        let task = MergeTask(of: self, into: writer, part: part)
+        return try MergeTask.execute([task], progress: progress)[0]
     }
 
     /// What `execute` counts up to.
@@ -97,26 +70,9 @@ public struct StackedMerge: Sendable {
 
 extension MergePlan {
     /// What of a part of a stack is the plan's own, in its numbers.
-    fileprivate func part(_ part: Set<Int>?, from firstTensor: Int) -> Set<Int>? {
+    func part(_ part: Set<Int>?, from firstTensor: Int) -> Set<Int>? {
         part.map { part in Set(outputs.indices.filter { part.contains(firstTensor + $0) }) }
     }
-}
-
-/// The part of a writer's tensors that one of several merges makes.
-private final class WriterSection: CheckpointWriter {
-    private let writer: any CheckpointWriter
-    private let firstTensor: Int
-
-    init(of writer: any CheckpointWriter, from firstTensor: Int) {
-        self.writer = writer
-        self.firstTensor = firstTensor
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer, tensor: Int, at offset: Int) throws {
-        try writer.write(bytes, tensor: firstTensor + tensor, at: offset)
-    }
-
-    func finish() throws -> WrittenCheckpoint { preconditionFailure("a section is finished with its writer") }
 }
 
 extension MergeSummary {

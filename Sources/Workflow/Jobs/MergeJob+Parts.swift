@@ -117,7 +117,8 @@ extension MergeJob {
         }
         let writer = try ShardPartWriter(
             shards, of: layout, in: folder, metadata: MergedFolder.metadata(metadata), sync: target.options.sync)
-        var report = try execute(into: writer, part: tensors, context.progress)
+        let task = MergeTask(of: plan, into: writer, part: tensors)
+        var report = try MergeTask.execute([task], with: context.progress)[0]
         let written = try writer.finish()
         try MergePartRecord(fingerprint, of: written, report)
             .write(of: part, in: folder, sync: target.options.sync)

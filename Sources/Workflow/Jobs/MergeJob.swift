@@ -163,11 +163,7 @@ public struct MergeJob: RecordedJob, Sendable {
     ///
     /// - Throws: `io.space` when the disk has too little room, `io.exists` when the output is one of several files of an input,
     ///   `io.memory` when a result in memory does not fit; what merging and writing throw.
-    public func run(in context: Context) throws -> Outcome {
-        var outcome = try merge(context.progress)
-        outcome.report.warnings = warnings + outcome.report.warnings
-        return outcome
-    }
+    public func run(in context: Context) throws -> Outcome { try MergeBatch([self]).run(in: context)[0] }
 
     /// What the result says of itself, besides what the donor does.
     var metadata: Metadata {
@@ -176,47 +172,21 @@ public struct MergeJob: RecordedJob, Sendable {
         return metadata
     }
 
-    private func merge(_ progress: any ProgressSink) throws -> Outcome {
+    /// Makes what the merge writes to; nothing appears before it is finished.
+    ///
+    /// - Parameter others: the ledgers of merges that are carried out together with this one.
+    func destination(besides others: [MergeLedger]) throws -> MergeDestination {
         guard let target else {
-            let writer = try MemoryCheckpointWriter(
-                declaring: plan.outputs, metadata: models.donor.store.metadata)
-            let report = try execute(into: writer, progress)
-            _ = try writer.finish()
-            guard let checkpoint = writer.checkpoint else { preconditionFailure("a finished writer has a checkpoint") }
-            return Outcome(report: report, written: nil, folder: nil, place: .memory(TensorStore(checkpoint)))
+            return .memory(try MemoryCheckpointWriter(declaring: plan.outputs, metadata: models.donor.store.metadata))
         }
-        try target.requireNoPart(of: inputs.map(\.files))
-        try diskSpace?.require()
         let fingerprint = keepsRecord ? try fingerprint() : nil
         guard target.isFolder else {
-            let writer = try target.recorded(fingerprint).open(declaring: plan.outputs, metadata: metadata)
-            let report = try execute(into: writer, progress)
-            let written = try writer.finish()
-            return Outcome(report: report, written: written, folder: nil, place: .file(target.path))
+            return .file(
+                try target.recorded(fingerprint).open(declaring: plan.outputs, metadata: metadata), target.path)
         }
-        let output = try MergedFolder(
-            at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
-            budget: budget, fingerprint: fingerprint)
-        return try output.named {
-            var report = try execute(into: output.writer, ledger: output.ledger, progress)
-            let (written, contents, warnings) = try output.finish(report)
-            report.warnings += warnings
-            return Outcome(report: report, written: written, folder: contents, place: .file(target.path))
-        }
-    }
-
-    /// Merges into a writer, with progress.
-    ///
-    /// - Parameter part: the places of the tensors to merge; nil for all.
-    func execute(
-        into writer: any CheckpointWriter, part: Set<Int>? = nil, ledger: MergeLedger? = nil,
-        _ progress: any ProgressSink
-    ) throws -> MergeReport {
-        progress.begin("merging", total: plan.progressByteCount(of: part), unit: .bytes)
-        defer { progress.end() }
-        let done = DoneBytes()
-        return try plan.execute(into: writer, part: part, ledger: ledger) {
-            progress.advance(by: done.advance(to: $0))
-        }
+        return .folder(
+            try MergedFolder(
+                at: target, plan: plan, metadata: metadata, inputs: models, origins: origins, options: folder,
+                budget: budget, fingerprint: fingerprint, besides: others), target.path)
     }
 }

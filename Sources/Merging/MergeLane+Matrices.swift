@@ -1,27 +1,9 @@
 import Kernels
 import TensorCore
 
-extension MergeExecution {
-    /// Merges matrices side by side, as many at a time as the memory allows, those that take longest first.
-    func mergeMatrices(after survey: (any MergeSurvey)?) throws {
-        let matrices = plan.tensors.compactMap { tensor -> (tensor: PlannedTensor, bytes: Int)? in
-            guard isInPart(tensor) else { return nil }
-            switch tensor.work {
-            case .matrix(_, let bytes), .entrywise(_, let bytes): return (tensor, bytes + tensor.decodedByteCount)
-            case .copy, .elementwise, .grouped: return nil
-            }
-        }.sorted { ($0.tensor.cost, $1.tensor.number) > ($1.tensor.cost, $0.tensor.number) }
-        let gate = MemoryGate(limit: max(0, (plan.memory.limit ?? Int.max) - (survey?.byteCount ?? 0)))
-        try parallel(count: matrices.count, threads: plan.budget.threads) { place in
-            let (tensor, bytes) = matrices[place]
-            gate.enter(bytes)
-            defer { gate.leave(bytes) }
-            try mergeMatrix(tensor, after: survey)
-            log.advance(tensor.output.byteCount)
-        }
-    }
-
-    private func mergeMatrix(_ tensor: PlannedTensor, after survey: (any MergeSurvey)?) throws {
+extension MergeLane {
+    /// Merges a matrix, or each of a stack.
+    func mergeMatrix(_ tensor: PlannedTensor, after survey: (any MergeSurvey)?) throws {
         guard let shape = tensor.output.matrices else { preconditionFailure("the tensor is no matrix") }
         let loaded = try LoadedTensor(tensor, of: plan.models, hasBase: plan.hasBase)
         try loaded.withSources { base, experts in
@@ -100,7 +82,7 @@ extension MergeExecution {
 
 extension PlannedTensor {
     /// What a decomposition of the matrix takes, up to a factor.
-    fileprivate var cost: Double {
+    var cost: Double {
         Double(output.elementCount) * Double(output.matrices.map { min($0.rows, $0.columns) } ?? 0)
     }
 }
