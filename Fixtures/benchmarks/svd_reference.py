@@ -1,11 +1,12 @@
-"""TSV-M and Iso-C with torch.linalg.svd, to measure `untangle merge` against: the same algorithms, precision and cores.
+"""Methods on matrices with torch.linalg, to measure `untangle merge` against: the same algorithms, precision and cores.
 
     python svd_reference.py make FOLDER                        base and eight experts in the shapes of ViT-B/32, F32
-    python svd_reference.py tsv_m|iso_c FOLDER OUTPUT [THREADS]    merges them, prints seconds and writes OUTPUT
+    python svd_reference.py METHOD FOLDER OUTPUT [THREADS]     merges them by tsv_m, iso_c, dc_merge or swudi, prints seconds and writes OUTPUT
     python svd_reference.py compare A B                        the largest difference of two results
 
 Needs numpy, torch and safetensors; written against torch 2.13 and safetensors 0.8.
-TSV-M: Gargiulo et al. 2025, arXiv:2412.00081; Iso-C: Marczak et al. 2025, arXiv:2502.04959.
+TSV-M: Gargiulo et al. 2025, arXiv:2412.00081; Iso-C: Marczak et al. 2025, arXiv:2502.04959; DC-Merge: arXiv:2603.06242; SWUDI:
+arXiv:2606.07289.
 """
 
 import pathlib
@@ -69,6 +70,35 @@ def iso_c(changes):
     return s.mean() * u @ vt
 
 
+def dc_merge(changes, keep=1e-3):
+    width = min(changes[0].shape)
+    share = width // len(changes)
+    parts = [torch.linalg.svd(change, full_matrices=False) for change in changes]
+    pu, _, qu = torch.linalg.svd(torch.cat([u[:, :share] for u, _, _ in parts], dim=1), full_matrices=False)
+    pv, _, qv = torch.linalg.svd(torch.cat([vt[:share] for _, _, vt in parts]).T, full_matrices=False)
+    left, right = pu @ qu, pv @ qv
+    cores = [(left.T @ u[:, :share] * s[:share]) @ (vt[:share] @ right) for u, s, vt in parts]
+    count = max(1, int(keep * cores[0].numel()))
+    cores = [torch.where(core.abs() >= core.abs().flatten().topk(count).values[-1], core, 0) for core in cores]
+    stack = torch.stack(cores)
+    agrees = stack * torch.sign(stack.sum(0)) > 0
+    core = (stack * agrees).sum(0) / agrees.sum(0).clamp(min=1)
+    block = torch.block_diag(*[torch.ones(share, share)] * len(changes))
+    return left @ (core * block) @ right.T
+
+
+def swudi(changes, time=1300, ratio=0.65):
+    inverse = [1 / change.square().sum() for change in changes]
+    covariance = sum(a * change.T @ change for a, change in zip(inverse, changes))
+    drift = sum(a * change @ (change.T @ change) for a, change in zip(inverse, changes))
+    values, vectors = torch.linalg.eigh(covariance)
+    count = max(1, int(ratio * len(values) + 0.999))
+    values, vectors = values[-count:].clamp(min=1e-8), vectors[:, -count:]
+    total = sum(changes)
+    part = 1 - torch.exp(-time * values)
+    return total - (total @ vectors * part) @ vectors.T + (drift @ vectors * (part / values)) @ vectors.T
+
+
 def merge(rule, folder, output):
     base, *experts = [load_file(folder / f"model{i}.safetensors") for i in range(EXPERTS + 1)]
     merged = {}
@@ -87,7 +117,7 @@ def main(action, *arguments):
     else:
         torch.set_num_threads(int(arguments[2]) if len(arguments) > 2 else 2)
         start = time.perf_counter()
-        merge({"tsv_m": tsv_m, "iso_c": iso_c}[action], pathlib.Path(arguments[0]), arguments[1])
+        merge({"tsv_m": tsv_m, "iso_c": iso_c, "dc_merge": dc_merge, "swudi": swudi}[action], pathlib.Path(arguments[0]), arguments[1])
         print(f"{action}: {time.perf_counter() - start:.1f} s")
 
 

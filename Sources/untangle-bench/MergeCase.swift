@@ -16,6 +16,7 @@ extension BenchmarkCase {
         let bench = try MergeBench(folder, options)
         try bench.elementwise()
         guard options.text("method", default: "").isEmpty else { return }
+        try bench.together()
         try bench.tinyTensors()
         try bench.matrices()
     }
@@ -60,7 +61,8 @@ private struct MergeBench {
         Subject("model_stock"), Subject("dare_linear", density), Subject("dare_ties", density),
         Subject("della_linear", ["density": .number(0.5)]), Subject("della", ["density": .number(0.5)]),
         Subject("breadcrumbs", density), Subject("breadcrumbs_ties", density), Subject("sce"),
-        Subject("sce", ["select_topk": .number(0.2)]),
+        Subject("sce", ["select_topk": .number(0.2)]), Subject("magmax"), Subject("ram"), Subject("ramplus_tl"),
+        Subject("arcee_fusion", experts: 1),
     ]
 
     /// Every elementwise method, in turn with the floor, of a base and three experts.
@@ -96,6 +98,24 @@ private struct MergeBench {
         }
     }
 
+    /// Three merges of the same models in one sweep, in turn with one of them.
+    func together() throws {
+        let byteCount = try options.number("megabytes", default: 256) << 20
+        let stores = try models(9, byteCount: byteCount / 4, width: 1024).map { try TensorStore(opening: $0) }
+        let subjects = [0.2, 0.3, 0.4].map { Subject("task_arithmetic", experts: 8, ["lambda": .number($0)]) }
+        var (ratios, times): ([Double], [Measurement]) = ([], [])
+        for _ in 0..<runs {
+            let one = try Measurement { try merge([subjects[0]], base: stores[0], stores) }
+            let three = try Measurement { try merge(subjects, base: stores[0], stores) }
+            times.append(three)
+            ratios.append(three.wallSeconds / one.wallSeconds)
+        }
+        times.sort { $0.wallSeconds < $1.wallSeconds }
+        report(
+            "three merges of eight experts of \(byteCount >> 22) MiB in one sweep", times[runs / 2],
+            ", \(fixed(ratios.sorted()[runs / 2], 2)) of one")
+    }
+
     /// TIES, whose selection works on every tensor by itself.
     func tinyTensors() throws {
         let count = 5000
@@ -108,7 +128,7 @@ private struct MergeBench {
     /// Methods that decompose, of eight experts. Fixtures/benchmarks has the same in PyTorch.
     func matrices() throws {
         let stores = try models(9, byteCount: 16 << 20, width: 1024).map { try TensorStore(opening: $0) }
-        for method in ["iso_c", "tsv_m"] {
+        for method in ["iso_c", "tsv_m", "dc_merge", "swudi"] {
             let time = try Measurement { try merge(Subject(method, experts: 8), base: stores[0], stores) }
             report("\(method), 8 experts, 8 matrices of 1024 x 1024", time)
         }
@@ -122,20 +142,29 @@ private struct MergeBench {
         }
     }
 
-    /// Merges once and throws the result away.
+    private func merge(_ subject: Subject, base: TensorStore?, _ stores: [TensorStore]) throws {
+        try merge([subject], base: base, stores)
+    }
+
+    /// Merges once, in one sweep, and throws the results away.
     ///
     /// - Parameter stores: the base, then the experts.
-    private func merge(_ subject: Subject, base: TensorStore?, _ stores: [TensorStore]) throws {
+    private func merge(_ subjects: [Subject], base: TensorStore?, _ stores: [TensorStore]) throws {
         let context = Context(
             budget: try options.budget(),
             memory: options.text("memory", default: "").isEmpty ? nil : try options.number("memory", default: 1) << 20)
-        let target = try OutputTarget(
-            OutputPlace(folder.file("merged.safetensors"), isFolder: false), options: WriteOptions(force: true))
-        let job = try MergeJob(
-            method: subject.method, base: base,
-            experts: stores[1...subject.experts].enumerated().map { (name: "expert\($0.offset)", store: $0.element) },
-            parameters: MergeParameters(subject.parameters), target: target, in: context)
-        _ = try job.run(in: context)
+        let jobs = try subjects.enumerated().map { number, subject in
+            let target = try OutputTarget(
+                OutputPlace(folder.file("merged\(number).safetensors"), isFolder: false),
+                options: WriteOptions(force: true))
+            return try MergeJob(
+                method: subject.method, base: base,
+                experts: stores[1...subject.experts].enumerated().map {
+                    (name: "expert\($0.offset)", store: $0.element)
+                },
+                parameters: MergeParameters(subject.parameters), target: target, in: context)
+        }
+        _ = try MergeBatch(jobs).run(in: context)
     }
 
     private func report(_ label: String, _ time: Measurement, _ rest: String = "") {
