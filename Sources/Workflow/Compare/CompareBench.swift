@@ -78,37 +78,56 @@ final class CompareBench {
         return job
     }
 
-    /// Merges in memory, and distils where the recipe says so.
-    private func merged(_ recipe: Recipe, stores: [TensorStore?]) throws -> TensorStore {
-        let job = try MergeJob(recipe, stores: stores, in: context)
-        if let distill = recipe.distill {
-            return try DistillJob(set, of: .merge(job), auxiliary: distill.auxiliary, options: distill.options)
-                .run(in: context).store
+    /// Merges in memory, several in one sweep, and distils where the recipe says so.
+    private func merged(_ recipes: [Recipe], adapted: [AdaptedExpert]) throws -> [TensorStore] {
+        let jobs = try recipes.map { recipe in
+            var stores = recipe.stores(of: set)
+            for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
+            return try MergeJob(recipe, stores: stores, in: context)
         }
-        let outcome = try job.run(in: context)
-        outcome.report.warnings.forEach(context.warn)
-        return try outcome.open()
+        if recipes.count == 1, let distill = recipes[0].distill {
+            let job = DistillJob(set, of: .merge(jobs[0]), auxiliary: distill.auxiliary, options: distill.options)
+            return [try job.run(in: context).store]
+        }
+        return try MergeBatch(jobs).run(in: context).map { outcome in
+            outcome.report.warnings.forEach(context.warn)
+            return try outcome.open()
+        }
     }
 
     /// Merges in memory and measures.
     ///
-    /// - Parameter adapted: the experts that take the places of the originals; none when these are merged.
-    func figures(of recipe: Recipe, adapted: [AdaptedExpert], named number: String) throws -> ComparedMerge.Figures {
+    /// - Parameters:
+    ///   - merges: of the same experts; several take room for all results at once.
+    ///   - adapted: the experts that take the places of the originals; none when these are merged.
+    ///   - finished: takes the figures of each, as soon as they are there.
+    func measure(
+        _ merges: [(recipe: Recipe, name: String)], adapted: [AdaptedExpert],
+        finished: (Int, ComparedMerge.Figures) throws -> Void
+    ) throws {
         let references = try references.get()
-        var stores = recipe.stores(of: set)
-        for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
         PeakMemory.reset()
-        let started = ContinuousClock.now
-        let merged = try merged(recipe, stores: stores)
-        context.progress.begin(
-            "measuring merge \(number)",
-            total: references.tasks.inputCount + (references.auxiliary?.inputCount ?? 0), unit: .items("inputs"))
-        defer { context.progress.end() }
-        let measured = try references.tasks.measure(merged)
-        return ComparedMerge.Figures(
-            tasks: zip(measured.tasks, measured.outcomes).map { ComparedMerge.Task(name: $0.name, outcomes: $1) },
-            auxiliaryInterference: try references.auxiliary?.measure(merged).total,
-            seconds: (ContinuousClock.now - started).seconds, peakByteCount: PeakMemory.byteCount)
+        let clock = ContinuousClock()
+        var models: [TensorStore?] = []
+        let merging = try clock.measure { models = try merged(merges.map(\.recipe), adapted: adapted) }
+        for (number, merge) in merges.enumerated() {
+            guard let model = models[number] else { continue }
+            context.progress.begin(
+                "measuring merge \(merge.name)",
+                total: references.tasks.inputCount + (references.auxiliary?.inputCount ?? 0), unit: .items("inputs"))
+            defer { context.progress.end() }
+            let started = ContinuousClock.now
+            let measured = try references.tasks.measure(model)
+            let auxiliary = try references.auxiliary?.measure(model).total
+            models[number] = nil
+            try finished(
+                number,
+                ComparedMerge.Figures(
+                    tasks: zip(measured.tasks, measured.outcomes).map { ComparedMerge.Task(name: $0.name, outcomes: $1) },
+                    auxiliaryInterference: auxiliary,
+                    seconds: (ContinuousClock.now - started + merging / merges.count).seconds,
+                    peakByteCount: PeakMemory.byteCount))
+        }
     }
 }
 

@@ -48,17 +48,64 @@ public struct CompareJob: Job {
     public func run(in context: Context) throws -> [ComparedMerge] {
         try prepare()
         let benches = Benches(auxiliary: auxiliary, context: context)
-        var adapted: Set<FilePath> = []
-        let merges = try variants.indices.map { place in
-            try merge(at: place, on: benches) { job in
-                guard var job else { return [] }
-                // What is made again is made again once.
-                if let output = job.output, !adapted.insert(output).inserted { job.write.force = false }
-                return try job.run(in: context)
+        var merges = [ComparedMerge?](repeating: nil, count: variants.count)
+        var sweeps: [Sweep] = []
+        for place in variants.indices {
+            let recipe = variants[place].recipe
+            let bench = try benches[recipe]
+            if !write.force, let figures = try finishedFigures(of: recipe, on: bench) {
+                merges[place] = merge(variants[place], figures)
+                continue
+            }
+            let resolve = try bench.resolveJob(for: recipe, in: folder, write: write)
+            let sweep = Sweep(place, on: bench, resolve)
+            if let open = sweeps.firstIndex(where: { $0.takes(sweep, recipe, in: context) }) {
+                sweeps[open].places.append(place)
+            } else {
+                sweeps.append(sweep)
             }
         }
-        warnOfDifferentTasks(merges, context)
-        return merges
+        var made: Set<FilePath> = []
+        for sweep in sweeps {
+            var resolve = sweep.resolve
+            // What is made again is made again once.
+            if let output = resolve?.output, !made.insert(output).inserted { resolve?.write.force = false }
+            let adapted = try resolve?.run(in: context) ?? []
+            let named = sweep.places.map { (recipe: variants[$0].recipe, name: "\($0 + 1) of \(variants.count)") }
+            try sweep.bench.measure(named, adapted: adapted) { number, figures in
+                let place = sweep.places[number]
+                try FinishedFigures.write(figures, to: try figuresFile(of: variants[place].recipe, on: sweep.bench))
+                merges[place] = merge(variants[place], figures)
+            }
+        }
+        let all = merges.compactMap { $0 }
+        warnOfDifferentTasks(all, context)
+        return all
+    }
+
+    /// Merges of the same experts, which are carried out in one sweep over them.
+    private struct Sweep {
+        var places: [Int]
+        let bench: CompareBench
+        /// Adapts the experts before; nil when they are merged as they are.
+        let resolve: ResolveJob?
+
+        init(_ place: Int, on bench: CompareBench, _ resolve: ResolveJob?) {
+            places = [place]
+            self.bench = bench
+            self.resolve = resolve
+        }
+
+        /// Bytes of results that are held at a time.
+        private static let heldByteCount = 1 << 30
+
+        /// Whether another merge can go along. With a bound on the memory, and where something is trained after the merge, each goes
+        /// by itself.
+        func takes(_ other: Sweep, _ recipe: Recipe, in context: Context) -> Bool {
+            let result = bench.set.base.descriptors.reduce(0) { $0 + $1.byteCount }
+            return context.memory == nil && recipe.distill == nil && other.bench === bench
+                && other.resolve?.output == resolve?.output && (places.count + 1) * result <= Self.heldByteCount
+        }
     }
 
     /// Carries out one merge, or takes over what an earlier run has measured.
@@ -72,10 +119,13 @@ public struct CompareJob: Job {
         let file = try figuresFile(of: recipe, on: bench)
         if !write.force, let figures = FinishedFigures.read(file) { return merge(variants[place], figures) }
         let adapted = try adapt(try bench.resolveJob(for: recipe, in: folder, write: write))
-        let figures = try bench.figures(
-            of: recipe, adapted: adapted, named: "\(place + 1) of \(variants.count)")
-        try FinishedFigures.write(figures, to: file)
-        return merge(variants[place], figures)
+        var result: ComparedMerge?
+        try bench.measure([(recipe, "\(place + 1) of \(variants.count)")], adapted: adapted) { _, figures in
+            try FinishedFigures.write(figures, to: file)
+            result = merge(variants[place], figures)
+        }
+        guard let result else { preconditionFailure("a merge was measured") }
+        return result
     }
 
     func warnOfDifferentTasks(_ merges: [ComparedMerge], _ context: Context) {
