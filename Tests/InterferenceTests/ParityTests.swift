@@ -50,14 +50,19 @@ import Testing
             #expect(abs(current.interference - others[step]) < 1e-4 * others[step], "step \(step)")
         }
         let adapted = result.parameters.numbers
+        var noiseCount = 0
         for entry in suite.transformer.layout.entries {
             let expected = try suite.fixture.floats(
                 "parity_reference.safetensors", [TensorName("adapted_float64." + entry.name.text)])
-            let kept = expected.indices.filter { !suite.isKeyBias(entry.name, $0) }
+            // AdamW divides a gradient by its size, also one that is nothing but rounding: PyTorch's own F32 is away from F64 there.
+            let gradient = try suite.fixture.floats("parity_grad0.safetensors", [entry.name])
+            let kept = expected.indices.filter { !suite.isKeyBias(entry.name, $0) && abs(gradient[$0]) > 1e-7 }
+            noiseCount += expected.indices.count { !suite.isKeyBias(entry.name, $0) && abs(gradient[$0]) <= 1e-7 }
             let difference = largestDifference(
                 kept.map { adapted[entry.range.lowerBound + $0] }, kept.map { expected[$0] })
             #expect(difference < 3e-5, "\(entry.name)")
         }
+        #expect(noiseCount < 10)
     }
 
     @Test("the first gradient")
