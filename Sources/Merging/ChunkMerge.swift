@@ -32,11 +32,13 @@ struct ChunkMerge {
         guard let range = works.first?.chunk.range else { return }
         let rowByteCount = works.map(\.rowByteCount).max() ?? 0
         // Pieces begin where the largest type is aligned.
-        let pieceByteCount = ((works.map { MergeLane.pieceByteCount(of: range, $0.tensor.planned) }.max() ?? 0) + 63) / 64 * 64
+        let largestPiece = works.map { MergeLane.pieceByteCount(of: range, $0.tensor.planned) }.max() ?? 0
+        let pieceByteCount = (largestPiece + 63) / 64 * 64
         try withUnsafeTemporaryAllocation(byteCount: rowByteCount, alignment: 64) { rows in
             try withUnsafeTemporaryAllocation(byteCount: works.count * pieceByteCount, alignment: 64) { memory in
                 func piece(of place: Int) -> UnsafeMutableRawBufferPointer {
-                    UnsafeMutableRawBufferPointer(rebasing: memory[place * pieceByteCount..<(place + 1) * pieceByteCount])
+                    let start = place * pieceByteCount
+                    return UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + pieceByteCount])
                 }
                 for elements in chunkRanges(of: range, by: MergeLane.pieceCapacity) {
                     for turn in chunkRanges(of: elements, by: Self.turnCapacity) {

@@ -62,8 +62,10 @@ struct MergeExecution: Sendable {
     }
 
     private func copyTensors() throws {
-        let tensors = SharedTensor.match(lanes.map { lane in lane.plan.tensors.filter { $0.isCopy && lane.isInPart($0) } })
-            .flatMap(\.uses)
+        let tensors = SharedTensor.match(
+            lanes.map { lane in lane.plan.tensors.filter { $0.isCopy && lane.isInPart($0) } }
+        )
+        .flatMap(\.uses)
         let gate = MemoryGate(limit: memoryLimit)
         try parallel(count: tensors.count, threads: threads) { place in
             let (lane, tensor) = (lanes[tensors[place].lane], tensors[place].tensor)
@@ -138,7 +140,8 @@ struct MergeExecution: Sendable {
     }
 
     /// Works on the chunks of all tensors of a group in parallel, and has the chunks read that come next.
-    private func forEachChunk(of tensors: [LoadedShare], _ body: @Sendable ([LoadedShare.Chunk]) throws -> Void) throws {
+    private func forEachChunk(of tensors: [LoadedShare], _ body: @Sendable ([LoadedShare.Chunk]) throws -> Void) throws
+    {
         let chunks = tensors.flatMap { tensor in tensor.chunks.map { (tensor: tensor, range: $0) } }
         let threads = elementwiseThreads
         try parallel(count: chunks.count, threads: threads) { place in

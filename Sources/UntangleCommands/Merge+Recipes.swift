@@ -41,7 +41,8 @@ extension Merge {
                 let result = output.map { isAlone ? FilePath($0) : FilePath($0).appending(name) }
                 return (
                     name: name,
-                    book: try recipes.located(book, result: result ?? book.final.output?.path ?? book.final.path, in: session)
+                    book: try recipes.located(
+                        book, result: result ?? book.final.output?.path ?? book.final.path, in: session)
                 )
             }, output: output)
     }
@@ -99,7 +100,8 @@ extension Merge {
         let folder = try recipes.output.map { try OutputPlace(argument: $0) }
         guard folder?.isFolder ?? true else {
             throw UsageError(
-                "\(recipes.books.count) results need a folder", hint: "end the output in a slash, as in --output merged/")
+                "\(recipes.books.count) results need a folder",
+                hint: "end the output in a slash, as in --output merged/")
         }
         let places = recipes.books.map { name, _ in
             folder.map { OutputPlace($0.path.appending(name), isFolder: true) }
@@ -117,12 +119,16 @@ extension Merge {
                 } catch let error as RecipeError where error.code == "merge.memory" && context.memory != nil {
                     throw RecipeError(
                         error, file: book.final.path, at: nil,
-                        hint: "each of \(books.count) merges has its share of --memory; raise it, or merge one recipe at a time")
+                        hint:
+                            "each of \(books.count) merges has its share of --memory; raise it, or merge one recipe at a "
+                            + "time")
                 }
             }
         }
         var planned = try jobs(of: recipes.books.map(\.book))
-        if dryRun { return try printPlans(of: MergeBatch(planned.map(\.job)), named: recipes, to: reports, in: session) }
+        if dryRun {
+            return try printPlans(of: MergeBatch(planned.map(\.job)), named: recipes, to: reports, in: session)
+        }
         guard let folder else { throw UsageError("there is no output") }
         if planned.contains(where: { $0.merges != nil }) {
             for job in planned.map(\.job) { try job.requireRoom() }

@@ -28,7 +28,8 @@ struct Merge: ToolCommand {
             An output that ends in a slash becomes a folder as transformers has it: weights, configuration, tokenizer, model \
             card and recipe. Folders that are not there are made.
 
-            Several recipes, or a recipe whose documents all have names and of which several are needed by no other, are merged in one             sweep: what they share is read once. FOLDER/ gets a folder for each, by the name of its file or document.
+            Several recipes, or a recipe whose documents all have names and of which several are needed by no other, are merged in one \
+            sweep: what they share is read once. FOLDER/ gets a folder for each, by the name of its file or document.
 
             A merge into a folder can be cut: --part 1/8 to --part 8/8, on as many machines with a shared disk and in any order, write the \
             shards, and --join, with the same arguments, makes them the folder that one machine would have written.

@@ -123,7 +123,9 @@ final class CompareBench {
             try finished(
                 number,
                 ComparedMerge.Figures(
-                    tasks: zip(measured.tasks, measured.outcomes).map { ComparedMerge.Task(name: $0.name, outcomes: $1) },
+                    tasks: zip(measured.tasks, measured.outcomes).map {
+                        ComparedMerge.Task(name: $0.name, outcomes: $1)
+                    },
                     auxiliaryInterference: auxiliary,
                     seconds: (ContinuousClock.now - started + merging / merges.count).seconds,
                     peakByteCount: PeakMemory.byteCount))
