@@ -116,6 +116,8 @@ package final class FileHasher: Sendable {
         state.withLock { state in
             if let result = state.result { return result }
             read(state.position..<byteCount)
+            // Pieces that still come, for another that asks, are late.
+            state.position = byteCount
             let result = hash.finish()
             state.result = result
             return result

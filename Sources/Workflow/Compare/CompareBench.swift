@@ -85,7 +85,8 @@ final class CompareBench {
             for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
             return try MergeJob(recipe, stores: stores, in: context)
         }
-        if recipes.count == 1, let distill = recipes[0].distill {
+        if let distill = recipes[0].distill {
+            precondition(recipes.count == 1, "a merge that is distilled goes by itself")
             let job = DistillJob(set, of: .merge(jobs[0]), auxiliary: distill.auxiliary, options: distill.options)
             return [try job.run(in: context).store]
         }

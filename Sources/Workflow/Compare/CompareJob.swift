@@ -58,8 +58,8 @@ public struct CompareJob: Job {
                 continue
             }
             let resolve = try bench.resolveJob(for: recipe, in: folder, write: write)
-            let sweep = Sweep(place, on: bench, resolve)
-            if let open = sweeps.firstIndex(where: { $0.takes(sweep, recipe, in: context) }) {
+            let sweep = Sweep(place, on: bench, resolve, isAlone: recipe.distill != nil || context.memory != nil)
+            if let open = sweeps.firstIndex(where: { $0.takes(sweep) }) {
                 sweeps[open].places.append(place)
             } else {
                 sweeps.append(sweep)
@@ -89,21 +89,23 @@ public struct CompareJob: Job {
         let bench: CompareBench
         /// Adapts the experts before; nil when they are merged as they are.
         let resolve: ResolveJob?
+        /// With a bound on the memory, and where something is trained after the merge, each goes by itself.
+        private let isAlone: Bool
 
-        init(_ place: Int, on bench: CompareBench, _ resolve: ResolveJob?) {
+        init(_ place: Int, on bench: CompareBench, _ resolve: ResolveJob?, isAlone: Bool) {
             places = [place]
             self.bench = bench
             self.resolve = resolve
+            self.isAlone = isAlone
         }
 
         /// Bytes of results that are held at a time.
         private static let heldByteCount = 1 << 30
 
-        /// Whether another merge can go along. With a bound on the memory, and where something is trained after the merge, each goes
-        /// by itself.
-        func takes(_ other: Sweep, _ recipe: Recipe, in context: Context) -> Bool {
+        /// Whether another merge can go along.
+        func takes(_ other: Sweep) -> Bool {
             let result = bench.set.base.descriptors.reduce(0) { $0 + $1.byteCount }
-            return context.memory == nil && recipe.distill == nil && other.bench === bench
+            return !isAlone && !other.isAlone && other.bench === bench
                 && other.resolve?.output == resolve?.output && (places.count + 1) * result <= Self.heldByteCount
         }
     }
