@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -31,5 +32,21 @@ import Testing
         }()
         // Another test may map another file there.
         #expect(MappedFiles.path(at: address) != path)
+    }
+
+    /// A format is recognised by one mapping, and read by another.
+    @Test func whatChangesAfterAMappingIsNoticed() throws {
+        let path = try folder.write([1, 2, 3], to: "kept")
+        let version = try MappedFile(path).version
+        try version.requireCurrent(at: path)
+        // Another file with the name is another matter.
+        _ = try folder.write([4], to: "other")
+        let replaced = try folder.write([1, 2, 3], to: "replaced")
+        let before = try MappedFile(replaced).version
+        #expect(rename(folder.file("other").string, replaced.string) == 0)
+        try before.requireCurrent(at: replaced)
+        #expect(truncate(path.string, 1) == 0)
+        let error = try #require(throws: IOError.self) { try version.requireCurrent(at: path) }
+        #expect(error.code == "io.changed" && error.file == path.string)
     }
 }

@@ -43,6 +43,29 @@ import Testing
         #expect(rows.allSatisfy { ($0["cost"].double ?? 0) >= 0 })
     }
 
+    /// Merges share a sweep, and what is trained afterwards does not get lost in it.
+    @Test func distillsWhatIsToBeDistilled() throws {
+        let distill = "{ auxiliary: \(TinySuite.folder)/aux_mixed.npz, steps: 2, batch_size: 16 }"
+        try write(
+            "c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\ndistill: [\(distill), none]")
+        let rows = try tool.run("compare", "c.yaml", "--quiet", "--json").json()["rows"].items
+        #expect(rows.count == 4)
+        for row in rows {
+            let (name, lambda) = (try #require(row["name"].string), try #require(row["parameters"]["lambda"].string))
+            let isDistilled = !name.contains("none")
+            try write(
+                "r.yaml",
+                "merge_method: ties\nparameters: { lambda: \(lambda) }\n" + (isDistilled ? "distill: \(distill)" : ""))
+            let run = try tool.run("run", "r.yaml", "--quiet", "--json").json()["total_interference"]
+            let key = isDistilled ? "merged_distilled" : "merged"
+            #expect(row["interference"].double == run[key].double, "\(name)")
+        }
+        // One by one.
+        let alone = try tool.run("compare", "c.yaml", "--quiet", "--json", "--memory", "1G", "--force").json()["rows"]
+            .items
+        #expect(alone.map { $0["interference"].double } == rows.map { $0["interference"].double })
+    }
+
     @Test func keepsWhatIsFinished() throws {
         try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.6] }\nresolve: [none, \(resolve)]")
         let first = try tool.run("compare", "c.yaml", "--quiet", "--json")
