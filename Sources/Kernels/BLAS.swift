@@ -64,15 +64,16 @@ package func multiply(
         Int32(b.stride), accumulate ? 1 : 0, out, Int32(outStride))
 }
 
-/// The upper half of `out += Aᵀ A`, or of `out += A Aᵀ` when `A` is given as rows.
+/// The upper half of `out += weight * Aᵀ A`, or of `out += weight * A Aᵀ` when `A` is given as rows.
 ///
 /// - Shapes: `a` `[K, N]`, or `[N, K]` for `byRows`, `out` `[N, N]`.
-func addGram(
-    _ N: Int, _ K: Int, _ a: UnsafePointer<Double>, stride: Int, byRows: Bool, to out: UnsafeMutablePointer<Double>
+package func addGram(
+    _ N: Int, _ K: Int, _ a: UnsafePointer<Double>, stride: Int, byRows: Bool, to out: UnsafeMutablePointer<Double>,
+    weight: Double = 1
 ) {
     cblas_dsyrk(
-        CblasRowMajor, CblasUpper, byRows ? CblasNoTrans : CblasTrans, Int32(N), Int32(K), 1, a, Int32(stride), 1,
-        out, Int32(N))
+        CblasRowMajor, CblasUpper, byRows ? CblasNoTrans : CblasTrans, Int32(N), Int32(K), weight, a, Int32(stride),
+        1, out, Int32(N))
 }
 
 extension MatrixView {

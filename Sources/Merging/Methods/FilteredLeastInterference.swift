@@ -97,7 +97,8 @@ struct FilteredLeastInterference: MatrixRule {
         let pull = try Matrix<Double>(rows: rows, columns: order)
         let merged = try Matrix<Double>(rows: rows, columns: order)
         do {
-            let gram = try Matrix<Double>(rows: order, columns: order)
+            let isWide = rows < order
+            let gram = try Matrix<Double>(rows: min(rows, order), columns: min(rows, order))
             let taskVector = try Matrix<Double>(rows: rows, columns: order)
             let centred = try isCentred ? Matrix<Double>(rows: rows, columns: order) : taskVector
             for (expert, weight) in weights.enumerated() {
@@ -107,30 +108,47 @@ struct FilteredLeastInterference: MatrixRule {
                     merged.pointer[i] += start * taskVector.pointer[i]
                 }
                 if isCentred { centreColumns(of: taskVector, into: centred) }
-                multiply(
-                    order, order, rows, centred.transposed, centred.view, into: gram.pointer, stride: order,
-                    alpha: weight)
-                multiply(
-                    rows, order, order, taskVector.view, gram.view, into: pull.pointer, stride: order, accumulate: true)
-                for i in 0..<gram.count { sum.pointer[i] += gram.pointer[i] }
+                if isWide {
+                    addGram(order, rows, centred.pointer, stride: order, byRows: false, to: sum.pointer, weight: weight)
+                    multiply(
+                        rows, rows, order, taskVector.view, centred.transposed, into: gram.pointer, stride: rows,
+                        alpha: weight)
+                    multiply(
+                        rows, order, rows, gram.view, centred.view, into: pull.pointer, stride: order, accumulate: true)
+                } else {
+                    gram.values.update(repeating: 0)
+                    addGram(
+                        order, rows, centred.pointer, stride: order, byRows: false, to: gram.pointer, weight: weight)
+                    mirrorUpperHalf(of: gram)
+                    multiply(
+                        rows, order, order, taskVector.view, gram.view, into: pull.pointer, stride: order,
+                        accumulate: true)
+                    for i in 0..<gram.count { sum.pointer[i] += gram.pointer[i] }
+                }
             }
         }
         let eigen = try SymmetricEigen(destroying: sum)
         let factors = factors(of: eigen.values, rows: inputs.wholeRows, columns: inputs.wholeColumns)
-        // (D V (f / L) − T₀ V f) Vᵀ; vectors are rows.
-        let sides = try Matrix<Double>(rows: rows, columns: order)
-        let started = try Matrix<Double>(rows: rows, columns: order)
-        multiply(rows, order, order, pull.view, eigen.vectors.transposed, into: sides.pointer, stride: order)
-        multiply(rows, order, order, merged.view, eigen.vectors.transposed, into: started.pointer, stride: order)
+        // (D V (f / L) − T₀ V f) Vᵀ of the directions that are let through; vectors are rows.
+        let first = factors.firstIndex { $0.share > 0 } ?? order
+        let kept = order - first
+        let vectors = eigen.vectors.pointer + first * order
+        let sides = try Matrix<Double>(rows: rows, columns: kept)
+        let started = try Matrix<Double>(rows: rows, columns: kept)
+        let directions = MatrixView.transposed(vectors, stride: order)
+        multiply(rows, kept, order, pull.view, directions, into: sides.pointer, stride: kept)
+        multiply(rows, kept, order, merged.view, directions, into: started.pointer, stride: kept)
         for row in 0..<rows {
-            for k in 0..<order {
-                let place = row * order + k
+            for k in 0..<kept {
+                let place = row * kept + k
+                let factor = factors[first + k]
                 sides.pointer[place] =
-                    sides.pointer[place] * factors[k].overValue - started.pointer[place] * factors[k].share
+                    sides.pointer[place] * factor.overValue - started.pointer[place] * factor.share
             }
         }
         multiply(
-            rows, order, order, sides.view, eigen.vectors.view, into: merged.pointer, stride: order, accumulate: true)
+            rows, order, kept, sides.view, .rows(vectors, stride: order), into: merged.pointer, stride: order,
+            accumulate: true)
         return merged
     }
 
