@@ -57,6 +57,48 @@ import Testing
         }
     }
 
+    /// The edges of blocks that kernels for one processor or another work in.
+    @Test("products of every small size, in both precisions", arguments: [1, 2, 3, 8, 17, 64])
+    func smallSizes(K: Int) {
+        for M in 1...36 {
+            for N in 1...36 {
+                let a = Self.matrix(M, K, seed: M)
+                let b = Self.matrix(K, N, seed: N)
+                var single = [Float](repeating: 99, count: M * N)
+                var double = [Double](repeating: 99, count: M * N)
+                // One operand as it lies, the other transposed, in turn.
+                let isTurned = (M + N) % 2 == 0
+                let left = isTurned ? Self.transposed(a, M, K) : a
+                let right = isTurned ? b : Self.transposed(b, K, N)
+                multiply(
+                    M, N, K, isTurned ? .transposed(left, stride: M) : .rows(left, stride: K),
+                    isTurned ? .rows(right, stride: N) : .transposed(right, stride: K), into: &single, stride: N)
+                let (wideLeft, wideRight) = (left.map(Double.init), right.map(Double.init))
+                multiply(
+                    M, N, K, isTurned ? .transposed(wideLeft, stride: M) : .rows(wideLeft, stride: K),
+                    isTurned ? .rows(wideRight, stride: N) : .transposed(wideRight, stride: K), into: &double,
+                    stride: N)
+                var gram = [Double](repeating: 0, count: M * M)
+                addGram(M, K, a.map(Double.init), stride: K, byRows: true, to: &gram, weight: 0.5)
+                var differences = 0
+                for row in 0..<M {
+                    for column in 0..<N {
+                        let sum = (0..<K).reduce(Float(0)) { $0 + a[row * K + $1] * b[$1 * N + column] }
+                        if single[row * N + column] != sum || double[row * N + column] != Double(sum) {
+                            differences += 1
+                        }
+                    }
+                    for column in 0..<M {
+                        let sum = (0..<K).reduce(Float(0)) { $0 + a[row * K + $1] * a[column * K + $1] }
+                        let expected = column < row ? 0 : 0.5 * Double(sum)
+                        if gram[row * M + column] != expected { differences += 1 }
+                    }
+                }
+                #expect(differences == 0, "\(M) x \(N) x \(K)")
+            }
+        }
+    }
+
     private static func transposed(_ x: [Float], _ rows: Int, _ columns: Int) -> [Float] {
         (0..<columns * rows).map { x[$0 % rows * columns + $0 / rows] }
     }
