@@ -49,6 +49,31 @@ public protocol ElementwiseScalar: BinaryFloatingPoint, Sendable {
         _ x: UnsafePointer<Self>, count: Int, beyond epsilon: Self, to sum: UnsafeMutablePointer<Self>,
         counting active: UnsafeMutablePointer<Self>)
 
+    /// The largest of the finite numbers, -∞ where there is none, and Σ exp(x - largest) over them.
+    static func exponentialSum(_ x: UnsafePointer<Self>, count: Int) -> (largest: Double, sum: Double)
+
+    /// See the function of that name.
+    static func divergence(
+        of x: UnsafePointer<Self>, from y: UnsafePointer<Self>, count: Int, _ xScale: untangle_softmax_scale,
+        _ yScale: untangle_softmax_scale
+    ) -> Double
+
+    /// Σ p ln(p / q) over two whole rows, with space for twice as many numbers.
+    static func rowDivergence(
+        of x: UnsafePointer<Self>, from y: UnsafePointer<Self>, count: Int, space: UnsafeMutablePointer<Double>
+    ) -> Double
+
+    /// `|x - y| · scale`, the product in F64.
+    static func scaledDistance(
+        _ x: UnsafePointer<Self>, _ y: UnsafePointer<Self>, count: Int, scale: Double,
+        into out: UnsafeMutablePointer<Float>)
+
+    /// `x` where its score is not below the threshold or it is not finite, else `y`.
+    static func choose(
+        _ x: UnsafePointer<Self>, _ y: UnsafePointer<Self>, count: Int, scores: UnsafePointer<Float>,
+        from threshold: Float,
+        into out: UnsafeMutablePointer<Self>)
+
     /// Sets the marks of numbers whose magnitude lies inside of a bracket to 1, those of others to 0.
     ///
     /// - Returns: how many numbers are larger than the bracket, and how many are its pivot, which is not marked.
@@ -98,6 +123,39 @@ extension Float: ElementwiseScalar {
         counting active: UnsafeMutablePointer<Float>
     ) {
         untangle_add_active(x, count, epsilon, sum, active)
+    }
+
+    public static func exponentialSum(_ x: UnsafePointer<Float>, count: Int) -> (largest: Double, sum: Double) {
+        var largest = 0.0
+        let sum = untangle_exponential_sum(x, count, &largest)
+        return (largest, sum)
+    }
+
+    public static func divergence(
+        of x: UnsafePointer<Float>, from y: UnsafePointer<Float>, count: Int, _ xScale: untangle_softmax_scale,
+        _ yScale: untangle_softmax_scale
+    ) -> Double {
+        untangle_divergence(x, y, count, xScale, yScale)
+    }
+
+    public static func rowDivergence(
+        of x: UnsafePointer<Float>, from y: UnsafePointer<Float>, count: Int, space: UnsafeMutablePointer<Double>
+    ) -> Double {
+        untangle_row_divergence(x, y, count, space)
+    }
+
+    public static func scaledDistance(
+        _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count: Int, scale: Double,
+        into out: UnsafeMutablePointer<Float>
+    ) {
+        untangle_scaled_distance(x, y, count, scale, out)
+    }
+
+    public static func choose(
+        _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count: Int, scores: UnsafePointer<Float>,
+        from threshold: Float, into out: UnsafeMutablePointer<Float>
+    ) {
+        untangle_choose(scores, threshold, x, y, count, out)
     }
 
     public static func mark(
@@ -166,6 +224,39 @@ extension Double: ElementwiseScalar {
             sum[i] += x[i]
             active[i] += 1
         }
+    }
+
+    public static func exponentialSum(_ x: UnsafePointer<Double>, count: Int) -> (largest: Double, sum: Double) {
+        var largest = 0.0
+        let sum = untangle_exponential_sum_f64(x, count, &largest)
+        return (largest, sum)
+    }
+
+    public static func divergence(
+        of x: UnsafePointer<Double>, from y: UnsafePointer<Double>, count: Int, _ xScale: untangle_softmax_scale,
+        _ yScale: untangle_softmax_scale
+    ) -> Double {
+        untangle_divergence_f64(x, y, count, xScale, yScale)
+    }
+
+    public static func rowDivergence(
+        of x: UnsafePointer<Double>, from y: UnsafePointer<Double>, count: Int, space: UnsafeMutablePointer<Double>
+    ) -> Double {
+        untangle_row_divergence_f64(x, y, count, space)
+    }
+
+    public static func scaledDistance(
+        _ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>, count: Int, scale: Double,
+        into out: UnsafeMutablePointer<Float>
+    ) {
+        untangle_scaled_distance_f64(x, y, count, scale, out)
+    }
+
+    public static func choose(
+        _ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>, count: Int, scores: UnsafePointer<Float>,
+        from threshold: Float, into out: UnsafeMutablePointer<Double>
+    ) {
+        untangle_choose_f64(scores, threshold, x, y, count, out)
     }
 
     public static func mark(

@@ -111,6 +111,39 @@ int untangle_elect(const float *base, const float *const *x, const uint32_t *lim
                    size_t expert_count, size_t count, int zero_sign, int is_averaging, float factor,
                    float *restrict out);
 
+/* Counts numbers by the upper 16 bits of a pattern that orders as they do, and those that have given upper bits by the lower, in a set
+   of counters for each; a NaN lies beyond the infinity of its sign. A set has 65,536 counters. */
+void untangle_count_upper(const float *x, size_t count, uint32_t *bins);
+void untangle_count_lower(const float *x, size_t count, const uint32_t *uppers, size_t upper_count, uint32_t *bins);
+
+/* Sets the largest of the finite numbers, -inf where there is none, and returns the sum of e^(x - largest) over them. */
+double untangle_exponential_sum(const float *x, size_t count, double *largest);
+double untangle_exponential_sum_f64(const double *x, size_t count, double *largest);
+
+/* The softmax of a row is scale e^(x - largest). */
+typedef struct {
+    double largest, scale;
+} untangle_softmax_scale;
+
+/* The sum of p ln(p / q) over entries that are finite in both, p and q being the softmax plus 1e-8: of a part of two rows, and of whole
+   ones, with space for 2 count numbers. */
+double untangle_divergence(const float *x, const float *y, size_t count, untangle_softmax_scale of_x,
+                           untangle_softmax_scale of_y);
+double untangle_divergence_f64(const double *x, const double *y, size_t count, untangle_softmax_scale of_x,
+                               untangle_softmax_scale of_y);
+double untangle_row_divergence(const float *x, const float *y, size_t count, double *space);
+double untangle_row_divergence_f64(const double *x, const double *y, size_t count, double *space);
+
+/* out = |x - y| * scale, the product in double precision. */
+void untangle_scaled_distance(const float *x, const float *y, size_t count, double scale, float *restrict out);
+void untangle_scaled_distance_f64(const double *x, const double *y, size_t count, double scale, float *restrict out);
+
+/* out = x where the score is not below the threshold or x is not finite, else y. */
+void untangle_choose(const float *scores, float threshold, const float *x, const float *y, size_t count,
+                     float *restrict out);
+void untangle_choose_f64(const float *scores, float threshold, const double *x, const double *y, size_t count,
+                         double *restrict out);
+
 /* Loops of layers: e^x within 2 units in the last place for -87 <= x <= 88 (arguments outside are moved
    to the nearer end, NaN stays NaN), the normal distribution function within 1e-7 and e^(-x^2/2). */
 void untangle_exponential(float *x, size_t count);
