@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Merging
 import TensorCore
 import Testing
@@ -37,6 +38,45 @@ import Testing
         // The places of the clips are int(4 · 0.25) and int(4 · 0.75 − 1) of the magnitudes in order: 2 and 3.
         let clipped: [String: ParameterValue] = ["pcb_ratio": .number(1), "clip_ratio": .number(0.25)]
         #expect(try merged([[1, -2, 3, 4]], clipped).store.values("w") == [0, -2, 3, 3])
+    }
+
+    /// Against the definition in plain loops. Two experts that mostly oppose each other have scores below zero at the quantile, and the entry
+    /// that is at it counts nothing.
+    @Test(
+        "scores follow the definition where most are below zero", arguments: [0.1, 0.5, 0.9], [1 as UInt64, 2, 3, 4])
+    func opposed(ratio: Double, seed: UInt64) throws {
+        var numbers = TestNumbers(seed: seed)
+        let first = numbers.list(120).map { Double(Float($0)) }
+        let second = zip(first, numbers.list(120)).map { Double(Float(0.1 * $1 - 2 * $0)) }
+        func sorted(_ values: [Double], at share: Double, _ less: Double = 0) -> Double {
+            values.sorted()[max(0, min(values.count - 1, Int(Double(values.count) * share - less)))]
+        }
+        let changes = [first, second]
+        let units = changes.map { change in
+            let (least, most) = (sorted(change.map(abs), at: 0), sorted(change.map(abs), at: 1, 1))
+            return change.map { (abs($0) - least) / (most - least) }
+        }
+        let scores = (0..<2).map { expert -> [Double] in
+            (0..<120).map { i -> Double in
+                let (unit, sum) = (units[expert][i], first[i] + second[i])
+                return exp(2 * unit * unit) * tanh(changes[expert][i] * sum)
+            }
+        }
+        let shares = scores.map { scores in
+            let (lowest, highest) = (sorted(scores, at: 1 - ratio), scores.max() ?? 0)
+            return scores.map { max(0, ($0 - lowest) / (highest - lowest)) }
+        }
+        let values = try merge(
+            "pcb", base: makeModel([TestTensor("w", Array(repeating: 0, count: 120))]),
+            changes.map { try makeModel([TestTensor("w", $0)]) },
+            MergeParameters(["lambda": .number(1), "clip_ratio": .number(0), "pcb_ratio": .number(ratio)])
+        ).store.values("w")
+        for i in 0..<120 {
+            let total = shares[0][i] + shares[1][i]
+            let sum = shares[0][i] * first[i] + shares[1][i] * second[i]
+            let expected = total == 0 ? 0 : sum / total
+            #expect(abs(values[i] - expected) < 1e-5, "\(i)")
+        }
     }
 
     @Test("what varies with the tensor cannot be one measure for the model, and NaN stays in its entry")

@@ -34,6 +34,12 @@ final class Competition: MergeSurvey {
             }
             for expert in 0..<expertCount { scores[expert] *= tanh(changes[expert] * sum) }
         }
+
+        /// A score as it is compared with others.
+        static func rounded(_ score: Double) -> Float {
+            let most = Double(Float.greatestFiniteMagnitude)
+            return Float(min(max(score, -most), most))
+        }
     }
 
     /// What the entries of one expert are measured by.
@@ -41,8 +47,8 @@ final class Competition: MergeSurvey {
         /// Magnitudes are brought between these.
         var least = 0.0
         var most = 0.0
-        /// Scores count from the one to the other.
-        var lowestScore = 0.0
+        /// Scores count from the one, which is compared in F32, to the other.
+        var lowestScore: Float = 0
         var highestScore = -Double.infinity
 
         /// Whether some magnitudes are larger than others.
@@ -58,15 +64,18 @@ final class Competition: MergeSurvey {
         }
 
         func share(ofScore score: Double) -> Double {
-            guard isCompeting, highestScore > lowestScore, score > lowestScore else { return 0 }
-            return (min(score, highestScore) - lowestScore) / (highestScore - lowestScore)
+            let lowest = Double(lowestScore)
+            guard isCompeting, highestScore > lowest, Scoring.rounded(score) > lowestScore else { return 0 }
+            return max(0, min(score, highestScore) - lowest) / (highestScore - lowest)
         }
     }
 
     private struct State {
         var limits: [Limits]
-        /// For each expert those of its least and its largest magnitude, then that of its scores.
-        var selections: [MagnitudeSelection]
+        /// For each expert those of its least and its largest magnitude.
+        var magnitudes: [MagnitudeSelection]
+        /// For each expert that of the least score that counts.
+        var scores: [NumberSelection]
     }
 
     init(_ scoring: Scoring, elementCount: Int) {
@@ -74,14 +83,14 @@ final class Competition: MergeSurvey {
         self.elementCount = elementCount
         let count = Double(elementCount)
         let places = [Int(count * scoring.clipRatio), Int(count * (1 - scoring.clipRatio) - 1)]
-        let selections =
-            elementCount == 0
-            ? []
-            : (0..<scoring.expertCount).flatMap { _ in
-                places.map { MagnitudeSelection(rank: max(1, elementCount - max(0, $0))) }
-            }
+        let magnitudes = (0..<scoring.expertCount).flatMap { _ in
+            places.map { MagnitudeSelection(rank: max(1, elementCount - max(0, $0))) }
+        }
+        let lowest = max(0, min(Int(count * (1 - scoring.ratio)), elementCount - 1))
         state = Mutex(
-            State(limits: Array(repeating: Limits(), count: scoring.expertCount), selections: selections))
+            State(
+                limits: Array(repeating: Limits(), count: scoring.expertCount), magnitudes: magnitudes,
+                scores: Array(repeating: NumberSelection(places: [lowest]), count: scoring.expertCount)))
     }
 
     var limits: [Limits] { state.withLock(\.limits) }
@@ -92,38 +101,56 @@ final class Competition: MergeSurvey {
     var scratchByteCount: Int {
         scoring.expertCount
             * (2 * MagnitudeSelection.binCount * MemoryLayout<UInt32>.stride
-                + (mergeBlockCapacity + 2) * MemoryLayout<Double>.stride)
+                + (2 * mergeBlockCapacity + 2) * MemoryLayout<Double>.stride)
     }
 
     func observe(_ chunk: MergeChunk, pass: Int) {
-        if chunk.needsDouble {
-            observe(chunk, in: Double.self, isScoring: pass >= 2)
-        } else {
-            observe(chunk, in: Float.self, isScoring: pass >= 2)
+        switch (chunk.needsDouble, pass < 2) {
+        case (true, true): observeMagnitudes(chunk, in: Double.self)
+        case (true, false): observeScores(chunk, in: Double.self)
+        case (false, true): observeMagnitudes(chunk, in: Float.self)
+        case (false, false): observeScores(chunk, in: Float.self)
         }
     }
 
-    private func observe<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type, isScoring: Bool) {
-        let count = scoring.expertCount
-        let (limits, counters) = state.withLock { ($0.limits, $0.selections.map(\.counter)) }
-        var highest = [Double](repeating: -.infinity, count: count)
-        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: counters.count * MagnitudeSelection.binCount) {
-            tables in
+    private func observeMagnitudes<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type) {
+        let counters = state.withLock { $0.magnitudes.map(\.counter) }
+        let binCount = MagnitudeSelection.binCount
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: counters.count * binCount) { tables in
             tables.initialize(repeating: 0)
-            let perExpert = counters.count / count
             forEachBlock(of: chunk, in: scalar) { changes, length in
-                if isScoring { replaceByScores(changes, length, limits, highest: &highest) }
                 for place in counters.indices {
                     counters[place].count(
-                        changes + place / perExpert * mergeBlockCapacity, count: length,
-                        into: tables.baseAddress! + place * MagnitudeSelection.binCount)
+                        changes + place / 2 * mergeBlockCapacity, count: length,
+                        into: tables.baseAddress! + place * binCount)
+                }
+            }
+            state.withLock { state in
+                for place in counters.indices { state.magnitudes[place].absorb(tables.baseAddress! + place * binCount) }
+            }
+        }
+    }
+
+    private func observeScores<T: ElementwiseScalar>(_ chunk: MergeChunk, in scalar: T.Type) {
+        let count = scoring.expertCount
+        let (limits, counters) = state.withLock { ($0.limits, $0.scores.map(\.counter)) }
+        var highest = [Double](repeating: -.infinity, count: count)
+        let binCount = NumberSelection.counterCount(placeCount: 1)
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: count * binCount) { tables in
+            tables.initialize(repeating: 0)
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: count * mergeBlockCapacity) { scores in
+                forEachBlock(of: chunk, in: scalar) { changes, length in
+                    fill(scores.baseAddress!, changes, length, limits, highest: &highest)
+                    for expert in 0..<count {
+                        counters[expert].count(
+                            scores.baseAddress! + expert * mergeBlockCapacity, count: length,
+                            into: tables.baseAddress! + expert * binCount)
+                    }
                 }
             }
             state.withLock { [highest] state in
-                for place in counters.indices {
-                    state.selections[place].absorb(tables.baseAddress! + place * MagnitudeSelection.binCount)
-                }
                 for expert in 0..<count {
+                    state.scores[expert].absorb(tables.baseAddress! + expert * binCount)
                     state.limits[expert].highestScore = max(state.limits[expert].highestScore, highest[expert])
                 }
             }
@@ -132,7 +159,7 @@ final class Competition: MergeSurvey {
 
     /// Calls `body` with the task vectors of block after block, a row for each expert; 0 for what is not finite.
     private func forEachBlock<T: ElementwiseScalar>(
-        of chunk: MergeChunk, in scalar: T.Type, _ body: (UnsafeMutablePointer<Double>, Int) -> Void
+        of chunk: MergeChunk, in scalar: T.Type, _ body: (UnsafePointer<Double>, Int) -> Void
     ) {
         let count = scoring.expertCount
         withUnsafeTemporaryAllocation(of: T.self, capacity: 2 * mergeBlockCapacity) { memory in
@@ -146,15 +173,16 @@ final class Competition: MergeSurvey {
                         let row = rows.baseAddress! + expert * mergeBlockCapacity
                         for i in 0..<length { row[i] = change[i].isFinite ? Double(change[i]) : 0 }
                     }
-                    body(rows.baseAddress!, length)
+                    body(UnsafePointer(rows.baseAddress!), length)
                 }
             }
         }
     }
 
-    /// Puts numbers whose magnitudes order as the scores do in the place of the changes.
-    private func replaceByScores(
-        _ changes: UnsafeMutablePointer<Double>, _ length: Int, _ limits: [Limits], highest: inout [Double]
+    /// The scores of a block, a row for each expert as the changes have it.
+    private func fill(
+        _ rounded: UnsafeMutablePointer<Float>, _ changes: UnsafePointer<Double>, _ length: Int, _ limits: [Limits],
+        highest: inout [Double]
     ) {
         let count = scoring.expertCount
         withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * count) { memory in
@@ -164,49 +192,27 @@ final class Competition: MergeSurvey {
                 scoring.score(entry, limits, into: scores)
                 for expert in 0..<count {
                     highest[expert] = max(highest[expert], scores[expert])
-                    changes[expert * mergeBlockCapacity + i] = Self.magnitude(inPlaceOf: scores[expert])
+                    rounded[expert * mergeBlockCapacity + i] = Scoring.rounded(scores[expert])
                 }
             }
         }
     }
 
-    /// Scores in F32 as magnitudes that order as they do: the upper half for what is not negative, the lower for what is. A bit is
-    /// lost, and what is beyond 2^126.
-    private static func magnitude(inPlaceOf score: Double) -> Double {
-        let most = 0x1p126
-        let score = Float(min(max(score, -most), most))
-        let half = score.magnitude.bitPattern >> 1
-        return Double(Float(bitPattern: score < 0 ? middle - 1 - half : middle + half))
-    }
-
-    private static let middle: UInt32 = 1 << 30
-
-    /// The largest of the scores that share a magnitude. The one at the quantile has to score nothing: where it is the only one of its entry
-    /// it would stand for all.
-    private static func largestScore(ofKey key: UInt32) -> Double {
-        key < middle
-            ? -Double(Float(bitPattern: (middle - 1 - key) << 1))
-            : Double(Float(bitPattern: (key - middle + 1) << 1)).nextDown
-    }
-
     func finish(pass: Int) {
         state.withLock { state in
-            for place in state.selections.indices { state.selections[place].finishPass() }
-            let found = state.selections.compactMap(\.result)
-            switch pass {
-            case 1:
-                for expert in state.limits.indices {
-                    state.limits[expert].least = Double(found[2 * expert].magnitude)
-                    state.limits[expert].most = Double(found[2 * expert + 1].magnitude)
+            if pass < 2 {
+                for place in state.magnitudes.indices { state.magnitudes[place].finishPass() }
+            } else {
+                for expert in state.scores.indices { state.scores[expert].finishPass() }
+            }
+            for expert in state.limits.indices {
+                if pass == 1 {
+                    state.limits[expert].least = Double(state.magnitudes[2 * expert].result?.magnitude ?? 0)
+                    state.limits[expert].most = Double(state.magnitudes[2 * expert + 1].result?.magnitude ?? 0)
+                } else if pass == 3 {
+                    // What is at the quantile scores nothing: where it is the only one of its entry it would stand for all.
+                    state.limits[expert].lowestScore = state.scores[expert].values.first ?? 0
                 }
-                let place = min(Int(Double(elementCount) * (1 - scoring.ratio)), elementCount - 1)
-                state.selections = state.limits.map { _ in MagnitudeSelection(rank: elementCount - place) }
-            case 3:
-                for expert in state.limits.indices {
-                    state.limits[expert].lowestScore = Self.largestScore(ofKey: found[expert].key)
-                }
-                state.selections = []
-            default: break
             }
         }
     }
