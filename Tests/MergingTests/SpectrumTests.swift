@@ -9,7 +9,7 @@ import Testing
 
     /// What makes a method correct spectra; those that are flat cannot be calibrated.
     static func corrections(_ name: String) -> [String: ParameterValue] {
-        let isFlat = ["iso_c", "iso_cts"].contains(name)
+        let isFlat = ["iso_c", "iso_cts", "esm"].contains(name)
         return isFlat
             ? ["boost_beta": .number(0.3)] : ["boost_beta": .number(0.3), "svc_alpha": .number(0.5)]
     }
@@ -143,6 +143,11 @@ import Testing
             #expect(error.code == "merge.bad_parameter" && error.message.contains("\"\(method)\" makes all singular"))
             _ = try merge(method, base: base, [expert], MergeParameters(["boost_beta": .number(0.5)]))
         }
+        let essential = try #require(throws: MergeError.self) {
+            _ = try merge(
+                "esm", base: base, [expert], try RegistryTests.needs("esm", experts: 1, ["svc_alpha": .number(0.5)]))
+        }
+        #expect(essential.code == "merge.bad_parameter")
         #expect(try failure("linear", base: nil, expert, "boost_beta").code == "merge.missing_base")
         #expect(try failure("linear", base: base, expert, "svc_beta").code == "merge.unknown_parameter")
         for method in ["linear", "tsv_m"] {

@@ -20,11 +20,13 @@ import TensorCore
 struct ESM: MergeMethod {
     let info = MethodInfo(
         name: "esm", summary: "What moves each layer's outputs most on its expert's own data, made orthogonal.",
-        paper: "2026, arXiv:2602.20208", needsBase: true,
+        paper: "2026, arXiv:2602.20208", needsBase: true, flattensSpectra: true,
         parameters: [ExpertStatistics.parameter] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let assignment = try MatrixSelection(arguments).assign(tensors) { OrthogonalizedTaskVectors(lambda: $0) }
+        let assignment = try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            OrthogonalizedTaskVectors(lambda: try arguments[.lambda])
+        }
         var rules = assignment.rules
         let places = rules.indices.filter { if case .matrix = rules[$0] { true } else { false } }
         let statistics = try ExpertStatistics(

@@ -3,7 +3,7 @@ import TensorCore
 /// A tensor name taken apart at the number of its layer, which is its first `.N.`: `model.layers.` 7 `.mlp.up_proj.weight`.
 ///
 /// Names are all that is looked at, so no list of architectures is needed. mergekit has the same rule for architectures that
-/// it does not know.
+/// it does not know. The number of an expert, behind `experts`, is none of a layer.
 public struct LayerName: Hashable, Sendable {
     /// With the dot before the number.
     public let prefix: String
@@ -19,7 +19,7 @@ public struct LayerName: Hashable, Sendable {
             let digits = bytes.index(after: start)
             dot = bytes[digits...].firstIndex(of: UInt8(ascii: "."))
             guard let end = dot, digits < end, bytes[digits..<end].allSatisfy({ (0x30...0x39).contains($0) }),
-                let number = Int(name.text[digits..<end])
+                let number = Int(name.text[digits..<end]), !name.text[..<start].hasSuffix("experts")
             else { continue }
             prefix = String(name.text[..<digits])
             self.number = number
