@@ -33,7 +33,7 @@ package struct MatrixInputs {
         }
     }
 
-    /// Reads the weighted sum of the task vectors in a range.
+    /// Reads the sum of the task vectors in a range.
     ///
     /// - Parameter scalar: what differences are taken in, before they are rounded to F32.
     private func readSum<T: ElementwiseScalar>(of range: Range<Int>, into result: Matrix<Float>, in scalar: T.Type) {

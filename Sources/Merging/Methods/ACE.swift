@@ -33,10 +33,10 @@ struct ACE: MergeMethod {
         parameters: [epsilon, gate, share] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let (epsilon, gate) = (try arguments[Self.epsilon], try arguments[Self.gate])
-        let share = try arguments[Self.share]
-        return try MatrixSelection(arguments).assign(tensors) {
-            CentredRegression(lambda: $0, epsilon: epsilon, gate: gate, share: share)
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            CentredRegression(
+                lambda: try arguments[.lambda], epsilon: try arguments[Self.epsilon], gate: try arguments[Self.gate],
+                share: try arguments[Self.share])
         }
     }
 }

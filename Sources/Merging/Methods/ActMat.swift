@@ -22,11 +22,10 @@ struct ActMat: MergeMethod {
             + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let isCentred = try arguments[Self.centre]
-        let weights = try arguments[.weight]
-        return try MatrixSelection(arguments).assign(tensors) {
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
             FilteredLeastInterference(
-                lambda: $0, weighting: .given(weights), start: 0, isCentred: isCentred, filter: WholeSpectrum())
+                lambda: try arguments[.lambda], weighting: .given(try arguments[.weight]), start: 0,
+                isCentred: try arguments[Self.centre], filter: WholeSpectrum())
         }
     }
 }

@@ -35,12 +35,11 @@ struct DCMerge: MergeMethod {
         parameters: [rank, smoothing, rho, keep] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let rank = try arguments[Self.rank]
-        let smoothing = try arguments[Self.smoothing]
-        let rho = try arguments[Self.rho]
-        let keep = try arguments[Self.keep]
-        return try MatrixSelection(arguments).assign(tensors) {
-            CoveredDirections(lambda: $0, rank: rank == 0 ? nil : rank, smoothing: smoothing, rho: rho, keep: keep)
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            let rank = try arguments[Self.rank]
+            return CoveredDirections(
+                lambda: try arguments[.lambda], rank: rank == 0 ? nil : rank, smoothing: try arguments[Self.smoothing],
+                rho: try arguments[Self.rho], keep: try arguments[Self.keep])
         }
     }
 }

@@ -211,14 +211,12 @@ struct FilteredLeastInterference: MatrixRule {
     /// What the filter makes of eigenvalues in ascending order: f and f / L of each.
     private func factors(of values: [Double], rows: Int, columns: Int) -> [(share: Double, overValue: Double)] {
         let largest = values.last ?? 0
-        // The square of what singular values are cut at.
-        let noise =
-            (Double(max(rows, columns)) * Double(Float.ulpOfOne))
-            * (Double(max(rows, columns)) * Double(Float.ulpOfOne))
+        // What singular values are cut at; eigenvalues are their squares.
+        let noise = Double(max(rows, columns)) * Double(Float.ulpOfOne)
         let spectrum = Spectrum(descending: values.reversed(), rows: rows, columns: columns)
         let shares: [Double] = filter.shares(of: spectrum).reversed()
         return zip(values, shares).map { value, share in
-            value > noise * largest ? (share, share / max(value, filter.floor)) : (0, 0)
+            value > noise * noise * largest ? (share, share / max(value, filter.floor)) : (0, 0)
         }
     }
 }

@@ -17,7 +17,9 @@ struct IsoC: MergeMethod {
         parameters: MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        try MatrixSelection(arguments).assign(tensors) { IsotropicSum(lambda: $0) }
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            IsotropicSum(lambda: try arguments[.lambda])
+        }
     }
 }
 

@@ -24,9 +24,9 @@ struct IsoCTS: MergeMethod {
         parameters: [commonSpaceFraction] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let fraction = try arguments[Self.commonSpaceFraction]
-        return try MatrixSelection(arguments).assign(tensors) {
-            IsotropicSubspaces(lambda: $0, commonFraction: fraction)
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            IsotropicSubspaces(
+                lambda: try arguments[.lambda], commonFraction: try arguments[Self.commonSpaceFraction])
         }
     }
 }

@@ -31,17 +31,17 @@ struct MatrixSelection {
         self.arguments = arguments
     }
 
-    /// Gives matrices the rule that `makeRule` makes for a λ, and the others their own.
+    /// Gives matrices the rule that `makeRule` makes of their arguments, and the others their own.
     ///
     /// A matrix is a tensor of two dimensions that matches no pattern of `matrix_exclude`; embeddings are matrices, and a stack of
     /// experts' weights has many, for each of which the rule holds.
-    func assign(_ tensors: [TensorDescriptor], _ makeRule: (Double) -> any MatrixRule) throws(MergeError)
-        -> MergeAssignment
+    func assign(_ tensors: [TensorDescriptor], _ makeRule: (MergeArguments) throws(MergeError) -> any MatrixRule)
+        throws(MergeError) -> MergeAssignment
     {
         var rules: [MergeRule] = []
         for tensor in tensors {
             if tensor.matrices != nil, !isExcluded(tensor) {
-                rules.append(.matrix(makeRule(try arguments.forTensor(tensor.name)[.lambda])))
+                rules.append(.matrix(try makeRule(arguments.forTensor(tensor.name))))
             } else {
                 rules.append(try rest(for: tensor))
             }

@@ -25,23 +25,24 @@ struct RegMean: MergeMethod {
         parameters: [ExpertStatistics.parameter, offDiagonalScale] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let scale = try arguments[Self.offDiagonalScale]
-        let assignment = try MatrixSelection(arguments).assign(tensors) {
-            OutputRegression(lambda: $0, offDiagonalScale: scale, grams: [])
+        let assignment = try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            OutputRegression(
+                lambda: try arguments[.lambda], offDiagonalScale: try arguments[Self.offDiagonalScale], grams: [])
         }
         var rules = assignment.rules
         let regressions = rules.enumerated().compactMap { place, rule in
-            if case .matrix(let rule as OutputRegression) = rule { (place: place, lambda: rule.lambda) } else { nil }
+            if case .matrix(let rule as OutputRegression) = rule { (place: place, rule: rule) } else { nil }
         }
         let statistics = try ExpertStatistics(
             of: regressions.map { (tensors[$0.place].name, ExpertStatistics.gramShape(of: tensors[$0.place])) },
             among: tensors, orWithout: ".weight", arguments)
-        for (place, lambda) in regressions {
+        for (place, rule) in regressions {
             rules[place] =
                 if let grams = statistics[tensors[place].name] {
-                    .matrix(OutputRegression(lambda: lambda, offDiagonalScale: scale, grams: grams))
+                    .matrix(
+                        OutputRegression(lambda: rule.lambda, offDiagonalScale: rule.offDiagonalScale, grams: grams))
                 } else {
-                    MatrixSelection.mean(lambda: lambda, expertCount: arguments.expertCount)
+                    MatrixSelection.mean(lambda: rule.lambda, expertCount: arguments.expertCount)
                 }
         }
         return MergeAssignment(rules: rules, warnings: assignment.warnings + statistics.warnings)

@@ -65,14 +65,15 @@ struct SWUDI: MergeMethod {
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
         let count = arguments.expertCount
-        let filter: any SpectralFilter =
-            isAdaptive
-            ? RankedSpectrum(rule: try arguments[Self.rankRule], scale: try arguments[Self.rankScale])
-            : ExponentialFilter(
-                time: try arguments[Self.time], ratio: try arguments[Self.rankRatio], expertCount: count)
-        let start = try arguments[Self.start].share(expertCount: count)
-        return try MatrixSelection(arguments).assign(tensors) {
-            FilteredLeastInterference(lambda: $0, weighting: .byNorm, start: start, filter: filter)
+        return try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            let filter: any SpectralFilter =
+                isAdaptive
+                ? RankedSpectrum(rule: try arguments[Self.rankRule], scale: try arguments[Self.rankScale])
+                : ExponentialFilter(
+                    time: try arguments[Self.time], ratio: try arguments[Self.rankRatio], expertCount: count)
+            return FilteredLeastInterference(
+                lambda: try arguments[.lambda], weighting: .byNorm,
+                start: try arguments[Self.start].share(expertCount: count), filter: filter)
         }
     }
 }

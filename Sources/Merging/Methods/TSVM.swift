@@ -20,7 +20,9 @@ struct TSVM: MergeMethod {
         paper: "Gargiulo et al. 2025, arXiv:2412.00081", needsBase: true, parameters: MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        try MatrixSelection(arguments).assign(tensors) { OrthogonalizedTaskVectors(lambda: $0) }
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            OrthogonalizedTaskVectors(lambda: try arguments[.lambda])
+        }
     }
 }
 

@@ -34,14 +34,14 @@ struct WUDI: MergeMethod {
         parameters: [form, iterations, learningRate, regularization] + MatrixSelection.parameters)
 
     func assign(_ tensors: [TensorDescriptor], arguments: MergeArguments) throws(MergeError) -> MergeAssignment {
-        let stepCount = try arguments[Self.iterations]
-        let learningRate = try arguments[Self.learningRate]
-        let regularization = try arguments[Self.regularization]
-        let form = try arguments[Self.form]
-        return try MatrixSelection(arguments).assign(tensors) { lambda -> any MatrixRule in
-            switch form {
-            case .iterative: InterferenceDescent(lambda: lambda, stepCount: stepCount, learningRate: learningRate)
-            case .closed: LeastInterference(lambda: lambda, regularization: regularization)
+        try MatrixSelection(arguments).assign(tensors) { arguments throws(MergeError) in
+            let lambda = try arguments[.lambda]
+            switch try arguments[Self.form] {
+            case .iterative:
+                return InterferenceDescent(
+                    lambda: lambda, stepCount: try arguments[Self.iterations],
+                    learningRate: try arguments[Self.learningRate])
+            case .closed: return LeastInterference(lambda: lambda, regularization: try arguments[Self.regularization])
             }
         }
     }
