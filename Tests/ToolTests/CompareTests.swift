@@ -60,10 +60,24 @@ import Testing
             let key = isDistilled ? "merged_distilled" : "merged"
             #expect(row["interference"].double == run[key].double, "\(name)")
         }
-        // One by one.
-        let alone = try tool.run("compare", "c.yaml", "--quiet", "--json", "--memory", "1G", "--force").json()["rows"]
-            .items
-        #expect(alone.map { $0["interference"].double } == rows.map { $0["interference"].double })
+    }
+
+    /// Merges share a sweep, or go one by one where their shares of the memory are too small, to the same figures.
+    @Test func mergesInOneSweep() throws {
+        try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.5, 0.6] }")
+        func run(_ options: String...) throws -> (sweepCount: Int, figures: [Double?]) {
+            let result = try tool.run(["compare", "c.yaml", "--json", "--progress", "json", "--force"] + options)
+            #expect(result.status == 0, "\(result.errors)")
+            let sweeps = result.errors.split(separator: "\n").count {
+                $0.contains("\"stage\":\"merging\",\"done\":0,")
+            }
+            return (sweeps, try result.json()["rows"].items.map { $0["interference"].double })
+        }
+        let together = try run()
+        #expect(together.sweepCount == 1 && together.figures.count == 3)
+        // A merge needs 104 KiB.
+        let alone = try run("--memory", "200K")
+        #expect(alone.sweepCount == 3 && alone.figures == together.figures)
     }
 
     @Test func keepsWhatIsFinished() throws {

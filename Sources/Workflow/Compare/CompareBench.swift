@@ -78,12 +78,20 @@ final class CompareBench {
         return job
     }
 
-    /// Merges in memory, several in one sweep, and distils where the recipe says so.
+    /// Merges in memory, and distils where the recipe says so. Several are merged in one sweep, each with its share of the memory, or one by
+    /// one where that is too little.
     private func merged(_ recipes: [Recipe], adapted: [AdaptedExpert]) throws -> [TensorStore] {
-        let jobs = try recipes.map { recipe in
-            var stores = recipe.stores(of: set)
-            for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
-            return try MergeJob(recipe, stores: stores, in: context)
+        var context = context
+        context.memory = context.memory.map { $0 / recipes.count }
+        let jobs: [MergeJob]
+        do {
+            jobs = try recipes.map { recipe in
+                var stores = recipe.stores(of: set)
+                for (place, expert) in zip(recipe.expertPlaces, adapted) { stores[place] = expert.store }
+                return try MergeJob(recipe, stores: stores, in: context)
+            }
+        } catch let error as RecipeError where error.code == "merge.memory" && recipes.count > 1 {
+            return try recipes.flatMap { try merged([$0], adapted: adapted) }
         }
         if let distill = recipes[0].distill {
             precondition(recipes.count == 1, "a merge that is distilled goes by itself")

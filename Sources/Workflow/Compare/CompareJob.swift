@@ -58,7 +58,7 @@ public struct CompareJob: Job {
                 continue
             }
             let resolve = try bench.resolveJob(for: recipe, in: folder, write: write)
-            let sweep = Sweep(place, on: bench, resolve, isAlone: recipe.distill != nil || context.memory != nil)
+            let sweep = Sweep(place, on: bench, resolve, isAlone: recipe.distill != nil)
             if let open = sweeps.firstIndex(where: { $0.takes(sweep) }) {
                 sweeps[open].places.append(place)
             } else {
@@ -89,7 +89,7 @@ public struct CompareJob: Job {
         let bench: CompareBench
         /// Adapts the experts before; nil when they are merged as they are.
         let resolve: ResolveJob?
-        /// With a bound on the memory, and where something is trained after the merge, each goes by itself.
+        /// Where something is trained after the merge, each goes by itself.
         private let isAlone: Bool
 
         init(_ place: Int, on bench: CompareBench, _ resolve: ResolveJob?, isAlone: Bool) {
