@@ -141,7 +141,7 @@ extension Merge {
         let results = zip(recipes.books.map(\.name), zip(batch.jobs, outcomes)).map { name, result in
             let (job, outcome) = result
             guard let written = outcome.written else { preconditionFailure("a merge with a target has written it") }
-            outcome.report.warnings.forEach(session.warn)
+            for warning in outcome.report.warnings { session.warn(warning.about(name)) }
             let output = folder.path.appending(name).string + "/"
             let line = "\(output): \(job.plan.merged), \(ByteSize(written.byteCount))"
             return report(
