@@ -27,8 +27,8 @@ import Workflow
     }
 
     @Test func theListIsWhole() {
-        #expect(Self.cases.count == 26)
-        #expect(Self.cases.filter(\.isCompared).count == 23)
+        #expect(Self.cases.count == 31)
+        #expect(Self.cases.filter(\.isCompared).count == 27)
     }
 
     /// Merges in memory, intermediate documents first.
