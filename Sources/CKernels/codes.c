@@ -67,8 +67,8 @@ INLINE void read_pairs(const uint8_t *bytes, size_t first, size_t count, float s
     if (count % 2 == 1) out[count - 1] = e2m1(bytes[count / 2] & 15) * scale;
 }
 
-WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count,
-                                float scale, float *restrict out) {
+INLINE void read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count, float scale,
+                         float *restrict out) {
     switch (type) {
     case untangle_f8_e4m3: FOR_BYTES(e4m3)
     case untangle_f8_e5m2: FOR_BYTES(e5m2)
@@ -109,6 +109,20 @@ WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, 
         }
         break;
     }
+    }
+}
+
+WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count,
+                                float scale, float *restrict out) {
+    read_numbers(type, numbers, first, count, scale, out);
+}
+
+WIDE void untangle_read_cells(untangle_number_type type, const void *numbers, size_t first, size_t count, size_t width,
+                              const float *restrict scales, float *restrict out) {
+    size_t length = width - first % width;
+    for (size_t done = 0; done < count; done += length, length = width, scales++) {
+        if (length > count - done) length = count - done;
+        read_numbers(type, numbers, first + done, length, *scales, out + done);
     }
 }
 

@@ -30,6 +30,10 @@ typedef enum {
 void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count, float scale,
                            float *restrict out);
 
+/* The same with a scale for every `width` numbers, the first of which is that of the number at `first`. */
+void untangle_read_cells(untangle_number_type type, const void *numbers, size_t first, size_t count, size_t width,
+                         const float *restrict scales, float *restrict out);
+
 /* Integers of 2, 4 or 8 bits, several in a word of 32: number i of a word is in the bits from `bits` times `order[i]` on. Those from
    the one at `first` on, each with `added` on it, without what goes beyond its bits. */
 void untangle_read_packed(const void *words, int bits, const uint8_t *order, uint32_t added, size_t first, size_t count,

@@ -81,19 +81,36 @@ struct PartMatrix: Sendable {
             * rowByteCount
     }
 
+    /// What the kernels call the type of plain numbers; nil of what is packed.
+    var numberType: untangle_number_type? { if case .numbers(let type, _) = coding { type } else { nil } }
+
+    /// Reads part of a row of plain numbers as F32, times scales.
+    ///
+    /// - Parameters:
+    ///   - bytes: those of the rows from `firstRow` on.
+    ///   - scales: one for every `width` columns, from that of the first column on.
+    ///   - out: has room for the columns.
+    func read(
+        _ type: untangle_number_type, row: Int, _ columns: Range<Int>, times scales: UnsafePointer<Float>,
+        each width: Int,
+        from bytes: UnsafeRawPointer, firstRow: Int, into out: UnsafeMutablePointer<Float>
+    ) {
+        let start = bytes + (line(of: row) - line(of: firstRow)) * rowByteCount
+        untangle_read_cells(type, start, columns.lowerBound, columns.count, width, scales, out)
+    }
+
     /// Reads part of a row as F32.
     ///
     /// - Parameters:
     ///   - bytes: those of the rows from `firstRow` on.
-    ///   - scale: what plain numbers are multiplied by.
     ///   - out: has room for the columns.
     func read(
-        row: Int, _ columns: Range<Int>, times scale: Float, from bytes: UnsafeRawPointer, firstRow: Int,
+        row: Int, _ columns: Range<Int>, from bytes: UnsafeRawPointer, firstRow: Int,
         into out: UnsafeMutablePointer<Float>
     ) {
         let start = bytes + (line(of: row) - line(of: firstRow)) * rowByteCount
         switch coding {
-        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, scale, out)
+        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, 1, out)
         case .packed(let packing) where packing.runsDown:
             untangle_read_slices(
                 start, Int32(packing.bits), Int32(packing.order[row % packing.perWord]), packing.added,

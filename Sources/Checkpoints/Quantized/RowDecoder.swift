@@ -79,13 +79,8 @@ struct RowDecoder {
             let target = out + (run.lowerBound - columns.lowerBound)
             let cells = run.lowerBound / width..<(run.upperBound - 1) / width + 1
             if current != (line, cells) { load(line, cells) }
-            if cellZeros.isEmpty, width >= Self.wideCell {
-                for cell in cells {
-                    let part = (cell * width..<(cell + 1) * width).clamped(to: run)
-                    codes.read(
-                        row: row, part, times: cellScales[cell - cells.lowerBound],
-                        into: target + (part.lowerBound - run.lowerBound))
-                }
+            if cellZeros.isEmpty, width >= Self.wideCell, let type = codes.part.numberType {
+                codes.read(type, row: row, run, times: cellScales, each: width, into: target)
             } else {
                 codes.read(row: row, run, into: target)
                 let offset = run.lowerBound - cells.lowerBound * width
@@ -126,7 +121,7 @@ struct RowDecoder {
 
 /// Some rows of a part, where they are mapped or read into memory.
 private struct StoredRows {
-    private let part: PartMatrix
+    let part: PartMatrix
     private let firstRow: Int
     private let bytes: TensorBytes
     private let offset: Int
@@ -147,12 +142,23 @@ private struct StoredRows {
         }
     }
 
+    func read(row: Int, _ columns: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+        bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            part.read(row: row, columns, from: start + offset, firstRow: firstRow, into: out)
+        }
+    }
+
+    /// Reads plain numbers times scales, one for every `width` columns.
     func read(
-        row: Int, _ columns: Range<Int>, times scale: Float = 1, into out: UnsafeMutablePointer<Float>
+        _ type: untangle_number_type, row: Int, _ columns: Range<Int>, times scales: [Float], each width: Int,
+        into out: UnsafeMutablePointer<Float>
     ) {
         bytes.withUnsafeBytes { bytes in
             guard let start = bytes.baseAddress else { return }
-            part.read(row: row, columns, times: scale, from: start + offset, firstRow: firstRow, into: out)
+            part.read(
+                type, row: row, columns, times: scales, each: width, from: start + offset, firstRow: firstRow, into: out
+            )
         }
     }
 }
