@@ -70,14 +70,17 @@ import Testing
                 let isTurned = (M + N) % 2 == 0
                 let left = isTurned ? Self.transposed(a, M, K) : a
                 let right = isTurned ? b : Self.transposed(b, K, N)
-                multiply(
-                    M, N, K, isTurned ? .transposed(left, stride: M) : .rows(left, stride: K),
-                    isTurned ? .rows(right, stride: N) : .transposed(right, stride: K), into: &single, stride: N)
                 let (wideLeft, wideRight) = (left.map(Double.init), right.map(Double.init))
-                multiply(
-                    M, N, K, isTurned ? .transposed(wideLeft, stride: M) : .rows(wideLeft, stride: K),
-                    isTurned ? .rows(wideRight, stride: N) : .transposed(wideRight, stride: K), into: &double,
-                    stride: N)
+                // An operand is an address, which an array does not keep alive by itself.
+                withExtendedLifetime((left, right, wideLeft, wideRight)) {
+                    multiply(
+                        M, N, K, isTurned ? .transposed(left, stride: M) : .rows(left, stride: K),
+                        isTurned ? .rows(right, stride: N) : .transposed(right, stride: K), into: &single, stride: N)
+                    multiply(
+                        M, N, K, isTurned ? .transposed(wideLeft, stride: M) : .rows(wideLeft, stride: K),
+                        isTurned ? .rows(wideRight, stride: N) : .transposed(wideRight, stride: K), into: &double,
+                        stride: N)
+                }
                 var gram = [Double](repeating: 0, count: M * M)
                 addGram(M, K, a.map(Double.init), stride: K, byRows: true, to: &gram, weight: 0.5)
                 var differences = 0
