@@ -140,6 +140,46 @@ import Testing
         #expect(try tool.run("lora", "extract", "--base", "a", "b", "--output", "c").status == 2)
     }
 
+    /// A model has the tensors of its base: what does not come from there makes no adapter.
+    @Test func aModelOfAnotherBaseIsRefused() throws {
+        func tensor(_ name: String, _ shape: [Int], _ start: Float) -> StoredTensor {
+            StoredTensor(name, shape, (0..<shape.reduce(1, *)).map { start + Float($0) })
+        }
+        func model(
+            _ start: Float, prefix: String = "m.", rows: Int = 4, up: [Int] = [5, 3], norm: [String] = ["norm"]
+        ) -> [StoredTensor] {
+            [tensor("\(prefix)embed_tokens.weight", [rows, 3], start), tensor("\(prefix)up.weight", up, start)]
+                + norm.map { tensor("\(prefix)\($0).weight", [3], start) }
+        }
+        try tool.write("base.safetensors", model(0))
+        func extract(_ tensors: [StoredTensor], _ more: String...) throws -> Tool.Outcome {
+            try tool.write("expert.safetensors", tensors)
+            return try tool.run(
+                ["lora", "extract", "--base", "base.safetensors", "expert.safetensors", "--rank", "2", "--output", "a"]
+                    + more + ["--force", "--json"])
+        }
+        for (tensors, part) in [
+            (model(1, prefix: "base."), "\"m.embed_tokens.weight\" is in the base, not in the model"),
+            (model(1, up: [6, 3]), "\"m.up.weight\" has shape [5, 3] in the base, [6, 3] in the model"),
+            (model(1, norm: []), "\"m.norm.weight\" is in the base"),
+        ] {
+            let outcome = try extract(tensors)
+            #expect(outcome.status == 3)
+            #expect(try outcome.error()["code"].string == "convert.incompatible")
+            #expect(try outcome.error()["message"].string?.contains(part) == true, "\(outcome.errors)")
+            #expect(!tool.exists("a"))
+        }
+        let renamed = try extract(model(1, prefix: "base.")).error()["hint"].string
+        #expect(renamed == "most names match with --map base=m")
+        #expect(try extract(model(1, prefix: "base."), "--map", "base=m").status == 0)
+        #expect(try extract(model(1, norm: []), "--exclude", "*norm*").status == 0)
+        // Words and modules may be added.
+        let grown = try extract(model(1, rows: 6, norm: ["norm", "score"]))
+        #expect(grown.status == 0, "\(grown.errors)")
+        #expect(
+            try grown.json()["modules_to_save"].items.map(\.string) == ["m.embed_tokens", "m.norm", "m.score"])
+    }
+
     /// Side by side the factors of adapters do what the adapters do one after the other.
     @Test func adaptersBecomeOne() throws {
         let place = "Fixtures/parity/lora"

@@ -30,6 +30,7 @@ import Workflow
         // Those of `ConversionError`, which has no list of its own.
         + [
             "nothing_selected", "duplicate_name", "overflow", "no_decomposition", "nothing_to_quantize", "not_finite",
+            "incompatible",
         ].map { "convert.\($0)" }
         + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }

@@ -74,9 +74,11 @@ public struct AdapterExtraction: Job, Sendable {
 
     /// Writes the adapter.
     ///
-    /// - Throws: `convert.nothing_selected` when nothing changed that an adapter holds; `merge`-like errors of readers and writers;
-    ///   `io.memory` when a weight does not fit.
+    /// - Throws: `usage.dtype` for factors that do not compute; `convert.incompatible` for a model of another base;
+    ///   `convert.nothing_selected` when nothing changed that an adapter holds; `merge`-like errors of readers and writers; `io.memory`
+    ///   when a weight does not fit.
     public func run(in context: Context) throws -> Outcome {
+        try ModelKinship.check(expert, from: base, selection: settings.selection)
         try AdapterFolder(target).check()
         let plan = AdapterPlan(
             base: base, expert: expert, changed: try changed(in: context), selection: settings.selection,

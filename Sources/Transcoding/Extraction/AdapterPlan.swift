@@ -106,7 +106,8 @@ struct AdapterPlan: Sendable {
             outputs: isTurned ? rest : dims[0], inputs: isTurned ? dims[0] : rest, isTransposed: isTurned)
     }
 
-    private static func isEmbedding(_ leaf: Substring) -> Bool {
+    /// Whether a module is an embedding, by the last part of its name.
+    static func isEmbedding(_ leaf: Substring) -> Bool {
         ["wte", "wpe", "shared", "token_embedding", "position_embedding"].contains(leaf) || leaf.hasPrefix("embed_")
             || leaf == "embed" || leaf.hasSuffix("_embeddings") || leaf.hasSuffix("_embedding")
             || leaf == "tok_embeddings" || leaf == "embeddings"

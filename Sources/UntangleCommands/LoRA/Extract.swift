@@ -46,6 +46,7 @@ extension LoRA {
         @Option(help: ArgumentHelp("The type of the factors (default: F32).", valueName: "type"))
         var dtype: NumericType?
 
+        @OptionGroup var naming: MapOptions
         @OptionGroup var models: ModelOptions
         @OptionGroup var selection: SelectionOptions
         @OptionGroup var reading: InputOptions
@@ -79,14 +80,15 @@ extension LoRA {
                         selection: selection.selection, sharedBase: paths.base, threads: session.budget.threads,
                         memoryByteCount: session.memoryByteCount))
             }
-            let stores = (base: try open(paths.base), expert: try open(paths.expert))
+            let base = try open(paths.base)
+            let map = try naming.nameMap()
+            let expert = try map.applied(to: [open(paths.expert)], toMatch: base, warn: session.warn)[0]
             _ = try WeightsError.check(
-                [(base.text, stores.base), (expert.text, stores.expert)], of: Set(stores.expert.descriptors.map(\.name))
-            )
+                [(self.base.text, base), (self.expert.text, expert)], of: Set(expert.descriptors.map(\.name)))
             let outcome = try session.run(
                 AdapterExtraction(
-                    of: stores.expert, from: stores.base, named: stores.base.modelReference,
-                    folder: CheckpointFolder.folder(of: stores.base.path),
+                    of: expert, from: base, named: base.modelReference,
+                    folder: CheckpointFolder.folder(of: base.path),
                     settings: .init(extent: extent, dtype: dtype?.dtype ?? .f32, selection: selection.selection),
                     to: target))
             if let first = outcome.leftOut.first {
