@@ -174,11 +174,12 @@ import Workflow
     @Test func joinsOnlyWhatBelongsTogether() throws {
         let data = tiny.path("test_digits.npz")
         func file(
-            _ name: String, _ model: FilePath, head: String? = nil, only: [String] = [], part: String? = "1/2"
+            _ name: String, _ model: FilePath, head: String? = nil, only: [String] = [], part: String? = "1/2",
+            limit: Int = 8
         ) throws -> TensorStore {
             _ = try job(
                 model, inputs: data, to: name, head: head.map(tiny.path), selection: TensorSelection(only: only),
-                part: part, limit: 8
+                part: part, limit: limit
             ).run(in: testContext)
             return try TensorStore(opening: folder.file(name))
         }
@@ -200,7 +201,22 @@ import Workflow
         let whole = try file("e.safetensors", digits, part: nil)
         #expect(join([first, whole]) == "input.bad_value" && join([whole, whole]) == "input.bad_value")
         #expect(join([first, try file("f.safetensors", digits, part: "2/3")]) == "input.bad_value")
-        #expect(join([first, try file("g.safetensors", digits, part: "2/2")]) == nil)
+        // So do the first inputs of a set, however many another run has taken of it.
+        let few = try file("h.safetensors", digits, part: nil, limit: 4)
+        #expect(join([first, few]) == "input.bad_value" && join([few, whole]) == "input.bad_value")
+        let second = try file("g.safetensors", digits, part: "2/2")
+        #expect(second.metadata.entries.contains { $0.value == "4:8 of 8" })
+        #expect(join([few, second]) == nil)
+        // A joined file knows what is in it.
+        let joined = try TensorStore(opening: folder.file("j.safetensors"))
+        #expect(joined.metadata.entries.contains { $0.value == "0:8 of 8" })
+        func joinsAgain(_ store: TensorStore) -> String? {
+            code {
+                _ = try StatisticsJoin([joined, store], target: try .test(folder.file("k.safetensors")))
+                    .run(in: testContext)
+            }
+        }
+        #expect(joinsAgain(second) == "input.bad_value" && joinsAgain(few) == "input.bad_value")
     }
 
     /// Parts of one number are no harm where they are of different data.

@@ -6,11 +6,10 @@ import Work
 
 // The metadata of a file of statistics:
 //
-//     untangle     "gram statistics 1" or "fisher statistics 1"
+//     untangle     "gram statistics 2" or "fisher statistics 2"
 //     model        the SHA-256 of the model's files
-//     data         the SHA-256 of the inputs that were measured, or that a part was taken from
+//     data.SHA     which inputs of the data with this SHA-256 were measured, and of how many: 16:32 of 64
 //     inputs       how many inputs were measured
-//     part         such as 2/4, where they are a share of all
 //     rows.NAME    of Gram matrices, how many rows of inputs the mean of the tensor NAME is over: tokens without padding
 
 /// What is measured of a model.
@@ -32,17 +31,18 @@ public enum StatisticsKind: String, Sendable, CaseIterable {
 /// What a file of statistics says of itself.
 struct StatisticsHeader {
     let kind: StatisticsKind
-    /// Nil where several parts were joined.
-    let part: MergePart?
     let model: String
-    /// Tells the inputs, of which `part` may be a share.
-    let data: String
+    /// Of each set of data the inputs.
+    let inputs: [MeasuredInputs]
     let inputCount: Int
     /// The rows that means are over; of squared gradients there are as many as inputs.
     let rowCounts: [TensorName: Int]
 
-    private static func version(of kind: StatisticsKind) -> String { "\(kind.rawValue) statistics 1" }
+    private static func version(of kind: StatisticsKind) -> String { "\(kind.rawValue) statistics 2" }
     private static let rowsPrefix = "rows."
+    private static let dataPrefix = "data."
+    /// Where a file says which model was measured.
+    static let modelKey = "model"
 
     /// The digest of a model's files.
     ///
@@ -59,10 +59,9 @@ struct StatisticsHeader {
     var metadata: Metadata {
         var metadata = Metadata()
         metadata["untangle"] = Self.version(of: kind)
-        metadata["model"] = model
-        metadata["data"] = data
+        metadata[Self.modelKey] = model
+        for inputs in inputs { metadata["\(Self.dataPrefix)\(inputs.data)"] = inputs.text }
         metadata["inputs"] = String(inputCount)
-        metadata["part"] = part?.description
         for (name, count) in rowCounts.sorted(by: { $0.key < $1.key }) {
             metadata["\(Self.rowsPrefix)\(name.text)"] = String(count)
         }
@@ -70,13 +69,11 @@ struct StatisticsHeader {
     }
 
     init(
-        kind: StatisticsKind, part: MergePart?, model: String, data: String, inputCount: Int,
-        rowCounts: [TensorName: Int]
+        kind: StatisticsKind, model: String, inputs: [MeasuredInputs], inputCount: Int, rowCounts: [TensorName: Int]
     ) {
         self.kind = kind
-        self.part = part
         self.model = model
-        self.data = data
+        self.inputs = inputs
         self.inputCount = inputCount
         self.rowCounts = rowCounts
     }
@@ -92,7 +89,7 @@ struct StatisticsHeader {
                 hint: "join files that untangle stats has written")
         }
         guard let kind = StatisticsKind.allCases.first(where: { metadata["untangle"] == Self.version(of: $0) }),
-            let model = metadata["model"], let data = metadata["data"]
+            let model = metadata[Self.modelKey]
         else { throw broken("has no statistics of a model") }
         func count(_ key: String) throws(InputError) -> Int {
             // Far from any number of tokens that somebody could measure, so that sums of them do not overflow.
@@ -103,8 +100,16 @@ struct StatisticsHeader {
         }
         self.kind = kind
         self.model = model
-        self.data = data
-        part = metadata["part"].flatMap { MergePart($0) }
+        var inputs: [MeasuredInputs] = []
+        for entry in metadata.entries where entry.key.hasPrefix(Self.dataPrefix) {
+            let data = String(entry.key.dropFirst(Self.dataPrefix.count))
+            guard let measured = MeasuredInputs(data: data, text: entry.value) else {
+                throw broken("has \"\(entry.value.escapingControlCharacters)\" for the inputs that were measured")
+            }
+            inputs.append(measured)
+        }
+        guard !inputs.isEmpty else { throw broken("does not say which inputs were measured") }
+        self.inputs = inputs
         inputCount = try count("inputs")
         var rowCounts: [TensorName: Int] = [:]
         if kind == .gram {

@@ -11,7 +11,7 @@ import Work
 
 /// Measures on unlabelled inputs what `regmean`, `esm` and `fisher` weigh experts by, and writes it by the names of the model's tensors.
 public struct StatisticsJob: RecordedJob, Sendable {
-    public static var kind: String { "statistics 1" }
+    public static var kind: String { "statistics 2" }
 
     /// What is measured.
     public enum Measure: Sendable {
@@ -139,8 +139,9 @@ public struct StatisticsJob: RecordedJob, Sendable {
         try backbone.network.check(parameters: parameters)
         try add(rows, from: resumedAt ?? 0, of: data, to: sums, parameters, state, in: context)
         let header = StatisticsHeader(
-            kind: measure.kind, part: part, model: try StatisticsHeader.digest(of: store),
-            data: try dataDigest(count: count), inputCount: rows.count, rowCounts: sums.rowCounts)
+            kind: measure.kind, model: try StatisticsHeader.digest(of: store),
+            inputs: [try MeasuredInputs(rows, of: count, from: source)], inputCount: rows.count,
+            rowCounts: sums.rowCounts)
         let writer = try target.recorded(fingerprint).open(declaring: sums.tensors, metadata: header.metadata)
         try sums.write(inputCount: rows.count, into: writer)
         let written = try writer.finish()
@@ -148,21 +149,6 @@ public struct StatisticsJob: RecordedJob, Sendable {
         return Outcome(
             written: written, kind: measure.kind, tensorCount: sums.tensors.count, inputCount: rows.count,
             resumedAt: resumedAt)
-    }
-
-    /// Tells the inputs, of which this may be a part.
-    ///
-    /// - Parameter count: of all parts.
-    private func dataDigest(count: Int) throws -> String {
-        try Fingerprint(
-            "data", settings: DataSettings(inputs: source.generatedText ?? "a file", count: count),
-            inputs: [JobInput("inputs", source.input)]
-        ).digest
-    }
-
-    private struct DataSettings: Encodable {
-        let inputs: String
-        let count: Int
     }
 
     /// Begins to add up what is measured, if there is memory.

@@ -38,12 +38,11 @@ public struct StatisticsJoin: Job, Sendable {
         try Self.checkInputs(Array(zip(parts, headers)))
     }
 
-    /// Makes sure that no input counts twice: of one set of data there is one file, or different parts of one cut.
+    /// Makes sure that no input counts twice.
     private static func checkInputs(_ files: [(store: TensorStore, header: StatisticsHeader)]) throws(InputError) {
         for (place, (store, header)) in files.enumerated() {
-            let earlier = files[..<place].first {
-                $0.header.data == header.data
-                    && ($0.header.part == header.part || $0.header.part?.count != header.part?.count)
+            let earlier = files[..<place].first { earlier in
+                header.inputs.contains { inputs in earlier.header.inputs.contains(where: inputs.overlaps) }
             }
             guard let earlier else { continue }
             throw InputError(
@@ -64,10 +63,7 @@ public struct StatisticsJoin: Job, Sendable {
                 (tensor.name, headers.reduce(0) { $0 + $1.rowCount(of: tensor.name) })
             })
         let header = StatisticsHeader(
-            kind: kind, part: nil, model: headers[0].model,
-            data: Fingerprint(
-                kind: "joined", parts: headers.map { .init($0.part?.description ?? "all", $0.data) }
-            ).digest, inputCount: inputCount,
+            kind: kind, model: headers[0].model, inputs: headers.flatMap(\.inputs).united, inputCount: inputCount,
             rowCounts: kind == .gram ? rowCounts : [:])
         let writer = try target.open(declaring: tensors, metadata: header.metadata)
         context.progress.begin("joining", total: tensors.count, unit: .items("tensors"))
