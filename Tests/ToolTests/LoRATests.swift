@@ -180,6 +180,22 @@ import Testing
             try grown.json()["modules_to_save"].items.map(\.string) == ["m.embed_tokens", "m.norm", "m.score"])
     }
 
+    @Test func subfoldersAreThoseOfModelsAndAdapters() throws {
+        _ = try done("convert", "\(corpus)/plain/base.safetensors", "p/inner/")
+        _ = try done("convert", "\(corpus)/plain/merged.safetensors", "q/inner/")
+        _ = try tool.shell("mkdir a && cp -r \(corpus)/plain a/inner")
+        for line in [
+            "lora fold p \(corpus)/plain --output folded.safetensors",
+            "lora extract --base p q --rank 2 --output extracted", "lora merge --method cat a --output merged",
+        ] {
+            let words = line.split(separator: " ").map(String.init)
+            #expect(try tool.run(words).status == 3, "\(line)")
+            let outcome = try tool.run(words + ["--subfolder", "inner"])
+            #expect(outcome.status == 0, "\(line): \(outcome.errors)")
+        }
+        _ = try done("diff", "folded.safetensors", "\(corpus)/plain/merged.safetensors", "--tolerance", "2e-6")
+    }
+
     /// Side by side the factors of adapters do what the adapters do one after the other.
     @Test func adaptersBecomeOne() throws {
         let place = "Fixtures/parity/lora"

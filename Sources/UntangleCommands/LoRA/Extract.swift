@@ -72,7 +72,10 @@ extension LoRA {
             let target = try OutputTarget(
                 OutputPlace(place.path, isFolder: true), options: writing.writeOptions())
             let places = CheckpointSource.Places(modelsFolder: try models.folder())
-            let paths = (base: try session.locate(base, in: places), expert: try session.locate(expert, in: places))
+            func locate(_ model: CheckpointSource) throws -> FilePath {
+                try session.locate(model, subfolder: reading.subfolder, in: places)
+            }
+            let paths = (base: try locate(base), expert: try locate(expert))
             func open(_ path: FilePath) throws -> TensorStore {
                 try session.open(
                     path,

@@ -16,7 +16,7 @@ extension LoRA {
             discussion: """
                 W + s B A for every weight that an adapter changes, summed in F32 and rounded once to the type of the base, whose \
                 names, types and other tensors stay. Several adapters are added one after the other. An output that ends in a \
-                slash becomes a folder as transformers has it, with configuration and tokenizer of the base.
+                slash becomes a folder as transformers has it, with configuration and tokenizer of the base. --subfolder is the base's.
 
                 Nothing needs to be folded to be merged, compared or measured: every command takes BASE+ADAPTER.
 
@@ -65,7 +65,8 @@ extension LoRA {
                 try OutputPlace(argument: output), format: format,
                 options: writing.writeOptions(shardByteCount: shardSize?.byteCount))
             let path = try session.locate(
-                adapters.reduce(base) { $0.adding($1) }, in: CheckpointSource.Places(modelsFolder: try models.folder()))
+                adapters.reduce(base) { $0.adding($1) }, subfolder: reading.subfolder,
+                in: CheckpointSource.Places(modelsFolder: try models.folder()))
             let store = try session.open(
                 path,
                 options: reading.readOptions(

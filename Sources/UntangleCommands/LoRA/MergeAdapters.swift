@@ -87,10 +87,13 @@ extension LoRA {
             let started = ContinuousClock.now
             let reports = try reporting.targets(options: writing.writeOptions())
             let places = CheckpointSource.Places(modelsFolder: try models.folder())
-            let paths = try adapters.map { try session.locate($0, in: places) }
+            func locate(_ source: CheckpointSource) throws -> FilePath {
+                try session.locate(source, subfolder: reading.subfolder, in: places)
+            }
+            let paths = try adapters.map(locate)
             let options = try reading.readOptions(
                 threads: session.budget.threads, memoryByteCount: session.memoryByteCount)
-            let base = try base.map { try session.open(session.locate($0, in: places), options: options).reader }
+            let base = try base.map { try session.open(locate($0), options: options).reader }
             let job = try AdapterMergeJob(
                 Array(zip(ModelNames.distinct(paths), paths)), method: method, parameters: try parameters.parameters(),
                 rank: rank, dtype: dtype?.dtype ?? .f32,
