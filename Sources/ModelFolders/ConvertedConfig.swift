@@ -2,7 +2,8 @@ import Checkpoints
 import SystemPackage
 import TensorCore
 
-/// The `config.json` of a model whose weights were quantised, or are no longer.
+/// The `config.json` of a model that is written again: perhaps in part or in another type, with weights that were quantised, or are no
+/// longer.
 public struct ConvertedConfig {
     /// What the file is called.
     public static let fileName = ModelConfig.fileName
@@ -15,6 +16,17 @@ public struct ConvertedConfig {
     public init?(of store: TensorStore) {
         guard let config = ModelFolder(of: store)?.config else { return nil }
         self.config = config
+    }
+
+    /// The text for tensors that are written as they are stored, or cast.
+    ///
+    /// - Parameters:
+    ///   - before: those that it describes.
+    ///   - outputs: those that it is to describe.
+    /// - Throws: `FormatError` when the text cannot be edited.
+    public func converted(from before: [TensorDescriptor], to outputs: [TensorDescriptor]) throws -> [UInt8] {
+        guard Set(before) != Set(outputs) else { return config.text }
+        return try config.rewritten(from: before, to: outputs, isTied: nil, wasQuantized: false).text
     }
 
     /// The text for weights that are numbers, without what it says of codes.

@@ -27,8 +27,8 @@ struct Convert: ToolCommand {
             which transformers expects. --map and --rename give tensors other names.
             Quantised weights are copied as the parts that they are stored as, bit for bit. --dequantize writes the numbers that these \
             stand for (FP8, MXFP4, NVFP4, int8, GPTQ, AWQ), and refuses what is not known; --quantize stores the matrices of linear \
-            layers as 8-bit floats with scales. A folder gets the config.json of the input, without what it says of quantised weights, \
-            or with it.
+            layers as 8-bit floats with scales. A folder gets the config.json of the input, with what it says of types and of quantised \
+            weights as they are there.
 
             With --salvage, tensors that are damaged or cut off are left out and listed; the status is then 1. Bytes behind \
             the last tensor are left out with a warning.
@@ -165,14 +165,18 @@ struct Convert: ToolCommand {
         var written: (file: FilePath, text: [UInt8])?
         plan.warnings.forEach(session.warn)
         try session.requireMemory(toDecode: plan.items.map(\.sourceIndex), of: store.reader)
-        if place.isFolder, dequantize || quantized != nil, let config {
+        if place.isFolder, let config {
             let outputs = plan.items.map(\.target)
             let text =
                 try quantized.map { try config.quantized($0.layout.configuration(keeping: $0.keptModules)) }
-                ?? config.dequantized(from: before, to: outputs)
+                ?? (dequantize
+                    ? config.dequantized(from: before, to: outputs) : config.converted(from: before, to: outputs))
             let file = place.path.appending(ConvertedConfig.fileName)
-            try target.check([ConvertedConfig.fileName])
-            written = (file, text)
+            let isThere = try fileExists(file) && MappedFile(file).withUnsafeBytes { $0.elementsEqual(text) }
+            if !isThere {
+                try target.check([ConvertedConfig.fileName])
+                written = (file, text)
+            }
         }
         let result = try session.run(Conversion(plan, of: store))
         if let written { try AtomicOutput.write(written.text, to: written.file, options: writeOptions) }

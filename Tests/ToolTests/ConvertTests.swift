@@ -159,6 +159,26 @@ import Testing
         #expect(try tool.run("verify", "sharded", "--json").json()["ok"].bool == true)
     }
 
+    /// With what it says of types as the output has them.
+    @Test func aFolderGetsTheConfiguration() throws {
+        let tool = try Tool()
+        _ = try tool.shell("mkdir m && cp \(base) m/model.safetensors")
+        let text = #"{"model_type": "x", "torch_dtype": "float32"}"#
+        _ = try tool.folder.write(Array(text.utf8), to: "m/config.json")
+        #expect(try tool.run("convert", "m", "same/").status == 0)
+        #expect(try tool.shell("cat same/config.json").output == text)
+        #expect(try tool.run("convert", "m", "half/", "--dtype", "F16", "--shard-size", "100KiB").status == 0)
+        #expect(
+            try tool.shell("cat half/config.json").output == text.replacing("float32", with: "float16"))
+        // Another model's stays.
+        _ = try tool.shell("mkdir other && echo '{}' > other/config.json")
+        let outcome = try tool.run("convert", "m", "other/", "--json")
+        #expect(outcome.status == 4)
+        #expect(try outcome.error()["file"].string == "other/config.json")
+        #expect(try tool.names(in: "other") == ["config.json"])
+        #expect(try tool.run("convert", "m", "m/", "--force").status == 0)
+    }
+
     /// For files as for folders; nothing is made for what cannot be done.
     @Test func makesTheFoldersOfItsOutput() throws {
         let tool = try Tool()
@@ -179,12 +199,12 @@ import Testing
         #expect(try tool.run("convert", base, "model/", "--shard-size", "60KiB").status == 0)
         let many = try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string)
         #expect(many.count > 5)
-        #expect(try tool.shell("touch model/model-00001-of-00099.safetensors model/config.json").status == 0)
+        #expect(try tool.shell("touch model/model-00001-of-00099.safetensors").status == 0)
         // Not forced, it changes nothing.
         #expect(try tool.run("convert", base, "model/", "--shard-size", "150KiB").status == 4)
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string).count == many.count
-                + 2)
+                + 1)
         // The input is the old checkpoint.
         #expect(try tool.run("convert", "model", "model/", "--shard-size", "150KiB", "--force").status == 0)
         let left = try FileManager.default.contentsOfDirectory(atPath: tool.folder.file("model").string).sorted()
