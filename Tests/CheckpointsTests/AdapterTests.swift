@@ -188,6 +188,19 @@ import Testing
         #expect([.badName, .missingTensor].contains(error.category) && error.tensor != nil)
     }
 
+    /// Of a module that was trained as a whole, with all biases trained, a file has the bias three times.
+    @Test func savedModulesGoBeforeWhatTheyWere() throws {
+        let path = try adapted(
+            base + [Part("head.weight", [1, 2], [0, 0]), Part("head.bias", [1], [0])],
+            factors + [
+                Part("head.weight", [1, 2], [5, 6]), Part("head.bias", [1], [9]),
+                Part("head.modules_to_save.bias", [1], [7]), Part("head.original_module.bias", [1], [8]),
+            ], #", "bias": "all", "modules_to_save": ["head"]"#)
+        let store = try TensorStore(opening: path)
+        #expect(try store.floats(of: "head.weight") == [5, 6] && store.floats(of: "head.bias") == [7])
+        #expect(try store.floats(of: "l.q.weight")[0] == 21)
+    }
+
     // MARK: - Paths
 
     @Test func aPathThatExistsGoesFirst() throws {

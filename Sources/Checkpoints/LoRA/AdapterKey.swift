@@ -8,6 +8,8 @@ import TensorCore
 ///     base_model.model. MODULE .lora_embedding_B[.ADAPTER]     [width, rank]
 ///     base_model.model. MODULE .lora_magnitude_vector[.ADAPTER][.weight]
 ///     base_model.model. TENSOR                                 takes the place of the base's
+///     base_model.model. MODULE .modules_to_save[.ADAPTER]. TENSOR      the same
+///     base_model.model. MODULE .original_module. TENSOR        what it was before, which is not needed
 ///
 /// PEFT leaves the adapter's name out of files; some trainers do not. `base_layer` stands where a module lies in another one that
 /// PEFT has put around it.
@@ -24,8 +26,8 @@ struct AdapterKey: Hashable {
         case a, b, bias, embeddingA, embeddingB, magnitude
         /// The rank times the factor of the product, a single number.
         case alpha
-        /// A whole tensor.
-        case tensor
+        /// A whole tensor, and one of a module that PEFT says to have trained as a whole: with all biases trained, a file has both.
+        case tensor, saved
         /// What PEFT had before it trained a whole module.
         case original
     }
@@ -79,9 +81,10 @@ struct AdapterKey: Hashable {
         var path = path
         var part = Part.tensor
         if let place = path.lastIndex(of: "modules_to_save") {
-            // The name of the adapter, and the tensor.
-            guard path.count - place == 3 else { return nil }
-            path.removeSubrange(place...place + 1)
+            // Perhaps the name of the adapter, and the tensor.
+            guard (2...3).contains(path.count - place) else { return nil }
+            path.removeSubrange(place..<path.count - 1)
+            part = .saved
         } else if let place = path.lastIndex(of: "original_module") {
             path.remove(at: place)
             part = .original

@@ -62,10 +62,11 @@ package struct LoRAAdapter: Sendable {
             }
             keys.append((place, key))
         }
-        tensors = keys.filter { $0.key.part == .tensor }.map {
+        let saved = Set(keys.filter { $0.key.part == .saved }.map(\.key.name))
+        tensors = keys.filter { $0.key.part == .saved || $0.key.part == .tensor && !saved.contains($0.key.name) }.map {
             WholeTensor(name: TensorName($0.key.name), path: $0.key.path, place: $0.place)
         }
-        let parts = keys.filter { $0.key.part != .tensor && $0.key.part != .original }
+        let parts = keys.filter { ![.tensor, .saved, .original].contains($0.key.part) }
         modules = try Self.modules(of: parts, in: reader, naming)
         if self.config.usesMagnitudes, let module = modules.first(where: { $0.magnitude == nil }) {
             throw FormatError(
