@@ -17,6 +17,8 @@ public enum FormatWarning: String, WarningCode {
     case otherParts = "other_parts"
     /// An adapter has modules of other components of a pipeline than the base.
     case otherComponents = "other_components"
+    /// An adapter's configuration says that layers are stored the other way round than they are.
+    case notTransposed = "not_transposed"
     /// NumPy data without a byte order.
     case byteOrder = "byte_order"
     /// Members of an archive that no tensor can hold.

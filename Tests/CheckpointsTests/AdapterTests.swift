@@ -201,6 +201,31 @@ import Testing
         #expect(try store.floats(of: "l.q.weight")[0] == 21)
     }
 
+    /// `fan_in_fan_out` counts where layers are stored so: as other weights, or biases, show. B A = [10, 20; -10, -20] for `s`.
+    @Test(
+        arguments: [
+            // The factors of a weight that is not square.
+            ([Part("s.bias", [2], [0, 0]), Part("l.q.weight", [2, 3], [])], true, false),
+            ([Part("s.bias", [2], [0, 0]), Part("l.q.weight", [3, 2], [])], true, true),
+            // Another layer's bias; none.
+            ([Part("s.bias", [2], [0, 0]), Part("t.weight", [3, 1], []), Part("t.bias", [3], [])], false, false),
+            ([Part("s.bias", [2], [0, 0]), Part("t.weight", [1, 3], []), Part("t.bias", [3], [])], false, true),
+            ([Part("s.bias", [2], [0, 0])], false, true), ([], false, false),
+        ] as [([Part], Bool, Bool)])
+    func layersTellWhichWayRoundTheyAre(others: [Part], changesOthers: Bool, isTransposed: Bool) throws {
+        let base =
+            [Part("s.weight", [2, 2], [0, 0, 0, 0])]
+            + others.map { part in
+                Part(part.name, part.shape, [Float](repeating: 0, count: part.shape.reduce(1, *)))
+            }
+        let own = [Part("s.lora_A.weight", [1, 2], [1, 2]), Part("s.lora_B.weight", [2, 1], [10, -10])]
+        let store = try TensorStore(
+            opening: try adapted(base, own + (changesOthers ? factors : []), #", "fan_in_fan_out": true"#))
+        let expected: [Float] = isTransposed ? [20, -20, 40, -40] : [20, 40, -20, -40]
+        #expect(try store.floats(of: "s.weight") == expected)
+        #expect(store.warnings.contains { $0.code.hasSuffix("not_transposed") } == !isTransposed)
+    }
+
     // MARK: - Paths
 
     @Test func aPathThatExistsGoesFirst() throws {

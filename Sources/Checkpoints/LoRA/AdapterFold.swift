@@ -9,6 +9,8 @@ struct AdapterFold {
     private let base: any CheckpointReader
     private let places: [TensorName: Int]
     private let prefix: ModelPrefix
+    /// Whether linear layers are stored as `[inputs, outputs]`.
+    private let isTransposed: Bool
     /// Whether stacks of experts are stored as `[experts, inputs, outputs]`, as far as shapes tell.
     private let hasTransposedStacks: Bool
     /// The changes of the base's tensors, by their places.
@@ -18,7 +20,7 @@ struct AdapterFold {
     /// What the base lacks.
     private(set) var additions: [(name: TensorName, place: Int)] = []
     /// What the user should know.
-    let warnings: [Warning]
+    private(set) var warnings: [Warning]
 
     /// Finds the base's tensors for all parts of an adapter.
     ///
@@ -40,6 +42,15 @@ struct AdapterFold {
         let tensors = adapter.tensors.filter { !adapter.config.saves(Self.module(of: $0.name)) }
         prefix = ModelPrefix.of(weights + tensors.map { [$0.name] }, among: names)
         hasTransposedStacks = Self.hasTransposedStacks(adapter, base, places, prefix)
+        isTransposed =
+            adapter.config.isTransposed && Self.orientation(of: modules, adapter, base, places, prefix) != .outputsFirst
+        if adapter.config.isTransposed, !isTransposed {
+            warnings.append(
+                Warning(
+                    FormatWarning.notTransposed,
+                    "`fan_in_fan_out` is set, and the layers of the base are stored as [outputs, inputs]: it is passed over, as PEFT "
+                        + "does", file: adapter.config.file.string))
+        }
         try replace()
         var stacks: [String: [LoRAAdapter.Module]] = [:]
         for module in modules {
@@ -117,6 +128,20 @@ struct AdapterFold {
 
     // MARK: - Shapes
 
+    /// Which way round the linear layers are stored that an adapter changes.
+    private static func orientation(
+        of modules: [LoRAAdapter.Module], _ adapter: LoRAAdapter, _ base: any CheckpointReader,
+        _ places: [TensorName: Int], _ prefix: ModelPrefix
+    ) -> LayerOrientation {
+        let factors = modules.compactMap { module -> (place: Int, outputs: Int, inputs: Int)? in
+            let shapes = [module.a, module.b].map { adapter.reader.descriptors[$0].shape.dims }
+            guard !module.isEmbedding, shapes.allSatisfy({ $0.count == 2 }) else { return nil }
+            let names = weights(of: module, in: adapter.config).lazy.compactMap { prefix.name(of: $0) }
+            return names.compactMap { places[$0] }.first.map { ($0, shapes[1][0], shapes[0][1]) }
+        }
+        return LayerOrientation(factors: factors, base: base.descriptors, places: places)
+    }
+
     private func mismatch(_ part: Int, _ found: String, _ target: Int) -> FormatError {
         let own = adapter.reader.descriptors[part]
         let stored = base.descriptors[target]
@@ -175,7 +200,7 @@ struct AdapterFold {
         let inner = a.shape.dims.dropFirst()
         let isPlain = !module.isEmbedding && dims[0] == outputs && Array(inner) == Array(dims.dropFirst())
         let isTurned = dims == [a.shape.dims[1], outputs]
-        let isTransposed = module.isEmbedding || adapter.config.isTransposed && isTurned
+        let isTransposed = module.isEmbedding || isTransposed && isTurned
         guard isTransposed ? isTurned : isPlain else { throw mismatch(module.a, "\(b.shape) x \(a.shape)", target) }
         try append(
             module, to: target, name: module.name, rank: rank, matrices: 1, inputs: inner.reduce(1, *),
