@@ -49,6 +49,8 @@ package struct MergeInputs: Sendable {
 
     /// The model whose configuration and tokenizer the result has.
     package var donor: Model { models[donorPlace] }
+    /// What that model is called: the base where adapters are folded into one.
+    var donorName: String { AdaptedPath(donor.original.openedPath)?.base.modelName ?? donor.name }
     /// All models but the donor.
     package var others: [Model] { models.enumerated().filter { $0.offset != donorPlace }.map(\.element) }
     package var base: TensorStore? { hasBase ? models[0].store : nil }

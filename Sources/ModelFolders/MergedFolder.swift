@@ -137,7 +137,7 @@ package final class MergedFolder {
         return (
             WrittenCheckpoint(files: files, byteCount: weights.byteCount),
             FolderReport(
-                donor: inputs.donor.name, copied: contents.companions.copied.map(\.name),
+                donor: inputs.donorName, copied: contents.companions.copied.map(\.name),
                 leftOut: contents.companions.leftOut, configChanges: contents.configChanges, sanity: sanity), remarks
         )
     }

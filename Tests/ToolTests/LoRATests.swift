@@ -88,7 +88,10 @@ import Testing
     @Test func aFolderHasTheConfigurationOfTheBase() throws {
         _ = try done("convert", "\(corpus)/plain/base.safetensors", "base/")
         _ = try tool.folder.write(Array(#"{"model_type": "x"}"#.utf8), to: "base/config.json")
-        _ = try done("lora", "fold", "base", "\(corpus)/plain", "--output", "folded/")
+        _ = try tool.folder.write(Array("{}".utf8), to: "base/generation_config.json")
+        let outcome = try done("lora", "fold", "base", "\(corpus)/plain", "--output", "folded/")
+        #expect(outcome.output.contains("copied from base: generation_config.json"))
+        #expect(outcome.output.contains("norm of the result: 1 of base+plain"))
         #expect(String(decoding: try tool.data("folded/config.json"), as: UTF8.self).contains(#""model_type": "x""#))
         let recipe = String(decoding: try tool.data("folded/mergekit_config.yml"), as: UTF8.self)
         #expect(recipe.contains("base+") && recipe.contains("lora/plain"))

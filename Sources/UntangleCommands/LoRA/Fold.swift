@@ -72,8 +72,10 @@ extension LoRA {
                 options: reading.readOptions(
                     threads: session.budget.threads, memoryByteCount: session.memoryByteCount))
             // One model as it is: what a merge of one is.
+            let parts = AdaptedPath(path).map { [$0.base] + $0.adapters } ?? [path]
             let job = try MergeJob(
-                method: "passthrough", base: nil, experts: [(name: path.modelName, store: store)],
+                method: "passthrough", base: nil,
+                experts: [(name: parts.map(\.modelName).joined(separator: "+"), store: store)],
                 parameters: MergeParameters(), outputDType: dtype?.dtype, target: target, in: session.context)
             try job.requireRoom()
             let outcome = try session.run(job)
