@@ -247,12 +247,15 @@ public final class AtomicOutput: Sendable {
     }
 }
 
-/// The temporary files and folders of this process, so that an interrupt can remove them.
+/// The temporary files and folders of this process, so that an interrupt can remove them, and the folders that it has made for outputs.
 public enum UnfinishedOutputs {
     private static let paths = Mutex<Set<String>>([])
+    /// Those above a folder before it.
+    private static let folders = Mutex<[String]>([])
 
     static func insert(_ path: FilePath) { _ = paths.withLock { $0.insert(path.string) } }
     static func remove(_ path: FilePath) { _ = paths.withLock { $0.remove(path.string) } }
+    static func insert(folder: FilePath) { folders.withLock { $0.append(folder.string) } }
     static func contains(_ path: FilePath) -> Bool { paths.withLock { $0.contains(path.string) } }
 
     /// Does work that an interrupt has to wait for, and gives up a path as it ends.
@@ -266,5 +269,11 @@ public enum UnfinishedOutputs {
     /// Removes every unfinished output; called when the process is told to stop.
     public static func removeAll() {
         for path in paths.withLock({ $0 }) { StaleOutputs.delete(path) }
+        removeEmptyFolders()
+    }
+
+    /// Removes the folders that were made and hold nothing; called when work has failed.
+    public static func removeEmptyFolders() {
+        for folder in folders.withLock({ $0 }).reversed() { rmdir(folder) }
     }
 }

@@ -120,7 +120,7 @@ package func entries(of folder: FilePath, hidden: Bool = false) throws(IOError) 
     return names.sorted()
 }
 
-/// Makes a folder and those above it, where they are missing.
+/// Makes a folder and those above it, where they are missing. Work that fails leaves none of them empty; see `UnfinishedOutputs`.
 ///
 /// - Throws: `IOError` that names the folder.
 public func makeFolder(_ path: FilePath) throws(IOError) {
@@ -130,9 +130,11 @@ public func makeFolder(_ path: FilePath) throws(IOError) {
         return
     }
     try makeFolder(path.removingLastComponent())
-    guard mkdir(path.string, 0o777) == 0 || errno == EEXIST else {
+    guard mkdir(path.string, 0o777) == 0 else {
+        if errno == EEXIST { return }
         throw IOError(Errno(rawValue: errno), action: "make the folder \(path.string)", path: path)
     }
+    UnfinishedOutputs.insert(folder: path)
 }
 
 /// Removes a file, if it is there.

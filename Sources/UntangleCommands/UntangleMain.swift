@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Glibc
 import Reporting
 import TensorCore
@@ -22,6 +23,7 @@ public enum UntangleMain {
             try output.flush()
             return status
         } catch {
+            UnfinishedOutputs.removeEmptyFolders()
             // What seems wrong with a file that somebody writes to may be nothing but that.
             do { try MappedFiles.requireUnchanged() } catch { return report(error) }
             return report(error)

@@ -302,6 +302,23 @@ import Testing
         #expect(try tool.run("diff", "a.safetensors", "c.safetensors").status == 1)
     }
 
+    /// Folders above the output are made for it, and go with it when it fails.
+    @Test func leavesNoFolderWhenItFails() throws {
+        var tensors = [StoredTensor("w", [2, 2], [1, .nan, 3, 4])]
+        try tool.write("nan.safetensors", tensors)
+        tensors[0] = StoredTensor("w", [2, 2], [1, 2, 3, 4])
+        try tool.write("one.safetensors", tensors)
+        _ = try tool.shell("mkdir there")
+        for output in ["a/b/m.safetensors", "c/d/", "there/e/m.safetensors"] {
+            let outcome = try tool.run(
+                "merge", "--method", "tsv_m", "--base", "one.safetensors", "nan.safetensors", "one.safetensors",
+                "--output", output)
+            #expect(outcome.status == 3, "\(outcome.errors)")
+        }
+        #expect(tool.exists("there"))
+        for made in ["a", "c", "there/e"] { #expect(!tool.exists(made), "\(made)") }
+    }
+
     @Test func writesFoldersAndOverInputs() throws {
         #expect(try merge("average", ["--output", "dir/"]).status == 0)
         #expect(try tool.names(in: "dir") == ["README.md", "config.json", "mergekit_config.yml", "model.safetensors"])
