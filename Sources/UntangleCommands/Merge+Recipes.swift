@@ -16,11 +16,12 @@ extension Merge {
 
     /// Reads the recipes that are given, and finds their models.
     ///
-    /// - Throws: a usage error when two results have one name.
+    /// - Throws: a usage error for a checkpoint in the place of a recipe, and when two results have one name.
     func readRecipes(_ session: Session) throws -> Recipes {
         let output = lastIsOutput ? inputs[1] : output
         var books: [(name: String, book: RecipeBook)] = []
         for path in (lastIsOutput ? [inputs[0]] : inputs).map({ FilePath($0) }) {
+            try requireRecipe(path)
             let found = try RecipeBook.all(in: path, strict: recipes.strict)
             books += found.map { book in
                 (name: (found.count == 1 ? nil : book.final.name) ?? path.stem ?? "merged", book: book)
@@ -45,6 +46,17 @@ extension Merge {
                         book, result: result ?? book.final.output?.path ?? book.final.path, in: session)
                 )
             }, output: output)
+    }
+
+    /// Makes sure that a path is not that of a checkpoint, as when `--method` was forgotten.
+    private func requireRecipe(_ path: FilePath) throws(UsageError) {
+        let isAdapted = AdaptedPath(path) != nil
+        let isCalledSo = fileExists(path) && CheckpointFormat.named(path) != nil
+        guard folderExists(path) || isAdapted || isCalledSo else { return }
+        let isCheckpoint = isAdapted || !folderExists(path) || (try? TensorStore(opening: path)) != nil
+        throw UsageError(
+            "\(path.string.escapingControlCharacters) is a \(isCheckpoint ? "checkpoint" : "folder"), not a recipe",
+            hint: isCheckpoint ? "give --method METHOD to merge checkpoints" : nil)
     }
 
     /// Plans the merge of a recipe, after those that it builds upon, which are carried out unless this is a dry run.

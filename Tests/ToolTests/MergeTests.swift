@@ -302,6 +302,12 @@ import Testing
         #expect(try tool.run("diff", "a.safetensors", "c.safetensors").status == 1)
     }
 
+    @Test func saysWhatACheckpointIsInThePlaceOfARecipe() throws {
+        let outcome = try tool.run("merge", TinySuite.base, experts[0], "--output", "m.safetensors")
+        #expect(outcome.errors.contains("\(TinySuite.base) is a checkpoint, not a recipe"))
+        #expect(outcome.errors.contains("give --method"))
+    }
+
     /// Folders above the output are made for it, and go with it when it fails.
     @Test func leavesNoFolderWhenItFails() throws {
         var tensors = [StoredTensor("w", [2, 2], [1, .nan, 3, 4])]
@@ -382,7 +388,7 @@ import Testing
             ),
             (["--method", "average", TinySuite.base, "--output", "."], 2, "usage"),
             (["none.yaml", "m.safetensors"], 3, "io.not_found"),
-            ([TinySuite.base, "m.safetensors"], 3, "recipe.syntax"),
+            ([TinySuite.base, "m.safetensors"], 2, "usage"), ([TinySuite.folder, "m/"], 2, "usage"),
         ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws
     {
         let outcome = try tool.run(["merge", "--json"] + arguments)
