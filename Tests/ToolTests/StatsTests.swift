@@ -75,6 +75,11 @@ import Testing
         let again = try stats("digits", resume, count: count, output: "out/g.safetensors")
         #expect(again.status == 0)
         #expect(try again.json()["resumed_at"].int == count)
+        // Of other settings it is told what differs, as while it was measured.
+        let changed = try stats("digits", more + ["--resume", "--json"], count: count - 1, output: "out/g.safetensors")
+        #expect(changed.status == 3)
+        #expect(try changed.error()["code"].string == "resume.changed")
+        #expect(try changed.error()["message"].string?.contains("limit was \(count) and is \(count - 1)") == true)
     }
 
     @Test func joins() throws {

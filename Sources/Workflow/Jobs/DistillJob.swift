@@ -66,6 +66,9 @@ public struct DistillJob: RecordedJob, Sendable {
             let store = try TensorStore(opening: target.path, options: context.reading())
             return AdaptedExpert(name: name, path: target.path, store: store, training: nil)
         }
+        if let target, let fingerprint, resumption.resumes, !target.options.force {
+            try ResumeError.requireSame(fingerprint, at: target.path, work: name)
+        }
         options.warnings.forEach(context.warn)
         let merged = try merged(in: context)
         try set.backbone.check(merged)

@@ -299,7 +299,9 @@ public struct ResolveJob: RecordedJob, Sendable {
             // A closed form has nothing on the way to go on from.
             stateFile = options.solver == .train ? self.stateFile(of: expert, in: output, fingerprint) : nil
             found = try resumption.resumes ? stateFile?.find() : nil
-            if resumption.resumes, !write.force { try checkRecord(at: path, of: expert, fingerprint) }
+            if resumption.resumes, !write.force {
+                try ResumeError.requireSame(fingerprint, at: path, work: expert.name)
+            }
         }
         if let fingerprint, !write.force, !mends, isThere { throw WorkRecord.mismatch(fingerprint, at: path) }
         var options = write
@@ -308,16 +310,6 @@ public struct ResolveJob: RecordedJob, Sendable {
             OutputPlace(path, isFolder: false), format: format(of: expert), options: options)
         let writer = try target.recorded(fingerprint).open(declaring: descriptors, metadata: expert.store.metadata)
         return Piece(index: index, output: .file(writer, path, fingerprint), stateFile: stateFile, found: found)
-    }
-
-    /// Says of an output that was made with other settings or inputs what differs.
-    private func checkRecord(at path: FilePath, of expert: Expert, _ fingerprint: Fingerprint) throws {
-        let differences = WorkRecord(ofOutputAt: path).map { fingerprint.differences(since: $0.fingerprint) } ?? []
-        guard differences.isEmpty else {
-            throw ResumeError.changed(
-                differences, work: expert.name, file: path,
-                hint: "give the settings and inputs that it was made with, or use --force to replace it")
-        }
     }
 
     private func stateFile(

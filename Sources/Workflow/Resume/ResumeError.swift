@@ -30,6 +30,18 @@ public struct ResumeError: Diagnostic, Hashable {
     /// How many differences a message names.
     private static let shownCount = 6
 
+    /// Makes sure that an output which stands at a path, if its record says what it was made from, was made from the same.
+    ///
+    /// - Throws: `resume.changed` that names what differs.
+    static func requireSame(_ fingerprint: Fingerprint, at path: FilePath, work: String) throws(ResumeError) {
+        let differences = WorkRecord(ofOutputAt: path).map { fingerprint.differences(since: $0.fingerprint) } ?? []
+        guard differences.isEmpty else {
+            throw changed(
+                differences, work: work, file: path,
+                hint: "give the settings and inputs that it was made with, or use --force to replace it")
+        }
+    }
+
     /// Names what has changed since a run.
     static func changed(
         _ differences: [Fingerprint.Difference], work: String, file: FilePath,

@@ -126,6 +126,10 @@ public struct StatisticsJob: RecordedJob, Sendable {
             try state.remove()
             return try finished()
         }
+        if let fingerprint, resumption.resumes, !target.options.force {
+            let name = target.path.lastComponent?.string ?? "statistics"
+            try ResumeError.requireSame(fingerprint, at: target.path, work: name)
+        }
         try target.check()
         let data = try source.inputs(for: backbone, limit: limit, in: context)
         let count = min(limit ?? data.count, data.count)
