@@ -199,6 +199,25 @@ import Testing
         _ = try done("diff", "folded.safetensors", "\(corpus)/plain/merged.safetensors", "--tolerance", "2e-6")
     }
 
+    /// An adapter of PEFT is a folder of its own.
+    @Test func anAdapterGoesIntoNoModel() throws {
+        let adapter = "\(corpus)/plain"
+        func merge(_ output: String, _ more: String...) throws -> Tool.Outcome {
+            try tool.run(["lora", "merge", "--method", "cat", adapter, "--json", "--output", output] + more)
+        }
+        let file = try merge("x.safetensors")
+        #expect(file.status == 2)
+        #expect(try file.error()["code"].string == "usage.output_format")
+        _ = try tool.shell("mkdir model && echo '{}' > model/config.json")
+        let model = try merge("model")
+        #expect(model.status == 4)
+        #expect(try model.error()["code"].string == "io.exists")
+        #expect(try tool.names(in: "model") == ["config.json"] && !tool.exists("x.safetensors"))
+        #expect(try merge("model", "--force").status == 0)
+        #expect(try merge("i", "--dtype", "I8").error()["code"].string == "usage.dtype")
+        #expect(try merge("own/adapter").status == 0)
+    }
+
     /// Side by side the factors of adapters do what the adapters do one after the other.
     @Test func adaptersBecomeOne() throws {
         let place = "Fixtures/parity/lora"

@@ -78,6 +78,7 @@ public struct AdapterExtraction: Job, Sendable {
     ///   `convert.nothing_selected` when nothing changed that an adapter holds; `merge`-like errors of readers and writers; `io.memory`
     ///   when a weight does not fit.
     public func run(in context: Context) throws -> Outcome {
+        try AdapterPart.check(settings.dtype)
         try ModelKinship.check(expert, from: base, selection: settings.selection)
         try AdapterFolder(target).check()
         let plan = AdapterPlan(

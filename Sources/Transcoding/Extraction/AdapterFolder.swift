@@ -2,6 +2,7 @@ import Checkpoints
 import Reporting
 import SystemPackage
 import TensorCore
+import TensorCore
 import Work
 
 /// An adapter as PEFT loads it: a folder with `adapter_model.safetensors` and `adapter_config.json`.
@@ -10,14 +11,34 @@ package struct AdapterFolder {
 
     private static let weightsName = "adapter_model.safetensors"
     private static let configName = "adapter_config.json"
+    /// What transformers takes for a model.
+    private static let modelNames = [
+        "config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ]
 
     /// Takes the place of a folder.
     package init(_ target: OutputTarget) { self.target = target }
 
     /// Finds out before the work what would keep the folder from being written.
     ///
-    /// - Throws: `io.exists` and what else the target throws.
-    package func check() throws { try target.check([Self.weightsName, Self.configName]) }
+    /// - Throws: `usage.output_format` for the name of a file; `io.exists`, also in the folder of a model, and what else the target throws.
+    package func check() throws {
+        let path = target.path
+        guard folderExists(path) || CheckpointFormat.named(path) == nil else {
+            throw OutputError(
+                .format,
+                "the name \(path.string.escapingControlCharacters) is that of a file, and an adapter of PEFT is a folder",
+                hint: "give a name without extension; lora merge --names kohya or diffusers writes one file")
+        }
+        let isAdapter = fileExists(path.appending(Self.configName))
+        if !isAdapter, !target.options.force, let file = target.obstacle(Self.modelNames) {
+            throw IOError.exists(
+                file, "belongs to a model, which loads an adapter that lies beside it",
+                hint: "give the adapter a folder of its own, or use --force")
+        }
+        try target.check([Self.weightsName, Self.configName])
+    }
 
     /// Writes the folder.
     ///

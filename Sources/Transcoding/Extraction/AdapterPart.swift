@@ -15,6 +15,15 @@ package struct AdapterPart {
         case stored(any CheckpointReader, Int)
     }
 
+    /// Makes sure that factors can be of a type.
+    ///
+    /// - Throws: `usage.dtype` for one that does not compute.
+    package static func check(_ dtype: DType) throws(ConversionError) {
+        guard !dtype.isComputable else { return }
+        throw .usage(
+            "dtype", "factors of an adapter cannot be \(dtype.rawValue)", hint: "--dtype takes F16, BF16, F32 or F64")
+    }
+
     /// Both factors of a module whose product has the factor 1, and what its naming says of that.
     ///
     /// - Parameters:

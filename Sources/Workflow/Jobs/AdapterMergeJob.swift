@@ -80,13 +80,15 @@ public struct AdapterMergeJob: Job, Sendable {
     ///   - dtype: the type of the factors.
     ///   - names: how the result names its tensors.
     ///   - target: makes the place of the result: a folder for names of PEFT, else a safetensors file.
-    /// - Throws: `format.*` for adapters that are none, or more than factors; `merge.incompatible` for weights of different shapes, and
-    ///   for different whole tensors; `merge.nothing_selected` for adapters without factors; and what `AdapterMerge` throws.
+    /// - Throws: `usage.dtype` for factors that do not compute; `format.*` for adapters that are none, or more than factors;
+    ///   `merge.incompatible` for weights of different shapes, and for different whole tensors; `merge.nothing_selected` for adapters
+    ///   without factors; and what `AdapterMerge` throws.
     public init(
         _ paths: [(name: String, path: FilePath)], method: String, parameters: MergeParameters, rank: Int?,
         dtype: DType,
         names: Names = Names(), target: (AdapterNaming) throws -> OutputTarget, options: ReadOptions = ReadOptions()
     ) throws {
+        try AdapterPart.check(dtype)
         let opened = try paths.map { (name: $0.name, adapter: try LoRAAdapter(opening: $0.path, options: options)) }
         let naming = names.naming ?? opened.first?.adapter.naming ?? .peft
         adapters = try opened.map {
