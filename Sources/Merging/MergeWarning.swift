@@ -16,6 +16,10 @@ public enum MergeWarning: String, WarningCode {
     case stacks
     /// Tensors lack the statistics that a method takes.
     case noStatistics = "no_statistics"
+    /// Statistics that are given for one expert were measured on another.
+    case otherStatistics = "other_statistics"
+    /// Statistics are of a part of the inputs.
+    case partialStatistics = "partial_statistics"
     /// What a method measures over a model is measured over one slice.
     case slices
     /// A pattern of `--keep-base` or `keep_base` is that of no tensor.

@@ -82,6 +82,25 @@ import Testing
         #expect(try changed.error()["message"].string?.contains("limit was \(count) and is \(count - 1)") == true)
     }
 
+    /// Files say which model they were measured on.
+    @Test func aMergeWarnsOfStatisticsInAnotherOrder() throws {
+        for task in tasks { #expect(try stats(task, count: 16, output: "\(task).safetensors").status == 0) }
+        #expect(try stats("digits", ["--part", "1/2"], count: 16, output: "part.safetensors").status == 0)
+        func codes(_ statistics: String...) throws -> Set<String> {
+            let outcome = try tool.run(
+                ["merge", "--method", "regmean", "--base", "\(TinySuite.folder)/base.safetensors"]
+                    + tasks.map(TinySuite.expert)
+                    + ["--set", "statistics=\(statistics.map { "\($0).safetensors" }.joined(separator: ","))"]
+                    + ["--output", "m.safetensors", "--force", "--no-sync", "--progress", "json"])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let codes = ["other_statistics", "partial_statistics"]
+            return Set(codes.filter { outcome.errors.contains("\"merge.\($0)\"") })
+        }
+        #expect(try codes("digits", "latin_lower") == [])
+        #expect(try codes("latin_lower", "digits") == ["other_statistics"])
+        #expect(try codes("part", "latin_lower") == ["partial_statistics"])
+    }
+
     @Test func joins() throws {
         for part in ["1/2", "2/2"] {
             let name = "p\(part.first ?? "0").safetensors"

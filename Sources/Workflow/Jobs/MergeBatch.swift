@@ -29,15 +29,16 @@ public struct MergeBatch: Job {
     public func run(in context: Context) throws -> [MergeJob.Outcome] {
         for target in jobs.compactMap(\.target) { try target.requireNoPart(of: jobs.flatMap(\.inputs).map(\.files)) }
         try diskSpace?.require()
+        let remarks = try jobs.map { try $0.statisticsWarnings(in: context) }
         var destinations: [MergeDestination] = []
         for job in jobs { destinations.append(try job.destination(besides: destinations.compactMap(\.ledger))) }
         let tasks = zip(jobs, destinations).map { job, destination in
             MergeTask(of: job.plan, into: destination.writer, ledger: destination.ledger)
         }
         let reports = try destinations[...].named { try MergeTask.execute(tasks, with: context.progress) }
-        return try zip(jobs, zip(destinations, reports)).map { job, result in
+        return try zip(zip(jobs, remarks), zip(destinations, reports)).map { work, result in
             var outcome = try result.0.named { try result.0.finish(result.1) }
-            outcome.report.warnings = job.warnings + outcome.report.warnings
+            outcome.report.warnings = work.0.warnings + work.1 + outcome.report.warnings
             return outcome
         }
     }

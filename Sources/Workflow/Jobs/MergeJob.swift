@@ -25,7 +25,7 @@ public struct MergeJob: RecordedJob, Sendable {
     /// The models; the result inherits metadata, and in a folder configuration and tokenizer, from the donor.
     let models: MergeInputs
     /// The files that parameters name.
-    private let parameterInputs: [JobInput]
+    let parameterInputs: [JobInput]
     let origins: TensorOrigins
     private let budget: ComputeBudget
 
