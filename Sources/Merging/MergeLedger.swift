@@ -98,7 +98,12 @@ package final class MergeLedger: Sendable {
     /// - Throws: what the reader throws.
     func copied(_ tensor: LoadedTensor) throws {
         if tensor.planned.output.dtype.isComputable {
-            wrote(try read(tensor, tensor.elements, model: 0), from: 0, of: tensor.planned)
+            let sums = try read(tensor, tensor.elements, model: 0)
+            // Other models that have it were found to have the same bytes.
+            for model in tensor.planned.indices.indices.dropFirst() {
+                add(Record(model: model, start: 0, sums: sums), to: tensor.planned.output.name)
+            }
+            wrote(sums, from: 0, of: tensor.planned)
         } else {
             read(tensor.wholePiece(of: 0), sums: nil, isDone: true)
         }

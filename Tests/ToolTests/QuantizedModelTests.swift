@@ -70,6 +70,26 @@ import Testing
         #expect(try tool.run("inspect", "g.safetensors", "--json").json()["tensors"].items.count == 4)
     }
 
+    /// Parts that are kept, since they are the same in all models, count for all of them.
+    @Test func keptPartsCountInTheNormsOfAllModels() throws {
+        func model(_ name: String) throws {
+            try makeModel(
+                name,
+                [
+                    StoredTensor("model.a.qweight", "I32", [4, 2], bytes: [UInt8](repeating: 7, count: 32)),
+                    StoredTensor("model.a.scales", [1, 4], [3, 4, 5, 6]),
+                    StoredTensor("model.norm.weight", [2], [1, 2]),
+                ], config: #", "quantization_config": {"quant_method": "hqq"}"#)
+        }
+        try model("a")
+        try model("b")
+        let outcome = try tool.run("merge", "--method", "average", "a", "b", "--output", "m/", "--json")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let inputs = try outcome.json()["folder"]["sanity"]["inputs"].items
+        #expect(inputs.map { $0["ratio"].double } == [1, 1])
+        #expect(inputs[0]["norm"].double == inputs[1]["norm"].double)
+    }
+
     private func contains(_ data: [UInt8], _ part: [UInt8]) -> Bool {
         data.indices.contains { data[$0...].starts(with: part) }
     }
