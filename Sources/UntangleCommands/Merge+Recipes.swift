@@ -37,6 +37,15 @@ extension Merge {
                         + "\(book.final.path.string.escapingControlCharacters)")
             }
         }
+        for (name, book) in books where !book.intermediates.isEmpty && recipes.intermediateDir == nil {
+            let folder = RecipeBook.intermediateFolder(beside: FilePath(name)).string
+            guard !names.contains(folder) else {
+                throw UsageError(
+                    "\"\(folder.escapingControlCharacters)\" would be a result, and the folder of what "
+                        + "\"\(name.escapingControlCharacters)\" builds upon",
+                    hint: "rename one of them, or choose a folder with --intermediate-dir")
+            }
+        }
         return Recipes(
             books: try books.map { name, book in
                 let result = output.map { isAlone ? FilePath($0) : FilePath($0).appending(name) }

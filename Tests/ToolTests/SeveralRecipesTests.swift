@@ -86,11 +86,16 @@ import Testing
         (["sum.yml", "signs.yml", "--output", "all.safetensors"], 2, "2 results need a folder"),
         (["sum.yml", "./sum.yml", "--output", "all/"], 2, "two results would be called \"sum\""),
         (["sum.yml", "signs.yml", "--output", "all/", "--shard-size", "100K", "--part", "1/2"], 2, "cut into parts"),
+        (["clash.yml", "all/"], 2, "\"outer.intermediate\" would be a result, and the folder"),
         (["sum.yml", "gone.yml", "--output", "all/"], 3, "gone.yml"),
         (["sum.yml", "bad.yml", "--output", "all/"], 3, "bad.yml"),
         (["sum.yml", "signs.yml", "--output", "all/", "--memory", "1K"], 4, "share of --memory"),
     ]) func refuses(arguments: [String], status: Int32, message: String) throws {
         try write("merge_method: ties\nmodels: []\n", to: "bad.yml")
+        let inner = "name: inner\n" + recipe("linear")
+        let outer = "name: outer\nmerge_method: linear\nmodels: [{ model: inner }]\n"
+        let clash = "name: outer.intermediate\n" + recipe("linear")
+        try write([inner, outer, clash].joined(separator: "---\n"), to: "clash.yml")
         let outcome = try tool.run(["merge"] + arguments + ["--no-sync"])
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(outcome.errors.contains(message), "\(outcome.errors)")
