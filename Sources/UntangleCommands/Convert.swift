@@ -131,7 +131,11 @@ struct Convert: ToolCommand {
         var store = try TensorStore(opening: path, options: readOptions)
         let config = ConvertedConfig(of: store)
         let before = store.descriptors
-        if dequantize { try requireWeights(of: store) }
+        if dequantize {
+            try requireWeights(of: store)
+        } else if quantize == nil {
+            try requirePlace(in: format, of: store)
+        }
         var quantized: FP8Checkpoint?
         if let quantize {
             quantized = try makeQuantized(store, as: quantize)
@@ -221,6 +225,21 @@ struct Convert: ToolCommand {
                 "dequantize", "no selected tensor of \(store.path.string) is a quantised weight",
                 hint: "leave out --dequantize; --dtype casts")
         }
+    }
+
+    /// Makes sure that a format can hold the parts of quantised weights as they are stored.
+    private func requirePlace(in format: FormatID, of store: TensorStore) throws(WeightsError) {
+        guard let quantization = Quantization(of: store), let writer = CheckpointFormat.of(format).writer else {
+            return
+        }
+        let chosen = selection.selection
+        let parts = store.descriptors.filter { quantization.parts.contains($0.name) && chosen.contains($0.name) }
+        guard format == .gguf ? !parts.isEmpty : parts.contains(where: { !writer.holds($0.layout) }) else { return }
+        throw .quantized(
+            store.path.string, quantization, parts: parts.map(\.name), file: store.path,
+            problem: "\(CheckpointFormat.of(format).title) has no place for them",
+            hint: CheckpointView(weightsOf: store.reader) == nil
+                ? nil : "--dequantize writes the numbers that they stand for")
     }
 
     /// Shows a checkpoint as it is to be stored.

@@ -70,6 +70,16 @@ import Testing
         #expect(try tool.run("inspect", "g.safetensors", "--json").json()["tensors"].items.count == 4)
     }
 
+    /// Formats without a place for the parts are told of, before their own rules speak of single tensors.
+    @Test(arguments: ["x.gguf", "x.npz"]) func partsThatAFormatCannotHoldAreRefused(output: String) throws {
+        try makeFP8("q", scales: one)
+        let error = try tool.run("convert", "q", output, "--json").error()
+        #expect(error["code"].string == "input.quantized")
+        #expect(error["hint"].string?.hasPrefix("--dequantize") == true)
+        let numbers = try tool.run("convert", "q", "x.npz", "--dequantize", "--exclude", "*norm*")
+        #expect(numbers.status == 0, "\(numbers.errors)")
+    }
+
     /// Parts that are kept, since they are the same in all models, count for all of them.
     @Test func keptPartsCountInTheNormsOfAllModels() throws {
         func model(_ name: String) throws {
