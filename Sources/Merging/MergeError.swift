@@ -16,10 +16,10 @@ public struct MergeError: Diagnostic, Hashable {
     public var severity: DiagnosticSeverity {
         switch reason {
         case .unknownMethod, .unknownParameter, .badParameter, .missingBase, .tooFewExperts, .tooManyExperts,
-            .needsWeights:
+            .needsWeights, .unsupportedDtype:
             .usage
-        case .incompatible, .differentBuffers, .nothingSelected, .unsupportedDtype, .statistics, .notFinite,
-            .notConverged, .missingPart, .differentPart:
+        case .incompatible, .differentBuffers, .nothingSelected, .statistics, .notFinite, .notConverged, .missingPart,
+            .differentPart:
             .badInput
         case .memory: .resources
         }

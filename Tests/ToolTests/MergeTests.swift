@@ -389,6 +389,10 @@ import Testing
             (["--method", "average", TinySuite.base, "--output", "."], 2, "usage"),
             (["none.yaml", "m.safetensors"], 3, "io.not_found"),
             ([TinySuite.base, "m.safetensors"], 2, "usage"), ([TinySuite.folder, "m/"], 2, "usage"),
+            (
+                ["--method", "average", TinySuite.base, "--dtype", "I8", "--output", "m.safetensors"], 2,
+                "merge.unsupported_dtype"
+            ),
         ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws
     {
         let outcome = try tool.run(["merge", "--json"] + arguments)

@@ -55,8 +55,10 @@ extension MergeJob {
             } catch let error as MergeError {
                 // The recipe is not to blame for what the command line says of a parameter.
                 let isSet =
-                    error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
-                if isSet || (error.reason == .unsupportedDtype && outputDType != nil) { throw error }
+                    error.reason == .unsupportedDtype
+                    ? outputDType != nil
+                    : error.parameter.map { settings[$0] != nil } ?? (error.severity == .usage && !settings.isEmpty)
+                if isSet { throw error }
                 let position = error.parameter.flatMap { recipe.parameterPositions[$0] } ?? slice.position
                 throw RecipeError(error, file: recipe.path, at: position)
             }
