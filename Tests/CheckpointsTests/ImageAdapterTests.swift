@@ -102,6 +102,13 @@ import Testing
         #expect(unet.warnings.first?.text.contains("lora_te") == true)
         let encoder = try folded(write([Self.weight(Self.encoder)], to: "te.safetensors"), adapter)
         #expect(try encoder.floats(of: TensorName("\(Self.encoder).weight")) == Self.twice)
+        // Other names need all components, and the error says which are not there.
+        let base = try TensorStore(opening: folder.file("unet.safetensors")).reader
+        let lora = try LoRAAdapter(opening: adapter, options: ReadOptions())
+        let error = try #require(throws: FormatError.self) {
+            _ = try lora.renamed(.diffusers, base: base, component: nil)
+        }
+        #expect(error.message.contains("has modules of lora_te, too") && error.hint != nil)
         // One file with both must have all of it.
         let both = ["model.\(Self.unet[1])", "te.transformer.\(Self.encoder)"]
         let whole = try folded(write(both.map(Self.weight), to: "whole.safetensors"), adapter)

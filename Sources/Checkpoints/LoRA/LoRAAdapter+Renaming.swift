@@ -62,9 +62,14 @@ extension LoRAAdapter {
             }
             let resolution = try ModuleResolution(of: self, in: base)
             guard resolution.found.count == modules.count else {
+                let found = Set(resolution.found.map(\.component))
+                let absent = Set(modules.compactMap { ModuleReference($0.name, naming)?.component }).subtracting(found)
                 throw FormatError(
-                    .missingTensor, "the base \(base.path.string) has not all components of the adapter",
-                    file: reader.path)
+                    .missingTensor,
+                    "the base \(base.path.string) is \(found.sorted().joined(separator: " and ").escapingControlCharacters), and the "
+                        + "adapter has modules of \(absent.sorted().joined(separator: " and ").escapingControlCharacters), too",
+                    file: reader.path,
+                    hint: "name a base that has all components, such as the single file of the pipeline")
             }
             return resolution.found.map { ($0.module, ModuleReference(kohya: $0.component, name: $0.name)) }
         }
