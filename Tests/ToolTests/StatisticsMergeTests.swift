@@ -178,6 +178,17 @@ import Testing
 
     // MARK: - What does not fit
 
+    @Test func saysWhatToDoWhereOneExpertLacksStatistics() throws {
+        try writeLayers(base: 0)
+        try write("ga.safetensors", [("layer.weight", [2, 2], [1, 0, 0, 1])])
+        try write("none.safetensors", [("layer.gate", [2, 2], [1, 0, 0, 1])])
+        let outcome = try tool.run(
+            "merge", "--method", "esm", "--base", "base.safetensors", "a.safetensors", "b.safetensors", "--set",
+            "statistics=ga.safetensors,none.safetensors", "--output", "m.safetensors", "--json")
+        #expect(try outcome.error()["code"].string == "merge.statistics")
+        #expect(try outcome.error()["hint"].string?.contains("for all experts or for none") == true)
+    }
+
     @Test(arguments: ["regmean", "fisher"])
     func refusesStatisticsThatDoNotFit(method: String) throws {
         try writeLayers(base: 0)

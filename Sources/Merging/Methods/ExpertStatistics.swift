@@ -38,7 +38,8 @@ struct ExpertStatistics: Sendable {
                     throw MergeError(
                         .statistics,
                         "the statistics of expert \(present + 1) have tensor \"\(tensor)\", those of expert \(expert + 1) do not",
-                        tensor: tensor)
+                        tensor: tensor, parameter: "statistics",
+                        hint: "measure it for all experts or for none: the same --only and --exclude of untangle stats")
                 }
                 tensors.append(try Self.tensor(at: place, in: store, shape: shape, of: tensor, expert: expert))
             }
