@@ -393,6 +393,12 @@ import Testing
                 ["--method", "average", TinySuite.base, "--dtype", "I8", "--output", "m.safetensors"], 2,
                 "merge.unsupported_dtype"
             ),
+            (
+                [
+                    "--method", "linear", TinySuite.base, "--set", "weight=1", "--set", "weight=2", "--output",
+                    "m.safetensors",
+                ], 2, "usage"
+            ),
         ] as [([String], Int32, String)]) func refuses(arguments: [String], status: Int32, code: String) throws
     {
         let outcome = try tool.run(["merge", "--json"] + arguments)

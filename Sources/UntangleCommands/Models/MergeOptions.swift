@@ -1,5 +1,6 @@
 import ArgumentParser
 import Merging
+import TensorCore
 
 /// How experts are merged, on the command line.
 struct MergeParameterOptions: ParsableArguments {
@@ -10,9 +11,21 @@ struct MergeParameterOptions: ParsableArguments {
             valueName: "key=value"))
     var set: [String] = []
 
+    /// The parameters that are set, over others.
+    ///
+    /// - Throws: `merge.bad_parameter`; a usage error for one that is set twice.
     func parameters(over stated: MergeParameters = MergeParameters()) throws -> MergeParameters {
         var parameters = stated
-        for assignment in set { try parameters.set(assignment) }
+        var names: Swift.Set<Substring> = []
+        for assignment in set {
+            try parameters.set(assignment)
+            let name = assignment.prefix { $0 != "=" }
+            guard names.insert(name).inserted else {
+                throw UsageError(
+                    "--set gives \(String(name).escapingControlCharacters) twice",
+                    hint: "one value for each expert is written with commas: --set weight=1,0.5")
+            }
+        }
         return parameters
     }
 }
