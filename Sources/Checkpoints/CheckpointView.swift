@@ -11,21 +11,25 @@ public struct CheckpointView: CheckpointReader {
     private let tensors: [ViewedTensor]
     /// What tensors are made of besides the source.
     private let adapters: [LoRAAdapter]
+    /// Files that say what tensors are.
+    private let configuration: [FilePath]
 
     /// Shows tensors, which are those of a checkpoint but for a few.
     ///
     /// - Parameters:
     ///   - source: what the view is said to be: its format and files.
+    ///   - configuration: the files besides that say what the tensors are.
     ///   - metadata: those of the source if nil.
     ///   - notes: warnings besides those of the source.
     /// - Precondition: no name comes twice.
     init(
         _ source: any CheckpointReader, _ tensors: [ViewedTensor], adapters: [LoRAAdapter] = [],
-        metadata: Metadata? = nil, notes: [Warning] = []
+        configuration: [FilePath] = [], metadata: Metadata? = nil, notes: [Warning] = []
     ) {
         self.source = source
         self.tensors = tensors
         self.adapters = adapters
+        self.configuration = configuration
         self.metadata = metadata ?? source.metadata
         warnings = source.warnings + adapters.flatMap(\.reader.warnings) + notes
         descriptors = tensors.map(\.descriptor)
@@ -69,6 +73,12 @@ public struct CheckpointView: CheckpointReader {
             ?? tensor.reader.descriptors[tensor.place].name
     }
 
+    /// What adapters are folded into, here or in a view below; nil where there are none.
+    var base: (any CheckpointReader)? {
+        let below = (source as? CheckpointView)?.base
+        return adapters.isEmpty ? below : below ?? source
+    }
+
     /// The tensors that are put together of codes and scales.
     public var quantizedWeights: [TensorName] {
         descriptors.indices.filter(isQuantized).map { descriptors[$0].name }
@@ -81,7 +91,7 @@ public struct CheckpointView: CheckpointReader {
 
     public var format: FormatID { source.format }
     public var path: FilePath { source.path }
-    public var files: [FilePath] { source.files + adapters.flatMap(\.files) }
+    public var files: [FilePath] { source.files + adapters.flatMap(\.files) + configuration }
     public var unreadable: [UnreadableMember] { source.unreadable }
 
     /// The bytes of a tensor; those of blocks are decoded.

@@ -28,6 +28,13 @@ struct ModelDifference {
         /// Leaving out what the base does not have either.
         case exclude
 
+        /// That of tensors whose types do not merge. 8-bit floats can be cast; what they are multiplied with nobody may have recognised.
+        fileprivate init(_ dtypes: [DType]) {
+            self =
+                dtypes.allSatisfy { $0.isFloatingPoint && $0.bitWidth >= 8 }
+                ? .keep(also: "untangle convert --dtype BF16 each model first, unless scales belong to it") : .keep()
+        }
+
         /// The remedy as it is typed.
         ///
         /// - Parameter patterns: those of the tensors.
@@ -174,9 +181,7 @@ struct ModelDifference {
     static func types(_ tensor: TensorName, _ types: [(model: String, dtype: DType)]) -> ModelDifference {
         ModelDifference(
             kind: .type, tensor: tensor, models: grouped(types.map { ($0.model, $0.dtype.rawValue) }),
-            // Numbers of any type can be cast; what is no number cannot.
-            remedy: types.allSatisfy(\.dtype.isFloatingPoint)
-                ? .keep(also: "untangle convert --dtype BF16 each model first") : .keep())
+            remedy: Remedy(types.map(\.dtype)))
     }
 
     /// A tensor that is only copied and differs.
@@ -188,7 +193,7 @@ struct ModelDifference {
         ModelDifference(
             kind: .contents, tensor: tensor,
             models: "(\(dtype.rawValue)) differs between \(first) and \(list(others))",
-            remedy: dtype.isFloatingPoint ? .keep(also: "untangle convert --dtype BF16 each model first") : .keep())
+            remedy: Remedy([dtype]))
     }
 
     /// Whether a tensor has a row for every token.

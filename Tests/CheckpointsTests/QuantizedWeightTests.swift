@@ -305,7 +305,6 @@ import Testing
         #expect(store.quantizedWeights.isEmpty)
         let weights = try open(layout.parts, layout.settings)
         #expect(weights.quantizedWeights == ["l.0.q.weight"])
-        #expect(Set(weights.asParts.descriptors.map(\.dtype)) == [.f8E4M3, .f32])
     }
 
     static let refused: [(name: String, parts: [Part], settings: String)] = {
@@ -315,6 +314,7 @@ import Testing
         let gptq = [
             part("qweight", .i32, [2, 8]), part("qzeros", .i32, [4, 1]), part("scales", .f16, [4, 8]),
         ]
+        let blocks = [part("weight", .f8E4M3, [8, 8]), part("weight_scale_inv", .f32, [1, 1])]
         return [
             (
                 "blocks that do not fit", [part("weight", .f8E4M3, [8, 8]), part("weight_scale_inv", .f32, [3, 3])], ""
@@ -370,6 +370,27 @@ import Testing
                 #""quant_method": "bitnet""#
             ),
             (
+                "GPTQ in an order that nothing tells", gptq,
+                #""quant_method": "gptq", "bits": 4, "group_size": 4, "desc_act": true"#
+            ),
+            ("GPTQ in other groups", gptq, #""quant_method": "gptq", "bits": 4, "group_size": 8"#),
+            ("GPTQ in more groups than one", gptq, #""quant_method": "gptq", "bits": 4, "group_size": -1"#),
+            ("blocks of nothing", blocks, #""weight_block_size": [0, 0]"#),
+            ("blocks of less than nothing", blocks, #""weight_block_size": [-1, 128]"#),
+            ("blocks of one number", blocks, #""weight_block_size": "128""#),
+            ("groups in words", blocks, #""group_size": "all""#),
+            (
+                "groups of two sizes that both fit",
+                [part("weight", .f8E4M3, [8, 20]), part("weight_scale", .f32, [8, 4])],
+                #""config_groups": {"a": {"weights": {"group_size": 6}}, "b": {"weights": {"group_size": 5}}}"#
+            ),
+            (
+                "8-bit integers that ComfyUI may have turned",
+                [
+                    part("weight", .i8, [8, 8]), part("weight_scale", .f32, [8, 1]), part("comfy_quant", .u8, [20]),
+                ], ""
+            ),
+            (
                 "NVFP4 without its scale",
                 [part("weight_packed", .u8, [8, 8]), part("weight_scale", .f8E4M3, [8, 1])], ""
             ),
@@ -383,6 +404,41 @@ import Testing
         #expect(store.quantizedWeights.isEmpty, "\(name)")
         #expect(store.descriptors.count == parts.count)
         #expect(Quantization(of: store) != nil, "\(name)")
+    }
+
+    /// What the model does with activations and caches goes with the codes.
+    @Test func scalesOfCachesAreLeftOut() throws {
+        func part(_ leaf: String, _ dtype: DType, _ shape: [Int]) -> Part {
+            Part(leaf, dtype, shape) { [UInt8](repeating: 0x38, count: $0 * dtype.bitWidth / 8) }
+        }
+        let store = try open(
+            [
+                part("weight", .f8E4M3, [8, 8]), part("weight_scale", .f32, []), part("comfy_quant", .u8, [20]),
+                part("k_global_scale", .f32, []), part("k_zero_point", .i8, []),
+                part("kv_cache_scaling_factor", .f32, [1]),
+            ], "")
+        #expect(store.descriptors.map(\.name) == ["l.0.q.weight"])
+    }
+
+    /// Where scales are gone into weights, codes without any are still codes.
+    @Test func codesThatLostTheirScaleStayParts() throws {
+        func part(_ leaf: String, _ dtype: DType, _ shape: [Int]) -> Part {
+            Part(leaf, dtype, shape) { [UInt8](repeating: 0x38, count: $0 * dtype.bitWidth / 8) }
+        }
+        let store = try open(
+            [
+                part("weight", .f8E4M3, [8, 8]), part("weight_scale", .f32, []), part("other", .f8E4M3, [8, 8]),
+            ], "")
+        #expect(store.quantizedWeights == ["l.0.q.weight"])
+        #expect(Quantization(of: store)?.parts == ["l.0.q.other"])
+    }
+
+    /// The sizes of blocks are said elsewhere: a result depends on that file, too.
+    @Test func theConfigurationIsAFileOfTheCheckpoint() throws {
+        let layout = Self.layouts[0]
+        let store = try open(layout.parts, layout.settings)
+        let names = store.reader.files.map { $0.lastComponent?.string }
+        #expect(names.contains("config.json"))
     }
 
     @Test func aRowOfAGroupThatIsNotThereIsAnError() throws {

@@ -144,7 +144,8 @@ import Testing
         // A cast of such weights is exact, so the advice is good.
         #expect(
             error.hint
-                == "take them from the base with --keep-base 'w', or untangle convert --dtype BF16 each model first")
+                == "take them from the base with --keep-base 'w', or untangle convert --dtype BF16 each model first, unless "
+                + "scales belong to it")
     }
 
     // MARK: - Parts of quantised weights

@@ -9,8 +9,9 @@ extension CheckpointView {
     /// - Returns: nil when no weight can be put together.
     package init?(weightsOf reader: any CheckpointReader) {
         let store = TensorStore(reader)
-        guard let quantization = Quantization(of: store) else { return nil }
+        guard Quantization.mayBeThere(in: store) else { return nil }
         let config = QuantizationConfig(beside: reader.path)
+        guard let quantization = Quantization(of: store, config: config) else { return nil }
         let weights = WeightAssembler(store, parts: quantization.parts, config: config).weights()
         guard !weights.isEmpty else { return nil }
 
@@ -30,7 +31,7 @@ extension CheckpointView {
             }
         }
         self.init(
-            reader, tensors,
+            reader, tensors, configuration: config.sources,
             notes: [
                 Self.note(quantization, weightCount: weights.count, activationCount: areForActivations ? rest.count : 0)
             ])

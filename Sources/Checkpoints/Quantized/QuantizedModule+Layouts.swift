@@ -43,7 +43,9 @@ extension QuantizedModule {
     /// With powers of two for scales the bytes are pairs of 4-bit floats, in groups of 32: DeepSeek's experts.
     func integers(_ codes: TensorDescriptor, _ leaf: String) -> WeightDraft? {
         let name = "\(leaf)_scale"
-        guard codes.dtype == .i8, let scale = only([name, "\(leaf)_scale_inv"] + (leaf == "weight" ? ["scale"] : [])),
+        // ComfyUI says here whether weights were turned before.
+        guard leaves["comfy_quant"] == nil, codes.dtype == .i8,
+            let scale = only([name, "\(leaf)_scale_inv"] + (leaf == "weight" ? ["scale"] : [])),
             let scales = leaves[scale]
         else { return nil }
         guard scales.dtype.isComputable else { return powerPairs(codes, leaf, scale: scale) }
@@ -67,7 +69,7 @@ extension QuantizedModule {
     /// MXFP4 has a power of two for 32 numbers; NVFP4 an 8-bit float for 16, and a scale of the whole that compressed-tensors divides
     /// by and ModelOpt multiplies with.
     func pairs(_ codes: TensorDescriptor, _ leaf: String) -> WeightDraft? {
-        let stem = leaf.hasSuffix("_packed") ? String(leaf.dropLast(7)) : leaf
+        let stem = QuantizedParts.stem(of: leaf, before: "_packed") ?? leaf
         let scale = "\(stem)_scale"
         guard codes.dtype == .u8, let scales = leaves[scale] else { return nil }
         guard scales.dtype == .f8E4M3 else {
@@ -86,7 +88,7 @@ extension QuantizedModule {
     }
 
     private func powerPairs(_ codes: TensorDescriptor, _ leaf: String, scale: String) -> WeightDraft? {
-        let stem = leaf.hasSuffix("_packed") ? String(leaf.dropLast(7)) : leaf
+        let stem = QuantizedParts.stem(of: leaf, before: "_packed") ?? leaf
         guard let scales = leaves[scale], [.u8, .f8E8M0].contains(scales.dtype), let matrix = matrix(codes, as: .f4),
             let grid = groups(of: scales, as: .f8E8M0, size: 32, over: matrix, codes)
         else { return nil }
@@ -109,9 +111,9 @@ extension QuantizedModule {
     /// MXFP4 as gpt-oss has it: `X_blocks` `[experts, out, in / 32, 16]` with `X_scales`, of which transformers makes `X`
     /// `[experts, in, out]`.
     func blocks(_ codes: TensorDescriptor, _ leaf: String) -> WeightDraft? {
-        let stem = String(leaf.dropLast(7))
         let dims = codes.shape.dims
-        guard codes.dtype == .u8, dims.count == 4, dims[3] == 16, let scales = leaves["\(stem)_scales"],
+        guard let stem = QuantizedParts.stem(of: leaf, before: "_blocks"), codes.dtype == .u8, dims.count == 4,
+            dims[3] == 16, let scales = leaves["\(stem)_scales"],
             scales.dtype == .u8, scales.shape.dims == Array(dims.dropLast()),
             let matrix = PartMatrix(
                 place(of: codes), of: .f4, count: dims[0], rows: dims[1], columns: dims[2] * 32),

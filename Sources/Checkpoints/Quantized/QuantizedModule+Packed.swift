@@ -16,6 +16,10 @@ extension QuantizedModule {
             zeros: PartMatrix.Packing(bits: packed.bits, added: version == "gptq_v2" ? 0 : 1), rows: inputs,
             columns: packed.columns)
         var parts = ["qweight", "qzeros", "scales"]
+        // Inputs were sorted, and `g_idx` alone tells how.
+        guard packed.groups == 1 || leaves["g_idx"] != nil || config.settings?["desc_act"]?.bool != true else {
+            return nil
+        }
         if let groups = leaves["g_idx"] {
             guard groups.dtype == .i32, groups.shape.dims == [inputs] else { return nil }
             weight?.groups = place(of: groups)
@@ -74,14 +78,15 @@ extension QuantizedModule {
     private func weight(
         _ packed: Packed, codes: PartMatrix.Packing, zeros: PartMatrix.Packing, rows: Int, columns: Int
     ) -> QuantizedWeight? {
-        let sizes = config.groupSizes + (rows % packed.groups == 0 ? [rows / packed.groups] : [])
-        guard let size = sizes.first(where: { (rows - 1) / $0 + 1 == packed.groups }),
+        let isOrdered = leaves["g_idx"] == nil
+        let even = rows % packed.groups == 0 && (config.groupSizes.isEmpty || !isOrdered) ? [rows / packed.groups] : []
+        guard let size = (config.groupSizes + even).first(where: { (rows - 1) / $0 + 1 == packed.groups }),
             let scales = PartMatrix(
                 place(of: packed.scales), of: packed.scales.dtype, count: 1, rows: packed.groups, columns: columns)
         else { return nil }
         var weight = QuantizedWeight(
             codes: PartMatrix(packed.place, packed: codes, rows: rows, columns: columns), scales: scales,
-            cell: (size, 1))
+            cell: (min(size, rows), 1))
         weight.zeros = PartMatrix(packed.zeros, packed: zeros, rows: packed.groups, columns: columns)
         weight.isTransposed = true
         return weight
@@ -90,8 +95,7 @@ extension QuantizedModule {
     /// compressed-tensors: `weight_packed` of words along the rows, with `weight_scale`, `weight_shape` and, where they are not symmetric,
     /// `weight_zero_point`, packed down the rows. Codes and zero points are stored with half their range on them.
     func packedIntegers(_ codes: TensorDescriptor, _ leaf: String) -> WeightDraft? {
-        let stem = String(leaf.dropLast(7))
-        guard codes.dtype == .i32, codes.shape.rank == 2,
+        guard let stem = QuantizedParts.stem(of: leaf, before: "_packed"), codes.dtype == .i32, codes.shape.rank == 2,
             ["compressed-tensors", "quantized", nil].contains(config.method),
             let shape = leaves["\(stem)_shape"], let dims = sizes(shape), dims[0] == codes.shape.dims[0],
             let scales = leaves["\(stem)_scale"], scales.dtype.isComputable

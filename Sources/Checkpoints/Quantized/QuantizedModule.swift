@@ -18,7 +18,7 @@ struct QuantizedModule {
     func drafts() -> [WeightDraft] {
         // Inputs that are scaled before they meet a weight make it another one.
         guard leaves["pre_quant_scale"] == nil else { return [] }
-        return leaves.keys.sorted().compactMap { leaf in
+        return leaves.names.compactMap { leaf in
             guard let codes = leaves[leaf], parts.contains(codes.name), codes.shape.rank >= 2, Self.isOfUse(codes)
             else {
                 return nil
@@ -61,9 +61,9 @@ struct QuantizedModule {
     func draft(
         _ codes: String, as leaf: String, parts used: [String], dims: [Int], _ weight: QuantizedWeight
     ) -> WeightDraft? {
-        let others = leaves.filter { name, tensor in
-            name.hasPrefix("\(leaf)_") && parts.contains(tensor.name) && !used.contains(name)
-        }.keys
+        let others = leaves.names(startingWith: "\(leaf)_").filter { name in
+            !used.contains(name) && (leaves[name].map { parts.contains($0.name) } ?? false)
+        }
         guard others.allSatisfy({ Quantization.isActivationScale(String($0.dropFirst(leaf.utf8.count + 1))) }) else {
             return nil
         }

@@ -51,14 +51,22 @@ struct ScaleGrid {
         }
         let height = rows == 1 ? codes.rows : rows == codes.rows ? 1 : nil
         if let height, columns == 1 { return (height, codes.columns) }
-        if let block = config.blocks.first(where: fits) { return block }
+        let stated = config.blocks + (height.map { height in config.groupSizes.map { (height, $0) } } ?? [])
+        // Layers may be quantised in several ways, and which is whose only classes of modules tell.
+        if let block = stated.first(where: fits) {
+            return stated.allSatisfy { !fits($0) || cut($0, codes) == cut(block, codes) } ? cut(block, codes) : nil
+        }
         let usual = fits(usualBlock) && config.blocks.isEmpty ? usualBlock : nil
         guard let height else { return usual }
         if columns == codes.columns { return (height, 1) }
-        if let group = config.groupSizes.first(where: { fits((height, $0)) }) { return (height, group) }
         guard codes.columns % columns == 0 else { return usual }
         let group = codes.columns / columns
         if let usual { return isOfBlocks || group == usual.columns ? usual : nil }
         return config.groupSizes.isEmpty ? (height, group) : nil
+    }
+
+    /// A block without what goes beyond a matrix.
+    private static func cut(_ block: (rows: Int, columns: Int), _ codes: PartMatrix) -> (rows: Int, columns: Int) {
+        (min(block.rows, codes.rows), min(block.columns, codes.columns))
     }
 }

@@ -29,10 +29,10 @@ struct WeightAssembler {
 
     /// The weights that can be put together, by the names of their codes.
     func weights() -> [TensorName: Assembled] {
-        guard !config.needsMoreThanWeights else { return [:] }
+        guard config.isUnderstood, !config.needsMoreThanWeights else { return [:] }
         var found: [TensorName: Assembled] = [:]
         for name in modules.order {
-            guard let leaves = modules[name], leaves.values.contains(where: { parts.contains($0.name) }) else {
+            guard let leaves = modules[name], leaves.all.contains(where: { parts.contains($0.name) }) else {
                 continue
             }
             let module = QuantizedModule(store, name, leaves, parts: parts, config: config)

@@ -20,7 +20,7 @@ public enum ComputedBuffer {
         "inv_freq", "original_inv_freq", "cos_cached", "sin_cached", "freqs_cis", "rope_freqs",
         // Positions, masks and the like.
         "position_ids", "token_type_ids", "masked_bias", "causal_mask", "attn_mask", "relative_position_index",
-        "relative_coords_table", "alibi_slopes", "_float_tensor",
+        "relative_coords_table", "attention_bias_idxs", "alibi_slopes", "_float_tensor",
         // Counters of batch normalisation and of observers.
         "num_batches_tracked", "total_ops", "total_params",
     ]

@@ -13,6 +13,8 @@ public struct QuantizationConfig: Sendable {
     let settings: JSONValue?
     /// The type that the weights are said to have when they are not quantised.
     let dtype: DType?
+    /// Where that is said.
+    let sources: [FilePath]
 
     /// The files that say nothing else.
     public static let files = ["quantize_config.json", "quant_config.json", "hf_quant_config.json"]
@@ -24,35 +26,36 @@ public struct QuantizationConfig: Sendable {
     /// Reads what is there; what cannot be read says nothing.
     init(beside checkpoint: FilePath) {
         let folder = checkpoint.removingLastComponent()
+        var sources: [FilePath] = []
         func root(_ name: String) -> JSONValue? {
             let path = folder.appending(name)
-            guard fileExists(path), let file = try? MappedFile(path), file.byteCount < 16 << 20 else {
-                return nil
-            }
-            return try? file.withUnsafeBytes { try JSONDocument.parse($0, file: path) }
+            guard fileExists(path), let file = try? MappedFile(path), file.byteCount < 16 << 20,
+                let root = try? file.withUnsafeBytes({ try JSONDocument.parse($0, file: path) })
+            else { return nil }
+            sources.append(path)
+            return root
         }
         let config = root("config.json")
         let sections = config.map { config in [config] + Self.sections.compactMap { config[$0] } } ?? []
         dtype = sections.lazy.compactMap { ($0["dtype"] ?? $0["torch_dtype"])?.string }.first.flatMap(
             DType.init(stated:))
-        for section in sections {
-            if let stated = section["quantization"], stated["group_size"] != nil {
-                (method, settings) = ("mlx", stated)
-                return
-            }
-            if let stated = Self.keys.lazy.compactMap({ section[$0] }).first, stated.kind == .object {
-                (method, settings) = ((stated["quant_method"] ?? stated["quant_algo"])?.string ?? "quantized", stated)
-                return
-            }
-        }
-        if let stated = root("quantize_config.json") {
-            (method, settings) = ("gptq", stated)
-        } else if let stated = root("quant_config.json") {
-            (method, settings) = ("awq", stated)
-        } else {
-            let stated = root("hf_quant_config.json")?["quantization"]
-            (method, settings) = (stated?["quant_algo"]?.string, stated)
-        }
+        (method, settings) = sections.lazy.compactMap(Self.statement).first ?? Self.statement(ofOwnFile: root)
+        self.sources = sources
+    }
+
+    private typealias Statement = (method: String?, settings: JSONValue?)
+
+    private static func statement(in section: JSONValue) -> Statement? {
+        if let stated = section["quantization"], stated["group_size"] != nil { return ("mlx", stated) }
+        guard let stated = keys.lazy.compactMap({ section[$0] }).first, stated.kind == .object else { return nil }
+        return ((stated["quant_method"] ?? stated["quant_algo"])?.string ?? "quantized", stated)
+    }
+
+    private static func statement(ofOwnFile root: (String) -> JSONValue?) -> Statement {
+        if let stated = root("quantize_config.json") { return ("gptq", stated) }
+        if let stated = root("quant_config.json") { return ("awq", stated) }
+        let stated = root("hf_quant_config.json")?["quantization"]
+        return (stated?["quant_algo"]?.string, stated)
     }
 
     /// An integer that is said of all weights.
@@ -67,18 +70,37 @@ public struct QuantizationConfig: Sendable {
     }
 
     /// Rows and columns of the blocks that have one scale.
-    var blocks: [(rows: Int, columns: Int)] {
-        let stated = [settings?["weight_block_size"]] + schemes.map { $0["block_structure"] }
-        return stated.compactMap { value in
-            let sizes = value?.array?.compactMap(\.int) ?? []
-            return sizes.count == 2 && sizes.allSatisfy { (1...1 << 30).contains($0) } ? (sizes[0], sizes[1]) : nil
-        }
+    var blocks: [(rows: Int, columns: Int)] { statedBlocks.compactMap(Self.block) }
+
+    private var statedBlocks: [JSONValue] {
+        ([settings?["weight_block_size"]] + schemes.map { $0["block_structure"] }).compactMap(Self.stated)
     }
 
-    /// How many columns have one scale.
-    var groupSizes: [Int] {
-        ([integer("group_size", "q_group_size")] + schemes.map { $0["group_size"]?.int })
-            .compactMap { $0.flatMap { (1...1 << 30).contains($0) ? $0 : nil } }
+    /// compressed-tensors writes `[128, 128]` and has written `128x128`.
+    private static func block(_ value: JSONValue) -> (rows: Int, columns: Int)? {
+        let sizes = value.string?.split(separator: "x").compactMap { Int($0) } ?? value.array?.compactMap(\.int) ?? []
+        return sizes.count == 2 && sizes.allSatisfy(sizeRange.contains) ? (sizes[0], sizes[1]) : nil
+    }
+
+    /// How many columns have one scale; `Int.max` for whole rows.
+    var groupSizes: [Int] { statedGroups.compactMap(Self.group) }
+
+    private var statedGroups: [JSONValue] {
+        (["group_size", "q_group_size"].map { settings?[$0] } + schemes.map { $0["group_size"] })
+            .compactMap(Self.stated)
+    }
+
+    private static func group(_ value: JSONValue) -> Int? {
+        value.int.flatMap { $0 == -1 ? Int.max : sizeRange.contains($0) ? $0 : nil }
+    }
+
+    private static let sizeRange = 1...1 << 30
+
+    private static func stated(_ value: JSONValue?) -> JSONValue? { value.flatMap { $0.kind == .null ? nil : $0 } }
+
+    /// Whether all sizes that are stated are ones.
+    var isUnderstood: Bool {
+        blocks.count == statedBlocks.count && groupSizes.count == statedGroups.count
     }
 
     /// Whether a model is more than its weights: turned by matrices that only the configuration knows, or thinned out.

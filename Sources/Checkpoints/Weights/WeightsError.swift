@@ -38,6 +38,12 @@ public struct WeightsError: Diagnostic, Hashable {
             file: file.string, tensor: parts.first?.description, hint: hint ?? quantization.scheme.remedy)
     }
 
+    /// What helps where parts cannot be worked on and weights can: nil where none can be put together.
+    public static func remedy(for store: TensorStore) -> String? {
+        CheckpointView(weightsOf: store.reader) == nil
+            ? nil : "convert --dequantize writes the numbers that they stand for"
+    }
+
     /// Models of which only some are quantised, or not in one way.
     ///
     /// - Parameter models: their names, nil for one that is not quantised.
@@ -88,5 +94,30 @@ public struct WeightsError: Diagnostic, Hashable {
         guard let first = found.lazy.compactMap(\.quantization).first else { return (nil, []) }
         guard found.allSatisfy({ $0.quantization?.scheme == first.scheme }) else { throw mixed(found) }
         return (first, found.reduce(into: []) { $0.formUnion($1.quantization?.parts ?? []) })
+    }
+
+    /// Makes sure that models whose parts go into one result, which has one configuration, are quantised in one way.
+    ///
+    /// - Parameter models: with what errors call them.
+    /// - Throws: `input.quantized` when only some are quantised, or when their configurations say different things of it.
+    package static func requireOneQuantization(
+        of models: [(name: String, store: TensorStore)]
+    ) throws(WeightsError) {
+        let found = models.map { ($0.name, quantization: Quantization(of: $0.store)) }
+        guard let place = found.firstIndex(where: { $0.quantization != nil }), let first = found[place].quantization
+        else { return }
+        let settings = models.map { QuantizationConfig(beside: $0.store.path).settings?.comparableText }
+        guard
+            let other = models.indices.first(where: {
+                found[$0].quantization?.scheme != first.scheme || settings[$0] != settings[place]
+            })
+        else { return }
+        let names = [models[place], models[other]].map { $0.name.escapingControlCharacters }
+        throw WeightsError(
+            reason: .quantized,
+            message: "\(names[0]) is \(first.phrase), and \(names[1]) is not, or not by the same settings: "
+                + "a result of parts of both would have one configuration, that is wrong for one of them",
+            file: models[other].store.path.string, tensor: nil,
+            hint: "write the numbers of each model first, with convert --dequantize")
     }
 }

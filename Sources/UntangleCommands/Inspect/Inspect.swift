@@ -107,7 +107,7 @@ struct Inspect: ToolCommand {
         if stats || histogram != nil { Quantization(of: store).map(\.remarkOnStoredNumbers).map(warn) }
 
         var inspection = Inspection(
-            reader: reader,
+            reader: reader, files: stored.files,
             tensors: sort.sorted(selected, of: reader).map { index in
                 .init(index: index, descriptor: reader.descriptors[index], location: reader.location(of: index))
             })

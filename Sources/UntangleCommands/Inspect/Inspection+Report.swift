@@ -14,7 +14,7 @@ extension Inspection {
             sections: [
                 .facts([
                     .init("path", .text(reader.path.string)), .init("format", .text(reader.format.rawValue)),
-                    .init("files", .texts(reader.files.map(\.string))),
+                    .init("files", .texts(files.map(\.string))),
                     .init("metadata", .facts(reader.metadata.entries.map { .init($0.key, .text($0.value)) })),
                 ]),
                 .text(heading + (isBare ? [totals.text] : [])),
@@ -50,12 +50,12 @@ extension Inspection {
 
     /// The checkpoint's name and format, and its metadata.
     private var heading: [String] {
-        let files = reader.files.count > 1 ? ", \(reader.files.count) files" : ""
+        let others = files.count > 1 ? ", \(files.count) files" : ""
         let difference = base.map {
             "  \($0.tensorCount.grouped) of \(reader.descriptors.count.grouped) tensors are differences to "
                 + "\"\($0.name)\", identity \($0.identity)"
         }
-        return ["\(reader.path): \(reader.format.rawValue)\(files)"]
+        return ["\(reader.path): \(reader.format.rawValue)\(others)"]
             + (model.map { ["  model: \(Self.shortened($0.phrase, to: 300))"] } ?? []) + (difference.map { [$0] } ?? [])
             + reader.metadata.entries.map { "  \(Self.shortened($0.key)): \(Self.shortened($0.value))" }
     }
@@ -67,7 +67,7 @@ extension Inspection {
     }
 
     private var tensorTable: Report.Table {
-        let showsFile = reader.files.count > 1
+        let showsFile = files.count > 1
         let showsStatistics = tensors.contains { $0.measurement.statistics != nil }
         let showsDigest = tensors.contains { $0.measurement.digest != nil }
         var columns: [Report.Column] = [

@@ -2,6 +2,7 @@ import Analysis
 import Checkpoints
 import ModelFolders
 import Reporting
+import SystemPackage
 import TensorCore
 
 /// What `inspect` found: the input of its report.
@@ -23,6 +24,8 @@ struct Inspection {
     }
 
     let reader: any CheckpointReader
+    /// Those that hold the tensors, and not those that say what numbers codes stand for.
+    let files: [FilePath]
     var tensors: [Tensor]
     /// What the whole checkpoint is, whatever of it is listed; nil when nothing is known of it.
     var model: ModelDescription?
