@@ -7,8 +7,6 @@ public final class TensorStore: Sendable {
     /// The path that was asked for, such as a folder, where `path` is the checkpoint found in it.
     public let openedPath: FilePath
     private let indices: [TensorName: Int]
-    /// What the store shows, before quantised weights are put together; nil where there are none.
-    private let parts: (any CheckpointReader)?
 
     /// Opens a checkpoint, recognising its format by content. Tensors that are stored in blocks are numbers here: F32, decoded as
     /// they are read, and named as most checkpoints name them, unless `options.keepsBlocks`. So are weights that are stored as codes
@@ -21,7 +19,7 @@ public final class TensorStore: Sendable {
         let isPlain = options.keepsBlocks || reader.descriptors.allSatisfy(\.layout.isPlain)
         let numbers = isPlain ? reader : try CheckpointView(decoding: reader)
         if !options.keepsParts, let weights = CheckpointView(weightsOf: numbers) {
-            self.init(weights, openedPath: path, parts: numbers)
+            self.init(weights, openedPath: path)
         } else {
             self.init(numbers, openedPath: path)
         }
@@ -29,10 +27,9 @@ public final class TensorStore: Sendable {
 
     public convenience init(_ reader: any CheckpointReader) { self.init(reader, openedPath: reader.path) }
 
-    private init(_ reader: any CheckpointReader, openedPath: FilePath, parts: (any CheckpointReader)? = nil) {
+    private init(_ reader: any CheckpointReader, openedPath: FilePath) {
         self.reader = reader
         self.openedPath = openedPath
-        self.parts = parts
         indices = Dictionary(
             zip(reader.descriptors.map(\.name), reader.descriptors.indices), uniquingKeysWith: { first, _ in first })
     }
@@ -55,8 +52,8 @@ public final class TensorStore: Sendable {
         return reader.warnings.map { $0.about(snapshot?.name.description ?? openedPath.string) }
     }
 
-    /// The same with quantised weights as the parts that are stored.
-    public var asParts: TensorStore { parts.map { TensorStore($0, openedPath: openedPath) } ?? self }
+    /// The tensors before adapters are folded in.
+    public var baseDescriptors: [TensorDescriptor] { (reader as? CheckpointView)?.base?.descriptors ?? descriptors }
 
     /// The weights that are put together of codes and scales.
     public var quantizedWeights: [TensorName] { (reader as? CheckpointView)?.quantizedWeights ?? [] }

@@ -111,9 +111,7 @@ extension ModelAgreement {
         guard let quantization, !assignment.isIdentity else { return }
         throw WeightsError.quantized(
             models[0].name, quantization, parts: quantizedParts.map(\.name), file: models[0].store.path,
-            problem: "they cannot be scaled one by one",
-            hint: CheckpointView(weightsOf: models[0].store.reader) == nil
-                ? nil : "write the numbers that they stand for first, with convert --dequantize")
+            problem: "they cannot be scaled one by one", hint: WeightsError.remedy(for: models[0].store))
     }
 }
 

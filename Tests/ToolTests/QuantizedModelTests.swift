@@ -156,6 +156,7 @@ import Testing
         let stats = try tool.run("inspect", "q", "--stats", "--json").json()["tensors"].items
         #expect(stats.map { $0["name"].string } == [Self.projection, "model.norm.weight"])
         #expect(stats[0]["stats"]["max"].double == Double(weight(one).max() ?? 0))
+        #expect(try tool.run("inspect", "q", "--stats", "--json").json()["files"].items.count == 1)
         let raw = try tool.run("inspect", "q", "--stats", "--raw", "--json").json()["tensors"].items
         #expect(raw.count == 4 && raw[0]["stats"]["max"].double == 3)
         // Other codes and scales that stand for the same numbers are no difference, unless parts are compared.
@@ -203,6 +204,110 @@ import Testing
         let refused = try tool.run("convert", "nan", "n/", "--quantize", "fp8-channel", "--json")
         #expect(try refused.error()["code"].string == "convert.not_finite")
         #expect(!tool.exists("n/model.safetensors"))
+    }
+
+    private func refusal(_ arguments: String...) throws -> String? {
+        let outcome = try tool.run(arguments + ["--json"])
+        #expect(outcome.status == 3, "\(arguments): \(outcome.output)")
+        return try outcome.error()["code"].string
+    }
+
+    /// Layouts that are not known: refused by all that computes, whatever the names are.
+    @Test(arguments: [
+        [
+            StoredTensor("l.fc.weight", "F8_E4M3", [2, 2], bytes: [0x38, 0x40, 0xB8, 0xC0]),
+            StoredTensor("l.fc.weights_scaling_factor", [1], [0.01]),
+        ],
+        [
+            StoredTensor("l.weight.blocks", "U8", [1, 2, 1, 16], bytes: (0..<32).map { $0 }),
+            StoredTensor("l.weight.scales", "U8", [1, 2, 1], bytes: [127, 126]),
+        ],
+        [
+            StoredTensor("l.packed", "I32", [2, 2], bytes: (0..<16).map { $0 }), StoredTensor("l.s", [2], [1, 2]),
+        ],
+    ])
+    func partsOfUnknownLayoutsAreRefused(parts: [StoredTensor]) throws {
+        let norm = StoredTensor("n.weight", [2], [1, 2])
+        try tool.write("a.safetensors", parts + [norm])
+        let other = StoredTensor(
+            parts[1].name, parts[1].dtype, parts[1].shape, bytes: parts[1].bytes.map { $0 == 0 ? 0 : $0 ^ 1 })
+        try tool.write("b.safetensors", [parts[0], other, norm])
+        let merge = ["merge", "--method", "linear", "a.safetensors", "b.safetensors", "--output", "o.safetensors"]
+        for options in [[], ["--keep-base", parts[0].name]] {
+            let outcome = try tool.run(merge + options + ["--json"])
+            #expect(outcome.status == 3 && !tool.exists("o.safetensors"))
+            #expect(try outcome.error()["code"].string == "input.quantized")
+        }
+        if parts[0].dtype == "F8_E4M3" {
+            #expect(try refusal("convert", "a.safetensors", "o.safetensors", "--dtype", "BF16") == "input.quantized")
+        }
+        try tool.write("c.safetensors", parts + [StoredTensor("n.weight", [2], [1, 3])])
+        #expect(
+            try refusal("lora", "extract", "--base", "a.safetensors", "c.safetensors", "--rank", "1", "--output", "e/")
+                == "input.quantized")
+        let vectors = try tool.run("vectors", "--base", "a.safetensors", "c.safetensors", "--json").json()
+        #expect(vectors["not_measured"][0]["reason"].string?.hasPrefix("quantised") == true)
+    }
+
+    @Test func codesAreNotSeparatedFromTheirScales() throws {
+        try makeFP8("q", scales: one)
+        #expect(try refusal("convert", "q", "c.safetensors", "--only", "*.weight") == "input.quantized")
+        #expect(try refusal("convert", "q", "c.safetensors", "--exclude", "*_scale_inv") == "input.quantized")
+        #expect(!tool.exists("c.safetensors"))
+        for selection in [["--only", "*norm*"], ["--exclude", "*input_scale"], ["--only", "*_scale_inv"]] {
+            let outcome = try tool.run(["convert", "q", "c.safetensors", "--force"] + selection)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        let numbers = try tool.run("convert", "q", "c.safetensors", "--force", "--dequantize", "--only", "*.weight")
+        #expect(numbers.status == 0, "\(numbers.errors)")
+    }
+
+    private static let stack = """
+        merge_method: passthrough
+        slices:
+          - sources: [{ model: q, layer_range: [0, 1] }]
+          - sources: [{ model: other, layer_range: [0, 1] }]
+        """
+
+    /// One configuration speaks of all parts.
+    @Test func stacksOfPartsAreQuantisedAlike() throws {
+        _ = try tool.folder.write(Array(Self.stack.utf8), to: "r.yml")
+        try makeFP8("q", scales: one)
+        try makeFP8("other", scales: two)
+        #expect(try tool.run("merge", "r.yml", "o/").status == 0)
+        #expect(try tool.shell("cat o/config.json").output.contains("weight_block_size"))
+        _ = try tool.shell("sed -i 's/\\[2, 4\\]/[2, 3]/' other/config.json")
+        #expect(try refusal("merge", "r.yml", "p/") == "input.quantized")
+        _ = try tool.shell("rm -r other")
+        #expect(try tool.run("convert", "q", "other/", "--dequantize").status == 0)
+        #expect(try refusal("merge", "r.yml", "p/") == "input.quantized")
+        // The other way round the configuration would know of no codes.
+        _ = try tool.shell("mv q x && mv other q && mv x other")
+        #expect(try refusal("merge", "r.yml", "p/") == "input.quantized")
+        #expect(!tool.exists("p/model.safetensors"))
+    }
+
+    /// The result says nothing of codes, so that it does not matter what the models say.
+    @Test func theConfigurationOfCodesIsNoDifference() throws {
+        try makeFP8("q", scales: one)
+        #expect(try tool.run("convert", "q", "d/", "--dequantize", "--dtype", "BF16").status == 0)
+        for models in [["q", "d"], ["d", "q"]] {
+            let outcome = try tool.run(["merge", "--method", "linear"] + models + ["--output", "m/", "--force"])
+            #expect(outcome.status == 0 && !outcome.errors.contains("config.json differs"), "\(outcome.errors)")
+        }
+    }
+
+    /// Blocks of other sizes make other numbers of the same weights.
+    @Test func aRecordKnowsTheConfiguration() throws {
+        try makeFP8("q", scales: one)
+        let recipe =
+            "merge_method: linear\nmodels:\n  - { model: q, parameters: { weight: 1 } }\noutput: o.safetensors\n"
+        _ = try tool.folder.write(Array(recipe.utf8), to: "r.yml")
+        #expect(try tool.run("run", "r.yml").status == 0)
+        #expect(try tool.run("run", "r.yml", "--json").json()["skipped"].items.count == 1)
+        _ = try tool.shell("sed -i 's/\\[2, 4\\]/[2, 3]/' q/config.json")
+        let changed = try tool.run("run", "r.yml", "--json")
+        #expect(changed.status == 4 && changed.errors.contains("model 1 has other contents"), "\(changed.errors)")
     }
 
     /// Rules cannot fail while they read; the merge does.

@@ -43,7 +43,7 @@ import Testing
         #expect(outcome.status == 3)
         #expect(try outcome.error()["code"].string == "input.quantized")
         #expect(try outcome.error()["message"].string?.contains("quantised (fp8)") == true)
-        #expect(try outcome.error()["hint"].string == "--dequantize writes the numbers that they stand for")
+        #expect(try outcome.error()["hint"].string == "convert --dequantize writes the numbers that they stand for")
         #expect(!tool.exists("o.safetensors"))
         // Without a cast, and of what is not quantised, it works.
         #expect(try tool.run("convert", "q", "copy.safetensors").status == 0)

@@ -163,16 +163,27 @@ import Transcoding
 
     /// The scales beside them make the codes what they are.
     @Test func codesWithScalesAreNotCast() throws {
-        let source = try make(
-            "in.safetensors",
-            [("a.weight", .f8E4M3, [1, 2], [0x38, 0x38]), ("a.weight_scale", .f32, [1], floats([0.5]))]
-        ).asParts
+        var options = ReadOptions()
+        options.keepsParts = true
+        let source = try TensorStore(
+            opening: make(
+                "in.safetensors",
+                [("a.weight", .f8E4M3, [1, 2], [0x38, 0x38]), ("a.weight_scale", .f32, [1], floats([0.5]))]
+            ).path, options: options)
         for dtype in [DType.f8E5M2, .bf16] {
             let error = #expect(throws: WeightsError.self) {
                 try convert(source, to: "out.safetensors", ConversionOptions(dtype: dtype))
             }
             #expect(error?.code == "input.quantized")
         }
+    }
+
+    @Test func whatFillsNoBlocksIsSaidTo() throws {
+        let source = try make("in.safetensors", [("w", .f8E4M3, [1, 12], [UInt8](repeating: 0x38, count: 12))])
+        let error = #expect(throws: ConversionError.self) {
+            try convert(source, to: "out.gguf", ConversionOptions(blocks: .q8_0))
+        }
+        #expect(error?.code == "convert.bad_shape" && error?.tensor == "w")
     }
 
     @Test(arguments: [1, 2, 5]) func castingDoesNotDependOnThreads(threads: Int) throws {

@@ -29,8 +29,8 @@ import Workflow
         + EditError.Reason.allCases.map { "edit.\($0.rawValue)" }
         // Those of `ConversionError`, which has no list of its own.
         + [
-            "nothing_selected", "duplicate_name", "overflow", "no_decomposition", "nothing_to_quantize", "not_finite",
-            "incompatible",
+            "nothing_selected", "duplicate_name", "overflow", "bad_shape", "no_decomposition", "nothing_to_quantize",
+            "not_finite", "incompatible",
         ].map { "convert.\($0)" }
         + TokenizerError.Kind.allCases.map { "tokenizer.\($0.rawValue)" }
         + IOError.Kind.allCases.map { "io.\($0.rawValue)" }

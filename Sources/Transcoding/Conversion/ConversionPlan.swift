@@ -96,7 +96,7 @@ public struct ConversionPlan: Sendable {
     ///
     /// - Throws: `ConversionError`: `usage.dtype`;
     ///   `convert.nothing_selected` when patterns leave no tensor, `convert.duplicate_name` when two tensors would have
-    ///   one name, `convert.overflow`; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast; `RenameError` `usage.rename`.
+    ///   one name, `convert.overflow`, `convert.bad_shape` for what fills no whole blocks; `WeightsError` `input.quantized` when a part of a quantised tensor would be cast; `RenameError` `usage.rename`.
     public init(of store: TensorStore, to target: OutputTarget, options: ConversionOptions = ConversionOptions()) throws
     {
         guard let writer = CheckpointFormat.of(target.format).writer else {
@@ -106,16 +106,19 @@ public struct ConversionPlan: Sendable {
         var warnings = store.reader.warnings
         let chosen = try options.chosen(of: store.reader)
         warnings += chosen.warnings
+        let layouts = chosen.tensors.map { index, _ in
+            Self.targetLayout(of: store.descriptors[index], writer: writer, options: options, warnings: &warnings)
+        }
+        try Self.checkParts(of: store, zip(chosen.tensors, layouts).map { (store.descriptors[$0.place], $1) }, options)
         var items: [Item] = []
         var (sourceByteCount, targetByteCount) = (0, 0)
-        for (index, name) in chosen.tensors {
+        for ((index, name), layout) in zip(chosen.tensors, layouts) {
             let source = store.descriptors[index]
-            let layout = Self.targetLayout(of: source, writer: writer, options: options, warnings: &warnings)
             let target: TensorDescriptor
-            do { target = try TensorDescriptor(name: name, layout: layout, shape: source.shape) } catch {
-                throw ConversionError.input(
-                    "overflow", "tensor \"\(source.name)\" would be too large as \(layout.name)",
-                    file: store.path.string, tensor: source.name)
+            do throws(DescriptorError) {
+                target = try TensorDescriptor(name: name, layout: layout, shape: source.shape)
+            } catch {
+                throw ConversionError(error, of: source, as: layout, file: store.path)
             }
             items.append(Item(sourceIndex: index, source: source, target: target))
             sourceByteCount = Self.sum(sourceByteCount, source.byteCount)
@@ -129,7 +132,6 @@ public struct ConversionPlan: Sendable {
                     ConversionWarning.metadataDropped,
                     "NumPy files have no place for metadata; \(metadata.entries.count) entries are dropped"))
         }
-        try Self.checkParts(of: store, items)
         self.items = items
         self.metadata = metadata
         self.target = target
@@ -146,17 +148,23 @@ public struct ConversionPlan: Sendable {
 
     /// Codes without their scales are other numbers, and so are scales that were rounded.
     ///
-    /// - Throws: `input.quantized` when a part of a quantised tensor would be cast.
-    private static func checkParts(of store: TensorStore, _ items: [Item]) throws(WeightsError) {
-        let hasCasts = items.contains { $0.source.layout != $0.target.layout }
-        guard hasCasts, let quantization = Quantization(of: store) else { return }
-        let parts = items.filter { quantization.parts.contains($0.source.name) }
-        guard parts.contains(where: { $0.source.layout != $0.target.layout }) else { return }
+    /// - Throws: `input.quantized` when a part of a quantised tensor would be cast, or codes would lose another part.
+    private static func checkParts(
+        of store: TensorStore, _ chosen: [(source: TensorDescriptor, layout: ElementLayout)],
+        _ options: ConversionOptions
+    ) throws(WeightsError) {
+        guard let quantization = Quantization(of: store) else { return }
+        if let (codes, part) = quantization.leftBehind(taking: options.selection.contains) {
+            throw .quantized(
+                store.path.string, quantization, parts: [codes], file: store.path,
+                problem: "it means nothing without \"\(part)\", which is not selected",
+                hint: WeightsError.remedy(for: store) ?? "select all parts of a weight, or none")
+        }
+        let parts = chosen.filter { quantization.parts.contains($0.source.name) }
+        guard parts.contains(where: { $0.source.layout != $0.layout }) else { return }
         throw .quantized(
             store.path.string, quantization, parts: parts.map(\.source.name), file: store.path,
-            problem: "casting them one by one would change what they stand for",
-            hint: CheckpointView(weightsOf: store.reader) == nil
-                ? nil : "--dequantize writes the numbers that they stand for")
+            problem: "casting them one by one would change what they stand for", hint: WeightsError.remedy(for: store))
     }
 
     /// Makes sure that the output can have the type that is asked for.
@@ -203,5 +211,23 @@ public struct ConversionPlan: Sendable {
             canCast(from: dtype, to: .f32)
         else { return dtype }
         return .f32
+    }
+}
+
+extension ConversionError {
+    /// The error of a tensor that a layout cannot hold.
+    fileprivate init(_ error: DescriptorError, of tensor: TensorDescriptor, as layout: ElementLayout, file: FilePath) {
+        self =
+            switch error {
+            case .overflow:
+                .input(
+                    "overflow", "tensor \"\(tensor.name)\" would be too large as \(layout.name)", file: file.string,
+                    tensor: tensor.name)
+            case .partialUnit:
+                .input(
+                    "bad_shape",
+                    "tensor \"\(tensor.name)\" of shape \(tensor.shape) does not fill whole units of \(layout.unit.elements) numbers, "
+                        + "in which \(layout.name) is stored", file: file.string, tensor: tensor.name)
+            }
     }
 }

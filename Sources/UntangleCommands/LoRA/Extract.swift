@@ -86,8 +86,14 @@ extension LoRA {
             let base = try open(paths.base)
             let map = try naming.nameMap()
             let expert = try map.applied(to: [open(paths.expert)], toMatch: base, warn: session.warn)[0]
-            _ = try WeightsError.check(
-                [(self.base.text, base), (self.expert.text, expert)], of: Set(expert.descriptors.map(\.name)))
+            let chosen = Set(expert.descriptors.map(\.name).filter(selection.selection.contains))
+            let codes = try WeightsError.check([(self.base.text, base), (self.expert.text, expert)], of: chosen)
+            if let quantization = codes.quantization {
+                throw WeightsError.quantized(
+                    self.expert.text, quantization, parts: codes.names.intersection(chosen).sorted(),
+                    file: expert.path,
+                    problem: "what they stand for, and so the change of a weight, is not known here")
+            }
             let outcome = try session.run(
                 AdapterExtraction(
                     of: expert, from: base, named: base.modelReference,

@@ -25,6 +25,9 @@ extension MergeJob {
         try recipe.checkVocabularies()
         try recipe.checkCorrections(settings)
         let (models, places) = try recipe.inputs(from: stores)
+        if MergeMethods.keepsParts(recipe.mergeMethod) {
+            try WeightsError.requireOneQuantization(of: models.models.map { ($0.name, $0.original) })
+        }
         var plans: [MergePlan] = []
         var origins = TensorOrigins()
         var firstLayer = 0
