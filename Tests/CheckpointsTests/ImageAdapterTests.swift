@@ -135,6 +135,52 @@ import Testing
         #expect(try category(narrow, both) == .badName)
     }
 
+    /// The names of diffusers, from its own converter, for those of kohya's adapters of SDXL.
+    @Test func modulesOfSDXLAreFoundInFoldersOfDiffusers() throws {
+        let table = try MappedFile(Fixtures.path("sdxl/names.tsv")).withUnsafeBytes {
+            String(decoding: $0, as: UTF8.self)
+        }
+        let names = table.split(separator: "\n").map { $0.split(separator: "\t").map(String.init) }
+        try #require(names.count == 144 && names.allSatisfy { $0.count == 2 })
+        let base = try write(names.map { Part("\($0[1]).weight", [1, 1], [0]) }, to: "unet.safetensors")
+        let factors = names.enumerated().flatMap { place, names in
+            [
+                Part("lora_unet_\(names[0]).lora_down.weight", [1, 1], [1]),
+                Part("lora_unet_\(names[0]).lora_up.weight", [1, 1], [Float(place + 1)]),
+            ]
+        }
+        let adapter = try write(factors, to: "lora.safetensors")
+        let store = try folded(base, adapter)
+        for (place, names) in names.enumerated() {
+            #expect(try store.floats(of: TensorName("\(names[1]).weight")) == [Float(place + 1)], "\(names[0])")
+        }
+        // The single file has the names of the adapter.
+        let single = try write(
+            [Part("model.diffusion_model.input_blocks.4.1.proj_in.weight", [1, 1], [0])], to: "single.safetensors")
+        let one = try write(
+            [
+                Part("lora_unet_input_blocks_4_1_proj_in.lora_down.weight", [1, 1], [1]),
+                Part("lora_unet_input_blocks_4_1_proj_in.lora_up.weight", [1, 1], [7]),
+            ], to: "one.safetensors")
+        #expect(try folded(single, one).floats(of: "model.diffusion_model.input_blocks.4.1.proj_in.weight") == [7])
+    }
+
+    /// In a file with both, an encoder has the names of the other one.
+    @Test func anEncoderIsNotFoldedIntoTheOther() throws {
+        let name = "text_model_encoder_layers_0_self_attn_q_proj"
+        let whole = try write(
+            [
+                Self.weight("conditioner.embedders.0.transformer.\(Self.encoder)"),
+                Self.weight("conditioner.embedders.1.model.transformer.resblocks.0.attn.out_proj"),
+            ], to: "whole.safetensors")
+        let first = try write(Self.kohya("lora_te1_\(name)"), to: "first.safetensors")
+        let store = try folded(whole, first)
+        #expect(
+            try store.floats(of: TensorName("conditioner.embedders.0.transformer.\(Self.encoder).weight")) == Self.twice
+        )
+        #expect(try category(whole, write(Self.kohya("lora_te2_\(name)"), to: "second.safetensors")) == .missingTensor)
+    }
+
     @Test func whatIsNoSuchAdapterIsRefused() throws {
         let base = try write([Self.weight("a")], to: "base.safetensors")
         let nan = try write(Self.kohya("lora_unet_a", alpha: .nan), to: "nan.safetensors")

@@ -71,7 +71,31 @@ extension LoRAAdapter {
                     file: reader.path,
                     hint: "name a base that has all components, such as the single file of the pipeline")
             }
-            return resolution.found.map { ($0.module, ModuleReference(kohya: $0.component, name: $0.name)) }
+            var references: [(module: Module, reference: ModuleReference)] = []
+            for (module, component, name) in resolution.found {
+                references.append((module, try diffusersReference(to: module, component, name, base)))
+            }
+            return references
         }
+    }
+
+    /// What diffusers calls a module that was found in a base, which may be a single file with other names.
+    ///
+    /// - Throws: `FormatError` `bad_name` for a module of a UNet that has no name there.
+    private func diffusersReference(
+        to module: Module, _ component: String, _ name: String, _ base: any CheckpointReader
+    ) throws(FormatError) -> ModuleReference {
+        let reference = ModuleReference(kohya: component, name: name)
+        guard reference.component == "unet" else { return reference }
+        if let name = UNetModuleName.ofDiffusers(name) { return ModuleReference(kohya: component, name: name) }
+        guard !UNetModuleName.isOfSingleFile(name) else {
+            let factor = reader.descriptors[module.a].name
+            throw FormatError(
+                .badName,
+                "\"\(name.escapingControlCharacters)\" of the base \(base.path.string), which \"\(factor)\" is for, has no name of "
+                    + "diffusers", file: reader.path, tensor: factor,
+                hint: "name the unet folder of a diffusers pipeline with --base")
+        }
+        return reference
     }
 }

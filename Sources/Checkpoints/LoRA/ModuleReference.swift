@@ -15,6 +15,19 @@ struct ModuleReference: Hashable {
         ("lora_te", "text_encoder"), ("lora_unet", "unet"),
     ]
 
+    /// Where text encoders lie in single files and in folders, by what they are in a pipeline.
+    private static let encoderPlaces = [
+        "text_encoder": ["embedders.0.", "clip_l.", "text_encoder.", "te1."],
+        "text_encoder_2": ["embedders.1.", "clip_g.", "text_encoder_2.", "te2."],
+        "text_encoder_3": ["t5xxl.", "text_encoder_3.", "te3."],
+    ]
+
+    /// Whether a component may lie behind a prefix: an encoder does not where another one is known to.
+    static func mayLie(_ component: String, behind prefix: String) -> Bool {
+        let own = ModuleReference(kohya: component, name: "").component
+        return !encoderPlaces.contains { encoder, places in encoder != own && places.contains(where: prefix.contains) }
+    }
+
     init(component: String, name: String) {
         self.component = component
         self.name = name

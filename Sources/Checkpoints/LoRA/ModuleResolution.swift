@@ -3,8 +3,9 @@ import TensorCore
 /// The modules of a base that an adapter of an image model means.
 ///
 /// Its names say what component of a pipeline a module belongs to, and those of kohya have an underscore where the model has a dot. A component
-/// fits a base in which all of its modules are found behind one prefix, with weights of their shape. A base that is one component
-/// takes what is for it, with a warning about the rest; a file with several must hold all.
+/// fits a base in which all of its modules are found behind one prefix, with weights of their shape; a UNet with the names of the single
+/// files also one with those of diffusers. A base that is one component takes what is for it, with a warning about the rest; a file with
+/// several must hold all.
 struct ModuleResolution {
     /// Modules with what the base and their component call them.
     private(set) var found: [(module: LoRAAdapter.Module, component: String, name: String)] = []
@@ -39,7 +40,10 @@ struct ModuleResolution {
         var isWhole = false
         for component in order {
             let wanted = components[component] ?? []
-            let found = try placements(of: wanted, component)
+            var found = try placements(of: wanted, component)
+            if found.isEmpty, let others = inDiffusersNames(wanted, component) {
+                found = try placements(of: others, component)
+            }
             guard let placement = found.first else {
                 absent.append(component)
                 continue
@@ -82,7 +86,9 @@ struct ModuleResolution {
         var prefixes: [String] = []
         for (name, _) in known {
             for prefix in starts(of: name) where spelled(String(name.dropFirst(prefix.count))) == first {
-                if !prefixes.contains(prefix) { prefixes.append(prefix) }
+                // Encoders of one pipeline may have modules of the same names and sizes.
+                guard !prefixes.contains(prefix), ModuleReference.mayLie(component, behind: prefix) else { continue }
+                prefixes.append(prefix)
             }
         }
         var found: [Placement] = []
@@ -104,6 +110,17 @@ struct ModuleResolution {
         }
         guard found.count < 2 else { throw ambiguous(wanted[0].module, found.map { $0.names[0] }) }
         return found
+    }
+
+    /// The modules of a UNet by the names of diffusers; nil when none has another one there.
+    private func inDiffusersNames(
+        _ wanted: [(module: LoRAAdapter.Module, name: String)], _ component: String
+    ) -> [(module: LoRAAdapter.Module, name: String)]? {
+        guard ModuleReference(kohya: component, name: "").component == "unet" else { return nil }
+        let separator: Character = adapter.naming == .kohya ? "_" : "."
+        let names = wanted.map { UNetModuleName.ofDiffusers($0.name, separator: separator) }
+        guard names.contains(where: { $0 != nil }) else { return nil }
+        return zip(wanted, names).map { ($0.module, $1 ?? $0.name) }
     }
 
     /// Nothing, and all that ends in a dot.
