@@ -19,6 +19,8 @@ public enum FormatWarning: String, WarningCode {
     case otherComponents = "other_components"
     /// An adapter's configuration says that layers are stored the other way round than they are.
     case notTransposed = "not_transposed"
+    /// An adapter that holds nothing.
+    case emptyAdapter = "empty_adapter"
     /// NumPy data without a byte order.
     case byteOrder = "byte_order"
     /// Members of an archive that no tensor can hold.

@@ -144,6 +144,72 @@ import Testing
         #expect(try TensorStore(opening: path).floats(of: "m.up") == [20, 40, 600, 800])
     }
 
+    /// Factors with names that say nothing, wrapped around each other, the first innermost: `(inputs, outputs)`.
+    private func nested(_ sides: [(Int, Int)]) -> [Part] {
+        sides.enumerated().flatMap { place, sides in
+            let module = "m" + String(repeating: ".base_layer", count: place)
+            return [
+                Part("\(module).lora_A.weight", [1, sides.0], [Float](repeating: 1, count: sides.0)),
+                Part("\(module).lora_B.weight", [sides.1, 1], [Float](repeating: Float(place + 1), count: sides.1)),
+            ]
+        }
+    }
+
+    private func stacks(_ shapes: [[Int]]) -> (parts: [Part], config: String) {
+        let parts = shapes.enumerated().map { place, shape in
+            Part("m.p\(place)", shape, [Float](repeating: 0, count: shape.reduce(1, *)))
+        }
+        return (parts, #", "target_parameters": [\#(parts.map { "\"\($0.name)\"" }.joined(separator: ", "))]"#)
+    }
+
+    /// The innermost fits both stacks, one of them only as `[experts, inputs, outputs]`, and the other factors but the first one.
+    @Test func factorsMakeRoomForEachOther() throws {
+        let (base, config) = stacks([[1, 2, 3], [2, 3, 2]])
+        // In matrices of rank 1: two rows of A for a stack of two.
+        let path = try adapted(
+            base,
+            [
+                Part("m.base_layer.lora_A.weight", [2, 3], [1, 1, 1, 1, 1, 1]),
+                Part("m.base_layer.lora_B.weight", [2, 2], [1, 1, 1, 1]),
+                Part("m.lora_A.weight", [1, 3], [1, 1, 1]), Part("m.lora_B.weight", [2, 1], [5, 5]),
+            ], config)
+        let store = try TensorStore(opening: path)
+        #expect(try store.floats(of: "m.p0") == [Float](repeating: 10, count: 6))
+        #expect(try store.floats(of: "m.p1") == [Float](repeating: 2, count: 12))
+    }
+
+    /// Trying all orders would take years.
+    @Test(.timeLimit(.minutes(1))) func factorsThatDoNotFitAreFoundAtOnce() throws {
+        let count = 24
+        let (base, config) = stacks([[Int]](repeating: [1, 2, 3], count: count))
+        let path = try adapted(base, nested([(3, 5)] + [(Int, Int)](repeating: (3, 2), count: count - 1)), config)
+        let error = try #require(throws: FormatError.self) { _ = try TensorStore(opening: path) }
+        #expect(error.category == .sizeMismatch && error.tensor == "base_model.model.m.lora_A.weight")
+    }
+
+    /// Each fits a stack, and two of them the same one alone.
+    @Test(.timeLimit(.minutes(1))) func stacksThatSeveralNeedAreSaidToBe() throws {
+        let count = 24
+        let (base, config) = stacks([[1, 2, 3]] + [[Int]](repeating: [1, 2, 4], count: count - 1))
+        let sides = [(3, 2), (3, 2)] + [(Int, Int)](repeating: (4, 2), count: count - 2)
+        let path = try adapted(base, nested(sides), config)
+        let error = try #require(throws: FormatError.self) { _ = try TensorStore(opening: path) }
+        #expect(error.category == .sizeMismatch && error.message.contains("more factors of the shapes [2, 1] x [1, 3]"))
+    }
+
+    /// Mixtral as it is stored: transformers makes stacks of the experts, and PEFT trains these.
+    @Test func expertsThatAreStoredApartAreSaidToBe() throws {
+        let path = try adapted(
+            [Part("m.experts.0.w1.weight", [1, 2], [0, 0]), Part("m.experts.1.w1.weight", [1, 2], [0, 0])],
+            [
+                Part("m.experts.lora_A.weight", [2, 2], [1, 2, 3, 4]),
+                Part("m.experts.lora_B.weight", [1, 2], [1, 1]),
+            ],
+            #", "target_parameters": ["m.experts.gate_up_proj"]"#)
+        let error = try #require(throws: FormatError.self) { _ = try TensorStore(opening: path) }
+        #expect(error.category == .missingTensor && error.hint?.contains("one by one") == true)
+    }
+
     /// Trained on the inner model, or on one around it; and with the adapter's name left in.
     @Test(arguments: ["q", "outer.l.q", "l.q"])
     func prefixesMayDiffer(module: String) throws {

@@ -33,7 +33,11 @@ struct AdapterFold {
         let names = base.descriptors.map(\.name)
         places = Dictionary(zip(names, names.indices), uniquingKeysWith: { first, _ in first })
         if adapter.naming == .peft {
-            (modules, warnings) = (adapter.modules, [])
+            let isEmpty = adapter.modules.isEmpty && adapter.tensors.isEmpty
+            let text = "the adapter has no factors and no tensors, and changes nothing"
+            modules = adapter.modules
+            warnings =
+                isEmpty ? [Warning(FormatWarning.emptyAdapter, text, file: adapter.reader.path.string)] : []
         } else {
             let resolution = try ModuleResolution(of: adapter, in: base)
             (modules, warnings) = (resolution.found.map(\.module), resolution.warnings)
@@ -101,7 +105,19 @@ struct AdapterFold {
             .missingTensor,
             "the base \(base.path.string) has no tensor \"\(prefix.name(of: name) ?? name)\" for the adapter's "
                 + "\"\(adapter.reader.descriptors[part].name)\"", file: adapter.reader.path,
-            tensor: adapter.reader.descriptors[part].name, hint: "is it the base that the adapter was trained on?")
+            tensor: adapter.reader.descriptors[part].name,
+            hint: hasExpertsApart && !adapter.config.targetParameters.isEmpty
+                ? "the base stores its experts one by one, and the adapter changes the stacks that transformers makes of them: "
+                    + "merge with PEFT"
+                : "is it the base that the adapter was trained on?")
+    }
+
+    /// Whether the base has experts with numbers: `experts.0.w1.weight`.
+    private var hasExpertsApart: Bool {
+        base.descriptors.contains { tensor in
+            let parts = tensor.name.text.split(separator: ".")
+            return zip(parts, parts.dropFirst()).contains { $0 == "experts" && Int($1) != nil }
+        }
     }
 
     // MARK: - Whole tensors
@@ -159,13 +175,7 @@ struct AdapterFold {
     /// Makes sure that numbers are ones to compute with.
     private func requireNumbers(_ module: LoRAAdapter.Module, _ target: Int) throws(FormatError) {
         for place in [module.a, module.b, module.magnitude, module.bias].compactMap(\.self) {
-            let tensor = adapter.reader.descriptors[place]
-            guard tensor.layout.isPlain, tensor.dtype.isComputable else {
-                throw FormatError(
-                    .unsupportedDtype,
-                    "tensor \"\(tensor.name)\" of dtype \(tensor.dtype.rawValue) is no factor to compute with",
-                    file: adapter.reader.path, tensor: tensor.name)
-            }
+            try adapter.requireNumbers(place)
         }
         let stored = base.descriptors[target]
         guard stored.layout.isPlain, stored.dtype.isComputable else {
@@ -190,20 +200,13 @@ struct AdapterFold {
                     + "has \(dims.count) dimensions", file: adapter.reader.path,
                 tensor: adapter.reader.descriptors[place].name)
         }
-        let rank = a.shape.dims[0]
-        guard b.shape.dims[1] == rank, b.shape.dims.dropFirst(2).allSatisfy({ $0 == 1 }) else {
-            throw FormatError(
-                .sizeMismatch, "tensor \"\(b.name)\" of shape \(b.shape) has not the rank of \"\(a.name)\", \(rank)",
-                file: adapter.reader.path, tensor: b.name)
-        }
-        let outputs = b.shape.dims[0]
-        let inner = a.shape.dims.dropFirst()
-        let isPlain = !module.isEmbedding && dims[0] == outputs && Array(inner) == Array(dims.dropFirst())
+        let (rank, outputs, kernel) = try adapter.product(of: module)
+        let isPlain = !module.isEmbedding && dims[0] == outputs && kernel == Array(dims.dropFirst())
         let isTurned = dims == [a.shape.dims[1], outputs]
         let isTransposed = module.isEmbedding || isTransposed && isTurned
         guard isTransposed ? isTurned : isPlain else { throw mismatch(module.a, "\(b.shape) x \(a.shape)", target) }
         try append(
-            module, to: target, name: module.name, rank: rank, matrices: 1, inputs: inner.reduce(1, *),
+            module, to: target, name: module.name, rank: rank, matrices: 1, inputs: kernel.reduce(1, *),
             outputs: outputs, isTransposed: isTransposed)
         if let bias = module.bias { try add(bias: bias, of: module, outputs: outputs) }
     }
@@ -212,21 +215,14 @@ struct AdapterFold {
         _ module: LoRAAdapter.Module, to target: Int, name: String, rank: Int, matrices: Int, inputs: Int, outputs: Int,
         isTransposed: Bool
     ) throws(FormatError) {
-        let scaling = module.scaling ?? adapter.config.scaling(of: name)
-        guard scaling.rank == rank else {
-            let a = adapter.reader.descriptors[module.a]
-            throw FormatError(
-                .configMismatch,
-                "tensor \"\(a.name)\" of shape \(a.shape) has the rank \(rank), and the configuration says \(scaling.rank)",
-                file: adapter.reader.path, tensor: a.name)
-        }
+        let scale = try adapter.scale(of: module, named: name, rank: rank)
         if let magnitude = module.magnitude, adapter.reader.descriptors[magnitude].elementCount != outputs {
             throw mismatch(magnitude, "\(adapter.reader.descriptors[magnitude].shape)", target)
         }
         updates[target, default: []].append(
             LowRankUpdate(
                 reader: adapter.reader, a: module.a, b: module.b, matrices: matrices, rank: rank, inputs: inputs,
-                outputs: outputs, scale: scaling.factor, isTransposed: isTransposed, magnitude: module.magnitude))
+                outputs: outputs, scale: scale, isTransposed: isTransposed, magnitude: module.magnitude))
     }
 
     /// A bias of the second factor is one of the module, which the factor of the product multiplies as well.
@@ -255,7 +251,8 @@ extension AdapterFold {
     private mutating func add(parametersOf modules: [LoRAAdapter.Module]) throws(FormatError) {
         guard let first = modules.first else { return }
         let names = Self.parameters(of: first.name, in: adapter.config)
-        let found = names.filter { place(of: $0) != nil }
+        var seen: Set<TensorName> = []
+        let found = names.filter { place(of: $0) != nil && seen.insert($0).inserted }
         guard let lacking = names.first ?? Self.weights(of: first, in: adapter.config).first, !found.isEmpty else {
             throw missing(
                 names.first ?? TensorName("\(first.name).weight"), of: first.a)
@@ -264,32 +261,29 @@ extension AdapterFold {
             throw missing(names.first { !found.contains($0) } ?? lacking, of: first.a)
         }
         let nested = modules.sorted { $0.depth > $1.depth }
-        guard let order = Self.assign(nested.count, to: found, fits: { fits(nested[$0], $1) }) else {
-            throw mismatch(
-                first.a, "\(adapter.reader.descriptors[first.b].shape) x \(adapter.reader.descriptors[first.a].shape)",
-                place(of: found[0])!)
-        }
-        for (module, name) in zip(nested, order) { try add(module, toParameter: name) }
+        let targets = found.compactMap { name in place(of: name).map { (name: name, place: $0) } }
+        let matching = FactorMatching(count: targets.count) { sides(nested[$0], targets[$1].place) != nil }
+        if let place = matching.unplaced { throw unplaced(nested[place], among: targets.map(\.place)) }
+        for (module, place) in zip(nested, matching.order) { try add(module, toParameter: targets[place]) }
     }
 
-    /// The first order of names in which each fits its number.
-    private static func assign(
-        _ count: Int, to names: [TensorName], from number: Int = 0, fits: (Int, TensorName) -> Bool
-    ) -> [TensorName]? {
-        guard number < count else { return [] }
-        for name in names where fits(number, name) {
-            if let rest = assign(count, to: names.filter { $0 != name }, from: number + 1, fits: fits) {
-                return [name] + rest
-            }
+    /// The error of factors that no tensor of their module is left for.
+    private func unplaced(_ module: LoRAAdapter.Module, among targets: [Int]) -> FormatError {
+        let (a, b) = (adapter.reader.descriptors[module.a], adapter.reader.descriptors[module.b])
+        guard let target = targets.first(where: { sides(module, $0) != nil }) else {
+            return mismatch(module.a, "\(b.shape) x \(a.shape)", targets[0])
         }
-        return nil
+        return FormatError(
+            .sizeMismatch,
+            "the adapter has more factors of the shapes \(b.shape) x \(a.shape), as \"\(a.name)\" has, than the base has tensors "
+                + "that they fit, such as \"\(base.descriptors[target].name)\"", file: adapter.reader.path,
+            tensor: a.name)
     }
 
     /// The matrices of a tensor and their sides, `[matrices, inputs, outputs]`, where factors of its shape can be meant.
     private func sides(
-        _ module: LoRAAdapter.Module, _ name: TensorName
+        _ module: LoRAAdapter.Module, _ target: Int
     ) -> (matrices: Int, inputs: Int, outputs: Int, isTransposed: Bool)? {
-        guard let target = place(of: name) else { return nil }
         let (a, b) = (adapter.reader.descriptors[module.a].shape.dims, adapter.reader.descriptors[module.b].shape.dims)
         let dims = shape(of: target).dims
         guard a.count == 2, b.count == 2, a[0] == b[1], (2...3).contains(dims.count) else { return nil }
@@ -301,8 +295,6 @@ extension AdapterFold {
         guard isPlain || isTurned else { return nil }
         return (matrices, a[1], b[0], isTurned && (!isPlain || hasTransposedStacks))
     }
-
-    private func fits(_ module: LoRAAdapter.Module, _ name: TensorName) -> Bool { sides(module, name) != nil }
 
     /// Whether any stack whose matrices are not square is stored as `[experts, inputs, outputs]`, as those of gpt-oss are.
     private static func hasTransposedStacks(
@@ -322,9 +314,10 @@ extension AdapterFold {
     }
 
     private mutating func add(
-        _ module: LoRAAdapter.Module, toParameter name: TensorName
+        _ module: LoRAAdapter.Module, toParameter parameter: (name: TensorName, place: Int)
     ) throws(FormatError) {
-        guard let target = place(of: name), let sides = sides(module, name) else { return }
+        let target = parameter.place
+        guard let sides = sides(module, target) else { preconditionFailure("the factors fit the tensor") }
         try requireNumbers(module, target)
         guard module.magnitude == nil, module.bias == nil else {
             throw FormatError(
@@ -334,7 +327,7 @@ extension AdapterFold {
         }
         let rank = adapter.reader.descriptors[module.a].shape.dims[0] / sides.matrices
         try append(
-            module, to: target, name: name.text, rank: rank, matrices: sides.matrices, inputs: sides.inputs,
+            module, to: target, name: parameter.name.text, rank: rank, matrices: sides.matrices, inputs: sides.inputs,
             outputs: sides.outputs, isTransposed: sides.isTransposed)
     }
 }

@@ -54,44 +54,12 @@ package struct StoredChange: Sendable {
                 file: file, tensor: name,
                 hint: "merge the models, BASE+ADAPTER each, and make an adapter of the result with `lora extract`")
         }
-        for factor in [a, b] {
-            guard factor.layout.isPlain, factor.dtype.isComputable else {
-                throw FormatError(
-                    .unsupportedDtype,
-                    "tensor \"\(factor.name)\" of dtype \(factor.dtype.rawValue) is no factor to compute with",
-                    file: file,
-                    tensor: factor.name)
-            }
-            guard factor.shape.rank >= 2, factor.elementCount > 0 else {
-                throw FormatError(
-                    .badShape,
-                    "tensor \"\(factor.name)\" has the shape \(factor.shape), and a factor has two dimensions or more",
-                    file: file, tensor: factor.name)
-            }
-        }
-        let rank = a.shape.dims[0]
-        guard b.shape.dims[1] == rank, b.shape.dims.dropFirst(2).allSatisfy({ $0 == 1 }),
-            b.shape.rank == a.shape.rank
-        else {
-            throw FormatError(
-                .sizeMismatch,
-                "tensor \"\(b.name)\" of shape \(b.shape) does not fit \"\(a.name)\" of shape \(a.shape)",
-                file: file, tensor: b.name)
-        }
-        let scaling = module.scaling ?? adapter.config.scaling(of: module.name)
-        guard scaling.rank == rank else {
-            throw FormatError(
-                .configMismatch,
-                "tensor \"\(a.name)\" of shape \(a.shape) has the rank \(rank), and the configuration says \(scaling.rank)",
-                file: file, tensor: a.name)
-        }
+        for place in [module.a, module.b] { try adapter.requireNumbers(place) }
+        (rank, outputs, kernel) = try adapter.product(of: module)
+        scale = try adapter.scale(of: module, named: module.name, rank: rank)
         self.module = module.name
         path = module.path
         isEmbedding = module.isEmbedding
-        self.rank = rank
-        outputs = b.shape.dims[0]
-        kernel = Array(a.shape.dims.dropFirst())
-        scale = scaling.factor
         isTransposed = module.isEmbedding || adapter.config.isTransposed && a.shape.rank == 2
         do {
             weight = try TensorDescriptor(
