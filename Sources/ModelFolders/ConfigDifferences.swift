@@ -35,7 +35,7 @@ struct ConfigDifferences {
             keys.append(key)
         }
         differences = keys.compactMap { key in
-            let values = models.map { $0.config.root[key].map(Self.text) ?? "-" }
+            let values = models.map { $0.config.root[key]?.comparableText ?? "-" }
             guard values.contains(where: { $0 != values[0] }) else { return nil }
             var groups: [(value: String, names: [String])] = []
             for (model, value) in zip(models, values) {
@@ -52,10 +52,14 @@ struct ConfigDifferences {
 
     /// One line for models whose tensors fit all the same; nil when nothing differs that the result inherits.
     ///
-    /// - Parameter isTied: what the result says of its output head, whatever the models say; nil when it inherits that, too.
-    func warning(isTied: Bool?) -> Warning? {
+    /// - Parameters:
+    ///   - isTied: what the result says of its output head, whatever the models say; nil when it inherits that, too.
+    ///   - wasQuantized: whether models are worked on as numbers, so that the result says nothing of codes.
+    func warning(isTied: Bool?, wasQuantized: Bool) -> Warning? {
         // The number of layers is counted in the result.
-        let decided = ModelConfig.layerCountKeys + (isTied == nil ? [] : [ModelConfig.tieKey])
+        let decided =
+            ModelConfig.layerCountKeys + (isTied == nil ? [] : [ModelConfig.tieKey])
+            + (wasQuantized ? QuantizationConfig.keys : [])
         let differences = differences.filter { !decided.contains($0.key) }
         guard !differences.isEmpty else { return nil }
         let shown = 6
@@ -81,23 +85,6 @@ struct ConfigDifferences {
         if ModelConfig.layerCountKeys.contains(key) { return "choose layers with slices in a recipe" }
         if key == "vocab_size" { return "give all models one vocabulary" }
         return "merge models of one architecture and size"
-    }
-
-    /// A value in a form that is the same for the same value.
-    private static func text(_ value: JSONValue) -> String {
-        switch value.kind {
-        case .null: "null"
-        case .true: "true"
-        case .false: "false"
-        case .number: value.double.map { "\($0)" } ?? ""
-        case .string: value.string ?? ""
-        case .array: "[" + (value.array.map { $0.map(text) } ?? []).joined(separator: ", ") + "]"
-        case .object:
-            "{"
-                + (value.object.map { $0.map { "\($0.key): \(text($0.value))" } } ?? []).sorted().joined(
-                    separator: ", ")
-                + "}"
-        }
     }
 
     private static func shortened(_ text: String) -> String {

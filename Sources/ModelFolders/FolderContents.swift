@@ -22,7 +22,7 @@ package struct FolderContents {
     struct Model {
         let name: String
         let isBase: Bool
-        /// Those that hold its weights.
+        /// Those that hold its weights, and those that say what numbers they are.
         let files: [FilePath]
     }
 
@@ -51,7 +51,7 @@ package struct FolderContents {
             }
         }
         let config = try donor.folder?.config?.rewritten(
-            from: donor.original.descriptors, to: plan.outputs, isTied: inputs.isTied, wasQuantized: wasQuantized)
+            from: donor.original.baseDescriptors, to: plan.outputs, isTied: inputs.isTied, wasQuantized: wasQuantized)
         if let config { written.append((ModelConfig.fileName, config.text)) }
         configChanges = config?.changes
         let recipe = RecipeOverrides.noted(options.overrides, above: options.recipe)
@@ -62,7 +62,7 @@ package struct FolderContents {
             let isBase = inputs.hasBase && place == 0
             return Model(
                 name: isBase ? model.original.path.modelName : model.name, isBase: isBase,
-                files: model.store.reader.files.filter { $0.extension != "json" })
+                files: model.store.reader.files.filter { ShardIndexName($0.lastComponent?.string ?? "") == nil })
         }
     }
 

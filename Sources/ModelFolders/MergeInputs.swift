@@ -44,7 +44,9 @@ package struct MergeInputs: Sendable {
         let vocabularies = VocabularyDifferences(zip(all, folders).map { ($0.name, $1?.path) }, donor: donorPlace)
         warnings =
             folders.compactMap { $0 }.flatMap(\.warnings) + ties.warnings + vocabularies.warnings
-            + (configs.warning(isTied: ties.isTied).map { [$0] } ?? [])
+            + (configs.warning(
+                isTied: ties.isTied, wasQuantized: all.contains { !$0.store.quantizedWeights.isEmpty }
+            ).map { [$0] } ?? [])
     }
 
     /// The model whose configuration and tokenizer the result has.

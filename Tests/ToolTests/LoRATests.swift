@@ -97,6 +97,72 @@ import Testing
         #expect(recipe.contains("base+") && recipe.contains("lora/plain"))
     }
 
+    /// Two tokens more, in a module that was trained as a whole.
+    @Test func aVocabularyThatGrewIsThatOfTheConfiguration() throws {
+        _ = try tool.shell("mkdir -p base adapter")
+        try tool.write(
+            "base/model.safetensors", [StoredTensor("model.embed_tokens.weight", [3, 2], [1, 2, 3, 4, 5, 6])])
+        _ = try tool.folder.write(Array(#"{"model_type": "llama", "vocab_size": 3}"#.utf8), to: "base/config.json")
+        try tool.write(
+            "adapter/adapter_model.safetensors",
+            [StoredTensor("base_model.model.model.embed_tokens.weight", [5, 2], [Float](repeating: 1, count: 10))])
+        _ = try tool.folder.write(
+            Array(#"{"peft_type": "LORA", "r": 1, "lora_alpha": 1, "modules_to_save": ["embed_tokens"]}"#.utf8),
+            to: "adapter/adapter_config.json")
+        _ = try done("lora", "fold", "base", "adapter", "--output", "folded/")
+        _ = try done("merge", "--method", "linear", "base+adapter", "--output", "merged/")
+        for folder in ["folded", "merged"] {
+            let config = String(decoding: try tool.data("\(folder)/config.json"), as: UTF8.self)
+            #expect(config.contains(#""vocab_size": 5"#), "\(config)")
+            // What decides the scale has its hash in the card.
+            #expect(
+                String(decoding: try tool.data("\(folder)/README.md"), as: UTF8.self).contains("adapter_config.json"))
+        }
+    }
+
+    /// The base may be the single file, whose names diffusers does not have.
+    @Test func namesOfDiffusersAreItsOwn() throws {
+        func adapter(_ module: String) -> [StoredTensor] {
+            [
+                StoredTensor("lora_unet_\(module).lora_down.weight", [1, 2], [1, 2]),
+                StoredTensor("lora_unet_\(module).lora_up.weight", [2, 1], [3, 4]),
+            ]
+        }
+        try tool.write("kohya.safetensors", adapter("input_blocks_4_1_proj_in"))
+        try tool.write("other.safetensors", adapter("middle_block_7_proj_in"))
+        for (file, module) in [
+            ("single", "model.diffusion_model.input_blocks.4.1.proj_in"),
+            ("unet", "down_blocks.1.attentions.0.proj_in"),
+            ("strange", "model.diffusion_model.middle_block.7.proj_in"),
+        ] {
+            try tool.write("\(file).safetensors", [StoredTensor("\(module).weight", [2, 2], [0, 0, 0, 0])])
+        }
+        for base in ["single", "unet"] {
+            _ = try done(
+                "lora", "merge", "--method", "cat", "kohya.safetensors", "--names", "diffusers", "--base",
+                "\(base).safetensors", "--output", "named.safetensors", "--force")
+            let names = try tool.run("inspect", "named.safetensors", "--json").json()["tensors"].items
+            #expect(
+                names.compactMap { $0["name"].string }.filter { $0.hasSuffix("lora_A.weight") }
+                    == ["unet.down_blocks.1.attentions.0.proj_in.lora_A.weight"])
+        }
+        let refused = try tool.run(
+            "lora", "merge", "--method", "cat", "other.safetensors", "--names", "diffusers", "--base",
+            "strange.safetensors", "--output", "x.safetensors", "--json")
+        #expect(try refused.error()["code"].string == "format.bad_name")
+    }
+
+    @Test func anEmptyAdapterIsSaidToBe() throws {
+        _ = try tool.shell("mkdir -p empty")
+        try tool.write("base.safetensors", [StoredTensor("m.weight", [1, 2], [1, 2])])
+        try tool.write("empty/adapter_model.safetensors", [])
+        _ = try tool.folder.write(
+            Array(#"{"peft_type": "LORA", "r": 1, "lora_alpha": 1}"#.utf8), to: "empty/adapter_config.json")
+        let outcome = try done("lora", "fold", "base.safetensors", "empty", "--output", "o.safetensors", "--json")
+        let warnings = try outcome.json()["warnings"].items.compactMap(\.string)
+        #expect(warnings.count == 1 && warnings[0].contains("changes nothing"))
+    }
+
     /// A change of rank 2 is held by two singular values, also as factors of a convolution and of an embedding.
     @Test func whatIsExtractedFoldsBack() throws {
         func product(_ rows: Int, _ columns: Int, _ rank: Int) -> [Float] {
