@@ -84,19 +84,22 @@ struct PartMatrix: Sendable {
     /// What the kernels call the type of plain numbers; nil of what is packed.
     var numberType: untangle_number_type? { if case .numbers(let type, _) = coding { type } else { nil } }
 
-    /// Reads part of a row of plain numbers as F32, times scales.
+    /// Reads part of some rows of plain numbers as F32, times scales that the rows share.
     ///
     /// - Parameters:
     ///   - bytes: those of the rows from `firstRow` on.
     ///   - scales: one for every `width` columns, from that of the first column on.
-    ///   - out: has room for the columns.
+    ///   - out: has room for the columns of each row, one row behind the other.
     func read(
-        _ type: untangle_number_type, row: Int, _ columns: Range<Int>, times scales: UnsafePointer<Float>,
-        each width: Int,
-        from bytes: UnsafeRawPointer, firstRow: Int, into out: UnsafeMutablePointer<Float>
+        _ type: untangle_number_type, rows: Range<Int>, _ columns: Range<Int>, times scales: UnsafePointer<Float>,
+        each width: Int, from bytes: UnsafeRawPointer, firstRow: Int, into out: UnsafeMutablePointer<Float>
     ) {
-        let start = bytes + (line(of: row) - line(of: firstRow)) * rowByteCount
-        untangle_read_cells(type, start, columns.lowerBound, columns.count, width, scales, out)
+        let (stride, count) = (rowByteCount, columns.count)
+        for place in 0..<rows.count {
+            untangle_read_cells(
+                type, bytes + (rows.lowerBound - firstRow + place) * stride, columns.lowerBound, count, width, scales,
+                out + place * count)
+        }
     }
 
     /// Reads part of a row as F32.

@@ -102,9 +102,7 @@ struct QuantizedWeight: Sendable {
                 try decodeColumns(run.rows, run.columns, of: matrix, from: reader, into: target)
             } else {
                 var decoder = try RowDecoder(self, rows: run.rows, of: matrix, reader)
-                for row in run.rows {
-                    decoder.decode(row, run.columns, into: target + (row - run.rows.lowerBound) * columns)
-                }
+                decoder.decode(run.rows, run.columns, into: target)
             }
             position += run.rows.count * run.columns.count
         }

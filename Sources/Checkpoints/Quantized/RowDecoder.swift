@@ -66,6 +66,31 @@ struct RowDecoder {
         }
     }
 
+    /// Decodes part of some rows.
+    ///
+    /// - Parameter out: has room for the columns of each row, one row behind the other.
+    mutating func decode(_ rows: Range<Int>, _ columns: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+        let cell = weight.cell
+        guard groups == nil, zeros == nil, weight.middle == 0, weight.factor == 1, cell.columns >= Self.wideCell,
+            !columns.isEmpty, let type = codes.part.numberType
+        else {
+            for row in rows { decode(row, columns, into: out + (row - rows.lowerBound) * columns.count) }
+            return
+        }
+        // Rows of one row of scales in one go.
+        let cells = columns.lowerBound / cell.columns..<(columns.upperBound - 1) / cell.columns + 1
+        var start = rows.lowerBound
+        while start < rows.upperBound {
+            let line = start / cell.rows
+            let together = start..<min(rows.upperBound, (line + 1) * cell.rows)
+            if current != (line, cells) { load(line, cells) }
+            codes.read(
+                type, rows: together, columns, times: cellScales, each: cell.columns,
+                into: out + (start - rows.lowerBound) * columns.count)
+            start = together.upperBound
+        }
+    }
+
     /// Decodes part of one of the rows.
     ///
     /// - Parameter out: has room for the columns.
@@ -79,17 +104,12 @@ struct RowDecoder {
             let target = out + (run.lowerBound - columns.lowerBound)
             let cells = run.lowerBound / width..<(run.upperBound - 1) / width + 1
             if current != (line, cells) { load(line, cells) }
-            if cellZeros.isEmpty, width >= Self.wideCell, let type = codes.part.numberType {
-                codes.read(type, row: row, run, times: cellScales, each: width, into: target)
-            } else {
-                codes.read(row: row, run, into: target)
-                let offset = run.lowerBound - cells.lowerBound * width
-                cellScales.withUnsafeBufferPointer { scales in
-                    cellZeros.withUnsafeBufferPointer { zeros in
-                        untangle_scale_cells(
-                            target, run.count, offset, width, zeros.isEmpty ? nil : zeros.baseAddress,
-                            scales.baseAddress)
-                    }
+            codes.read(row: row, run, into: target)
+            let offset = run.lowerBound - cells.lowerBound * width
+            cellScales.withUnsafeBufferPointer { scales in
+                cellZeros.withUnsafeBufferPointer { zeros in
+                    untangle_scale_cells(
+                        target, run.count, offset, width, zeros.isEmpty ? nil : zeros.baseAddress, scales.baseAddress)
                 }
             }
             if weight.factor != 1 {
@@ -151,14 +171,14 @@ private struct StoredRows {
 
     /// Reads plain numbers times scales, one for every `width` columns.
     func read(
-        _ type: untangle_number_type, row: Int, _ columns: Range<Int>, times scales: [Float], each width: Int,
+        _ type: untangle_number_type, rows: Range<Int>, _ columns: Range<Int>, times scales: [Float], each width: Int,
         into out: UnsafeMutablePointer<Float>
     ) {
         bytes.withUnsafeBytes { bytes in
             guard let start = bytes.baseAddress else { return }
             part.read(
-                type, row: row, columns, times: scales, each: width, from: start + offset, firstRow: firstRow, into: out
-            )
+                type, rows: rows, columns, times: scales, each: width, from: start + offset, firstRow: firstRow,
+                into: out)
         }
     }
 }
