@@ -46,14 +46,9 @@ INLINE double exponential(double x) {
     return mantissa * scale;
 }
 
-/* ln((1 + s) / (1 - s)) = 2 artanh(s) by its series, for |s| <= 3 - sqrt 8, where the argument is between the roots
-   of 1/2 and 2; relative error 1e-15. */
+/* ln((1 + s) / (1 - s)) = 2 artanh(s) for |s| <= 1/32 by its series. */
 INLINE double twice_artanh(double s) {
-    double z = s * s, p = 1.0 / 19;
-    p = fused(p, z, 1.0 / 17);
-    p = fused(p, z, 1.0 / 15);
-    p = fused(p, z, 1.0 / 13);
-    p = fused(p, z, 1.0 / 11);
+    double z = s * s, p = 1.0 / 11;
     p = fused(p, z, 1.0 / 9);
     p = fused(p, z, 1.0 / 7);
     p = fused(p, z, 1.0 / 5);
@@ -61,9 +56,8 @@ INLINE double twice_artanh(double s) {
     return 2.0 * fused(s, z * p, s);
 }
 
-static const double series_end = 0.1715728752538099;
-
-/* ln x for 2^-60 <= x <= 2^60: x = 2^k f with f between the roots of 1/2 and 2. */
+/* ln x for 2^-60 <= x <= 2^60, within 1e-15 (absolute, near 1 relative to x - 1): x = 2^k f with f between the roots of 1/2 and 2, and
+   ln f = 2 artanh((f - 1) / (f + 1)) by its series. */
 INLINE double logarithm(double x) {
     uint64_t bits;
     memcpy(&bits, &x, 8);
@@ -76,7 +70,16 @@ INLINE double logarithm(double x) {
     double k;
     memcpy(&k, &power, 8);
     k -= 4503599627370496.0 + 64;
-    return fused(k, 0.6931471805599453, twice_artanh((f - 1.0) / (f + 1.0)));
+    double s = (f - 1.0) / (f + 1.0), z = s * s, p = 1.0 / 19;
+    p = fused(p, z, 1.0 / 17);
+    p = fused(p, z, 1.0 / 15);
+    p = fused(p, z, 1.0 / 13);
+    p = fused(p, z, 1.0 / 11);
+    p = fused(p, z, 1.0 / 9);
+    p = fused(p, z, 1.0 / 7);
+    p = fused(p, z, 1.0 / 5);
+    p = fused(p, z, 1.0 / 3);
+    return fused(k, 0.6931471805599453, 2.0 * fused(s, z * p, s));
 }
 
 /* Sums go to eight lanes, whatever the processor has; a number below zero stands for one that is left out. */
@@ -93,7 +96,8 @@ INLINE double sum_of(const double *terms, size_t count) {
 /* What fits into the first cache. */
 enum { piece = 256 };
 
-/* The sum of p ln(p / q) over a piece, given the exponentials. Where all are nearly equal, one division does for the logarithm. */
+/* The sum of p ln(p / q) over a piece, given the exponentials. Where all are nearly equal, one division and a
+   short series do for the logarithm. */
 INLINE double divergence_of(const double *e_x, const double *e_y, size_t count, double scale_x, double scale_y) {
     double p[piece], q[piece], s[piece], lanes_of[lanes] = {0};
     uint64_t apart = 0;
@@ -102,7 +106,7 @@ INLINE double divergence_of(const double *e_x, const double *e_y, size_t count, 
         p[i] = is_left_out ? 1.0 : fused(e_x[i], scale_x, 1e-8);
         q[i] = is_left_out ? 1.0 : fused(e_y[i], scale_y, 1e-8);
         s[i] = (p[i] - q[i]) / (p[i] + q[i]);
-        apart |= fabs(s[i]) > series_end;
+        apart |= !(fabs(s[i]) <= 1.0 / 32);
     }
     if (apart)
         for (size_t i = 0; i < count; i++) p[i] *= logarithm(p[i] / q[i]);
@@ -114,6 +118,18 @@ INLINE double divergence_of(const double *e_x, const double *e_y, size_t count, 
     double sum = SUM(lanes_of);
     for (; i < count; i++) sum += p[i];
     return sum;
+}
+
+/* e^x for |x| <= 1/16 by its series. */
+INLINE double exponential_near_1(double x) {
+    double p = 1.0 / 40320;
+    p = fused(p, x, 1.0 / 5040);
+    p = fused(p, x, 1.0 / 720);
+    p = fused(p, x, 1.0 / 120);
+    p = fused(p, x, 1.0 / 24);
+    p = fused(p, x, 1.0 / 6);
+    p = fused(p, x, 0.5);
+    return fused(fused(p, x, 1.0), x, 1.0);
 }
 
 /* Calls a statement for every piece of a row, at `x + start`. */
@@ -161,12 +177,25 @@ INLINE double divergence_of(const double *e_x, const double *e_y, size_t count, 
         return sum;                                                                                             \
     }                                                                                                           \
                                                                                                                 \
+    /* The exponentials of one row by those of another, where the rows are nearly equal; else as they are by themselves. */\
+    INLINE void exponentials_beside##suffix(const T *x, double x_largest, const double *e_x, const T *y,        \
+                                            double y_largest, size_t count, double *out) {                      \
+        uint64_t apart = 0;                                                                                     \
+        for (size_t i = 0; i < count; i++) {                                                                    \
+            double difference = (y[i] - y_largest) - (x[i] - x_largest);                                        \
+            apart |= !(fabs(difference) <= 1.0 / 16);                                                           \
+            out[i] = e_x[i] * exponential_near_1(difference);                                                   \
+        }                                                                                                       \
+        if (apart) exponentials##suffix(y, count, y_largest, out);                                              \
+    }                                                                                                           \
+                                                                                                                \
     FUSED double untangle_row_divergence##suffix(const T *x, const T *y, size_t count, double *space) {         \
         double *e_x = space, *e_y = space + count, x_sum = 0, y_sum = 0, sum = 0;                               \
         double x_largest = largest_of##suffix(x, count), y_largest = largest_of##suffix(y, count);              \
         PIECES(exponentials##suffix(x + start, length, x_largest, e_x + start);                                 \
                x_sum += sum_of(e_x + start, length);                                                            \
-               exponentials##suffix(y + start, length, y_largest, e_y + start);                                 \
+               exponentials_beside##suffix(x + start, x_largest, e_x + start, y + start, y_largest, length,     \
+                                           e_y + start);                                                        \
                y_sum += sum_of(e_y + start, length))                                                            \
         PIECES(sum += divergence_of(e_x + start, e_y + start, length, 1 / x_sum, 1 / y_sum))                    \
         return sum;                                                                                             \

@@ -21,15 +21,22 @@ WIDE void untangle_count_upper(const float *x, size_t count, uint32_t *bins) {
 
 WIDE void untangle_count_lower(const float *x, size_t count, const uint32_t *uppers, size_t upper_count,
                                uint32_t *bins) {
-    for (size_t start = 0; start < count; start += lanes) {
-        size_t length = count - start < lanes ? count - start : lanes;
-        for (size_t set = 0; set < upper_count; set++) {
-            uint32_t found = 0;
-            for (size_t i = 0; i < length; i++) found |= ordered(x + start + i) >> 16 == uppers[set];
-            if (!found) continue;
-            for (size_t i = 0; i < length; i++) {
-                uint32_t key = ordered(x + start + i);
-                if (key >> 16 == uppers[set]) bins[set << 16 | (key & 0xFFFF)]++;
+    uint8_t marks[piece];
+    for (size_t start = 0; start < count; start += piece) {
+        size_t length = count - start < piece ? count - start : piece;
+        memset(marks, 0, sizeof marks);
+        for (size_t set = 0; set < upper_count; set++)
+            for (size_t i = 0; i < length; i++) marks[i] |= ordered(x + start + i) >> 16 == uppers[set];
+        /* Few are marked. */
+        for (size_t i = 0; i < piece; i += 8) {
+            uint64_t some;
+            memcpy(&some, marks + i, 8);
+            if (!some) continue;
+            for (size_t place = i; place < i + 8; place++) {
+                if (!marks[place]) continue;
+                uint32_t key = ordered(x + start + place);
+                for (size_t set = 0; set < upper_count; set++)
+                    if (key >> 16 == uppers[set]) bins[set << 16 | (key & 0xFFFF)]++;
             }
         }
     }
