@@ -15,9 +15,11 @@ package final class TensorWindow {
 
     private enum Source {
         case whole(TensorBytes)
-        case window(AlignedBuffer, step: Int)
+        /// Bytes of the buffer, which is not counted as in use every time that they are read.
+        case window(start: UnsafeMutableRawPointer, step: Int)
     }
 
+    private let buffer: AlignedBuffer?
     /// The part of the tensor that the window holds.
     private var window = 0..<0
 
@@ -36,15 +38,18 @@ package final class TensorWindow {
         self.pool = pool
         if reader.isMapped(index) || !reader.canReadRanges(of: index) {
             source = .whole(try reader.bytes(of: index))
+            buffer = nil
         } else {
             let together = max(1, reader.decodedTogetherByteCount(of: index))
             precondition(pool.byteCount >= together, "the window is smaller than what is decoded at a time")
-            source = .window(try pool.take(), step: pool.byteCount / together * together)
+            let buffer = try pool.take()
+            source = .window(start: buffer.address, step: pool.byteCount / together * together)
+            self.buffer = buffer
         }
     }
 
     deinit {
-        if case .window(let buffer, _) = source { pool.giveBack(buffer) }
+        if let buffer { pool.giveBack(buffer) }
     }
 
     /// Calls `body` with a range of the tensor's bytes.
@@ -55,18 +60,20 @@ package final class TensorWindow {
         switch source {
         case .whole(let bytes):
             return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
-        case .window(let buffer, let step):
+        case .window(let start, let step):
             if range.lowerBound < window.lowerBound || range.upperBound > window.upperBound {
-                try move(to: range, buffer, step: step)
+                try move(to: range, step: step)
             }
-            let start = range.lowerBound - window.lowerBound
-            return try withExtendedLifetime(buffer) {
-                try body(UnsafeRawBufferPointer(rebasing: buffer.bytes[start..<start + range.count]))
+            // Safety: the buffer is valid while the window lives.
+            return try withExtendedLifetime(self) {
+                try body(
+                    UnsafeRawBufferPointer(start: start + (range.lowerBound - window.lowerBound), count: range.count))
             }
         }
     }
 
-    private func move(to range: Range<Int>, _ buffer: AlignedBuffer, step: Int) throws {
+    private func move(to range: Range<Int>, step: Int) throws {
+        guard let buffer else { return }
         window = 0..<0
         // The end of a piece, if the range ends before it.
         let end = min(bounds.upperBound, max(range.upperBound, range.lowerBound / step * step + step))

@@ -40,8 +40,10 @@ struct ChunkMerge {
                     let start = place * pieceByteCount
                     return UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + pieceByteCount])
                 }
+                // A merge by itself has no other to take turns with.
+                let turnCapacity = works.count == 1 ? MergeLane.pieceCapacity : Self.turnCapacity
                 for elements in chunkRanges(of: range, by: MergeLane.pieceCapacity) {
-                    for turn in chunkRanges(of: elements, by: Self.turnCapacity) {
+                    for turn in chunkRanges(of: elements, by: turnCapacity) {
                         for place in works.indices {
                             works[place].merge(turn, in: elements, rows: rows, into: piece(of: place))
                         }

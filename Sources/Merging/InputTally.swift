@@ -38,7 +38,7 @@ struct InputTally {
             source.read(from: index, count: count, into: row, adding: &sums)
         } else {
             source.read(from: index, count: count, into: row)
-            if isNew, purpose == .counts, source.hasNonFinite(from: index, count: count) {
+            if isNew, purpose == .counts, source.hasNonFinite(from: index, count: count, in: row) {
                 found += source.countNonFinite(from: index, count: count)
             }
         }

@@ -45,7 +45,7 @@ struct MergeSource {
         // Safety: the executor keeps the tensor's bytes alive while a chunk of it is worked on.
         case stored(UnsafeRawBufferPointer)
         /// Elements that are made as they are read, for a chunk alone.
-        case made(TensorWindow, ReadFailure)
+        case made(MadeElements)
     }
 
     /// Elements that lie in memory.
@@ -59,7 +59,7 @@ struct MergeSource {
     /// - Parameter failure: gets to know of an error, after which the elements are zero.
     init(making window: TensorWindow, dtype: DType, failure: ReadFailure) {
         self.dtype = dtype
-        elements = .made(window, failure)
+        elements = .made(MadeElements(window: window, failure: failure))
     }
 
     /// Asks the kernel to read elements ahead of their use; does nothing for bytes that are in memory of their own.
@@ -90,9 +90,11 @@ struct MergeSource {
         }
     }
 
-    /// Whether NaN or an infinity is among elements from a flat index on.
-    func hasNonFinite(from index: Int, count: Int) -> Bool {
-        withElements(from: index, count: count) { Kernels.hasNonFinite($0, dtype) }
+    /// Whether NaN or an infinity is among elements from a flat index on, which were read into a row.
+    func hasNonFinite<T: ElementwiseScalar>(from index: Int, count: Int, in row: UnsafePointer<T>) -> Bool {
+        // Narrow types are looked at where they lie, since they are fewer bytes.
+        guard case .stored = elements else { return T.hasNonFinite(row, count: count) }
+        return withElements(from: index, count: count) { Kernels.hasNonFinite($0, dtype) }
     }
 
     /// Counts NaN and infinities from a flat index on.
@@ -114,11 +116,22 @@ struct MergeSource {
         let range = index * width..<(index + count) * width
         switch elements {
         case .stored(let bytes): return body(UnsafeRawBufferPointer(rebasing: bytes[range]))
-        case .made(let window, let failure):
-            do { return try window.withBytes(range) { body($0) } } catch {
-                failure.note(error)
-                return [UInt8](repeating: 0, count: range.count).withUnsafeBytes(body)
-            }
+        case .made(let made): return made.withBytes(range, body)
+        }
+    }
+}
+
+/// A window on a tensor that is made as it is read, and what gets to know of an error, after which the elements are zero.
+private final class MadeElements {
+    private let window: TensorWindow
+    private let failure: ReadFailure
+
+    init(window: TensorWindow, failure: ReadFailure) { (self.window, self.failure) = (window, failure) }
+
+    func withBytes<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        do { return try window.withBytes(range) { body($0) } } catch {
+            failure.note(error)
+            return [UInt8](repeating: 0, count: range.count).withUnsafeBytes(body)
         }
     }
 }
