@@ -8,7 +8,8 @@
 // As mergekit 0.1.5 does it (Goddard et al. 2024, arXiv:2403.13257); it has no paper of its own. There are no parameters. Rows of
 // weights are nearly equal, so K is some 10⁻⁶, which mergekit's F32 gives with an error of 10⁻³: of 12,400 entries 7 to 12 near t
 // differ. Here s is computed in F64 and compared in F32. From a million entries on mergekit estimates quartiles of a random sample;
-// here they are exact. Entries that are not finite are left out of the softmax. Four passes and one to merge.
+// here they are exact. Entries that are not finite are left out of the softmax. Two passes, two more over rows that are not whole in a
+// chunk, and one to merge.
 
 import Kernels
 import TensorCore

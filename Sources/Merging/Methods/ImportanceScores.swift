@@ -46,7 +46,7 @@ final class ImportanceScores: MergeSurvey {
         state = Mutex(State(quartiles: NumberSelection(places: places)))
     }
 
-    /// Rows, rows that were not whole, upper and lower halves of quartiles.
+    /// Rows, sums and divergences, with upper halves of scores; divergences and upper halves of rows that are not whole in a chunk; lower halves.
     var passCount: Int { 4 }
     var byteCount: Int {
         // At most two rows of a chunk are not whole, unless all are long.
@@ -56,7 +56,7 @@ final class ImportanceScores: MergeSurvey {
     }
     var scratchByteCount: Int {
         let row = hasShortRows ? rowLength : 0
-        return (2 * max(mergeBlockCapacity, row) + mergeBlockCapacity + 2 * row) * MemoryLayout<Double>.stride
+        return (2 * max(mergeBlockCapacity, row) + mergeBlockCapacity + 3 * row) * MemoryLayout<Double>.stride
             + 8 * min(rowCount, MergeChunk.capacity / rowLength + 2)
             + NumberSelection.counterCount(placeCount: 3) * MemoryLayout<UInt32>.stride
     }
@@ -85,10 +85,14 @@ final class ImportanceScores: MergeSurvey {
                 block.readBase(into: base)
                 block.readExpert(0, into: model)
             }
-            if pass < 2 {
-                observeRows(chunk.range, number: chunk.number, pass: pass, base: base, model: model, read)
-            } else {
-                observeScores(chunk.range, base: base, model: model, read)
+            let (rows, rest) = parts(of: chunk.range)
+            switch pass {
+            case 0:
+                observeWhole(rows, base: base, model: model, read)
+                for part in rest { observePieces(part, chunk.number, pass: pass, base: base, model: model, read) }
+            case 1: for part in rest { observePieces(part, chunk.number, pass: pass, base: base, model: model, read) }
+            case 2: observeScores(rest, base: base, model: model, read)
+            default: observeScores([chunk.range], base: base, model: model, read)
             }
         }
     }
@@ -99,52 +103,51 @@ final class ImportanceScores: MergeSurvey {
     private static let longestShortRow = 1 << 14
     private var hasShortRows: Bool { rowLength <= Self.longestShortRow }
 
-    private func observeRows<T: ElementwiseScalar>(
-        _ range: Range<Int>, number: Int, pass: Int, base: UnsafePointer<T>, model: UnsafePointer<T>,
-        _ read: (Range<Int>) -> Void
-    ) {
-        let first = (range.lowerBound + rowLength - 1) / rowLength
-        let whole =
-            hasShortRows && first < range.upperBound / rowLength ? first..<range.upperBound / rowLength : first..<first
-        if pass == 0, !whole.isEmpty {
-            let found = divergences(ofRows: whole, base: base, model: model, read)
-            state.withLock { state in
-                state.makeRoom(rowCount: rowCount)
-                for (row, divergence) in zip(whole, found) { state.divergences[row] = divergence }
-            }
-        }
-        let rest =
-            whole.isEmpty
-            ? [range]
-            : [range.lowerBound..<whole.lowerBound * rowLength, whole.upperBound * rowLength..<range.upperBound]
-        for part in rest where !part.isEmpty {
-            observePieces(part, number: number, pass: pass, base: base, model: model, read)
-        }
+    /// The rows that lie in a range as a whole and are short, and the other elements.
+    private func parts(of range: Range<Int>) -> (rows: Range<Int>, rest: [Range<Int>]) {
+        let (first, end) = ((range.lowerBound + rowLength - 1) / rowLength, range.upperBound / rowLength)
+        guard hasShortRows, first < end else { return (first..<first, [range]) }
+        let rest = [range.lowerBound..<first * rowLength, end * rowLength..<range.upperBound]
+        return (first..<end, rest.filter { !$0.isEmpty })
     }
 
-    private func divergences<T: ElementwiseScalar>(
-        ofRows rows: Range<Int>, base: UnsafePointer<T>, model: UnsafePointer<T>, _ read: (Range<Int>) -> Void
-    ) -> [Double] {
+    /// Divergences of whole rows, and the upper halves of their scores while they are in the cache.
+    private func observeWhole<T: ElementwiseScalar>(
+        _ rows: Range<Int>, base: UnsafePointer<T>, model: UnsafePointer<T>, _ read: (Range<Int>) -> Void
+    ) {
+        guard !rows.isEmpty else { return }
         let rowsAtOnce = max(1, mergeBlockCapacity / rowLength)
-        return withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * rowLength) { space in
-            guard let space = space.baseAddress else { return [] }
-            var found: [Double] = []
-            for start in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
-                let end = min(start + rowsAtOnce, rows.upperBound)
-                read(start * rowLength..<end * rowLength)
-                for row in 0..<end - start {
-                    found.append(
-                        T.rowDivergence(
-                            of: model + row * rowLength, from: base + row * rowLength, count: rowLength, space: space))
+        let counter = state.withLock(\.quartiles.counter)
+        var found: [Double] = []
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 3 * rowLength) { space in
+            withUnsafeTemporaryAllocation(of: UInt32.self, capacity: counter.count) { counts in
+                guard let space = space.baseAddress, let counts = counts.baseAddress else { return }
+                counts.initialize(repeating: 0, count: counter.count)
+                for start in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
+                    let end = min(start + rowsAtOnce, rows.upperBound)
+                    read(start * rowLength..<end * rowLength)
+                    for row in 0..<end - start {
+                        let (x, y) = (model + row * rowLength, base + row * rowLength)
+                        let divergence = T.rowDivergence(of: x, from: y, count: rowLength, space: space)
+                        found.append(divergence)
+                        (space + 2 * rowLength).withMemoryRebound(to: Float.self, capacity: rowLength) { scores in
+                            T.scaledDistance(x, y, count: rowLength, scale: divergence, into: scores)
+                            counter.count(scores, count: rowLength, into: counts)
+                        }
+                    }
+                }
+                state.withLock { [found] state in
+                    state.makeRoom(rowCount: rowCount)
+                    state.divergences.replaceSubrange(rows, with: found)
+                    state.quartiles.absorb(counts)
                 }
             }
-            return found
         }
     }
 
     /// Sums, then divergences, of parts of rows.
     private func observePieces<T: ElementwiseScalar>(
-        _ range: Range<Int>, number: Int, pass: Int, base: UnsafePointer<T>, model: UnsafePointer<T>,
+        _ range: Range<Int>, _ number: Int, pass: Int, base: UnsafePointer<T>, model: UnsafePointer<T>,
         _ read: (Range<Int>) -> Void
     ) {
         let known = pass == 0 ? [:] : state.withLock { $0.sums }
@@ -175,14 +178,15 @@ final class ImportanceScores: MergeSurvey {
     // MARK: - Scores
 
     private func observeScores<T: ElementwiseScalar>(
-        _ range: Range<Int>, base: UnsafePointer<T>, model: UnsafePointer<T>, _ read: (Range<Int>) -> Void
+        _ ranges: [Range<Int>], base: UnsafePointer<T>, model: UnsafePointer<T>, _ read: (Range<Int>) -> Void
     ) {
+        guard !ranges.isEmpty else { return }
         let (divergences, counter) = state.withLock { ($0.divergences, $0.quartiles.counter) }
         withUnsafeTemporaryAllocation(of: Float.self, capacity: mergeBlockCapacity) { scores in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: counter.count) { counts in
                 guard let scores = scores.baseAddress, let counts = counts.baseAddress else { return }
                 counts.initialize(repeating: 0, count: counter.count)
-                for block in chunkRanges(of: range, by: mergeBlockCapacity) {
+                for block in ranges.flatMap({ chunkRanges(of: $0, by: mergeBlockCapacity) }) {
                     read(block)
                     fill(scores, from: block.lowerBound, count: block.count, base: base, model: model, divergences)
                     counter.count(scores, count: block.count, into: counts)
