@@ -12,6 +12,8 @@ public enum MergeWarning: String, WarningCode {
     case kept
     /// Tensors that are no weights and that the first model lacks are left out.
     case leftOut = "left_out"
+    /// Adapters are merged as whole weights, of whose change the result holds a part.
+    case folded
     /// A method of matrices treats many weights otherwise.
     case stacks
     /// Tensors lack the statistics that a method takes.

@@ -306,6 +306,22 @@ import Testing
         }
         #expect(try code("merged", "--method", "cat") == "4 io.exists")
         #expect(try code("x", "--method", "iso_c") == "2 merge.needs_weights")
+        let base = "\(place)/base_mixed.safetensors"
+        #expect(try code("x", "--method", "iso_c", "--base", base) == "2 usage")
+        #expect(try code("x", "--method", "karcher", "--base", base) == "2 merge.needs_weights")
+        // Whole weights, of which 99 directions are all.
+        let whole = try tool.run(
+            ["lora", "merge", "--method", "iso_c", "--base", base, "--rank", "99"] + adapters
+                + ["--output", "whole", "--json"])
+        #expect(whole.status == 0, "\(whole.errors)")
+        #expect(whole.errors.contains("iso_c merges whole weights"))
+        let models = adapters.map { "\(base)+\($0)" }
+        let merged = try tool.run(
+            ["merge", "--method", "iso_c", "--base", base, "--dtype", "f32"] + models + [
+                "--output", "whole.safetensors",
+            ])
+        #expect(merged.status == 0, "\(merged.errors)")
+        _ = try done("diff", "\(base)+whole", "whole.safetensors", "--tolerance", "1e-5")
         #expect(try code("x", "--method", "ties") == "3 merge.incompatible")
         #expect(try code("x", "--method", "svd", "--set", "weight=1,2") == "2 merge.bad_parameter")
         #expect(try tool.run(["lora", "merge", "a", "--output", "x"]).status == 2)

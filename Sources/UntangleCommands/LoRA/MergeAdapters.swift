@@ -19,8 +19,8 @@ extension LoRA {
                 Methods are PEFT's combinations by their names there (linear, cat, svd, ties, ties_svd, dare_linear, dare_ties, \
                 dare_linear_svd, dare_ties_svd, magnitude_prune, magnitude_prune_svd), and at the size of the ranks, with the \
                 result and the parameters of `untangle merge`: task_arithmetic, tsv_m, dc_merge, swudi, aswudi, actmat. Other \
-                methods need the weights: `untangle merge` takes BASE+ADAPTER, and `untangle lora extract` makes an adapter of \
-                the result.
+                methods with a base need the weights: with --base and --rank each adapter is folded into the base, these models \
+                are merged, and the change becomes factors, as far as the rank reaches.
 
                 linear, ties, dare and magnitude_prune without svd work on the factors, which must have one rank, and mix those of \
                 different adapters; cat and svd are the sum of the adapters. What is per adapter is set with a comma: \
@@ -56,7 +56,8 @@ extension LoRA {
 
         @Option(
             help: ArgumentHelp(
-                "With --names, the model that tells which underscores of kohya's names are dots.",
+                "The model of the adapters, for methods that need weights; with --names it tells which underscores of kohya's "
+                    + "names are dots.",
                 valueName: "checkpoint"))
         var base: CheckpointSource?
 
@@ -78,9 +79,7 @@ extension LoRA {
         func validate() throws {
             guard !adapters.isEmpty else { throw ValidationError("there is no adapter to merge") }
             guard rank ?? 1 > 0 else { throw ValidationError("a rank is above zero") }
-            guard names != nil || base == nil && component == nil else {
-                throw ValidationError("--base and --component belong to --names")
-            }
+            guard names != nil || component == nil else { throw ValidationError("--component belongs to --names") }
         }
 
         func run(in session: Session) throws -> ExitStatus {
@@ -93,17 +92,68 @@ extension LoRA {
             let paths = try adapters.map(locate)
             let options = try reading.readOptions(
                 threads: session.budget.threads, memoryByteCount: session.memoryByteCount)
-            let base = try base.map { try session.open(locate($0), options: options).reader }
-            let job = try AdapterMergeJob(
-                Array(zip(ModelNames.distinct(paths), paths)), method: method, parameters: try parameters.parameters(),
-                rank: rank, dtype: dtype?.dtype ?? .f32,
-                names: .init(naming: names, base: base, component: component), target: target, options: options)
-            job.warnings.forEach(session.warn)
-            let outcome = try session.run(job)
-            outcome.losses.warnings.forEach(session.warn)
-            try session.print(
-                report(of: outcome, in: ContinuousClock.now - started, session.warnings), to: reports)
+            let store = try base.map { try session.open(locate($0), options: options) }
+            do {
+                let job = try AdapterMergeJob(
+                    Array(zip(ModelNames.distinct(paths), paths)), method: method,
+                    parameters: try parameters.parameters(),
+                    rank: rank, dtype: dtype?.dtype ?? .f32,
+                    names: .init(naming: names, base: store?.reader, component: component), target: target,
+                    options: options
+                )
+                job.warnings.forEach(session.warn)
+                let outcome = try session.run(job)
+                outcome.losses.warnings.forEach(session.warn)
+                let weights = outcome.weights.map { (name: $0.name, shape: $0.shape, rank: $0.rank, note: $0.note) }
+                try session.print(
+                    report(of: weights, outcome.savedModules, outcome.written, since: started, in: session), to: reports
+                )
+            } catch let error as MergeError where error.code == "merge.needs_weights" {
+                guard let base, let store, names ?? .peft == .peft, try MergeMethods.named(method).info.needsBase else {
+                    throw error
+                }
+                let models = try adapters.map { try session.open(locate(base.adding($0)), options: options) }
+                let outcome = try mergeWeights(
+                    store, Array(zip(ModelNames.distinct(paths), models)), in: session)
+                let weights = outcome.weights.map {
+                    (
+                        name: $0.name, shape: $0.shape, rank: $0.rank,
+                        note: "\($0.energy.percent) of the change" as String?
+                    )
+                }
+                try session.print(
+                    report(of: weights, outcome.savedModules, outcome.written, since: started, in: session), to: reports
+                )
+            }
             return .done
+        }
+
+        /// Merges models that have the adapters folded in, and makes an adapter of what that changes.
+        private func mergeWeights(
+            _ base: TensorStore, _ models: [(name: String, store: TensorStore)], in session: Session
+        ) throws -> AdapterExtraction.Outcome {
+            guard let rank else {
+                throw UsageError(
+                    "method \(method) merges whole weights, and the rank of the result is not said",
+                    hint: "give --rank; \(method) changes weights in all directions that its models have")
+            }
+            let merge = try MergeJob(
+                method: method, base: base, experts: models, parameters: try parameters.parameters(), outputDType: .f32,
+                in: session.context)
+            let merged = try session.run(merge)
+            merged.report.warnings.forEach(session.warn)
+            let outcome = try session.run(
+                AdapterExtraction(
+                    of: merged.open(), from: base, named: base.modelReference,
+                    folder: CheckpointFolder.folder(of: base.path),
+                    settings: .init(extent: .rank(rank), dtype: dtype?.dtype ?? .f32, selection: TensorSelection()),
+                    to: target(.peft)))
+            session.warn(
+                Warning(
+                    MergeWarning.folded,
+                    "\(method) merges whole weights: each adapter was folded into the base, and factors of rank \(rank) at most hold "
+                        + "\(outcome.energy.percent) of the change"))
+            return outcome
         }
 
         /// Where the result goes.
@@ -123,20 +173,22 @@ extension LoRA {
         }
 
         private func report(
-            of outcome: AdapterMergeJob.Outcome, in duration: Duration, _ warnings: [Warning]
+            of weights: [(name: TensorName, shape: Shape, rank: Int, note: String?)], _ savedModules: [String],
+            _ written: WrittenCheckpoint, since started: ContinuousClock.Instant, in session: Session
         ) -> Report {
-            let (count, ranks) = (adapters.count, outcome.weights.map(\.rank))
+            let duration = ContinuousClock.now - started
+            let (count, ranks) = (adapters.count, weights.map(\.rank))
             let (least, most) = (ranks.min() ?? 0, ranks.max() ?? 0)
             let line =
                 "\(output): \(count == 1 ? "1 adapter" : "\(count.grouped) adapters") merged with \(method), "
-                + "\(outcome.weights.count.grouped) weights of rank \(least == most ? "\(most)" : "\(least) to \(most)"), "
-                + "\(ByteSize(outcome.written.byteCount)) in \(duration.readable)"
+                + "\(weights.count.grouped) weights of rank \(least == most ? "\(most)" : "\(least) to \(most)"), "
+                + "\(ByteSize(written.byteCount)) in \(duration.readable)"
             return Report(
                 title: output,
                 sections: [
                     .facts([
-                        .init("output", .text(output)), .init("files", .texts(outcome.written.files.map(\.string))),
-                        .init("bytes", .integer(outcome.written.byteCount)), .init("method", .text(method)),
+                        .init("output", .text(output)), .init("files", .texts(written.files.map(\.string))),
+                        .init("bytes", .integer(written.byteCount)), .init("method", .text(method)),
                         .init("adapters", .texts(adapters.map(\.text))),
                     ]),
                     .table(
@@ -146,18 +198,18 @@ extension LoRA {
                                 .init("name", "weight"), .init("shape", "shape", .shape), .init("rank", "rank", .count),
                                 .init("note", "note"),
                             ],
-                            rows: outcome.weights.map {
+                            rows: weights.map {
                                 [
                                     .text($0.name.text), .text($0.shape.description), .integer($0.rank),
                                     $0.note.map { .text($0) } ?? .none,
                                 ]
                             })),
                     .facts([
-                        .init("modules_to_save", .texts(outcome.savedModules)),
+                        .init("modules_to_save", .texts(savedModules)),
                         .init("seconds", .number(duration.seconds)),
                     ]),
                     .warnings, .text([line]),
-                ], warnings: warnings)
+                ], warnings: session.warnings)
         }
     }
 }
