@@ -11,7 +11,6 @@ import Testing
 import Work
 import Workflow
 import TestSupport
-import Workflow
 
 /// `docs/errors.md` lists every code with its meaning.
 @Suite struct ErrorPageTests {

@@ -64,7 +64,9 @@ public struct AdapterMerge: Sendable {
                     .needsWeights,
                     "method \"\(name)\", as it is set, merges whole weights, not factors of their changes",
                     tensor: weight.descriptor.name,
-                    hint: "merge the models, BASE+ADAPTER each, and make an adapter of the result with `lora extract`")
+                    hint:
+                        "for a method with a base give --base and --rank; or merge the models, BASE+ADAPTER each, and make an adapter of "
+                        + "the result with `lora extract`")
             }
             rules.append(rule)
         }

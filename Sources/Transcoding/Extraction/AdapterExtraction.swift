@@ -40,6 +40,17 @@ public struct AdapterExtraction: Job, Sendable {
         public let leftOut: [TensorName]
         public let written: WrittenCheckpoint
 
+        /// What changed and has no place in an adapter.
+        public var warnings: [Warning] {
+            guard let first = leftOut.first else { return [] }
+            return [
+                Warning(
+                    ConversionWarning.leftOut,
+                    "\(leftOut.count.grouped) changed tensors, such as \"\(first)\", have no place in an adapter and are left out"
+                )
+            ]
+        }
+
         /// The share of the sum of squares of all weights that became factors.
         public var energy: Double {
             let total = weights.reduce(0) { $0 + $1.sumOfSquares }

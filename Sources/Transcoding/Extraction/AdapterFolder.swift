@@ -2,7 +2,6 @@ import Checkpoints
 import Reporting
 import SystemPackage
 import TensorCore
-import TensorCore
 import Work
 
 /// An adapter as PEFT loads it: a folder with `adapter_model.safetensors` and `adapter_config.json`.

@@ -100,13 +100,7 @@ extension LoRA {
                     folder: CheckpointFolder.folder(of: base.path),
                     settings: .init(extent: extent, dtype: dtype?.dtype ?? .f32, selection: selection.selection),
                     to: target))
-            if let first = outcome.leftOut.first {
-                session.warn(
-                    Warning(
-                        ConversionWarning.leftOut,
-                        "\(outcome.leftOut.count.grouped) changed tensors, such as \"\(first)\", have no place in an adapter "
-                            + "and are left out"))
-            }
+            outcome.warnings.forEach(session.warn)
             try session.print(report(of: outcome, in: ContinuousClock.now - started, session.warnings), to: reports)
             return .done
         }

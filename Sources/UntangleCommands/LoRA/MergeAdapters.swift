@@ -93,50 +93,48 @@ extension LoRA {
             let options = try reading.readOptions(
                 threads: session.budget.threads, memoryByteCount: session.memoryByteCount)
             let store = try base.map { try session.open(locate($0), options: options) }
+            let merged: Merged
             do {
                 let job = try AdapterMergeJob(
                     Array(zip(ModelNames.distinct(paths), paths)), method: method,
-                    parameters: try parameters.parameters(),
-                    rank: rank, dtype: dtype?.dtype ?? .f32,
+                    parameters: try parameters.parameters(), rank: rank, dtype: dtype?.dtype ?? .f32,
                     names: .init(naming: names, base: store?.reader, component: component), target: target,
-                    options: options
-                )
+                    options: options)
                 job.warnings.forEach(session.warn)
                 let outcome = try session.run(job)
                 outcome.losses.warnings.forEach(session.warn)
-                let weights = outcome.weights.map { (name: $0.name, shape: $0.shape, rank: $0.rank, note: $0.note) }
-                try session.print(
-                    report(of: weights, outcome.savedModules, outcome.written, since: started, in: session), to: reports
-                )
+                merged = Merged(
+                    weights: outcome.weights.map { ($0.name, $0.shape, $0.rank, $0.note) },
+                    savedModules: outcome.savedModules, written: outcome.written)
             } catch let error as MergeError where error.code == "merge.needs_weights" {
                 guard let base, let store, names ?? .peft == .peft, try MergeMethods.named(method).info.needsBase else {
                     throw error
                 }
                 let models = try adapters.map { try session.open(locate(base.adding($0)), options: options) }
-                let outcome = try mergeWeights(
-                    store, Array(zip(ModelNames.distinct(paths), models)), in: session)
-                let weights = outcome.weights.map {
-                    (
-                        name: $0.name, shape: $0.shape, rank: $0.rank,
-                        note: "\($0.energy.percent) of the change" as String?
-                    )
-                }
-                try session.print(
-                    report(of: weights, outcome.savedModules, outcome.written, since: started, in: session), to: reports
-                )
+                merged = try mergeWeights(store, Array(zip(ModelNames.distinct(paths), models)), in: session)
             }
+            try session.print(report(of: merged, since: started, in: session), to: reports)
             return .done
+        }
+
+        /// An adapter that was made of others.
+        private struct Merged {
+            let weights: [(name: TensorName, shape: Shape, rank: Int, note: String?)]
+            let savedModules: [String]
+            let written: WrittenCheckpoint
         }
 
         /// Merges models that have the adapters folded in, and makes an adapter of what that changes.
         private func mergeWeights(
             _ base: TensorStore, _ models: [(name: String, store: TensorStore)], in session: Session
-        ) throws -> AdapterExtraction.Outcome {
+        ) throws -> Merged {
             guard let rank else {
                 throw UsageError(
                     "method \(method) merges whole weights, and the rank of the result is not said",
                     hint: "give --rank; \(method) changes weights in all directions that its models have")
             }
+            let target = try target(.peft)
+            try AdapterFolder(target).check()
             let merge = try MergeJob(
                 method: method, base: base, experts: models, parameters: try parameters.parameters(), outputDType: .f32,
                 in: session.context)
@@ -147,13 +145,16 @@ extension LoRA {
                     of: merged.open(), from: base, named: base.modelReference,
                     folder: CheckpointFolder.folder(of: base.path),
                     settings: .init(extent: .rank(rank), dtype: dtype?.dtype ?? .f32, selection: TensorSelection()),
-                    to: target(.peft)))
+                    to: target))
+            outcome.warnings.forEach(session.warn)
             session.warn(
                 Warning(
                     MergeWarning.folded,
                     "\(method) merges whole weights: each adapter was folded into the base, and factors of rank \(rank) at most hold "
                         + "\(outcome.energy.percent) of the change"))
-            return outcome
+            return Merged(
+                weights: outcome.weights.map { ($0.name, $0.shape, $0.rank, "\($0.energy.percent) of the change") },
+                savedModules: outcome.savedModules, written: outcome.written)
         }
 
         /// Where the result goes.
@@ -173,22 +174,21 @@ extension LoRA {
         }
 
         private func report(
-            of weights: [(name: TensorName, shape: Shape, rank: Int, note: String?)], _ savedModules: [String],
-            _ written: WrittenCheckpoint, since started: ContinuousClock.Instant, in session: Session
+            of merged: Merged, since started: ContinuousClock.Instant, in session: Session
         ) -> Report {
             let duration = ContinuousClock.now - started
-            let (count, ranks) = (adapters.count, weights.map(\.rank))
+            let (count, ranks) = (adapters.count, merged.weights.map(\.rank))
             let (least, most) = (ranks.min() ?? 0, ranks.max() ?? 0)
             let line =
                 "\(output): \(count == 1 ? "1 adapter" : "\(count.grouped) adapters") merged with \(method), "
-                + "\(weights.count.grouped) weights of rank \(least == most ? "\(most)" : "\(least) to \(most)"), "
-                + "\(ByteSize(written.byteCount)) in \(duration.readable)"
+                + "\(merged.weights.count.grouped) weights of rank \(least == most ? "\(most)" : "\(least) to \(most)"), "
+                + "\(ByteSize(merged.written.byteCount)) in \(duration.readable)"
             return Report(
                 title: output,
                 sections: [
                     .facts([
-                        .init("output", .text(output)), .init("files", .texts(written.files.map(\.string))),
-                        .init("bytes", .integer(written.byteCount)), .init("method", .text(method)),
+                        .init("output", .text(output)), .init("files", .texts(merged.written.files.map(\.string))),
+                        .init("bytes", .integer(merged.written.byteCount)), .init("method", .text(method)),
                         .init("adapters", .texts(adapters.map(\.text))),
                     ]),
                     .table(
@@ -198,14 +198,14 @@ extension LoRA {
                                 .init("name", "weight"), .init("shape", "shape", .shape), .init("rank", "rank", .count),
                                 .init("note", "note"),
                             ],
-                            rows: weights.map {
+                            rows: merged.weights.map {
                                 [
                                     .text($0.name.text), .text($0.shape.description), .integer($0.rank),
                                     $0.note.map { .text($0) } ?? .none,
                                 ]
                             })),
                     .facts([
-                        .init("modules_to_save", .texts(savedModules)),
+                        .init("modules_to_save", .texts(merged.savedModules)),
                         .init("seconds", .number(duration.seconds)),
                     ]),
                     .warnings, .text([line]),
