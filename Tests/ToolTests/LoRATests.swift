@@ -308,6 +308,7 @@ import Testing
         #expect(try code("x", "--method", "iso_c") == "2 merge.needs_weights")
         let base = "\(place)/base_mixed.safetensors"
         #expect(try code("x", "--method", "iso_c", "--base", base) == "2 usage")
+        #expect(try code("merged", "--method", "iso_c", "--base", base, "--rank", "9") == "4 io.exists")
         #expect(try code("x", "--method", "karcher", "--base", base) == "2 merge.needs_weights")
         // Whole weights, of which 99 directions are all.
         let whole = try tool.run(
