@@ -113,8 +113,8 @@ INLINE void read_numbers(untangle_number_type type, const void *numbers, size_t 
 }
 
 WIDE void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count,
-                                float scale, float *restrict out) {
-    read_numbers(type, numbers, first, count, scale, out);
+                                float *restrict out) {
+    read_numbers(type, numbers, first, count, 1, out);
 }
 
 WIDE void untangle_read_cells(untangle_number_type type, const void *numbers, size_t first, size_t count, size_t width,

@@ -26,11 +26,11 @@ typedef enum {
     untangle_f64
 } untangle_number_type;
 
-/* The numbers from the one at `first` on, times a scale. */
-void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count, float scale,
+/* The numbers from the one at `first` on. */
+void untangle_read_numbers(untangle_number_type type, const void *numbers, size_t first, size_t count,
                            float *restrict out);
 
-/* The same with a scale for every `width` numbers, the first of which is that of the number at `first`. */
+/* The same times scales, one for every `width` numbers, the first of which is that of the number at `first`. */
 void untangle_read_cells(untangle_number_type type, const void *numbers, size_t first, size_t count, size_t width,
                          const float *restrict scales, float *restrict out);
 

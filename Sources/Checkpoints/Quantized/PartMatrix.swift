@@ -113,7 +113,7 @@ struct PartMatrix: Sendable {
     ) {
         let start = bytes + (line(of: row) - line(of: firstRow)) * rowByteCount
         switch coding {
-        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, 1, out)
+        case .numbers(let type, _): untangle_read_numbers(type, start, columns.lowerBound, columns.count, out)
         case .packed(let packing) where packing.runsDown:
             untangle_read_slices(
                 start, Int32(packing.bits), Int32(packing.order[row % packing.perWord]), packing.added,
