@@ -13,9 +13,6 @@ INLINE void widen_bf16(const char *bytes, size_t count, char *destination) {
     }
 }
 
-/* A page ahead, as the processor's own look-ahead ends with the page. */
-INLINE void look_ahead(const char *bytes) { __builtin_prefetch(bytes + 4096); }
-
 WIDE void untangle_widen_bf16(const void *source, size_t count, void *destination) {
     const char *bytes = source;
     char *target = destination;
@@ -25,6 +22,17 @@ WIDE void untangle_widen_bf16(const void *source, size_t count, void *destinatio
         widen_bf16(bytes + 2 * i, 32, target + 4 * i);
     }
     widen_bf16(bytes + 2 * i, count - i, target + 4 * i);
+}
+
+WIDE void untangle_copy_f32(const void *source, size_t count, void *destination) {
+    const char *bytes = source;
+    char *target = destination;
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        look_ahead(bytes + 4 * i);
+        memcpy(target + 4 * i, bytes + 4 * i, 64);
+    }
+    memcpy(target + 4 * i, bytes + 4 * i, 4 * (count - i));
 }
 
 WIDE int untangle_has_non_finite(const float *x, size_t count) {
@@ -68,9 +76,6 @@ WIDE int untangle_has_non_finite_64(const void *source, size_t count) {
     }
     return top >> 63;
 }
-
-typedef double D __attribute__((vector_size(64), aligned(8), may_alias));
-#define DOUBLES(x) __builtin_convertvector(x, D)
 
 WIDE void untangle_dot_product(const float *x, const float *y, size_t count, double *sums) {
     D total = {0};
@@ -257,124 +262,4 @@ WIDE int untangle_elect(const float *base, const float *const *x, const uint32_t
     uint32_t any = 0;
     for (int lane = 0; lane < lanes; lane++) any |= top[lane];
     return any >> 31;
-}
-
-typedef int32_t W __attribute__((vector_size(64), aligned(4), may_alias));
-typedef _Bool M __attribute__((ext_vector_type(16)));
-enum { word_bits = 64, plane_count = 5 };
-
-/* The lanes of comparisons as bits of a word, from bit `shift` on. */
-#define ADD_BITS(word, comparison, shift)                  \
-    do {                                                   \
-        M mask = __builtin_convertvector((comparison), M); \
-        uint16_t bits;                                     \
-        memcpy(&bits, &mask, 2);                           \
-        (word) |= (uint64_t)bits << (shift);               \
-    } while (0)
-
-/* A word of each plane, of 64 numbers. Keys are less than 2^31, so that they compare as signed numbers. */
-INLINE void word_of_planes(const float *x, int32_t pivot, int32_t lower, int32_t last, uint64_t *planes,
-                           size_t stride) {
-    uint64_t up = 0, down = 0, top = 0, same = 0, above = 0;
-    for (int shift = 0; shift < word_bits; shift += 16) {
-        W value = *(const W *)(x + shift);
-        W key = value & 0x7FFFFFFF;
-        ADD_BITS(up, value > 0, shift);
-        ADD_BITS(down, (value < 0) & (key != 0), shift);
-        ADD_BITS(top, key > last, shift);
-        ADD_BITS(same, key == pivot, shift);
-        ADD_BITS(above, key > lower, shift);
-    }
-    planes[0] = up;
-    planes[stride] = down;
-    planes[2 * stride] = top;
-    planes[3 * stride] = same & ~top;
-    planes[4 * stride] = above & ~top & ~same;
-}
-
-WIDE void untangle_planes(const float *x, size_t count, uint32_t pivot, uint32_t lower, uint32_t upper,
-                          uint64_t *planes, size_t stride) {
-    size_t i = 0;
-    for (; i + word_bits <= count; i += word_bits)
-        word_of_planes(x + i, (int32_t)pivot, (int32_t)lower, (int32_t)(upper - 1), planes + i / word_bits, stride);
-    if (i == count) return;
-    float rest[word_bits] = {0};
-    memcpy(rest, x + i, (count - i) * sizeof(float));
-    uint64_t *word = planes + i / word_bits;
-    word_of_planes(rest, (int32_t)pivot, (int32_t)lower, (int32_t)(upper - 1), word, stride);
-    for (int plane = 0; plane < plane_count; plane++) word[plane * stride] &= ((uint64_t)1 << (count - i)) - 1;
-}
-
-WIDE void untangle_compare_planes(const uint64_t *a, const uint64_t *b, size_t words, size_t stride, uint64_t *counts) {
-    const uint64_t *a_down = a + stride, *b_down = b + stride, *a_top = a + 2 * stride, *b_top = b + 2 * stride;
-    uint64_t moved = 0, opposed = 0, top = 0;
-    for (size_t i = 0; i < words; i++) {
-        moved += __builtin_popcountll((a[i] | a_down[i]) & (b[i] | b_down[i]));
-        opposed += __builtin_popcountll((a[i] & b_down[i]) | (a_down[i] & b[i]));
-        top += __builtin_popcountll(a_top[i] & b_top[i]);
-    }
-    counts[0] += moved;
-    counts[1] += opposed;
-    counts[2] += top;
-}
-
-WIDE uint64_t untangle_count_common(const uint64_t *a, const uint64_t *b, size_t words) {
-    uint64_t count = 0;
-    for (size_t i = 0; i < words; i++) count += __builtin_popcountll(a[i] & b[i]);
-    return count;
-}
-
-enum { tile_rows = 2, tile_columns = 4 };
-
-/* The products of two rows with four; all sums stay in registers. A product of two F32 is exact in F64, so that fusing it with
-   the sum changes nothing. */
-INLINE void gram_tile(const float *const *a, const float *const *b, size_t count, double *products) {
-#pragma clang fp contract(fast)
-    D sums[tile_rows][tile_columns] = {0};
-    for (size_t i = 0; i < count; i += lanes) {
-        D first = DOUBLES(*(const F *)(a[0] + i)), second = DOUBLES(*(const F *)(a[1] + i));
-        for (int column = 0; column < tile_columns; column++) {
-            D other = DOUBLES(*(const F *)(b[column] + i));
-            sums[0][column] += first * other;
-            sums[1][column] += second * other;
-        }
-    }
-    for (int row = 0; row < tile_rows; row++)
-        for (int column = 0; column < tile_columns; column++)
-            products[row * tile_columns + column] = SUM(sums[row][column]);
-}
-
-WIDE void untangle_gram(const float *const *x, size_t row_count, size_t count, double *products) {
-    for (size_t row = 0; row < row_count; row += tile_rows) {
-        /* Tiles begin at the diagonal; what lies beyond the last row is taken from it and thrown away. */
-        for (size_t column = row; column < row_count; column += tile_columns) {
-            const float *a[tile_rows], *b[tile_columns];
-            double tile[tile_rows * tile_columns];
-            for (size_t i = 0; i < tile_rows; i++) a[i] = x[row + i < row_count ? row + i : row_count - 1];
-            for (size_t i = 0; i < tile_columns; i++) b[i] = x[column + i < row_count ? column + i : row_count - 1];
-            gram_tile(a, b, count, tile);
-            for (size_t i = 0; i < tile_rows && row + i < row_count; i++)
-                for (size_t j = 0; j < tile_columns && column + j < row_count; j++)
-                    products[(row + i) * row_count + column + j] = tile[i * tile_columns + j];
-        }
-    }
-}
-
-typedef int64_t L __attribute__((vector_size(64), aligned(8), may_alias));
-#define MAGNITUDE(v) ((D)((L)(v) & 0x7FFFFFFFFFFFFFFF))
-
-WIDE void untangle_cancellation(const float *const *x, size_t row_count, size_t count, double *of_sums,
-                                double *of_all) {
-    D sums = {0}, all = {0};
-    for (size_t i = 0; i < count; i += lanes) {
-        D sum = {0};
-        for (size_t row = 0; row < row_count; row++) {
-            D value = DOUBLES(*(const F *)(x[row] + i));
-            sum += value;
-            all += MAGNITUDE(value);
-        }
-        sums += MAGNITUDE(sum);
-    }
-    *of_sums += SUM(sums);
-    *of_all += SUM(all);
 }

@@ -48,6 +48,30 @@ public struct BitPlanes {
         return Common(moved: Int(counts.0), opposed: Int(counts.1), top: Int(counts.2))
     }
 
+    /// Leaves out of the tops and pivots of several vectors the places at which any of them lists its number.
+    ///
+    /// - Parameters:
+    ///   - planes: `words` of each vector.
+    ///   - undecided: set to these places.
+    /// - Returns: at how many places one vector is above zero and another below.
+    public static func join(
+        _ planes: UnsafeBufferPointer<UnsafeMutablePointer<UInt64>?>, stride: Int, wordCount: Int,
+        undecided: UnsafeMutablePointer<UInt64>
+    ) -> Int {
+        Int(untangle_join_planes(planes.baseAddress!, planes.count, wordCount, stride, undecided))
+    }
+
+    /// The magnitude keys of several vectors at places that are given as bits, place by place.
+    public static func keys(
+        of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, at places: UnsafePointer<UInt64>, wordCount: Int
+    ) -> [UInt32] {
+        let placeCount = countCommon(places, places, wordCount: wordCount)
+        return [UInt32](unsafeUninitializedCapacity: placeCount * rows.count) { buffer, count in
+            guard let keys = buffer.baseAddress else { return }
+            count = untangle_gather_keys(rows.baseAddress!, rows.count, places, wordCount, keys)
+        }
+    }
+
     /// Bits that are set in two planes.
     public static func countCommon(
         _ a: UnsafePointer<UInt64>, _ b: UnsafePointer<UInt64>, wordCount: Int

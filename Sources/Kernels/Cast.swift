@@ -120,7 +120,7 @@ private func widenBlock(
     _ source: UnsafeRawPointer, _ dtype: DType, count: Int, to destination: UnsafeMutableRawPointer
 ) {
     switch dtype {
-    case .f32: destination.copyMemory(from: source, byteCount: count * 4)
+    case .f32: untangle_copy_f32(source, count, destination)
     case .bf16: untangle_widen_bf16(source, count, destination)
     case .f16: untangle_widen_f16(source, count, destination)
     case .f8E4M3: untangle_widen_f8_e4m3(source, count, destination)

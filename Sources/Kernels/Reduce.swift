@@ -111,22 +111,29 @@ public func extremes(_ x: UnsafePointer<Double>, count: Int) -> (minimum: Double
     return (min(low.0, low.1), max(high.0, high.1))
 }
 
-/// The inner products of all pairs of rows, [i * rows + j] for i ≤ j.
-///
-/// - Precondition: `count` is a multiple of 8; there is room for the square of the number of rows.
-public func gram(
-    of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, count: Int, into products: UnsafeMutablePointer<Double>
-) {
-    untangle_gram(rows.baseAddress!, rows.count, count, products)
-}
+/// Adds up, in F64, what several rows of numbers have in common.
+public struct RowSums {
+    /// The inner products of all pairs of rows, [i * rows + j] for i ≤ j. Safety: valid as long as the memory.
+    public let products: UnsafePointer<Double>
+    /// Σ |Σ_e x_e| and Σ Σ_e |x_e| over the places.
+    public let magnitudeOfSums, sumOfMagnitudes: Double
 
-/// Σ |Σ_e x_e| and Σ Σ_e |x_e| over the places of several rows.
-///
-/// - Precondition: `count` is a multiple of 8.
-public func cancellation(
-    of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, count: Int
-) -> (ofSums: Double, ofAll: Double) {
-    var (ofSums, ofAll) = (0.0, 0.0)
-    untangle_cancellation(rows.baseAddress!, rows.count, count, &ofSums, &ofAll)
-    return (ofSums, ofAll)
+    /// Numbers that the sums of some rows take.
+    public static func space(rowCount: Int) -> Int { rowCount * rowCount + untangle_row_space(rowCount) }
+
+    /// Adds the places up.
+    ///
+    /// - Parameter memory: `space` numbers.
+    /// - Precondition: `count` is a multiple of 8.
+    public init(
+        of rows: UnsafeBufferPointer<UnsafePointer<Float>?>, count: Int, in memory: UnsafeMutablePointer<Double>
+    ) {
+        let square = rows.count * rows.count
+        memory.update(repeating: 0, count: square)
+        var (ofSums, ofAll) = (0.0, 0.0)
+        untangle_add_row_sums(rows.baseAddress!, rows.count, count, memory + square, memory, &ofSums, &ofAll)
+        products = UnsafePointer(memory)
+        magnitudeOfSums = ofSums
+        sumOfMagnitudes = ofAll
+    }
 }

@@ -12,13 +12,17 @@ struct TaskVectorBlock {
     /// Of every expert. Safety: each is valid for `capacity` elements while the memory is.
     let rows: [UnsafeMutablePointer<Float>]
     let planes: [BitPlanes]
-    private let inner: UnsafeMutablePointer<Double>
-    private let addresses: UnsafeMutableBufferPointer<UnsafePointer<Float>?>
+    private let sumsMemory: UnsafeMutablePointer<Double>
+    private let rowAddresses: UnsafeMutableBufferPointer<UnsafePointer<Float>?>
+    private let planeAddresses: UnsafeMutableBufferPointer<UnsafeMutablePointer<UInt64>?>
+    private let undecided: UnsafeMutablePointer<UInt64>
     private let count: UnsafeMutablePointer<Int>
 
     static func byteCount(expertCount: Int) -> Int {
-        4 * capacity * (expertCount + 1) + 8 * BitPlanes.count * wordCount * expertCount + 8 * expertCount * expertCount
-            + 8 * expertCount + 8
+        4 * capacity * (expertCount + 1)
+            + 8
+            * (wordCount * (BitPlanes.count * expertCount + 1) + RowSums.space(rowCount: expertCount) + 2 * expertCount
+                + 1)
     }
 
     /// Lays the rows of a block out.
@@ -35,10 +39,14 @@ struct TaskVectorBlock {
         planes = (0..<expertCount).map { _ in
             BitPlanes(words: take(BitPlanes.count * Self.wordCount, of: UInt64.self), stride: Self.wordCount)
         }
-        inner = take(expertCount * expertCount, of: Double.self)
-        addresses = UnsafeMutableBufferPointer(
+        undecided = take(Self.wordCount, of: UInt64.self)
+        sumsMemory = take(RowSums.space(rowCount: expertCount), of: Double.self)
+        rowAddresses = UnsafeMutableBufferPointer(
             start: take(expertCount, of: UnsafePointer<Float>?.self), count: expertCount)
-        for (expert, row) in rows.enumerated() { addresses.initializeElement(at: expert, to: UnsafePointer(row)) }
+        _ = rowAddresses.initialize(from: rows.map { UnsafePointer($0) })
+        planeAddresses = UnsafeMutableBufferPointer(
+            start: take(expertCount, of: UnsafeMutablePointer<UInt64>?.self), count: expertCount)
+        _ = planeAddresses.initialize(from: planes.map(\.words))
         count = take(1, of: Int.self)
         count.initialize(to: 0)
     }
@@ -54,16 +62,18 @@ struct TaskVectorBlock {
         }
     }
 
-    /// The inner products of task vectors, [a * experts + b] for a ≤ b.
-    func products() -> UnsafePointer<Double> {
-        gram(of: UnsafeBufferPointer(addresses), count: count.pointee, into: inner)
-        return UnsafePointer(inner)
-    }
+    /// Inner products of task vectors, and how they cancel out; valid until the next run is read.
+    func sums() -> RowSums { RowSums(of: UnsafeBufferPointer(rowAddresses), count: count.pointee, in: sumsMemory) }
 
     func baseSquare(count: Int) -> Double { sumOfSquares(base, count: count) }
 
-    /// The sum over places of the magnitude of the sum of task vectors, and the sum of magnitudes.
-    func cancellation() -> (ofSums: Double, ofAll: Double) {
-        Kernels.cancellation(of: UnsafeBufferPointer(addresses), count: count.pointee)
+    /// Decides what the planes tell by themselves.
+    ///
+    /// - Returns: the places at which experts moved in opposite directions; and the magnitude keys of all experts, place by place, where
+    ///   that of any lies inside of its bracket, which tops and pivots are without from here on.
+    func decide(wordCount: Int) -> (conflicting: Int, keys: [UInt32]) {
+        let conflicting = BitPlanes.join(
+            UnsafeBufferPointer(planeAddresses), stride: Self.wordCount, wordCount: wordCount, undecided: undecided)
+        return (conflicting, BitPlanes.keys(of: UnsafeBufferPointer(rowAddresses), at: undecided, wordCount: wordCount))
     }
 }

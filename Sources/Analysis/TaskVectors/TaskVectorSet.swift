@@ -210,6 +210,39 @@ struct LoadedTaskVector: Sendable {
         }
     }
 
+    /// The task vector of an expert in some runs of elements, one after the other.
+    func taskVector(of expert: Int, _ runs: [Range<Int>]) -> [Float] {
+        base.dtype == .f64 || experts[expert].dtype == .f64
+            ? difference(of: expert, runs, in: Double.self).map { Float($0) }
+            : difference(of: expert, runs, in: Float.self)
+    }
+
+    private func difference<T: ElementwiseScalar>(of expert: Int, _ runs: [Range<Int>], in type: T.Type) -> [T] {
+        var values: [T] = Self.gather(experts[expert], runs)
+        let origins: [T] = Self.gather(base, runs)
+        values.withUnsafeMutableBufferPointer { values in
+            guard let start = values.baseAddress else { return }
+            subtract(origins, from: start, count: values.count)
+        }
+        return values
+    }
+
+    private static func gather<T: ElementwiseScalar>(
+        _ source: (bytes: TensorBytes, dtype: DType), _ runs: [Range<Int>]
+    ) -> [T] {
+        let width = source.dtype.bitWidth / 8
+        return source.bytes.withUnsafeBytes { bytes in
+            [T](unsafeUninitializedCapacity: runs.reduce(0) { $0 + $1.count }) { values, count in
+                for run in runs {
+                    T.read(
+                        UnsafeRawBufferPointer(rebasing: bytes[run.lowerBound * width..<run.upperBound * width]),
+                        source.dtype, into: UnsafeMutableBufferPointer(rebasing: values[count..<count + run.count]))
+                    count += run.count
+                }
+            }
+        }
+    }
+
     /// The base in F64, for where F32 cannot hold it.
     func wideBase(_ range: Range<Int>) -> [Double] {
         [Double](unsafeUninitializedCapacity: range.count) { buffer, count in

@@ -67,7 +67,8 @@ struct TaskVectorSums: Sendable {
     /// Norms, inner products and what cancels out.
     private mutating func measureSums(_ block: TaskVectorBlock, _ tensor: LoadedTaskVector, _ part: Range<Int>) {
         elementCount += part.count
-        let products = block.products()
+        let sums = block.sums()
+        let products = sums.products
         let baseSquare = block.baseSquare(count: part.count)
         let expertCount = squares.count
         // A base that is finite, and squares that are, leave nothing stored that is not.
@@ -83,9 +84,8 @@ struct TaskVectorSums: Sendable {
                 pair += 1
             }
         }
-        let (ofSums, ofAll) = block.cancellation()
-        magnitudeOfSums += ofSums
-        sumOfMagnitudes += ofAll
+        magnitudeOfSums += sums.magnitudeOfSums
+        sumOfMagnitudes += sums.sumOfMagnitudes
     }
 
     /// The same where something is not finite, in F64 where F32 cannot hold it.
@@ -120,11 +120,9 @@ struct TaskVectorSums: Sendable {
         for (expert, plane) in planes.enumerated() {
             plane.fill(block.rows[expert], count: count, search.brackets[expert])
         }
-        for word in 0..<wordCount {
-            let (up, down) = planes.reduce((0, 0)) { ($0.0 | $1.up[word], $0.1 | $1.down[word]) }
-            conflicting += (up & down).nonzeroBitCount
-        }
-        candidates.add(planes, block.rows, wordCount: wordCount, to: search)
+        let decided = block.decide(wordCount: wordCount)
+        conflicting += decided.conflicting
+        candidates.add(planes, kept: decided.keys, wordCount: wordCount, to: search)
         let hasPivots = planes.map { plane in (0..<wordCount).contains { plane.pivot[$0] != 0 } }
         var pair = 0
         for (a, plane) in planes.enumerated() {

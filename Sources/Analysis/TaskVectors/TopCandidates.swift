@@ -30,27 +30,10 @@ struct TopCandidates: Sendable {
     /// Counts a block.
     ///
     /// - Parameters:
-    ///   - planes: of every expert; what is kept is cleared.
-    ///   - rows: the numbers themselves.
+    ///   - planes: of every expert, without what is kept.
+    ///   - keys: what is kept.
     ///   - search: told about what is kept.
-    mutating func add(
-        _ planes: [BitPlanes], _ rows: [UnsafeMutablePointer<Float>], wordCount: Int, to search: TopSearch.Pass
-    ) {
-        var keys: [UInt32] = []
-        for word in 0..<wordCount {
-            let undecided = planes.reduce(0) { $0 | $1.listed[word] }
-            guard undecided != 0 else { continue }
-            for plane in planes {
-                plane.top[word] &= ~undecided
-                plane.pivot[word] &= ~undecided
-            }
-            var rest = undecided
-            while rest != 0 {
-                let place = 64 &* word &+ rest.trailingZeroBitCount
-                for row in rows { keys.append(row[place].magnitudeKey) }
-                rest &= rest &- 1
-            }
-        }
+    mutating func add(_ planes: [BitPlanes], kept keys: [UInt32], wordCount: Int, to search: TopSearch.Pass) {
         if !keys.isEmpty {
             if !search.note(keys) { kept = [] } else { kept.append(keys) }
         }

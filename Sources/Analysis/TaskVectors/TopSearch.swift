@@ -51,21 +51,10 @@ struct TopSearch: Sendable {
         let starts = origins
         let parts = try set.mapChunks(threads: threads) { tensor, range in
             let origin = starts[tensor.tensor]
-            var keys = set.names.map { _ in [UInt32]() }
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: runCount) { memory in
-                let values = memory.baseAddress!
-                for start in stride(
-                    from: (origin + range.lowerBound) / step * step, to: origin + range.upperBound, by: step)
-                {
-                    let run = (start - origin..<start - origin + runCount).clamped(to: range)
-                    guard !run.isEmpty else { continue }
-                    for expert in keys.indices {
-                        tensor.readTaskVector(of: expert, run, into: values)
-                        for i in 0..<run.count { keys[expert].append(values[i].magnitudeKey) }
-                    }
-                }
-            }
-            return keys
+            let runs = stride(
+                from: (origin + range.lowerBound) / step * step, to: origin + range.upperBound, by: step
+            ).map { (start: Int) in (start - origin..<start - origin + runCount).clamped(to: range) }
+            return set.names.indices.map { tensor.taskVector(of: $0, runs).map(\.magnitudeKey) }
         }
         return set.names.indices.map { expert in parts.flatMap { $0.result[expert] } }
     }
@@ -99,14 +88,18 @@ struct TopSearch: Sendable {
                 found.keptByteCount += 4 * keys.count
                 for (expert, bracket) in brackets.enumerated() {
                     let (low, shift) = (bracket.keys.lowerBound, bracket.partShift)
-                    for place in stride(from: expert, to: keys.count, by: brackets.count) {
-                        let key = keys[place]
-                        if key >= bracket.upper {
-                            found.above[expert] += 1
-                        } else if key >= low {
-                            found.inside[expert][Int((key - low) >> shift)] += 1
+                    var above = 0
+                    found.inside[expert].withUnsafeMutableBufferPointer { inside in
+                        for place in stride(from: expert, to: keys.count, by: brackets.count) {
+                            let key = keys[place]
+                            if key >= bracket.upper {
+                                above += 1
+                            } else if key >= low {
+                                inside[Int((key - low) >> shift)] += 1
+                            }
                         }
                     }
+                    found.above[expert] += above
                 }
                 return found.isComplete
             }

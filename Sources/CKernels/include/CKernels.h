@@ -13,6 +13,9 @@
 
    Addresses need no alignment. Buffers do not overlap unless they are the same. */
 
+/* Copies numbers of F32, as they are read from a file. */
+void untangle_copy_f32(const void *source, size_t count, void *destination);
+
 /* Widens numbers to F32, each to the same value. NaN keeps its payload. */
 void untangle_widen_bf16(const void *source, size_t count, void *destination);
 void untangle_widen_f16(const void *source, size_t count, void *destination);
@@ -93,11 +96,21 @@ void untangle_compare_planes(const uint64_t *a, const uint64_t *b, size_t words,
 /* Bits that are set in both. */
 uint64_t untangle_count_common(const uint64_t *a, const uint64_t *b, size_t words);
 
-/* The inner products of all pairs of rows in F64: [i * row_count + j] for i <= j. `count` is a multiple of 8. */
-void untangle_gram(const float *const *x, size_t row_count, size_t count, double *products);
+/* For planes of several vectors, each of `words` words: clears in all of them the third and fourth plane at places at which any
+   vector has a bit in the fifth, writes these places, and returns at how many places one vector is above zero and another below. */
+uint64_t untangle_join_planes(uint64_t *const *planes, size_t vector_count, size_t words, size_t stride,
+                              uint64_t *undecided);
 
-/* The sum over places of the magnitude of the sum over rows, and of the sum of magnitudes. `count` is a multiple of 8. */
-void untangle_cancellation(const float *const *x, size_t row_count, size_t count, double *of_sums, double *of_all);
+/* The magnitude keys of all vectors at places that are given as bits, place by place. Returns how many keys there are. */
+size_t untangle_gather_keys(const float *const *x, size_t vector_count, const uint64_t *places, size_t words,
+                            uint32_t *keys);
+
+/* Adds, in F64, the inner products of all pairs of rows to `products`, [i * row_count + j] for i <= j; to `of_sums` the sum over
+   places of the magnitude of the sum over rows, and to `of_all` that of magnitudes. `count` is a multiple of 8; `space` has
+   room for `untangle_row_space` numbers. */
+void untangle_add_row_sums(const float *const *x, size_t row_count, size_t count, double *space, double *products,
+                           double *of_sums, double *of_all);
+size_t untangle_row_space(size_t row_count);
 
 /* The largest entries of several task vectors, of which those count that have the sign of the sum:
 
