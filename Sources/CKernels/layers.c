@@ -253,15 +253,35 @@ WIDE void untangle_add_rows(float *restrict out, const float *restrict x, size_t
         for (size_t i = 0; i < count; i++) out[i] += x[r * stride + i];
 }
 
-WIDE void untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
-                         float *restrict second_moment, size_t count, untangle_adamw_step step) {
+/* Returns the exponents of gradients, as untangle_has_non_finite adds them up. */
+INLINE uint32_t adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
+                      float *restrict second_moment, size_t count, const untangle_adamw_step *step) {
+    uint32_t top = 0;
     for (size_t i = 0; i < count; i++) {
         float g = gradient[i];
-        float first = first_moment[i] + step.take_first * (g - first_moment[i]);
-        float second = second_moment[i] * step.keep_second + step.take_second * (g * g);
+        float first = first_moment[i] + step->take_first * (g - first_moment[i]);
+        float second = second_moment[i] * step->keep_second + step->take_second * (g * g);
         first_moment[i] = first;
         second_moment[i] = second;
-        float root = __builtin_sqrtf(second) / step.correction + step.eps;
-        theta[i] = theta[i] * step.keep_theta - step.size * (first / root);
+        float root = __builtin_sqrtf(second) / step->correction + step->eps;
+        theta[i] = theta[i] * step->keep_theta - step->size * (first / root);
+        top |= (bits_of(g) & 0x7FFFFFFF) + 0x00800000;
     }
+    return top;
+}
+
+WIDE int untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
+                        float *restrict second_moment, size_t count, untangle_adamw_step step) {
+    enum { group = 16 };
+    uint32_t top = 0;
+    size_t i = 0;
+    for (; i + group <= count; i += group) {
+        look_ahead(theta + i);
+        look_ahead(gradient + i);
+        look_ahead(first_moment + i);
+        look_ahead(second_moment + i);
+        top |= adamw(theta + i, gradient + i, first_moment + i, second_moment + i, group, &step);
+    }
+    top |= adamw(theta + i, gradient + i, first_moment + i, second_moment + i, count - i, &step);
+    return top >> 31;
 }

@@ -17,6 +17,8 @@ struct StudentTraining: Sendable {
     private let auxiliary: InputSet
     private let frozen: FrozenParameters
     private let split: AuxiliarySplit
+    /// The inputs that the steps will use.
+    private let trainingRows: [Int]
     private let batches: AuxiliaryBatches
     private let plan: BatchPlan
     private let budget: ComputeBudget
@@ -47,9 +49,9 @@ struct StudentTraining: Sendable {
         batches = AuxiliaryBatches(
             inputCount: split.training.count, batchSize: options.batchSize, order: options.order)
         plan = BatchPlan(options, network, tokenCount: network.tokenCount(of: auxiliary))
-        let used = batches.usedRows(steps: options.steps).map { split.training[$0] }
+        trainingRows = batches.usedRows(steps: options.steps).map { split.training[$0] }
         teachers = TeacherOutputs(
-            network, auxiliary: auxiliary, rows: (used + split.heldOut).sorted(), chunkSize: plan.pieceSize,
+            network, auxiliary: auxiliary, rows: (trainingRows + split.heldOut).sorted(), chunkSize: plan.pieceSize,
             budget: budget)
     }
 
@@ -115,8 +117,9 @@ struct StudentTraining: Sendable {
         precondition(
             begin.parameters.count == student.count && trace.count <= options.steps
                 && (heldOut != nil) == (options.patience > 0), "the state of something else")
-        let state = try trainingState(from: begin)
         let optimizer = AdamW(weightDecay: options.weightDecay)
+        let state = try trainingState(
+            from: begin, leavesUnused: optimizer.leavesUnused(learningRate: learningRate))
         var batches = batches
         let loader = BatchLoader(auxiliary)
         if heldOut?.losses.isEmpty == true { try check(&heldOut, state, objective, step: 0, name) }
@@ -163,15 +166,20 @@ struct StudentTraining: Sendable {
     func firstGradient(
         _ student: FloatBuffer, called name: String, _ objective: TeacherObjective
     ) throws -> (step: ResolverStep, gradient: [Float]) {
-        let state = try trainingState(from: ResolverState(startingAt: student))
+        let state = try trainingState(from: ResolverState(startingAt: student), leavesUnused: true)
         var batches = batches
         let rows = batches.rows(step: 0).map { split.training[$0] }
         let terms = state.evaluate(objective, try auxiliary.loaded(rows), slots: teachers.slots(of: rows))
         return (try record(terms, objective, state, 0, name), state.gradient())
     }
 
-    private func trainingState(from start: borrowing ResolverState) throws -> TrainingState {
-        try TrainingState(network, auxiliary, from: start, bank: bank, frozen: frozen, plan: plan, budget: budget)
+    /// - Parameter leavesUnused: whether parameters that no input of any batch uses stay as they are. Their gradients and moments are zero
+    ///   throughout, which would be written and read for nothing: half of a small text encoder are words.
+    private func trainingState(from start: borrowing ResolverState, leavesUnused: Bool) throws -> TrainingState {
+        let unused = leavesUnused ? network.unusedParameters(by: auxiliary, rows: trainingRows) : []
+        return try TrainingState(
+            network, auxiliary, from: start, bank: bank, resting: FrozenParameters(frozen.ranges + unused), plan: plan,
+            budget: budget)
     }
 
     /// Takes the loss on held-out inputs, where there are any.

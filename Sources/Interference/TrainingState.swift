@@ -8,7 +8,7 @@ struct TrainingState: Sendable {
     let parameters: FloatBuffer
     private let firstMoment, secondMoment: FloatBuffer
     private let shards: [ResolverShard]
-    private let frozen: FrozenParameters
+    private let resting: FrozenParameters
     /// The stretches of trained parameters that a worker adds up and updates at a time.
     private let chunks: [Range<Int>]
     private let plan: BatchPlan
@@ -17,15 +17,19 @@ struct TrainingState: Sendable {
     /// The length of a stretch: 32 KiB an array.
     private static let chunkSize = 8192
 
+    /// Takes memory for gradients and activations.
+    ///
+    /// - Parameter resting: what no step changes, because it is frozen or of no use to the inputs.
+    /// - Throws: `NetworkError` and `IOError` when it is short.
     init(
         _ network: any Network, _ inputs: InputSet, from start: borrowing ResolverState, bank: HeadBank,
-        frozen: FrozenParameters, plan: BatchPlan, budget: ComputeBudget
+        resting: FrozenParameters, plan: BatchPlan, budget: ComputeBudget
     ) throws {
         parameters = start.parameters
         firstMoment = start.firstMoment
         secondMoment = start.secondMoment
-        let trained = frozen.trained(of: network.parameterCount)
-        self.frozen = frozen
+        let trained = resting.trained(of: network.parameterCount)
+        self.resting = resting
         chunks = trained.flatMap { $0.stretches(of: Self.chunkSize) }
         self.plan = plan
         threads = budget.threads
@@ -83,10 +87,10 @@ struct TrainingState: Sendable {
             let (start, length) = (chunks[number].lowerBound, chunks[number].count)
             let gradient = scale == nil ? sumGradients(start, length) : shards[0].gradient.pointer + start
             if let scale, scale < 1 { for i in 0..<length { gradient[i] *= scale } }
-            if !isFinite(gradient, count: length) { allFinite.store(false, ordering: .relaxed) }
-            optimizer.update(
+            let isFinite = optimizer.update(
                 parameters.pointer + start, gradient: gradient, firstMoment: firstMoment.pointer + start,
                 secondMoment: secondMoment.pointer + start, N: length, step: step + 1, learningRate: learningRate)
+            if !isFinite { allFinite.store(false, ordering: .relaxed) }
         }
         return allFinite.load(ordering: .relaxed)
     }
@@ -107,21 +111,21 @@ struct TrainingState: Sendable {
         return Float(min(1, norm / (sum.squareRoot() + 1e-6)))
     }
 
-    /// The gradient of the last batch, as a copy, with zeros where parameters are frozen.
+    /// The gradient of the last batch, as a copy, with zeros where parameters rest.
     func gradient() -> [Float] {
         for chunk in chunks { _ = sumGradients(chunk.lowerBound, chunk.count) }
-        clearFrozenGradient()
+        clearRestingGradient()
         return shards[0].gradient.numbers
     }
 
     /// The first tensor whose gradient was not finite in the last update.
     func firstNonFiniteGradient(_ layout: ParameterLayout) -> TensorName? {
-        clearFrozenGradient()
+        clearRestingGradient()
         return layout.firstNonFiniteTensor(in: shards[0].gradient.pointer)
     }
 
-    private func clearFrozenGradient() {
-        for range in frozen.ranges {
+    private func clearRestingGradient() {
+        for range in resting.ranges {
             (shards[0].gradient.pointer + range.lowerBound).update(repeating: 0, count: range.count)
         }
     }

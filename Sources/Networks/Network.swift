@@ -19,6 +19,11 @@ public protocol Network: Sendable {
     /// The weights of which a workspace tells what they are multiplied with, stream writers that are products among them.
     var observedWeights: [ParameterLayout.Entry] { get }
 
+    /// The stretches of a parameter vector that the features of some inputs do not depend on, such as words that no text has.
+    ///
+    /// - Parameter rows: the numbers of the inputs in the set.
+    func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>]
+
     /// The tokens that one input of a set becomes, which is what memory and time grow with.
     func tokenCount(of inputs: InputSet) -> Int
 

@@ -22,6 +22,8 @@ public struct Perceptron: Network {
     /// Those of all layers.
     public var observedWeights: [ParameterLayout.Entry] { layout.entries.filter { $0.shape.rank == 2 } }
 
+    public func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>] { [] }
+
     public func tokenCount(of inputs: InputSet) -> Int { 1 }
 
     public func activationCount(capacity: Int, tokenCount: Int, purpose: WorkspacePurpose) -> Int {

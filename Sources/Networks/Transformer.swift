@@ -18,6 +18,19 @@ public struct Transformer: Network {
     public var featureSize: Int { config.featureSize }
     public var configuration: NetworkConfiguration { NetworkConfiguration(config) }
 
+    /// The rows of the words that no text has.
+    public func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>] {
+        guard case .words(let stem) = config.stem, case .words(let table, _) = offsets.stem,
+            case .tokens(let tokens) = inputs
+        else { return [] }
+        var isUsed = [Bool](repeating: false, count: stem.vocabulary)
+        for row in rows {
+            for place in row * tokens.length..<(row + 1) * tokens.length { isUsed[Int(tokens.ids[place])] = true }
+        }
+        let C = config.hiddenSize
+        return isUsed.indices.filter { !isUsed[$0] }.map { table + $0 * C..<table + ($0 + 1) * C }
+    }
+
     /// The tokens that one input of a set becomes: patches and learned tokens, or words with padding.
     public func tokenCount(of inputs: InputSet) -> Int {
         switch inputs {

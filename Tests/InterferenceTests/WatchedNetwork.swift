@@ -7,13 +7,16 @@ final class WatchedNetwork: Network {
     private let network: any Network
     /// What it says an input's activations take; nil says the truth.
     private let activationCount: Int?
+    /// Whether it says that every parameter is used.
+    private let hidesUnused: Bool
     /// The inputs of every pass forward that none backward can follow.
     let inferred = Mutex<[Int]>([])
     /// The capacity of every workspace for training.
     let capacities = Mutex<[Int]>([])
 
-    init(_ network: any Network, activationCount: Int? = nil) {
+    init(_ network: any Network, activationCount: Int? = nil, hidesUnused: Bool = false) {
         self.network = network
+        self.hidesUnused = hidesUnused
         self.activationCount = activationCount
     }
 
@@ -25,6 +28,10 @@ final class WatchedNetwork: Network {
     var observedWeights: [ParameterLayout.Entry] { network.observedWeights }
 
     func tokenCount(of inputs: InputSet) -> Int { network.tokenCount(of: inputs) }
+
+    func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>] {
+        hidesUnused ? [] : network.unusedParameters(by: inputs, rows: rows)
+    }
 
     func activationCount(capacity: Int, tokenCount: Int, purpose: WorkspacePurpose) -> Int {
         activationCount.map { $0 * capacity }

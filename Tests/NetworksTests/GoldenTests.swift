@@ -114,9 +114,10 @@ import Testing
         for (index, rate) in [0.01, 0.02, 0.005, 0.003].enumerated() {
             Array(gradients[37 * index..<37 * (index + 1)]).withUnsafeBufferPointer { gradient in
                 guard let gradient = gradient.baseAddress else { return }
-                optimizer.update(
+                let isFinite = optimizer.update(
                     theta.pointer, gradient: gradient, firstMoment: m.pointer, secondMoment: v.pointer, N: 37,
                     step: index + 1, learningRate: rate)
+                #expect(isFinite)
             }
             let expected = try floats("adamw.theta\(index + 1)")
             #expect(zip(theta.values, expected).allSatisfy { abs($0 - $1) < 2e-7 }, "step \(index + 1)")

@@ -192,13 +192,15 @@ void untangle_add_rows(float *restrict out, const float *restrict x, size_t stri
 
 /* A step of Adam with decoupled weight decay:
 
-       theta = keep_theta theta - size m / (sqrt(v) / correction + eps),  m += take_first (g - m),  v = keep_second v + take_second g^2 */
+       theta = keep_theta theta - size m / (sqrt(v) / correction + eps),  m += take_first (g - m),  v = keep_second v + take_second g^2
+
+   Returns whether a gradient is NaN or infinite. */
 typedef struct {
     float keep_theta, take_first, keep_second, take_second, size, correction, eps;
 } untangle_adamw_step;
 
-void untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
-                    float *restrict second_moment, size_t count, untangle_adamw_step step);
+int untangle_adamw(float *restrict theta, const float *restrict gradient, float *restrict first_moment,
+                   float *restrict second_moment, size_t count, untangle_adamw_step step);
 
 /* What the places of a resized row are sums of: place i of `counts[i]` pixels from `starts[i]` on, with the weights from
    `weights[i * stride]` on, in units of 2^-22. */
