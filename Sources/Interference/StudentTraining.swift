@@ -173,6 +173,8 @@ struct StudentTraining: Sendable {
         return (try record(terms, objective, state, 0, name), state.gradient())
     }
 
+    /// Takes memory for a training.
+    ///
     /// - Parameter leavesUnused: whether parameters that no input of any batch uses stay as they are. Their gradients and moments are zero
     ///   throughout, which would be written and read for nothing: half of a small text encoder are words.
     private func trainingState(from start: borrowing ResolverState, leavesUnused: Bool) throws -> TrainingState {
