@@ -53,15 +53,28 @@ public final class AtomicOutput: Sendable {
 
     deinit { discard() }
 
-    /// Finds out whether a file may take its place at a path.
+    /// Finds out whether a file may take its place at a path, before the work that it takes to make it.
     ///
     /// A device, a pipe or a socket never gives way to a file, not even by force: the rename would replace what other programs
     /// know by its name.
     ///
-    /// - Throws: `io.is_directory`, `io.not_a_file`; `io.exists` when there is a file and `options.force` is not set.
+    /// - Throws: `io.is_directory`, `io.not_a_file`; `io.exists` when there is a file and `options.force` is not set; `io.permission` when
+    ///   nothing can be made in the folder, or in the one that a missing folder would be made in.
     public static func checkPlace(_ path: FilePath, options: WriteOptions) throws(IOError) {
         // What a link points to counts, but one that leads nowhere is in the way as well.
-        guard let status = FileStatus(of: path) ?? FileStatus(of: path, followsLinks: false) else { return }
+        if let status = FileStatus(of: path) ?? FileStatus(of: path, followsLinks: false) {
+            try checkKind(status, path, options)
+        }
+        var folder = path.removingLastComponent()
+        while !folder.isEmpty, !fileExists(folder), folder.removeLastComponent() {}
+        let host = folder.isEmpty ? "." : folder.string
+        guard FileStatus(of: FilePath(host))?.kind == S_IFDIR, access(host, W_OK | X_OK) != 0 else { return }
+        throw IOError(Errno(rawValue: errno), action: "create \(path.string)", path: path)
+    }
+
+    private static func checkKind(
+        _ status: FileStatus, _ path: FilePath, _ options: WriteOptions
+    ) throws(IOError) {
         switch status.kind {
         case S_IFDIR:
             throw IOError(
@@ -203,9 +216,10 @@ public final class AtomicOutput: Sendable {
     public func commit() throws(IOError) {
         try flush()
         try MappedFiles.requireUnchanged()
-        try willAppear?(path, temporary)
-        try moveIntoPlace()
-        UnfinishedOutputs.remove(temporary)
+        try UnfinishedOutputs.complete(temporary) { () throws(IOError) in
+            try willAppear?(path, temporary)
+            try moveIntoPlace()
+        }
         state.withLock { $0 = .committed }
         try? descriptor.close()
         if sync { Self.flushFolder(of: path) }
@@ -244,36 +258,5 @@ public final class AtomicOutput: Sendable {
         guard descriptor >= 0 else { return }
         fsync(descriptor)
         close(descriptor)
-    }
-}
-
-/// The temporary files and folders of this process, so that an interrupt can remove them, and the folders that it has made for outputs.
-public enum UnfinishedOutputs {
-    private static let paths = Mutex<Set<String>>([])
-    /// Those above a folder before it.
-    private static let folders = Mutex<[String]>([])
-
-    static func insert(_ path: FilePath) { _ = paths.withLock { $0.insert(path.string) } }
-    static func remove(_ path: FilePath) { _ = paths.withLock { $0.remove(path.string) } }
-    static func insert(folder: FilePath) { folders.withLock { $0.append(folder.string) } }
-    static func contains(_ path: FilePath) -> Bool { paths.withLock { $0.contains(path.string) } }
-
-    /// Does work that an interrupt has to wait for, and gives up a path as it ends.
-    static func complete<E: Error>(_ path: FilePath, _ work: () throws(E) -> Void) throws(E) {
-        try paths.withLock { (paths) throws(E) in
-            try work()
-            paths.remove(path.string)
-        }
-    }
-
-    /// Removes every unfinished output; called when the process is told to stop.
-    public static func removeAll() {
-        for path in paths.withLock({ $0 }) { StaleOutputs.delete(path) }
-        removeEmptyFolders()
-    }
-
-    /// Removes the folders that were made and hold nothing; called when work has failed.
-    public static func removeEmptyFolders() {
-        for folder in folders.withLock({ $0 }).reversed() { rmdir(folder) }
     }
 }

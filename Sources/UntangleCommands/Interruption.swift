@@ -97,10 +97,11 @@ enum Interruption {
                 while true { pause() }
             }
         }
-        UnfinishedOutputs.removeAll()
-        // Leaves the terminal on a fresh line, without half a progress bar.
-        if StandardError.terminal != nil { StandardError.write("\r\u{1B}[K") }
-        guard let input else { _exit(128 + event.signal) }
-        _exit(UntangleMain.report(IOError.changed(input)).code)
+        UnfinishedOutputs.removeAll {
+            // Leaves the terminal on a fresh line, without half a progress bar.
+            if StandardError.terminal != nil { StandardError.write("\r\u{1B}[K") }
+            guard let input else { _exit(128 + event.signal) }
+            _exit(UntangleMain.report(IOError.changed(input)).code)
+        }
     }
 }

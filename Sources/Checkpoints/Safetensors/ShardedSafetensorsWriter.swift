@@ -52,7 +52,7 @@ public final class ShardedSafetensorsWriter: CheckpointWriter {
         try index.write(indexText, at: 0)
         for shard in shards { try shard.flush() }
         try index.flush()
-        return try FolderLock.hold(path.removingLastComponent(), appear)
+        return try FolderLock.hold(path.removingLastComponent()) { try UnfinishedOutputs.hold(appear) }
     }
 
     /// Gives all files their names.

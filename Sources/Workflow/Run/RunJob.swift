@@ -189,10 +189,12 @@ public struct RunJob: Job, Sendable {
 
     /// Finds out before the work what would keep its results from being written.
     func checkOutputs() throws {
-        if let target = try target(), !target.isFolder {
+        if let target = try target() {
             // Whether a file there may be replaced is for its record to say.
-            try AtomicOutput.checkPlace(target.path, options: WriteOptions(force: true))
-            if !write.force, fileExists(target.path), !WorkRecord.exists(at: target.path) {
+            try AtomicOutput.checkPlace(
+                target.isFolder ? target.path.appending("config.json") : target.path, options: WriteOptions(force: true)
+            )
+            if !target.isFolder, !write.force, fileExists(target.path), !WorkRecord.exists(at: target.path) {
                 throw IOError.exists(target.path, "exists already, and no run of a recipe made it")
             }
         }
