@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import SystemPackage
 import TensorCore
 import TestSupport
@@ -28,6 +29,17 @@ import Testing
             }
             let declaration = try Regex("(struct|class|enum|protocol|actor) \(type)\\b")
             #expect(try text("Sources/\(file)").contains(declaration), "\(type) is not in \(file)")
+        }
+    }
+
+    /// It would be loaded whenever the tool starts.
+    @Test func noSourceImportsFoundation() throws {
+        let sources = root.appending("Sources").string
+        let files = try #require(FileManager.default.enumerator(atPath: sources)).compactMap { $0 as? String }
+            .filter { $0.hasSuffix(".swift") }
+        #expect(files.count > 400)
+        for file in files {
+            #expect(try !text("Sources/\(file)").contains(/(?m)^(public )?import Foundation/), "\(file)")
         }
     }
 
