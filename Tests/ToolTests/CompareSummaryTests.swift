@@ -55,14 +55,24 @@ import Testing
             return try #require(row["mean_accuracy"].double) - #require(partner["mean_accuracy"].double)
         }
         #expect(gains.count == 4)
-        let (mean, better) = (gains.reduce(0, +) / 4, gains.count { $0 > 0 })
-        #expect(better > 0)
+        let listed = document["gains"].items
+        #expect(
+            try listed.map { try #require($0["gain"].double) }.sorted().elementsEqual(gains.sorted()) {
+                abs($0 - $1) < 1e-12
+            })
+        // Beyond the noise are those whose interval is on one side of zero.
+        let sides = try listed.map { gain in
+            let (low, high) = (try #require(gain["interval"][0].double), try #require(gain["interval"][1].double))
+            return low > 0 ? 1 : high < 0 ? -1 : 0
+        }
+        let (mean, helped, harmed) = (gains.reduce(0, +) / 4, sides.count { $0 > 0 }, sides.count { $0 < 0 })
         sentences.append(
-            "RI helps \(better == 4 ? "all 4" : "\(better) of 4") merges, and \(mean < 0 ? "costs" : "gains") "
+            "RI helps \(helped == 4 ? "all 4" : helped == 0 ? "none of 4" : "\(helped) of 4") merges by more than the noise"
+                + "\(harmed == 0 ? "" : ", harms \(harmed)"), and \(mean < 0 ? "costs" : "gains") "
                 + "\(String(format: "%.1f", 100 * abs(mean))) points on average.")
         #expect(output.hasPrefix(sentences.joined(separator: "\n") + "\n\nmerge  "), "\(output)")
-        // The table and nothing else.
-        #expect(output.split(separator: "\n").count == sentences.count + 1 + rows.count)
+        // The tables and nothing else.
+        #expect(output.split(separator: "\n").count == sentences.count + 1 + rows.count + 1 + listed.count)
         func hasRow(_ cells: [String]) -> Bool {
             markdown.contains(
                 "\n| \(cells.joined(separator: " | ")) |\n".replacing("_", with: "\\_").replacing("~", with: "\\~"))
@@ -89,15 +99,16 @@ import Testing
             try #require(rows[0]["interference"].double), try #require(rows[1]["interference"].double)
         )
         let (low, high) = (try #require(rows[0]["interval"][0].double), try #require(rows[0]["interval"][1].double))
+        let isNoise = rows[1]["tied_with_best"].bool == true
         let others =
-            rows[1]["tied_with_best"].bool == true
+            isNoise
             ? "one other cannot be told from it" : "it can be told from all others"
         #expect(
             output.hasPrefix(
                 """
                 \(try #require(rows[0]["name"].string)) is best: an interference of \(figure(less)) (\(figure(low)) to \
                 \(figure(high))); \(others).
-                RI removes \(figure(more - less)) of interference.
+                RI removes \(figure(more - less)) of interference\(isNoise ? ", which the noise may be" : "").
 
 
                 """), "\(output)")
@@ -111,6 +122,15 @@ import Testing
         try write("c.yaml", "merge_method: ties\nresolve: \(resolve)", tasks: ["digits", "devanagari"])
         #expect(try compare("a.yaml", "b.yaml").output.contains("\nRI "))
         #expect(try !compare("a.yaml", "c.yaml").output.contains("RI "))
+    }
+
+    /// Figures of other tasks are no rivals.
+    @Test func nothingIsSaidOfMergesWithOtherTasks() throws {
+        try write("a.yaml", "merge_method: ties")
+        try write("c.yaml", "merge_method: ties", tasks: ["digits", "devanagari"])
+        let other = try compare("a.yaml", "c.yaml")
+        #expect(!other.output.contains("is best") && !other.output.contains("told"), "\(other.output)")
+        #expect(other.document["rows"].items.count == 2)
     }
 
     /// Nothing to compare with, nothing to say.

@@ -10,7 +10,8 @@ extension Comparison {
         var report = Report(
             title: "Merges by \(order.rawValue)",
             provenance: [.init("sorted_by", .text(order.rawValue))],
-            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])] + pictures,
+            sections: [.table(table), .facts([.init("best", Report.Value(rows.first?.merge.name))])]
+                + (gains.isEmpty ? [] : [.table(gainTable)]) + pictures,
             mark: Self.mark)
         report.summary = sentences
         return report
@@ -47,12 +48,30 @@ extension Comparison {
                 ]
                     + (isByAccuracy ? [ends, total] : [total, ends])
                     + [
-                        .text(rank == 0 ? "best" : row.isTied ? "~ best" : ""),
+                        .text(rows.count == 1 ? "" : rank == 0 ? "best" : row.isTied ? "~ best" : ""),
                         .interval(row.interval), .flag(row.isTied),
                         merge.figures.auxiliaryInterference.map(Report.Value.number) ?? .absent, .text(choice(row)),
                         row.isChosen.map(Report.Value.flag) ?? .absent, row.cost.map(Report.Value.number) ?? .absent,
                         .number(merge.figures.seconds), .init(merge.figures.peakByteCount), .table(tasks(of: merge)),
                     ]
+            })
+    }
+
+    /// What resolving does, merge by merge.
+    private var gainTable: Report.Table {
+        Report.Table(
+            "gains",
+            [
+                .init("name", "adapted experts"),
+                order == .accuracy
+                    ? .init("gain", "gain of RI", .share) : .init("gain", "interference removed", .decimals(3)),
+                .init(nil, "95 %", .count), .init("interval", nil),
+            ],
+            rows: gains.map { gain in
+                [
+                    .text(gain.name), .number(gain.value), .text(gain.interval.map(text) ?? "-"),
+                    .interval(gain.interval),
+                ]
             })
     }
 

@@ -5,17 +5,32 @@ public struct Comparison: Sendable {
     /// The best first.
     public let rows: [Row]
     public let order: CompareOrder
-    /// By how much resolving makes the figure better that rows are sorted by, for every pair of merges of which one is the other with
-    /// adapted experts; those with a figure that is not finite are left out.
-    public let gains: [Double]
+    /// What resolving does, for every pair of merges of which one is the other with adapted experts; those with a figure that is not
+    /// finite are left out.
+    public let gains: [Gain]
+
+    /// What merging adapted experts instead of the experts themselves does to a merge.
+    public struct Gain: Sendable {
+        /// The merge of adapted experts.
+        public let name: String
+        /// By how much the figure is better that rows are sorted by; negative where it is worse.
+        public let value: Double
+        /// 95 %, of the difference input by input; nil where the inputs do not tell.
+        public let interval: ClosedRange<Double>?
+
+        /// Whether it may be nothing but noise of the inputs.
+        public var isNoise: Bool { interval?.contains(0) ?? true }
+    }
 
     /// One merge among the others.
     public struct Row: Sendable {
         public let merge: ComparedMerge
         /// 95 %, of the figure that rows are sorted by; nil when it is not finite.
         public let interval: ClosedRange<Double>?
+        /// Whether it was measured on the same tasks as the best.
+        public let isComparable: Bool
         /// Whether the difference from the best lies within the noise of the inputs: the interval of the difference, input by input,
-        /// holds zero. Never where tasks differ.
+        /// holds zero, or there are too few inputs for one. Never where tasks differ.
         public let isTied: Bool
         /// Whether the interference on auxiliary inputs would choose this merge among those that differ only in coefficients; nil
         /// where there is nothing to choose, or nothing to choose by.
@@ -40,8 +55,6 @@ public struct Comparison: Sendable {
         let isLabelled = merges.flatMap(\.figures.tasks).allSatisfy { labelled.contains($0.name) }
         let order = order ?? (isLabelled ? .accuracy : .interference)
         self.order = order
-        gains = pairs.map { Self.loss(merges[$0.plain], order) - Self.loss(merges[$0.resolved], order) }
-            .filter(\.isFinite)
         let sorted = merges.indices.sorted { a, b in
             let (x, y) = (Self.loss(merges[a], order), Self.loss(merges[b], order))
             // What is not finite comes last.
@@ -62,19 +75,32 @@ public struct Comparison: Sendable {
         }
         let isMean = order == .accuracy
         let kind = order == .accuracy ? Bootstrap.Values.shares : .distances
+        func difference(_ merge: ComparedMerge, from other: ComparedMerge) -> ClosedRange<Double>? {
+            let differences = zip(merge.values(for: order), other.values(for: order)).map {
+                zip($0, $1).map { $0 - $1 }
+            }
+            return bootstrap.interval(of: differences, kind, isMean: isMean)
+        }
+        gains = pairs.compactMap { pair in
+            let (plain, resolved) = (merges[pair.plain], merges[pair.resolved])
+            let value = Self.loss(plain, order) - Self.loss(resolved, order)
+            guard value.isFinite else { return nil }
+            let interval =
+                order == .accuracy ? difference(resolved, from: plain) : difference(plain, from: resolved)
+            return Gain(name: resolved.name, value: value, interval: interval)
+        }
         let best = sorted.first.map { merges[$0] }
         rows = sorted.enumerated().map { rank, place in
             let merge = merges[place]
             let values = merge.values(for: order)
-            var difference: ClosedRange<Double>?
-            if let best, merge.hasTasks(of: best) {
-                let differences = zip(values, best.values(for: order)).map { zip($0, $1).map { $0 - $1 } }
-                difference = bootstrap.interval(of: differences, kind, isMean: isMean)
+            let rival = best.flatMap { merge.hasTasks(of: $0) ? $0 : nil }
+            let isTied = rival.map { rival in
+                difference(merge, from: rival)?.contains(0) ?? Self.loss(merge, order).isFinite
             }
             return Row(
                 merge: merge, interval: bootstrap.interval(of: values, kind, isMean: isMean),
-                isTied: rank == 0 || difference?.contains(0) ?? false, isChosen: chosen[place]?.isChosen,
-                cost: chosen[place]?.cost)
+                isComparable: rival != nil, isTied: rank == 0 || isTied ?? false,
+                isChosen: chosen[place]?.isChosen, cost: chosen[place]?.cost)
         }
     }
 
