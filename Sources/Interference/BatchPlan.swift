@@ -12,7 +12,7 @@ package struct BatchPlan: Sendable, Hashable {
 
     /// What activations may take where the options leave the size of micro-batches open. Our choice: with it a ViT-B/32 at batch 128 stays
     /// below 4 GB and a ViT-L/14 at batch 32 below 8 GB.
-    package static let activationByteCount = 1 << 30
+    static let activationByteCount = 1 << 30
 
     init(_ options: ResolverOptions, _ network: any Network, tokenCount: Int) {
         batchSize = options.batchSize

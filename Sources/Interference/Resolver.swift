@@ -14,8 +14,11 @@ public struct Resolver: Sendable {
     private let baseLogits: FloatBuffer
     /// Kept where rates are chosen by the distance from it, or students begin elsewhere than at the expert.
     private let base: FloatBuffer?
-    /// What the base took to compute the outputs of one input.
-    private let secondsPerInput: Double
+    /// What the base took to compute the outputs of one input; nil where they were kept.
+    private let secondsPerInput: Double?
+
+    /// Gives the outputs of the base, `[rows, K]`: those that somebody has kept, or those that it is handed the means to compute.
+    public typealias BaseOutputs = (_ shape: Shape, _ compute: () throws -> FloatBuffer) throws -> FloatBuffer
 
     /// Computes the outputs of the base under all heads for the auxiliary inputs that the steps will use.
     ///
@@ -24,30 +27,40 @@ public struct Resolver: Sendable {
     ///   - tasks: all tasks, also those whose experts are not adapted: their heads are in the loss.
     ///   - auxiliary: unlabelled inputs of any kind but the tasks' own.
     ///   - frozen: what stays the expert's own.
+    ///   - outputs: asked once for the outputs of the base.
     /// - Throws: `NetworkError` when sizes do not fit, `InterferenceError` for an option out of range, `IOError` when
-    ///   memory is short; what reading a stream throws.
+    ///   memory is short; what reading a stream throws, and what `outputs` throws.
     public init(
         network: any Network, base: FloatBuffer, tasks: [TaskHead], auxiliary: InputSet,
         options: ResolverOptions = ResolverOptions(), frozen: FrozenParameters = FrozenParameters(),
-        budget: ComputeBudget
+        budget: ComputeBudget, outputs: BaseOutputs = { _, compute in try compute() }
     ) throws {
-        training = try StudentTraining(
+        let training = try StudentTraining(
             network: network, tasks: tasks, auxiliary: auxiliary, options: options, frozen: frozen, budget: budget)
         try network.check(parameters: base)
+        self.training = training
         self.network = network
         self.tasks = tasks
         self.base = training.options.needsBase ? base : nil
-        let start = ContinuousClock.now
-        baseLogits = try training.teachers.logits(of: base, under: training.bank)
-        secondsPerInput = (ContinuousClock.now - start) / .seconds(1) / Double(training.teachers.rows.count)
+        let (rows, classes) = (training.teachers.rows.count, training.bank.classCount)
+        var seconds: Double?
+        baseLogits = try outputs([rows, classes]) {
+            let start = ContinuousClock.now
+            defer { seconds = (ContinuousClock.now - start) / .seconds(1) }
+            return try training.teachers.logits(of: base, under: training.bank)
+        }
+        precondition(baseLogits.count == rows * classes, "the outputs of something else")
+        secondsPerInput = seconds.map { $0 / Double(rows) }
     }
 
-    /// The seconds that adapting one expert will take if every step is taken, judged by the time that the base took.
+    /// The seconds that adapting one expert will take if every step is taken, judged by the time that the base took; nil where its
+    /// outputs were kept, and nothing is known of that.
     ///
     /// - Parameter step: the step that it goes on from.
-    public func expectedSeconds(from step: Int = 0) -> Double {
-        secondsPerInput * Double(training.teachers.rows.count)
-            + training.expectedSeconds(secondsPerInput, from: step)
+    public func expectedSeconds(from step: Int = 0) -> Double? {
+        secondsPerInput.map {
+            $0 * Double(training.teachers.rows.count) + training.expectedSeconds($0, from: step)
+        }
     }
 
     /// Adapts one expert.

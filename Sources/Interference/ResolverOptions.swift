@@ -120,6 +120,15 @@ public struct ResolverOptions: Sendable, Hashable {
         return overflow ? nil : count
     }
 
+    /// Whether several experts are held to the same outputs of the base: closed forms look at none, and features are compared in directions
+    /// that follow from the experts.
+    public func sharesBaseOutputs(amongExperts count: Int) -> Bool { solver == .train && match == .logits && count > 1 }
+
+    /// How batches are cut, besides what the options say: the last bits depend on it, and the rules may change.
+    package func cutting(for network: any Network) -> String {
+        "\(shardCount(parameterCount: network.parameterCount)) of \(BatchPlan.activationByteCount) bytes"
+    }
+
     /// Whether auxiliary inputs are looked at.
     public var needsAuxiliary: Bool { solver != .gram || match == .features }
 
@@ -152,9 +161,14 @@ extension ResolverOptions: Encodable {
     /// Encodes every option that has an effect, under its name and as its text.
     ///
     /// - Throws: what the encoder throws.
-    public func encode(to encoder: any Encoder) throws {
+    public func encode(to encoder: any Encoder) throws { try encode(ResolverOption.all, to: encoder) }
+
+    /// Encodes those of some options that have an effect.
+    ///
+    /// - Throws: what the encoder throws.
+    package func encode(_ options: [ResolverOption], to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
-        for option in ResolverOption.all where option.hasEffect(among: self) {
+        for option in options where option.hasEffect(among: self) {
             let key = Key(stringValue: option.name)
             if case .patterns(let field) = option.kind {
                 try container.encode(self[keyPath: field], forKey: key)

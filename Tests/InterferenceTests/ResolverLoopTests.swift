@@ -18,12 +18,12 @@ import Testing
 
     func resolver(
         _ options: ResolverOptions, threads: Int = 2, network: (any Network)? = nil, heads: [TaskHead]? = nil,
-        auxiliary: InputSet? = nil
+        auxiliary: InputSet? = nil, outputs: Resolver.BaseOutputs = { _, compute in try compute() }
     ) throws -> Resolver {
         try Resolver(
             network: network ?? suite.transformer, base: suite.base, tasks: heads ?? suite.heads,
             auxiliary: try auxiliary ?? suite.images("aux_mixed.npz", limit: 100), options: options,
-            budget: ComputeBudget(threads: threads))
+            budget: ComputeBudget(threads: threads), outputs: outputs)
     }
 
     func resolve(_ options: ResolverOptions, threads: Int = 2) throws -> TrainedStudent {
@@ -84,6 +84,30 @@ import Testing
             _ = try resolver.resolve(expert: try suite.expert(head.name), task: place)
             #expect(network.inferred.withLock { $0.sorted() } == Array(0..<24))
         }
+    }
+
+    @Test("the base's outputs can be kept for others, who compute none and have the same bits")
+    func keptTeachers() throws {
+        let options = ResolverOptions(steps: 3, batchSize: 8, patience: 1, holdout: 0.05)
+        var (kept, keptShape): (FloatBuffer?, Shape?)
+        let first = try resolver(options) { shape, compute in
+            let outputs = try compute()
+            (kept, keptShape) = (outputs, shape)
+            return outputs
+        }
+        // 24 inputs are trained on, and 5 looked at.
+        #expect(keptShape == [29, suite.heads.reduce(0) { $0 + $1.head.classCount }])
+        let logits = try #require(kept)
+        let network = WatchedNetwork(suite.transformer)
+        let second = try resolver(options, network: network) { shape, _ in
+            #expect(shape == keptShape)
+            return logits
+        }
+        #expect(network.inferred.withLock { $0.isEmpty })
+        #expect(first.expectedSeconds() ?? 0 > 0 && second.expectedSeconds() == nil)
+        let students = try [first, second].map { try $0.resolve(expert: try suite.expert("digits"), task: task) }
+        #expect(students[0].parameters.numbers == students[1].parameters.numbers)
+        #expect(students[0].trace == students[1].trace && students[0].heldOut == students[1].heldOut)
     }
 
     // MARK: clipping

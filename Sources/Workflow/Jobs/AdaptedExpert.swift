@@ -23,13 +23,13 @@ public struct AdaptedExpert: Sendable {
         /// The step at which it went on after an interruption; nil when there was none.
         public let resumedAt: Int?
         public let duration: Duration
-        /// The peak of memory that was foreseen, and the time; of a closed form no time is foreseen.
+        /// The peak of memory that was foreseen, and the time; of a closed form no time is foreseen, nor where the base's outputs were kept.
         public let expectedByteCount: Int
         public let expectedDuration: Duration?
 
         init(
             _ student: TrainedStudent, resumedAt: Int?, duration: Duration, expectedByteCount: Int,
-            expectedDuration: Duration
+            expectedDuration: Duration?
         ) {
             trace = student.trace
             learningRate = student.learningRate

@@ -53,13 +53,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     /// - Throws: `input.*`, `interference.*`, `network.*`, `resume.*`, and what readers and writers throw. Experts that
     ///   were finished before stay where they were written.
     public func run(in context: Context, willWork: () throws -> Void) throws -> [AdaptedExpert] {
-        try options.validate()
-        guard auxiliary != nil || !options.needsAuxiliary else {
-            throw InterferenceError(
-                .badOption, "there are no auxiliary inputs, and solver \(options.solver.rawValue) needs them")
-        }
-        try auxiliary?.check()
-        if options.match == .logits { _ = try set.tasks() }
+        try check()
         let frozen = try frozen()
         let chosen = try chosenExperts()
         for index in chosen {
@@ -90,8 +84,7 @@ public struct ResolveJob: RecordedJob, Sendable {
                     "\(output.string) has nothing to resume from; work begins at the first step"))
         }
 
-        let inputs = try auxiliary?.inputs(
-            for: set.backbone, limit: options.settled(for: set.backbone.network).usedInputCount, in: context)
+        let inputs = try auxiliaryInputs(in: context)
         let heads = try heads(inputs, in: context)
         if options.solver == .train, let inputs {
             adapted += try train(remaining, heads, inputs, frozen, in: context)
@@ -102,53 +95,20 @@ public struct ResolveJob: RecordedJob, Sendable {
         return adapted.sorted { (order.firstIndex(of: $0.name) ?? 0) < (order.firstIndex(of: $1.name) ?? 0) }
     }
 
-    /// Adapts experts in steps.
-    private func train(
-        _ pieces: [Piece], _ tasks: [TaskHead], _ inputs: InputSet, _ frozen: FrozenParameters, in context: Context
-    ) throws -> [AdaptedExpert] {
-        let progress = context.progress
-        let footprint = ResolverFootprint(
-            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
-        let byteCount = try requiredMemory(footprint.byteCount, inputs, pieces, in: context)
-        progress.note("resolving takes about \(ByteSize(byteCount)) of memory")
-        progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
-        let resolver = try Resolver(
-            network: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
-            auxiliary: inputs, options: options, frozen: frozen, budget: context.budget)
-        progress.advance(by: inputs.count)
-        progress.end()
-        let stepCount = pieces.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
-        let seconds = pieces.map { resolver.expectedSeconds(from: $0.found?.step ?? 0) }
-        progress.note(
-            "\(stepCount.grouped) steps of \(options.batchSize) inputs take about "
-                + Duration.seconds(seconds.reduce(0, +)).readable)
-        progress.begin("resolving", total: stepCount, unit: .items("steps"))
-        var adapted: [AdaptedExpert] = []
-        for (piece, expected) in zip(pieces, seconds) {
-            let expert = set.experts[piece.index]
-            let started = ContinuousClock.now
-            let resolved = try resolver.resolve(
-                expert: try set.backbone.parameters(of: expert.store), task: piece.index, from: try piece.state(),
-                saving: piece.saving(every: resumption.saveEvery)
-            ) { step in
-                progress.advance(by: 1)
-                progress.remark("\(expert.name)  loss \(step.loss.short())")
-                return true
-            }
-            if let warning = resolved.idleness(of: expert.name) { context.warn(warning) }
-            // Steps that early stopping has saved.
-            progress.advance(by: options.steps - resolved.trace.count)
-            let duration = ContinuousClock.now - started
-            let store = try finish(piece, resolved.parameters, frozen)
-            adapted.append(
-                AdaptedExpert(
-                    name: expert.name, path: path(of: expert), store: store,
-                    training: AdaptedExpert.Training(
-                        resolved, resumedAt: piece.found?.step, duration: duration, expectedByteCount: byteCount,
-                        expectedDuration: .seconds(expected))))
+    /// Makes sure of what is said before anything is read.
+    func check() throws {
+        try options.validate()
+        guard auxiliary != nil || !options.needsAuxiliary else {
+            throw InterferenceError(
+                .badOption, "there are no auxiliary inputs, and solver \(options.solver.rawValue) needs them")
         }
-        progress.end()
-        return adapted
+        try auxiliary?.check()
+        if options.match == .logits { _ = try set.tasks() }
+    }
+
+    /// Those that the options look at.
+    func auxiliaryInputs(in context: Context) throws -> InputSet? {
+        try auxiliary?.inputs(for: set.backbone, limit: options.usedInputCount, in: context)
     }
 
     /// The heads that experts are held to: those of their tasks, or what they have changed of features.
@@ -186,10 +146,18 @@ public struct ResolveJob: RecordedJob, Sendable {
     public var settings: Settings { settings(of: only ?? set.experts.map(\.name)) }
 
     public var inputs: [JobInput] {
-        [JobInput("base", set.base.reader.files)]
-            + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) }
-            + set.experts.map { JobInput("head of \($0.name)", options.match == .logits ? $0.headFiles : []) }
-            + [auxiliary?.input ?? JobInput("auxiliary", [])] + (auxiliary?.companions(of: set.backbone) ?? [])
+        [baseInput] + set.experts.map { JobInput("expert \($0.name)", $0.store.reader.files) } + sharedInputs
+    }
+
+    var baseInput: JobInput { JobInput("base", set.base.reader.files) }
+
+    /// What experts are held to, and on which inputs.
+    var sharedInputs: [JobInput] {
+        let heads = set.experts.map {
+            JobInput("head of \($0.name)", options.match == .logits ? $0.headFiles : [])
+        }
+        return heads + [auxiliary?.input ?? JobInput("auxiliary", [])]
+            + (auxiliary?.companions(of: set.backbone) ?? [])
     }
 
     /// The memory that adapting experts takes at its peak.
@@ -212,7 +180,7 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     /// What of the base, and so of every expert, stays as it is.
-    private func frozen() throws -> FrozenParameters {
+    func frozen() throws -> FrozenParameters {
         try set.backbone.frozen(TensorPatterns(options.freeze), in: set.base)
     }
 
@@ -351,9 +319,14 @@ public struct ResolveJob: RecordedJob, Sendable {
     }
 
     private func settings(of names: [String]) -> Settings {
-        Settings(
-            experts: names, options: options, auxiliary: auxiliary.map { $0.generatedText ?? "a file" } ?? "none",
-            data: set.backbone.data, map: set.map.rules, network: set.backbone.network.configuration,
+        Settings(experts: names, options: options, shared: sharedSettings)
+    }
+
+    var sharedSettings: SharedSettings {
+        SharedSettings(
+            auxiliary: auxiliary.map { $0.generatedText ?? "a file" } ?? "none",
+            data: set.backbone.data == DataOptions() ? nil : set.backbone.data,
+            map: set.map.rules.isEmpty ? nil : set.map.rules, network: set.backbone.network.configuration,
             normalization: set.backbone.normalization)
     }
 
@@ -361,30 +334,31 @@ public struct ResolveJob: RecordedJob, Sendable {
     public struct Settings: Encodable {
         let experts: [String]
         let options: ResolverOptions
-        /// What is made; of a file the contents count.
-        let auxiliary: String
-        let data: DataOptions
-        let map: [String]
-        let network: NetworkConfiguration
-        let normalization: ImageNormalization
+        let shared: SharedSettings
 
         enum CodingKeys: CodingKey {
-            case experts, auxiliary, data, map, network, normalization
+            case experts
         }
 
         /// Encodes options under the names of the command line, then what belongs to the models.
         ///
         /// - Throws: what the encoder throws.
         public func encode(to encoder: any Encoder) throws {
-            // Options have the names of the command line.
             try options.encode(to: encoder)
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(experts, forKey: .experts)
-            try container.encode(auxiliary, forKey: .auxiliary)
-            if data != DataOptions() { try container.encode(data, forKey: .data) }
-            if !map.isEmpty { try container.encode(map, forKey: .map) }
-            try container.encode(network, forKey: .network)
-            try container.encode(normalization, forKey: .normalization)
+            try shared.encode(to: encoder)
         }
+    }
+
+    /// What belongs to base, heads and auxiliary inputs without being a file of its own.
+    struct SharedSettings: Encodable {
+        /// What is made; of a file the contents count.
+        let auxiliary: String
+        /// How data is read, and the rules by which tensors are called, where that was said.
+        let data: DataOptions?
+        let map: [String]?
+        let network: NetworkConfiguration
+        let normalization: ImageNormalization
     }
 }

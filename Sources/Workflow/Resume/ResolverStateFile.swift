@@ -35,10 +35,8 @@ struct ResolverStateFile {
         of expert: String, in folder: FilePath, fingerprint: Fingerprint, network: any Network,
         options: ResolverOptions, sync: Bool
     ) {
-        // Batches are added up as they are cut, and the rules for that may change.
-        let shards = Fingerprint.Part(
-            "shards",
-            "\(options.shardCount(parameterCount: network.parameterCount)) of \(BatchPlan.activationByteCount) bytes")
+        // Batches are added up as they are cut.
+        let shards = Fingerprint.Part("shards", options.cutting(for: network))
         file = StateFile(
             path: Self.path(of: expert, in: folder), name: expert, version: "resolver state 3",
             fingerprint: Fingerprint(kind: fingerprint.kind, parts: fingerprint.parts + [shards]), sync: sync)
