@@ -113,6 +113,10 @@ public struct ResolverOption: Sendable {
         ![solver.name, match.name, alpha.name, ridge.name, driftShare.name, startScale.name].contains($0.name)
     }
 
+    /// Those that choose the auxiliary inputs that are used, and how many are computed at once: all that the base's outputs under the
+    /// heads depend on.
+    package static let ofBaseOutputs = [steps, batchSize, microBatchSize, patience, holdout, shuffle, seed]
+
     /// The options that closed forms look at.
     private static let ofClosedForms = Set([solver, match, alpha, ridge, driftShare, freeze].map(\.name))
 

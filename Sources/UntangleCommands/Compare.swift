@@ -22,8 +22,8 @@ struct Compare: ToolCommand {
             difference from the best lies inside the noise. With auxiliary inputs, which need no labels and belong to no \
             task, a coefficient is chosen for each method, and the table says what that costs against the best one.
 
-            --engine slurm does the same on a cluster with a shared disk: each expert and each merge is a task of its own, \
-            which --job names. --engine print prints the script that submits them.
+            --engine slurm does the same on a cluster with a shared disk: what experts have in common, each expert and each \
+            merge are tasks of their own, which --job names. --engine print prints the script that submits them.
 
             Example:
               untangle compare Fixtures/compare.yaml
@@ -55,8 +55,9 @@ struct Compare: ToolCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Carry out one entry and nothing else: expert/NUMBER/NAME, merge/NUMBER or table. Merges are numbered in the order "
-                + "of the recipes and their lists.", valueName: "entry"), transform: CompareEntry.init(argument:))
+            "Carry out one entry and nothing else: teachers/NUMBER, expert/NUMBER/NAME, merge/NUMBER or table. Merges are numbered "
+                + "in the order of the recipes and their lists.", valueName: "entry"),
+        transform: CompareEntry.init(argument:))
     var job: CompareEntry?
 
     @OptionGroup var cluster: ClusterOptions
@@ -90,6 +91,13 @@ struct Compare: ToolCommand {
         }
         let merges: [ComparedMerge]
         switch self.job {
+        case .teachers(let number):
+            guard let teachers = try job.teach(forMerge: number, in: session.context) else {
+                throw noSuchEntry(among: variants)
+            }
+            session.progress.end()
+            try session.print(teachers.report)
+            return .done
         case .expert(let name, let number):
             guard let expert = try job.adapt(name, forMerge: number, in: session.context) else {
                 throw noSuchEntry(among: variants)
@@ -117,7 +125,8 @@ struct Compare: ToolCommand {
         UsageError(
             "the comparison has no entry \(job?.description ?? "")",
             hint:
-                "its merges are numbered from 1 to \(variants.count); those that resolve have entries expert/NUMBER/NAME"
+                "its merges are numbered from 1 to \(variants.count); those that resolve have entries expert/NUMBER/NAME, and those that do so in "
+                + "steps teachers/NUMBER"
         )
     }
 

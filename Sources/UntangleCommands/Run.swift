@@ -17,8 +17,8 @@ struct Run: ToolCommand {
             has done them with the same inputs and settings; --force does them again, but for experts that --resume takes as \
             done.
 
-            --engine slurm does the same on a cluster with a shared disk: each expert, the merge and the measuring are tasks \
-            of their own, which --job names. --engine print prints the script that submits them.
+            --engine slurm does the same on a cluster with a shared disk: what the experts have in common, each expert, the \
+            merge and the measuring are tasks of their own, which --job names. --engine print prints the script that submits them.
 
             Example:
               untangle run Fixtures/demo.yaml
@@ -29,8 +29,9 @@ struct Run: ToolCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Carry out one entry and nothing else: expert/NAME, merge, measure, or documents for those that the recipe builds "
-                + "upon.", valueName: "entry"), transform: RunEntry.init(argument:))
+            "Carry out one entry and nothing else: documents for those that the recipe builds upon, teachers for the base's outputs "
+                + "that all experts are held to, expert/NAME, merge or measure.", valueName: "entry"),
+        transform: RunEntry.init(argument:))
     var job: RunEntry?
 
     @OptionGroup var cluster: ClusterOptions
@@ -86,7 +87,7 @@ struct Run: ToolCommand {
         let report = try run.run(job, in: context)
         session.progress.end()
         switch job {
-        case .expert, .merge: try print(report, of: job, session)
+        case .teachers, .expert, .merge: try print(report, of: job, session)
         case .documents, .measure, nil:
             // A run that had nothing left to do knows less than the report of the run that did it.
             let targets = try run.reportTargets().filter {
@@ -116,7 +117,9 @@ struct Run: ToolCommand {
     /// Tells what came of an entry that measures nothing.
     private func print(_ report: RunReport, of entry: RunEntry?, _ session: Session) throws {
         let (expert, output) = (report.adapted.first, report.recipe.output?.path)
-        if case .expert = entry, let expert {
+        if entry == .teachers, let teachers = report.teachers {
+            try session.print(teachers.report)
+        } else if case .expert = entry, let expert {
             try session.print(expert.report)
         } else if let output {
             let note = report.mergeWasDone ? "done before" : "merged in \(report.duration.readable)"

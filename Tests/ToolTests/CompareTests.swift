@@ -86,7 +86,7 @@ import Testing
         #expect(first.status == 0, "\(first.errors)")
         let folder = tool.folder.file("c.compare")
         let names = try tool.names(in: "c.compare")
-        #expect(names.count == 2 && names.contains("figures"))
+        #expect(names.count == 3 && names.contains("figures") && names.contains { $0.hasPrefix("teachers-") })
         #expect(try tool.names(in: "c.compare/figures").count == 4)
         let experts = try #require(names.first { $0.hasPrefix("experts-") })
         #expect(try tool.names(in: "c.compare/\(experts)").count == 4)
@@ -104,7 +104,7 @@ import Testing
         try write("c.yaml", "merge_method: ties\nparameters: { lambda: [0.3, 0.7] }\nresolve: [none, \(resolve)]")
         #expect(try tool.run("compare", "c.yaml", "--quiet").status == 0)
         #expect(try tool.names(in: "c.compare/figures").count == 6)
-        #expect(try tool.names(in: "c.compare").count == 2)
+        #expect(try tool.names(in: "c.compare").count == 3)
     }
 
     /// A merge is no worse than itself: both rows are the best.
@@ -399,7 +399,7 @@ import Testing
             #expect(unknown.status == 2 && unknown.errors.contains("no entry \(entry)"), "\(unknown.errors)")
         }
         for entry in ["merge/0", "merge", "merge/x", "expert/3", "tables", "table/1"] {
-            #expect(try job(entry).errors.contains("give expert/NUMBER/NAME, merge/NUMBER or table"))
+            #expect(try job(entry).errors.contains("give teachers/NUMBER, expert/NUMBER/NAME, merge/NUMBER or table"))
         }
         #expect(try job("table", "--engine", "print").status == 2)
     }
@@ -415,7 +415,7 @@ import Testing
         _ = try tool.folder.write(Array(script().utf8), to: "submit")
         let outcome = try tool.shell("chmod +x sbatch && PATH=$PWD:$PATH bash submit")
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output == "expert 1\nmerge 2\ntable 3\n")
+        #expect(outcome.output == "teachers 1\nexpert 2\nmerge 3\ntable 4\n")
         let table = try JSONValue(
             parsing: String(decoding: try tool.data("a b/cluster/table-1.out"), as: UTF8.self))
         #expect(table["sorted_by"].string == "interference")
@@ -423,7 +423,7 @@ import Testing
             Set(table["rows"].items.compactMap { $0["interference"].double })
                 == Set(try local.json()["rows"].items.compactMap { $0["interference"].double }))
         // Two experts, once for both merges that ask for them.
-        #expect(try tool.names(in: "a b/cluster").filter { $0.hasSuffix(".status") }.count == 2 + 4 + 1)
+        #expect(try tool.names(in: "a b/cluster").filter { $0.hasSuffix(".status") }.count == 1 + 2 + 4 + 1)
         // What is finished is not submitted again, and keeps its number.
         #expect(try tool.shell("rm \"a b/figures/\"*; rm -r \"a b/experts-\"*/latin_lower*").status == 0)
         #expect(

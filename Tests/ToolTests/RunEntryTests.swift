@@ -53,7 +53,10 @@ import Testing
             "merge", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it'\\''s' makes it")
         let first = try run("expert/a b")
         #expect(first.output.hasPrefix("m.resolved/a b.safetensors: 3 steps in "), "\(first.errors)")
-        #expect(try tool.names(in: "m.resolved") == ["a b.safetensors", "a b.safetensors.signature"])
+        #expect(
+            try tool.names(in: "m.resolved") == [
+                ".teachers.safetensors", "a b.safetensors", "a b.safetensors.signature",
+            ])
         try expectNotReady(
             "measure", "the adapted expert \"it's\" is not there yet", hint: "--job 'expert/it'\\''s' makes it")
         #expect(try run("expert/it's", "--json").json()["experts"][0]["steps"].int == 3)
@@ -83,7 +86,7 @@ import Testing
         try write()
         let unknown = try run("expert/c")
         #expect(unknown.status == 2)
-        #expect(unknown.errors.contains("hint: the entries are expert/it's, expert/a b, merge, measure"))
+        #expect(unknown.errors.contains("hint: the entries are teachers, expert/it's, expert/a b, merge, measure"))
         #expect(try run("everything").status == 2)
         #expect(try run("merge", "--engine", "print").status == 2)
         #expect(try tool.run("run", "r.yaml", "--sbatch", "--mem=1G").status == 2)
@@ -165,18 +168,19 @@ import Testing
             "untangle run \"it's a recipe.yaml\" --engine print --threads 1 --no-sync --quiet --sbatch '--mem=1G --comment=\"x y\"'"
         let outcome = try tool.shell("chmod +x sbatch && \(print) > submit && PATH=$PWD:$PATH bash submit")
         #expect(outcome.status == 0, "\(outcome.errors)")
-        #expect(outcome.output == "expert 1\nmerge 2\nmeasure 3\n")
+        #expect(outcome.output == "teachers 1\nexpert 2\nmerge 3\nmeasure 4\n")
         let calls = String(decoding: try tool.data("calls"), as: UTF8.self).split(separator: "\n")
+        try #require(calls.count == 4)
+        #expect(calls[0].contains("|--array=1|--output=o u%%t/m.slurm/teachers-%a.log|"), "\(calls)")
         #expect(
-            calls.first?.hasSuffix(
-                "--array=1,2|--output=o u%%t/m.slurm/expert-%a.log|--mem=1G|--comment=x y|o u%t/m.slurm/expert.sh|")
-                ?? false,
-            "\(calls)")
-        #expect(calls.last?.contains("|--dependency=afterok:2|--kill-on-invalid-dep=yes|") ?? false)
+            calls[1].hasSuffix(
+                "--array=1,2|--dependency=afterok:1|--kill-on-invalid-dep=yes|--output=o u%%t/m.slurm/expert-%a.log|--mem=1G|"
+                    + "--comment=x y|o u%t/m.slurm/expert.sh|"), "\(calls)")
+        #expect(calls[3].contains("|--dependency=afterok:3|--kill-on-invalid-dep=yes|"))
         #expect(try tool.data("o u%t/m.safetensors") == tool.data("local.safetensors"))
         #expect(
             try tool.names(in: "o u%t/m.slurm").filter { $0.hasSuffix(".status") } == [
-                "expert-1.status", "expert-2.status", "measure-1.status", "merge-1.status",
+                "expert-1.status", "expert-2.status", "measure-1.status", "merge-1.status", "teachers-1.status",
             ])
         let table = String(decoding: try tool.data("o u%t/m.slurm/measure-1.out"), as: UTF8.self)
         #expect(table.contains("\n\ntask "))
@@ -184,7 +188,7 @@ import Testing
         #expect(try tool.shell("rm -r 'o u%t/m.safetensors' 'o u%t/m.resolved/a'*").status == 0)
         let second = try tool.shell("\(print) | grep -- --array").output
         #expect(second.components(separatedBy: "--array=2 ").count == 2)
-        #expect(second.components(separatedBy: "--array=1 ").count == 3)
+        #expect(second.components(separatedBy: "--array=1 ").count == 4)
     }
 
     /// Nothing would keep what an entry makes for the next.
@@ -229,15 +233,15 @@ import Testing
         try write()
         try install(sbatch: "echo call >> calls; wc -l < calls", squeue: "[ -e ended ] || echo 1 1 PENDING")
         let run = "PATH=$PWD:$PATH untangle run r.yaml --engine slurm --no-wait --quiet --json"
-        #expect(try tool.shell(run).json()["jobs"].items.map { $0["job"].string } == ["1", "2", "3"])
+        #expect(try tool.shell(run).json()["jobs"].items.map { $0["job"].string } == ["1", "2", "3", "4"])
         let again = try tool.shell(run)
         #expect(again.status == 0 && again.errors.contains("have not ended yet, and none was added"), "\(again.errors)")
-        #expect(try tool.data("calls").count == 3 * 5)
+        #expect(try tool.data("calls").count == 4 * 5)
         let other = try tool.shell(run + " --force")
         #expect(try other.error()["code"].string == "cluster.submission")
-        #expect(try other.error()["hint"].string?.hasSuffix("scancel 1 2 3") ?? false)
+        #expect(try other.error()["hint"].string?.hasSuffix("scancel 1 2 3 4") ?? false)
         #expect(try tool.shell("touch ended; \(run) --force").status == 0)
-        #expect(try tool.data("calls").count == 6 * 5)
+        #expect(try tool.data("calls").count == 8 * 5)
     }
 
     /// Of a task that prints a document, the error is a document, too.

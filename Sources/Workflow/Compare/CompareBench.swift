@@ -66,8 +66,8 @@ final class CompareBench {
         self.context = context
     }
 
-    /// How experts are adapted for a merge, into a folder that all merges share that ask for the same; nil when they are merged as
-    /// they are.
+    /// How experts are adapted for a merge, into a folder that all merges share that ask for the same, and so do the base's outputs; nil
+    /// when they are merged as they are.
     func resolveJob(for recipe: Recipe, in folder: FilePath, write: WriteOptions) throws -> ResolveJob? {
         guard let resolve = recipe.resolve else { return nil }
         var job = ResolveJob(set, auxiliary: resolve.auxiliary, options: resolve.options, output: nil, write: write)
@@ -75,6 +75,8 @@ final class CompareBench {
         // The folder is that of these experts.
         job.mends = true
         job.output = folder.appending("experts-\(try job.fingerprint().digest.prefix(12))")
+        job.teachersPath = folder.appending(
+            "teachers-\(try job.teachersFingerprint().digest.prefix(12)).safetensors")
         return job
     }
 

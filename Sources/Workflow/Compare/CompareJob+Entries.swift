@@ -6,16 +6,15 @@ import TensorCore
 import Work
 
 extension CompareJob {
-    /// What is done, in its order: experts once for all merges that ask for the same, under the first of these. An entry can be
-    /// carried out once those before it are.
+    /// What is done, in its order: teachers and experts once for all merges that ask for the same, under the first of these. An entry
+    /// can be carried out once those before it are, but for the teachers, which an expert can do without.
     ///
     /// - Throws: what opening the recipes' files throws.
     public func entries(in context: Context) throws -> [CompareEntry] {
         try check()
-        return try entries(on: Benches(auxiliary: auxiliary, context: context), ofMergesAt: Array(variants.indices)) {
-            job in
-            job.set.experts.map(\.name)
-        }
+        return try entries(
+            on: Benches(auxiliary: auxiliary, context: context), ofMergesAt: Array(variants.indices),
+            needTeachers: { try $0.teachersFile() != nil }, names: { $0.set.experts.map(\.name) })
     }
 
     /// The entries that are still to be carried out: those that no earlier run has done with the same inputs and settings. The table
@@ -30,30 +29,38 @@ extension CompareJob {
             let recipe = variants[place].recipe
             return try finishedFigures(of: recipe, on: benches[recipe]) == nil
         }
-        return try entries(on: benches, ofMergesAt: places) { try $0.unfinished() }
+        return try entries(
+            on: benches, ofMergesAt: places, needTeachers: { try $0.lacksTeachers() }, names: { try $0.unfinished() })
     }
 
     private func entries(
-        on benches: Benches, ofMergesAt places: [Int], names: (ResolveJob) throws -> [String]
+        on benches: Benches, ofMergesAt places: [Int], needTeachers: (ResolveJob) throws -> Bool,
+        names: (ResolveJob) throws -> [String]
     ) throws -> [CompareEntry] {
         let firsts = try firstMerges(on: benches)
-        var experts: [CompareEntry] = []
+        var (teachers, experts): ([CompareEntry], [CompareEntry]) = ([], [])
         var seen: Set<FilePath> = []
         for place in places {
             guard let job = try resolveJob(at: place, on: benches), let output = job.output,
                 seen.insert(output).inserted
             else { continue }
-            experts += try names(job).map { .expert($0, merge: (firsts[output] ?? place) + 1) }
+            let names = try names(job)
+            experts += names.map { .expert($0, merge: (firsts[output] ?? place) + 1) }
+            if let path = job.teachersPath, !names.isEmpty, seen.insert(path).inserted, try needTeachers(job) {
+                teachers.append(.teachers(merge: (firsts[path] ?? place) + 1))
+            }
         }
-        return experts + places.map { .merge($0 + 1) } + [.table]
+        return teachers + experts + places.map { .merge($0 + 1) } + [.table]
     }
 
-    /// The first merge that asks for the experts in a folder.
+    /// The first merge that asks for the experts in a folder, or for the teachers in a file.
     private func firstMerges(on benches: Benches) throws -> [FilePath: Int] {
         var firsts: [FilePath: Int] = [:]
         for place in variants.indices {
-            guard let output = try resolveJob(at: place, on: benches)?.output, firsts[output] == nil else { continue }
-            firsts[output] = place
+            let job = try resolveJob(at: place, on: benches)
+            for path in [job?.output, job?.teachersPath].compactMap({ $0 }) where firsts[path] == nil {
+                firsts[path] = place
+            }
         }
         return firsts
     }
@@ -62,6 +69,17 @@ extension CompareJob {
         let recipe = variants[place].recipe
         guard recipe.resolve != nil else { return nil }
         return try benches[recipe].resolveJob(for: recipe, in: folder, write: write)
+    }
+
+    /// Computes what the experts that a merge asks for are held to in common, and nothing else.
+    ///
+    /// - Parameter number: the merge, from 1.
+    /// - Returns: nil when there is no such merge, or its experts have nothing of that kind.
+    /// - Throws: as `run(in:)`.
+    public func teach(forMerge number: Int, in context: Context) throws -> KeptTeachers? {
+        guard variants.indices.contains(number - 1) else { return nil }
+        try prepare()
+        return try resolveJob(at: number - 1, on: Benches(auxiliary: auxiliary, context: context))?.teach(in: context)
     }
 
     /// Adapts one expert as a merge asks for it, and nothing else.

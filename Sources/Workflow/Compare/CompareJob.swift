@@ -70,6 +70,9 @@ public struct CompareJob: Job {
             var resolve = sweep.resolve
             // What is made again is made again once.
             if let output = resolve?.output, !made.insert(output).inserted { resolve?.write.force = false }
+            if write.force, let path = resolve?.teachersPath, made.insert(path).inserted {
+                try resolve?.removeTeachers()
+            }
             let adapted = try resolve?.run(in: context) ?? []
             let named = sweep.places.map { (recipe: variants[$0].recipe, name: "\($0 + 1) of \(variants.count)") }
             try sweep.bench.measure(named, adapted: adapted) { number, figures in

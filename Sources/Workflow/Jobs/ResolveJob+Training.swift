@@ -53,15 +53,19 @@ extension ResolveJob {
         ).byteCount
     }
 
-    /// What adapts experts, with the base's outputs computed.
+    /// What adapts experts; the base's outputs are those that were kept, or computed, and kept where others may ask for them.
     func resolver(
         _ tasks: [TaskHead], _ inputs: InputSet, _ frozen: FrozenParameters, in context: Context
     ) throws -> Resolver {
+        let file = try teachersFile()
         context.progress.begin("teachers", total: inputs.count, unit: .items("inputs"))
         defer { context.progress.end() }
         let resolver = try Resolver(
             network: set.backbone.network, base: try set.backbone.parameters(of: set.base), tasks: tasks,
-            auxiliary: inputs, options: options, frozen: frozen, budget: context.budget)
+            auxiliary: inputs, options: options, frozen: frozen, budget: context.budget
+        ) { shape, compute in
+            try file?.outputs(shape, or: compute) ?? compute()
+        }
         context.progress.advance(by: inputs.count)
         return resolver
     }

@@ -28,6 +28,8 @@ public struct ResolveJob: RecordedJob, Sendable {
     var mends = false
     /// How states are kept in the folder, with records, and gone on from.
     public var resumption = Resumption()
+    /// The file that keeps the base's outputs for all who adapt experts of the set; nil computes them for this job alone.
+    var teachersPath: FilePath?
 
     public static var kind: String { "resolve 4" }
 

@@ -2,18 +2,21 @@
 public enum RunEntry: WorkEntry {
     /// The merges of the documents that the recipe builds upon.
     case documents
+    /// Computes what all experts are held to in common.
+    case teachers
     /// Adapts one expert.
     case expert(String)
     case merge
     /// Measures, and writes the report.
     case measure
 
-    public static var forms: String { "expert/NAME, merge, measure or documents" }
+    public static var forms: String { "documents, teachers, expert/NAME, merge or measure" }
 
     /// Reads a name; nil when it is none.
     public init?(_ name: String) {
         switch name {
         case "documents": self = .documents
+        case "teachers": self = .teachers
         case "merge": self = .merge
         case "measure": self = .measure
         default:
@@ -24,7 +27,7 @@ public enum RunEntry: WorkEntry {
 
     public var description: String {
         switch self {
-        case .documents, .merge, .measure: stage
+        case .documents, .teachers, .merge, .measure: stage
         case .expert(let name): "\(stage)/\(name)"
         }
     }
@@ -32,6 +35,7 @@ public enum RunEntry: WorkEntry {
     public var stage: String {
         switch self {
         case .documents: "documents"
+        case .teachers: "teachers"
         case .expert: "expert"
         case .merge: "merge"
         case .measure: "measure"

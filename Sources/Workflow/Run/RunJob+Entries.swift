@@ -6,11 +6,14 @@ import TensorCore
 import Work
 
 extension RunJob {
-    /// What `run` does, in its order. An entry can be carried out once those before it are.
+    /// What `run` does, in its order. An entry can be carried out once those before it are, but for the teachers, which an expert can do
+    /// without.
     public var entries: [RunEntry] {
+        let count = recipe.experts.count
+        let teachers = recipe.resolve?.options.sharesBaseOutputs(amongExperts: count) == true ? [RunEntry.teachers] : []
         let experts = recipe.resolve == nil ? [] : recipe.experts.map { RunEntry.expert($0.name) }
         let isTold = !recipe.reports.isEmpty || recipe.models.contains { $0.data != nil }
-        return experts + (recipe.output == nil ? [] : [.merge]) + (isTold ? [.measure] : [])
+        return teachers + experts + (recipe.output == nil ? [] : [.merge]) + (isTold ? [.measure] : [])
     }
 
     /// The entries that are still to be carried out: those whose outputs no earlier run has left from the same inputs and settings.
@@ -31,7 +34,14 @@ extension RunJob {
             guard names.isEmpty else {
                 try requireReplaceable(
                     try mergeJob(recipe.stores(of: set), target: try target(), in: context))
-                return entries.filter { if case .expert(let name) = $0 { names.contains(name) } else { true } }
+                let lacksTeachers = try job?.lacksTeachers() ?? false
+                return entries.filter { entry in
+                    switch entry {
+                    case .teachers: lacksTeachers
+                    case .expert(let name): names.contains(name)
+                    case .documents, .merge, .measure: true
+                    }
+                }
             }
             stores = recipe.stores(of: set)
             for (place, expert) in zip(recipe.expertPlaces, try job?.run(in: context) ?? []) {

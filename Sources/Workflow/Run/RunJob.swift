@@ -108,6 +108,10 @@ public struct RunJob: Job, Sendable {
         try distillJob(set, of: planned)?.check()
         try checkOutputs()
         if let output = recipe.output { try makeFolder(output.path.removingLastComponent()) }
+        if entry == .teachers {
+            report.teachers = try teach(set, for: planned, context)
+            return report
+        }
         let adapted = try resolve(set, entry, for: planned, context)
         originals.compactMap { $0 }.flatMap(\.warnings).forEach(context.warn)
         report.adapted = adapted
@@ -230,6 +234,8 @@ public struct RunJob: Job, Sendable {
             set, auxiliary: resolve.auxiliary, options: resolve.options,
             output: recipe.resolvedFolder, write: write)
         job.keepsRecords = true
+        // Hidden, as the state of an expert is.
+        job.teachersPath = recipe.resolvedFolder?.appending(".teachers.safetensors")
         job.resumption = resumption
         if resumption.saveEvery == nil { job.resumption.saveEvery = resolve.saveEvery }
         return job
@@ -244,16 +250,28 @@ public struct RunJob: Job, Sendable {
         guard var job = try resolveJob(set) else { return [] }
         switch entry {
         case .expert(let name): job.only = [name]
-        case .documents, .merge, .measure:
+        case .documents, .teachers, .merge, .measure:
             // Of what was made before it, an entry replaces nothing.
             job.write.force = false
             if let name = try job.unfinished().first {
                 throw InputError.notReady(
                     "the adapted expert \"\(name)\"", madeBy: RunEntry.expert(name), replacing: job.hasOutput(of: name))
             }
-        case nil: break
+        case nil: if job.write.force { try job.removeTeachers() }
         }
-        return try job.run(in: context) { try requireReplaceable(merge) }
+        let adapted = try job.run(in: context) { try requireReplaceable(merge) }
+        // No expert is left that would ask for them.
+        if job.only == nil { try job.removeTeachers() }
+        return adapted
+    }
+
+    /// Computes what all experts are held to in common.
+    ///
+    /// - Parameter merge: what the experts are for.
+    private func teach(_ set: ExpertSet, for merge: MergeJob, _ context: Context) throws -> KeptTeachers? {
+        guard let job = try resolveJob(set) else { return nil }
+        guard try write.force || !job.unfinished().isEmpty else { return KeptTeachers(path: nil, duration: nil) }
+        return try job.teach(in: context) { try requireReplaceable(merge) }
     }
 
     /// Experts that change make another merge: one that cannot be written is refused before they are trained.

@@ -9,6 +9,8 @@ import TensorCore
 public struct RunReport: Sendable {
     public let recipe: Recipe
     public var warnings: [Warning] = []
+    /// What became of the base's outputs, where their entry was carried out by itself.
+    public var teachers: KeptTeachers?
     /// The adapted experts; empty when the recipe asks for no resolving.
     public var adapted: [AdaptedExpert] = []
     /// The tasks that have data.
