@@ -11,6 +11,8 @@ import TensorCore
 /// by chunks whose borders depend on the tensor alone, and are added in their order, so they depend on nothing but numbers.
 package final class MergeLedger: Sendable {
     private let hashers: [FilePath: FileHasher]
+    /// Files of models that the merge has no use for.
+    private let unusedFiles: Set<FilePath>
     private let records = Mutex<[TensorName: [Record]]>([:])
     private let passed = Mutex<[InputPiece]>([])
 
@@ -26,7 +28,7 @@ package final class MergeLedger: Sendable {
     /// Prepares for a merge.
     ///
     /// - Parameters:
-    ///   - files: those to hash, each once, whatever the merge reads of them.
+    ///   - files: those to name, and to hash, each once, unless the merge reads nothing of their model.
     ///   - others: the ledgers of merges that are carried out together with this one: what they hash is not hashed again.
     /// - Throws: `IOError` when a file cannot be read.
     package init(
@@ -35,8 +37,9 @@ package final class MergeLedger: Sendable {
         var ranges: [FilePath: Set<Range<Int>>] = [:]
         for plan in merge.plans {
             for tensor in plan.tensors {
-                for (model, index) in zip(plan.models, tensor.readIndices) {
-                    guard let location = model.store.reader.plainLocation(of: index) else { continue }
+                for model in tensor.readModels {
+                    let reader = plan.models[model].store.reader
+                    guard let location = reader.plainLocation(of: tensor.indices[model]) else { continue }
                     ranges[location.file, default: []].insert(location.range)
                 }
             }
@@ -50,6 +53,8 @@ package final class MergeLedger: Sendable {
             }
         }
         self.hashers = hashers
+        unusedFiles = Set(hashers.keys).subtracting(
+            merge.plans.flatMap(\.usedModels).flatMap(\.store.reader.files))
     }
 
     /// Takes a piece of an input that was read.
@@ -126,8 +131,10 @@ package final class MergeLedger: Sendable {
         }
         let paths = Array(hashers.keys)
         let files = parallelMap(count: paths.count, threads: threads) { place in
-            guard let hasher = hashers[paths[place]] else { preconditionFailure("the paths are those of the files") }
-            return HashedFile(path: hasher.path, byteCount: hasher.byteCount, hash: hasher.finish())
+            let path = paths[place]
+            guard let hasher = hashers[path] else { preconditionFailure("the paths are those of the files") }
+            return InputFile(
+                path: path, byteCount: hasher.byteCount, hash: unusedFiles.contains(path) ? nil : hasher.finish())
         }
         let norms = records.withLock(\.self).mapValues { records in
             var norms = TensorNorms()
@@ -205,11 +212,12 @@ struct InputPiece: Sendable {
     }
 }
 
-/// A file and the hash of its contents.
-package struct HashedFile: Sendable {
+/// A file of a model that was merged.
+package struct InputFile: Sendable {
     package let path: FilePath
     package let byteCount: Int
-    package let hash: ContentHash
+    /// Of the whole file; nil when the merge reads nothing of the model.
+    package let hash: ContentHash?
 }
 
 /// What a tensor of a merge adds up to, and what went into it.
@@ -221,7 +229,7 @@ package struct TensorNorms: Sendable {
 
 /// The figures of a merge that is over.
 package struct MergeFigures: Sendable {
-    package let files: [FilePath: HashedFile]
+    package let files: [FilePath: InputFile]
     fileprivate let norms: [TensorName: TensorNorms]
 
     /// What a tensor of the result adds up to; nothing where its type does not compute.
@@ -235,9 +243,4 @@ extension CheckpointReader {
         let location = location(of: index)
         return location.range.count == descriptors[index].byteCount ? location : nil
     }
-}
-
-extension PlannedTensor {
-    /// The places of the tensor in the models that are read for it.
-    var readIndices: ArraySlice<Int> { isCopy ? indices.prefix(1) : indices[...] }
 }

@@ -34,7 +34,7 @@ final class MergeLog: Sendable {
         state.withLock { $0.remarks[tensor, default: [:]][number] = remark }
     }
 
-    /// Adds what was counted in a part of a tensor, in every model.
+    /// Adds what was counted in a part of a tensor, in every model that is read.
     func add(_ counts: [NonFiniteCount], to tensor: Int) {
         guard counts.contains(where: { !$0.isZero }) else { return }
         state.withLock { state in
@@ -47,9 +47,8 @@ final class MergeLog: Sendable {
     /// The models in which a tensor holds NaN or infinities, as far as it was read.
     func notFinite(in tensor: Int) -> [NonFiniteTensor] {
         let counts = state.withLock { $0.inputs[tensor] ?? [] }
-        return zip(plan.models, counts).enumerated().filter { !$0.element.1.isZero }.map { place, found in
-            let (model, count) = found
-            let index = plan.tensors[tensor].indices[place]
+        return zip(plan.tensors[tensor].readModels, counts).filter { !$1.isZero }.map { place, count in
+            let (model, index) = (plan.models[place], plan.tensors[tensor].indices[place])
             return NonFiniteTensor(
                 model: model.name, file: model.store.reader.location(of: index).file.string,
                 tensor: model.storedName(of: index), count: count)

@@ -148,6 +148,8 @@ package protocol ElementwiseRule: Sendable {
     var isIdentity: Bool { get }
     /// Whether the result is the base plus a sum of multiples of the task vectors.
     var isLinear: Bool { get }
+    /// Whether the base of a merge that has one is read, here or in a survey; one that is not is not opened either.
+    var readsBase: Bool { get }
 
     func merge(_ block: MergeBlock<Float>)
     func merge(_ block: MergeBlock<Double>)
@@ -157,6 +159,7 @@ extension ElementwiseRule {
     package var survey: (any MergeSurvey)? { nil }
     package var isIdentity: Bool { false }
     package var isLinear: Bool { false }
+    package var readsBase: Bool { true }
 }
 
 /// Passes over the inputs before the merge, of one execution. Chunks of a pass come in any order, from several threads.

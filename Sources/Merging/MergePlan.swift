@@ -29,7 +29,7 @@ public struct MergePlan: Sendable {
     ///
     /// - Parameters:
     ///   - base: what task vectors are taken from; `linear` and `average` do without, and then only its order of tensors
-    ///     and its dtypes count.
+    ///     and its dtypes count, and what is copied of it.
     ///   - experts: at least one, in the order that weights refer to.
     ///   - selection: which tensors take part; the others are not in the result.
     ///   - keepBase: which tensors are taken as they are from the base, or from the first expert without one, also beyond the
@@ -86,7 +86,7 @@ public struct MergePlan: Sendable {
         }
         self.method = method.info
         self.models = models
-        keptNames = Set(agreement.tensors.filter { $0.indices.count < models.count }.map(\.descriptor.name))
+        keptNames = Set(agreement.tensors.filter { $0.inputs.count < models.count }.map(\.descriptor.name))
         self.tensors = tensors
         self.budget = budget
         self.assignment = assignment
@@ -116,6 +116,13 @@ extension ModelAgreement {
 }
 
 extension MergePlan {
+    /// The models of which the result has something, or that were compared with what is copied.
+    var usedModels: [MergeModel] {
+        models.enumerated().filter { place, _ in
+            tensors.contains { $0.isCopy ? place < $0.indices.count : $0.readModels.contains(place) }
+        }.map(\.element)
+    }
+
     /// Whether a tensor of the result has the bytes of the first model, whatever the others have.
     package func keeps(_ name: TensorName) -> Bool { keptNames.contains(name) }
 }
@@ -138,6 +145,8 @@ struct PlannedTensor: Sendable {
     /// For every model the tensor's place in its reader, and its type there.
     let indices: [Int]
     let dtypes: [DType]
+    /// The places of the models that are read for it: all, the first for what is copied, all but the base where the rule does without.
+    let readModels: Range<Int>
     /// Bytes that the inputs take when they are decoded instead of mapped.
     let decodedByteCount: Int
     /// What a thread takes for inputs that are made as they are read.
@@ -165,31 +174,39 @@ struct PlannedTensor: Sendable {
     ) throws {
         self.number = number
         self.correction = correction
-        indices = tensor.indices
-        dtypes = tensor.dtypes
-        switch rule {
-        case .elementwise where correction == nil, .surveyed where correction == nil:
-            decodedByteCount = tensor.decodedByteCount - tensor.made.byteCount
-            windowByteCount = tensor.made.windowByteCount
-        default:
-            decodedByteCount = tensor.decodedByteCount
-            windowByteCount = 0
-        }
-        inputByteCount = tensor.inputByteCount
-        let descriptor = tensor.descriptor
-        guard let rule else {
-            output = try Self.output(descriptor, tensor.restingType)
-            work = .copy
-            return
-        }
+        indices = tensor.inputs.map(\.index)
+        dtypes = tensor.inputs.map(\.dtype)
         do {
-            work = try Self.work(
-                rule, correction, of: descriptor, modelCount: indices.count, survey: survey, grouped: grouped,
-                hasBase: hasBase)
+            work =
+                try rule.map {
+                    try Self.work(
+                        $0, correction, of: tensor.descriptor, modelCount: tensor.inputs.count, survey: survey,
+                        grouped: grouped, hasBase: hasBase)
+                } ?? .copy
         } catch is DecompositionError {
-            throw MergeError(DecompositionError.tooLarge, tensor: descriptor, isCorrected: correction != nil)
+            throw MergeError(DecompositionError.tooLarge, tensor: tensor.descriptor, isCorrected: correction != nil)
         }
-        output = try Self.output(descriptor, outputDType ?? tensor.restingType)
+        var inputs = tensor.inputs[...]
+        switch work {
+        case .copy:
+            readModels = 0..<1
+        case .elementwise(let rule):
+            if hasBase, !rule.readsBase { inputs = inputs.dropFirst() }
+            readModels = inputs.indices
+        case .entrywise, .matrix, .grouped:
+            readModels = inputs.indices
+        }
+        let isMadeAsRead = if case .elementwise = work { true } else { false }
+        let windows = inputs.compactMap { isMadeAsRead ? $0.windowByteCount : nil }
+        decodedByteCount = inputs.reduce(0) { sum, input in
+            input.isMapped || isMadeAsRead && input.windowByteCount != nil ? sum : sum + input.byteCount
+        }
+        windowByteCount = windows.reduce(0, +)
+        inputByteCount = inputs.reduce(0) { $0 + $1.byteCount }
+        output = try TensorDescriptor(
+            name: tensor.descriptor.name,
+            dtype: rule == nil ? tensor.restingType : outputDType ?? tensor.restingType,
+            shape: tensor.descriptor.shape)
     }
 
     private static func work(
@@ -224,10 +241,6 @@ struct PlannedTensor: Sendable {
         }
     }
 
-    private static func output(_ tensor: TensorDescriptor, _ dtype: DType) throws -> TensorDescriptor {
-        try TensorDescriptor(name: tensor.name, dtype: dtype, shape: tensor.shape)
-    }
-
     /// What a thread needs beside the tensor's bytes while it merges or surveys elements.
     func scratchByteCount(survey: (any MergeSurvey)?) -> Int {
         guard let plannedRule else { return 0 }
@@ -257,6 +270,7 @@ struct PlannedRule: Sendable {
     /// Given the survey of the model, makes a rule whose own survey has seen nothing yet.
     let make: @Sendable ((any MergeSurvey)?) -> any ElementwiseRule
     let scratchRowCount: Int
+    let readsBase: Bool
     /// Nil for rules that need no pass of their own.
     let survey: SurveyCost?
 
@@ -274,6 +288,7 @@ struct PlannedRule: Sendable {
         self.make = make
         let rule = make(survey)
         scratchRowCount = rule.scratchRowCount(expertCount: modelCount)
+        readsBase = rule.readsBase
         self.survey = rule.survey.map {
             SurveyCost(
                 passCount: $0.passCount, readingCount: $0.readingCount, byteCount: $0.byteCount,

@@ -4,20 +4,34 @@ import TensorCore
 
 /// A tensor of the result and where the models have it.
 struct AgreedTensor {
+    /// The tensor in one of the models.
+    struct Input {
+        /// Its place in the reader.
+        let index: Int
+        let dtype: DType
+        let byteCount: Int
+        let isMapped: Bool
+        /// What it takes where elements are merged one by one and made as they are read; nil where it cannot be read so.
+        let windowByteCount: Int?
+
+        init(_ index: Int, of model: MergeModel) {
+            let reader = model.store.reader
+            self.index = index
+            dtype = reader.descriptors[index].dtype
+            byteCount = reader.descriptors[index].byteCount
+            isMapped = reader.isMapped(index)
+            windowByteCount = reader.windowByteCount(of: index)
+        }
+    }
+
     /// As in the first model.
     let descriptor: TensorDescriptor
-    /// For every model the tensor's place in its reader, and its type; for a tensor that is kept, those of the first model alone.
-    let indices: [Int]
-    let dtypes: [DType]
+    /// For every model; for a tensor that is kept, of the first model alone.
+    let inputs: [Input]
     /// The type of the result, unless another is asked for.
     let restingType: DType
     /// Whether the result has the bytes of the first model, whatever the method.
     let isCopied: Bool
-    let decodedByteCount: Int
-    /// The part of them that is not held where elements are merged one by one, as they are made as they are read, and the windows that
-    /// this takes.
-    let made: (byteCount: Int, windowByteCount: Int)
-    let inputByteCount: Int
 }
 
 /// What the models have in common; making one fails when they do not fit together, with every difference at once.
@@ -130,17 +144,10 @@ struct ModelAgreement {
         } else if Set(zip(models, indices).map { $0.store.reader.restingType(of: $1) }).count > 1 {
             findings.mixed.append(name)
         }
-        let unmapped = models.indices.filter { !models[$0].store.reader.isMapped(indices[$0]) }
         let tensor = AgreedTensor(
-            descriptor: found[0], indices: indices, dtypes: found.map(\.dtype),
+            descriptor: found[0], inputs: zip(models, indices).map { AgreedTensor.Input($1, of: $0) },
             restingType: models[0].store.reader.restingType(of: indices[0]),
-            isCopied: isPart || !found[0].dtype.isComputable,
-            decodedByteCount: unmapped.reduce(0) { $0 + found[$1].byteCount },
-            made: unmapped.reduce(into: (0, 0)) { sum, model in
-                guard let window = models[model].store.reader.windowByteCount(of: indices[model]) else { return }
-                sum = (sum.0 + found[model].byteCount, sum.1 + window)
-            },
-            inputByteCount: found.reduce(0) { $0 + $1.byteCount })
+            isCopied: isPart || !found[0].dtype.isComputable)
         tensors.append(tensor)
         if isPart { quantizedParts.append(found[0]) }
         if tensor.isCopied { findings.copies.append(tensor) }
@@ -160,12 +167,9 @@ struct ModelAgreement {
 
     /// A tensor that the result has from the first model as it is.
     private func copy(of place: Int) -> AgreedTensor {
-        let descriptor = models[0].store.descriptors[place]
-        return AgreedTensor(
-            descriptor: descriptor, indices: [place], dtypes: [descriptor.dtype],
-            restingType: models[0].store.reader.restingType(of: place), isCopied: true,
-            decodedByteCount: models[0].store.reader.isMapped(place) ? 0 : descriptor.byteCount, made: (0, 0),
-            inputByteCount: descriptor.byteCount)
+        AgreedTensor(
+            descriptor: models[0].store.descriptors[place], inputs: [AgreedTensor.Input(place, of: models[0])],
+            restingType: models[0].store.reader.restingType(of: place), isCopied: true)
     }
 
     /// Whether a tensor is no weight: a buffer that architectures compute for themselves, or integers in the first model that has
@@ -190,7 +194,7 @@ struct ModelAgreement {
                 findings.buffers.append(name)
             } else {
                 differences.append(
-                    .contents(name, dtype: tensor.dtypes[0], first: models[0].name, others: others))
+                    .contents(name, dtype: tensor.descriptor.dtype, first: models[0].name, others: others))
             }
         }
         try check(findings.differentParts)
@@ -205,10 +209,10 @@ struct ModelAgreement {
     }
 
     private func modelsWithOtherBytes(_ tensor: AgreedTensor) throws -> [String] {
-        let reference = try models[0].store.reader.bytes(of: tensor.indices[0])
+        let reference = try models[0].store.reader.bytes(of: tensor.inputs[0].index)
         var others: [String] = []
-        for (model, place) in zip(models, tensor.indices).dropFirst() {
-            let other = try model.store.reader.bytes(of: place)
+        for (model, input) in zip(models, tensor.inputs).dropFirst() {
+            let other = try model.store.reader.bytes(of: input.index)
             let isEqual = reference.withUnsafeBytes { a in
                 other.withUnsafeBytes { b in
                     a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)

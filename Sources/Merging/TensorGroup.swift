@@ -111,6 +111,7 @@ final class LoadedTensor: Sendable {
     let rule: (any ElementwiseRule)?
     /// For every model that is read.
     let inputs: [TensorInput]
+    let dtypes: [DType]
     /// By which other merges know them.
     let keys: [InputKey]
     /// Where the bytes lie as they are; nil for those that are decoded.
@@ -131,21 +132,23 @@ final class LoadedTensor: Sendable {
     ) throws {
         self.planned = planned
         self.rule = rule
-        self.hasBase = hasBase
+        self.hasBase = hasBase && planned.readModels.lowerBound == 0
         var (inputs, keys): ([TensorInput], [InputKey]) = ([], [])
-        for (model, index) in zip(models, planned.readIndices) {
-            let key = InputKey(store: ObjectIdentifier(model.store), index: index, isElementwise: planned.isElementwise)
-            let input = try shared[key] ?? TensorInput(index, of: model.store.reader, inWindows: planned.isElementwise)
+        for place in planned.readModels {
+            let (store, index) = (models[place].store, planned.indices[place])
+            let key = InputKey(store: ObjectIdentifier(store), index: index, isElementwise: planned.isElementwise)
+            let input = try shared[key] ?? TensorInput(index, of: store.reader, inWindows: planned.isElementwise)
             shared[key] = input
             inputs.append(input)
             keys.append(key)
         }
         self.inputs = inputs
         self.keys = keys
-        locations = zip(models, planned.readIndices).map { $0.store.reader.plainLocation(of: $1) }
+        dtypes = Array(planned.dtypes[planned.readModels])
+        locations = planned.readModels.map { models[$0].store.reader.plainLocation(of: planned.indices[$0]) }
     }
 
-    /// Calls `body` with the elements of the base and the experts.
+    /// Calls `body` with the elements of the experts, and of the base where it is read.
     ///
     /// - Parameter elements: those that are read; nil for all.
     /// - Throws: what `body` throws, and what reading elements threw that are made as they are read.
@@ -157,7 +160,7 @@ final class LoadedTensor: Sendable {
         }
     }
 
-    /// Calls `body` with the elements of every model; see `withSources`.
+    /// Calls `body` with the elements of every model that is read; see `withSources`.
     func withModels<R>(_ elements: Range<Int>? = nil, _ body: ([MergeSource]) throws -> R) throws -> R {
         let failure = ReadFailure()
         var shared: [InputKey: MergeSource] = [:]
@@ -175,7 +178,7 @@ final class LoadedTensor: Sendable {
     ) throws -> [MergeSource] {
         var sources: [MergeSource] = []
         for (model, key) in keys.enumerated() {
-            let source = try shared[key] ?? inputs[model].source(elements, planned.dtypes[model], failure)
+            let source = try shared[key] ?? inputs[model].source(elements, dtypes[model], failure)
             shared[key] = source
             sources.append(source)
         }
@@ -187,20 +190,20 @@ final class LoadedTensor: Sendable {
     /// The elements of the chunks; none for a tensor without elements.
     var chunks: [Range<Int>] { chunkRanges(of: elements, by: MergeChunk.capacity) }
 
-    /// A range of elements in one of the models.
+    /// A range of elements in one of the models that are read.
     func piece(_ elements: Range<Int>, of model: Int) -> InputPiece {
-        let width = planned.dtypes[model].bitWidth / 8
+        let width = dtypes[model].bitWidth / 8
         return piece(
             of: model, elements.lowerBound * width..<elements.upperBound * width, start: elements.lowerBound)
     }
 
-    /// The tensor in one of the models, whatever its type.
+    /// The tensor in one of the models that are read, whatever its type.
     func wholePiece(of model: Int) -> InputPiece { piece(of: model, 0..<inputs[model].byteCount, start: 0) }
 
     private func piece(of model: Int, _ bytes: Range<Int>, start: Int) -> InputPiece {
         InputPiece(
-            tensor: planned.output.name, model: model, input: inputs[model], location: locations[model],
-            dtype: planned.dtypes[model], range: bytes, start: start)
+            tensor: planned.output.name, model: planned.readModels.lowerBound + model, input: inputs[model],
+            location: locations[model], dtype: dtypes[model], range: bytes, start: start)
     }
 
     /// Gives up the pages of a chunk that is not read again, which at the end would take as long and keep one core busy.
@@ -262,7 +265,7 @@ struct LoadedShare: Sendable {
         var seen: Set<InputKey> = []
         for tensor in uses.map(\.tensor) {
             for (model, key) in tensor.keys.enumerated() where seen.insert(key).inserted {
-                tensor.inputs[model].prefetch(range, tensor.planned.dtypes[model])
+                tensor.inputs[model].prefetch(range, tensor.dtypes[model])
             }
         }
     }

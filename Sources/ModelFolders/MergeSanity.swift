@@ -21,9 +21,10 @@ public struct MergeSanity: Sendable, Hashable {
     /// One model that was merged.
     public struct Input: Sendable, Hashable {
         public let name: String
-        /// The norm of the tensors that were merged; one that is in the result several times counts as often.
-        public let norm: Double
-        /// The norm of the tensors of the result that they were merged into, as a part of theirs; nil when theirs is 0, NaN when it is not finite.
+        /// The norm of the tensors that were merged; one that is in the result several times counts as often. Nil when none was read.
+        public let norm: Double?
+        /// The norm of the tensors of the result that they were merged into, as a part of theirs; nil when theirs is nil or 0, NaN when
+        /// it is not finite.
         public let ratio: Double?
     }
 
@@ -45,7 +46,7 @@ public struct MergeSanity: Sendable, Hashable {
     ) {
         var nonFinite = NonFiniteCount()
         var squares = 0.0
-        var given = inputs.map { _ in (merged: 0.0, model: 0.0) }
+        var given: [(merged: Double, model: Double)?] = inputs.map { _ in nil }
         var ratios: [TensorRatio] = []
         for tensor in tensors {
             let norms = figures[tensor]
@@ -53,9 +54,9 @@ public struct MergeSanity: Sendable, Hashable {
             squares += norms.result.squares
             var experts = (sum: 0.0, count: 0)
             for (place, source) in origins[tensor].enumerated() {
-                let own = norms.inputs[place] ?? NormSums()
-                given[source.model].merged += norms.result.squares
-                given[source.model].model += own.squares
+                guard let own = norms.inputs[place] else { continue }
+                let sums = given[source.model] ?? (0, 0)
+                given[source.model] = (sums.merged + norms.result.squares, sums.model + own.squares)
                 if !source.isBase { experts = (experts.sum + own.norm, experts.count + 1) }
             }
             let mean = experts.sum / Double(max(1, experts.count))
@@ -67,6 +68,7 @@ public struct MergeSanity: Sendable, Hashable {
         self.losses = losses
         norm = squares.squareRoot()
         self.inputs = zip(inputs, given).map { name, sums in
+            guard let sums else { return Input(name: name, norm: nil, ratio: nil) }
             let norm = sums.model.squareRoot()
             return Input(
                 name: name, norm: norm,

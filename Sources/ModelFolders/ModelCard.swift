@@ -6,11 +6,11 @@ import TensorCore
 
 /// The `README.md` of a merged model: what it was made of and how, and whether it looks sound.
 struct ModelCard {
-    /// One model that was merged, with the contents of its files.
+    /// One of the models, and its files.
     struct Input {
         let name: String
         let isBase: Bool
-        let files: [HashedFile]
+        let files: [InputFile]
     }
 
     let title: String
@@ -65,10 +65,14 @@ struct ModelCard {
             for file in input.files {
                 let name = file.path.lastComponent?.string ?? file.path.string
                 text += "| \(cell(input.name)) | \(input.isBase ? "base" : "merged") | \(cell(name)) "
-                text += "| \(file.byteCount) | `\(file.hash)` |\n"
+                text += "| \(file.byteCount) | \(file.hash.map { "`\($0)`" } ?? "not read") |\n"
             }
         }
-        return text + "\nThe hashes are of whole files, as `xxhsum -H128 FILE` prints them.\n"
+        text += "\nThe hashes are of whole files, as `xxhsum -H128 FILE` prints them.\n"
+        if inputs.contains(where: { $0.files.contains { $0.hash == nil } }) {
+            text += "What was not read has no part in the result: the method has no use for it.\n"
+        }
+        return text
     }
 
     private var sanitySection: String {
@@ -88,7 +92,7 @@ struct ModelCard {
 
             """
         for (model, input) in zip(inputs, sanity.inputs) {
-            text += "| \(cell(model.name)) | \(number(input.norm)) | \(input.ratio.map(number) ?? "-") |\n"
+            text += "| \(cell(model.name)) | \(input.norm.map(number) ?? "-") | \(input.ratio.map(number) ?? "-") |\n"
         }
         if let least = sanity.least, let most = sanity.most {
             text += "\nNorm of single tensors over the mean norm of what the experts gave for them: least "

@@ -62,7 +62,6 @@ import Testing
 
     static let methods: [(String, [String: ParameterValue])] = [
         ("linear", ["weight": .list([.number(0.3), .number(0.9)])]),
-        // Reads the second model nowhere.
         ("linear", ["weight": .list([.number(1), .number(0)])]),
         ("ties", ["density": .number(0.3)]),
         ("ties", ["density": .number(0.3), "trim_scope": .text("model")]),
@@ -89,6 +88,10 @@ import Testing
                 #expect(abs(norms.result.norm - expected) <= 1e-6 * expected)
                 bits.append(norms.result.squares.bitPattern)
                 for (place, model) in models.enumerated() where name != "empty" {
+                    if method == "linear", place == 0 {
+                        #expect(norms.inputs[place] == nil)
+                        continue
+                    }
                     let expected = try norm(name, in: model)
                     let found = try #require(norms.inputs[place]?.norm)
                     #expect(abs(found - expected) <= 1e-6 * expected, "\(name) of model \(place)")
@@ -104,6 +107,25 @@ import Testing
             }
             #expect(previous.isEmpty || previous == bits)
             previous = bits
+        }
+    }
+
+    @Test(
+        "a base that a method has no use for is not read, and so not hashed", arguments: ["linear", "karcher", "ties"])
+    func unusedBase(method: String) throws {
+        let weights = { (seed: UInt64) in tensors(seed: seed, dtype: .bf16).filter { $0.name != "ids" } }
+        let (base, expert) = (try file("base", weights(1)), try file("a", weights(2)))
+        let reader = DecodingReader(base.reader)
+        let (figures, store, _) = try figures(
+            method, base: TensorStore(reader), [expert, try file("b", weights(3))], [:], threads: 2)
+        let isRead = method == "ties"
+        #expect((reader.readCount > 0) == isRead)
+        #expect((figures.files[base.path]?.hash != nil) == isRead)
+        #expect(figures.files[base.path]?.byteCount == fileByteCount(base.path))
+        #expect(figures.files[expert.path]?.hash != nil)
+        for name in store.descriptors.map(\.name) where name != "empty" {
+            #expect((figures[name].inputs[0] != nil) == isRead)
+            #expect(figures[name].inputs[1] != nil)
         }
     }
 

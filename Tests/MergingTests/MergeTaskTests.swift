@@ -123,7 +123,7 @@ import Testing
             return try StackedMerge([plan])
         }
         let merges = [
-            // Leaves the first expert unread, at which the second then has to look.
+            // Leaves the base unread, at which the second then has to look.
             try plan("linear", [0, 1], ["weight": .list([.number(0), .number(1)])]),
             try plan("task_arithmetic", [1, 0, 2]), try plan("ties", [0, 2], ["density": .number(0.3)]),
             try plan("iso_c", [2]),

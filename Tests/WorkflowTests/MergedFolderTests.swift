@@ -121,8 +121,9 @@ import Workflow
         #expect(card.contains("`dc37ea8dd3a107db062c791cad598bc0`"))
         #expect(card.contains("| digits | 34.92 |"))
         let sanity = try #require(result.folder?.sanity)
-        #expect(abs(sanity.inputs[0].norm - 34.924653182342006) < 1e-9)
-        #expect(abs(sanity.inputs[1].norm - 34.983468351175716) < 1e-9)
+        let norms = try sanity.inputs.map { try #require($0.norm) }
+        #expect(abs(norms[0] - 34.924653182342006) < 1e-9)
+        #expect(abs(norms[1] - 34.983468351175716) < 1e-9)
         #expect(abs(sanity.norm - 34.91504989870939) < 1e-5)
         #expect((sanity.nanCount, sanity.infinityCount) == (0, 0) && sanity.losses.isZero)
         #expect(listing("out").filter { $0.hasPrefix("model-") }.count > 1)
@@ -151,9 +152,10 @@ import Workflow
         let result = try write(stage)
         let sanity = try #require(result.folder?.sanity)
         // a: embeddings 6 times 1, layers 0, 1 and 0 with 1, 1, 4, 9 each, head 6 times 81. b: layer 1, halved.
-        #expect(abs(sanity.inputs[0].norm * sanity.inputs[0].norm - (6 + 3 * 15 + 486)) < 1e-9)
+        let norms = try sanity.inputs.map { try #require($0.norm) }
+        #expect(abs(norms[0] * norms[0] - (6 + 3 * 15 + 486)) < 1e-9)
         #expect(sanity.inputs[0].ratio == 1)
-        #expect(abs(sanity.inputs[1].norm * sanity.inputs[1].norm - 1500) < 1e-9)
+        #expect(abs(norms[1] * norms[1] - 1500) < 1e-9)
         #expect(sanity.inputs[1].ratio == 0.5)
         #expect(abs(sanity.norm * sanity.norm - (6 + 3 * 15 + 375 + 486)) < 1e-9)
         #expect(sanity.least?.tensor == "model.layers.2.mlp.weight")
@@ -366,6 +368,27 @@ import Workflow
     @Test func theCardCountsOneModel() throws {
         try write(try stage([(name: "a", store: try model("a", layers(1)))]))
         #expect(try text("out/README.md").contains("A merge of 1 model, made with"))
+    }
+
+    @Test func theCardSaysWhatWasNotRead() throws {
+        let merged = [(name: "a", store: try model("a", layers(1))), (name: "b", store: try model("b", layers(3)))]
+        let base = try model("base", layers(0))
+        let job = try MergeJob(
+            method: "linear", base: base, experts: merged, parameters: MergeParameters(), in: testContext)
+        let sanity = try #require(try write(job).folder?.sanity)
+        let card = try text("out/README.md")
+        #expect(
+            card.contains("| base | base | model.safetensors | \(fileByteCount(base.reader.files[0])) | not read |"))
+        #expect(card.contains("What was not read has no part in the result"))
+        #expect(card.contains("| base | - | - |"))
+        #expect(sanity.inputs.map { $0.norm == nil } == [true, false, false])
+        #expect(sanity.inputs.map { $0.ratio == nil } == [true, false, false])
+        // Where the base gives something, it is read.
+        let kept = try MergeJob(
+            method: "linear", base: base, experts: merged, parameters: MergeParameters(),
+            keepBase: ["model.embed_tokens.weight"], in: testContext)
+        try write(kept, to: "kept")
+        #expect(try !text("kept/README.md").contains("not read"))
     }
 
     /// The recipe of a merge without one can be run, and gives the same bytes.

@@ -105,6 +105,7 @@ struct InformationMean: ElementwiseRule {
     /// Nil weighs all experts' statistics as they are.
     let norms: StatisticsNorms?
 
+    var readsBase: Bool { false }
     func scratchRowCount(expertCount: Int) -> Int { 3 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }

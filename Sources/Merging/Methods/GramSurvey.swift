@@ -260,6 +260,7 @@ struct VectorCombination: ElementwiseRule {
     let gram: GramSurvey
 
     var survey: (any MergeSurvey)? { gram }
+    var readsBase: Bool { gram.vectors.members != .experts }
     func scratchRowCount(expertCount: Int) -> Int { gram.vectors.count + 1 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }
     func merge(_ block: MergeBlock<Double>) { mergeAny(block) }

@@ -54,6 +54,7 @@ struct WeightedMean: ElementwiseRule {
     let divisor: Double
 
     var isIdentity: Bool { weights == [1] && divisor == 1 }
+    var readsBase: Bool { false }
 
     func scratchRowCount(expertCount: Int) -> Int { 1 }
     func merge(_ block: MergeBlock<Float>) { mergeAny(block) }

@@ -29,7 +29,7 @@ extension FolderReport {
             .table(
                 Report.Table(
                     "folder.sanity.inputs", ["name", "norm", "ratio"].map { Report.Column($0, nil) },
-                    rows: sanity.inputs.map { [.text($0.name), .number($0.norm), .init($0.ratio)] })),
+                    rows: sanity.inputs.map { [.text($0.name), .init($0.norm), .init($0.ratio)] })),
             .facts([
                 .init("folder.sanity.least", .init(sanity.least)), .init("folder.sanity.most", .init(sanity.most)),
             ]),
