@@ -48,7 +48,10 @@ struct ChunkMerge {
                             works[place].merge(turn, in: elements, rows: rows, into: piece(of: place))
                         }
                     }
-                    for place in works.indices { try works[place].put(elements, piece(of: place)) }
+                    for place in works.indices {
+                        works[place].hash(elements)
+                        try works[place].put(elements, piece(of: place))
+                    }
                 }
             }
         }
@@ -58,7 +61,13 @@ struct ChunkMerge {
                 whole[key] = tally
             }
         }
-        for (place, work) in works.enumerated() { try work.finish(whole, isLast: place == works.count - 1) }
+        for work in works { try work.finish(whole) }
+        // No chunk is read again; giving all pages up at the end would take as long and keep one core busy.
+        for work in works {
+            for (model, key) in work.tensor.keys.enumerated() where seen.remove(key) != nil {
+                work.tensor.inputs[model].doneWith(work.tensor.piece(range, of: model).range)
+            }
+        }
     }
 
     /// Bytes of the result and of what the rule needs beside it.
@@ -97,16 +106,20 @@ struct ChunkMerge {
         }
     }
 
+    /// Hashes a piece of every input while it is in the cache.
+    private func hash(_ piece: Range<Int>) {
+        guard let ledger = lane.ledger else { return }
+        for model in tensor.inputs.indices { ledger.hash(tensor.piece(piece, of: model)) }
+    }
+
     private func put(_ piece: Range<Int>, _ memory: UnsafeMutableRawBufferPointer) throws {
         try lane.put(piece, of: tensor.planned, memory)
     }
 
     /// Tells log and ledger what was noticed.
     ///
-    /// - Parameters:
-    ///   - whole: what was noticed of inputs at all of which one of the merges has looked.
-    ///   - isLast: whether no other merge has a use for the chunk.
-    private func finish(_ whole: [InputKey: InputTally], isLast: Bool) throws {
+    /// - Parameter whole: what was noticed of inputs at all of which one of the merges has looked.
+    private func finish(_ whole: [InputKey: InputTally]) throws {
         lane.note(written, from: chunk.range.lowerBound, of: tensor.planned)
         let sources = (chunk.base.map { [$0] } ?? []) + chunk.experts
         let counts = tensor.keys.indices.map { model in
@@ -115,17 +128,10 @@ struct ChunkMerge {
                 ?? sources[model].countNonFinite(from: chunk.range.lowerBound, count: chunk.count)
         }
         lane.log.add(counts, to: chunk.tensor)
-        guard let ledger = lane.ledger else {
-            if isLast { tensor.doneWith(chunk) }
-            return
-        }
+        guard let ledger = lane.ledger else { return }
         for (model, key) in tensor.keys.enumerated() {
             let piece = tensor.piece(chunk.range, of: model)
-            if let sums = whole[key]?.sums(of: chunk.count) {
-                ledger.read(piece, sums: sums, isDone: isLast)
-            } else {
-                try ledger.passed(piece)
-            }
+            ledger.read(piece, sums: try whole[key]?.sums(of: chunk.count) ?? piece.sums())
         }
     }
 }

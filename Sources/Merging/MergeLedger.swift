@@ -14,7 +14,6 @@ package final class MergeLedger: Sendable {
     /// Files of models that the merge has no use for.
     private let unusedFiles: Set<FilePath>
     private let records = Mutex<[TensorName: [Record]]>([:])
-    private let passed = Mutex<[InputPiece]>([])
 
     /// The sums of one chunk of one tensor of the result, or of one that goes into it.
     private struct Record {
@@ -57,30 +56,17 @@ package final class MergeLedger: Sendable {
             merge.plans.flatMap(\.usedModels).flatMap(\.store.reader.files))
     }
 
-    /// Takes a piece of an input that was read.
-    ///
-    /// - Parameters:
-    ///   - sums: what the piece adds up to; nil for a type that does not compute.
-    ///   - isDone: whether nobody reads the piece any more.
-    func read(_ piece: InputPiece, sums: NormSums?, isDone: Bool) {
-        if let sums { add(Record(model: piece.model, start: piece.start, sums: sums), to: piece.tensor) }
-        if case .bytes(let bytes) = piece.input, let location = piece.location, let hasher = hashers[location.file] {
-            hasher.take(
-                StoredPiece(bytes, piece.range, offset: location.range.lowerBound, isDone: isDone))
-        } else if isDone {
-            piece.input.doneWith(piece.range)
-        }
+    /// Takes what a piece of an input adds up to.
+    func read(_ piece: InputPiece, sums: NormSums) {
+        add(Record(model: piece.model, start: piece.start, sums: sums), to: piece.tensor)
     }
 
-    /// Takes a piece that no rule had use for. One that is mapped is read at the end, while the disk takes its time.
-    ///
-    /// - Throws: what the reader throws.
-    func passed(_ piece: InputPiece) throws {
-        if piece.location == nil {
-            read(piece, sums: try piece.sums(), isDone: true)
-        } else {
-            passed.withLock { $0.append(piece) }
-        }
+    /// Hashes a piece of an input where it lies in a file as it is.
+    func hash(_ piece: InputPiece) {
+        guard case .bytes(let bytes) = piece.input, let location = piece.location,
+            let hasher = hashers[location.file]
+        else { return }
+        bytes.withUnsafeBytes { hasher.take(piece.range, of: $0, at: location.range.lowerBound) }
     }
 
     /// Reads elements of a model's tensor, of a type that computes.
@@ -92,7 +78,8 @@ package final class MergeLedger: Sendable {
         for chunk in chunkRanges(of: elements, by: MergeChunk.capacity) {
             let piece = tensor.piece(chunk, of: model)
             let sums = try piece.sums()
-            read(piece, sums: sums, isDone: false)
+            read(piece, sums: sums)
+            hash(piece)
             total += sums
         }
         return total
@@ -110,7 +97,7 @@ package final class MergeLedger: Sendable {
             }
             wrote(sums, from: 0, of: tensor.planned)
         } else {
-            read(tensor.wholePiece(of: 0), sums: nil, isDone: true)
+            hash(tensor.wholePiece(of: 0))
         }
     }
 
@@ -125,10 +112,6 @@ package final class MergeLedger: Sendable {
 
     /// What was found out, once the merge is over. Reads what the merge has not read of the files.
     package func finish(threads: Int) -> MergeFigures {
-        let pieces = passed.withLock(\.self)
-        parallel(count: pieces.count, threads: threads) { place in
-            read(pieces[place], sums: pieces[place].storedSums, isDone: true)
-        }
         let paths = Array(hashers.keys)
         let files = parallelMap(count: paths.count, threads: threads) { place in
             let path = paths[place]
@@ -193,14 +176,6 @@ struct InputPiece: Sendable {
     /// The bytes of the piece, and the flat index of its first element.
     let range: Range<Int>
     let start: Int
-
-    /// What elements that lie in memory add up to; nil for those that are made as they are read.
-    var storedSums: NormSums? {
-        guard case .bytes(let bytes) = input else { return nil }
-        var sums = NormSums()
-        bytes.withUnsafeBytes { _ = sums.add(UnsafeRawBufferPointer(rebasing: $0[range]), dtype) }
-        return sums
-    }
 
     /// What the elements add up to; reads them.
     ///

@@ -206,11 +206,6 @@ final class LoadedTensor: Sendable {
             location: locations[model], dtype: dtypes[model], range: bytes, start: start)
     }
 
-    /// Gives up the pages of a chunk that is not read again, which at the end would take as long and keep one core busy.
-    func doneWith(_ chunk: MergeChunk) {
-        for model in inputs.indices { inputs[model].doneWith(piece(chunk.range, of: model).range) }
-    }
-
     fileprivate func chunk(_ range: Range<Int>, of sources: [MergeSource]) -> MergeChunk {
         MergeChunk(
             tensor: planned.number, number: range.lowerBound / MergeChunk.capacity, range: range,

@@ -221,4 +221,11 @@ void untangle_resize_column(const uint8_t *restrict x, size_t stride, const int3
 /* The luma of RGB pixels, by the weights of ITU-R 601 in units of 2^-16. */
 void untangle_grey(const uint8_t *restrict rgb, size_t count, uint8_t *restrict out);
 
+/* XXH3-128 of more than 240 bytes, in parts: the eight sums of each whole block of 1024 bytes, whatever is before it; going on with the
+   sums of blocks that follow one another; and the halves of the hash, the low one first, once all blocks before the last one are in
+   the state, from the end of all `length` bytes, at most 1024 of which are in the last block. */
+void untangle_xxh3_sum_blocks(const void *source, size_t count, void *sums);
+void untangle_xxh3_fold(const void *sums, size_t count, void *state);
+void untangle_xxh3_finish(const void *state, const void *end, size_t length, void *halves);
+
 #endif
