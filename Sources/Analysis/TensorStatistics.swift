@@ -21,83 +21,65 @@ public struct TensorStatistics: Sendable, Hashable {
     /// Infinities of either sign.
     public let infinityCount: Int
 
-    /// Reads a tensor twice: deviations from the known mean keep digits that a single pass loses.
+    /// What the elements of one chunk of a tensor are like.
+    public struct Part: Sendable {
+        /// Elements of a chunk; the last one of a tensor may have fewer.
+        public static let elementCount = 1 << 20
+
+        fileprivate let counts: Counts
+        fileprivate let squares: Squares
+
+        /// Reads a chunk twice: deviations from the known mean keep digits that a single pass loses.
+        ///
+        /// - Parameter bytes: little-endian elements, at any alignment.
+        /// - Returns: nil for complex and packed types, whose elements are not real numbers of whole bytes.
+        public init?(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) {
+            guard hasRealElements(dtype) else { return nil }
+            counts = Counts(bytes, dtype)
+            squares = Squares(bytes, dtype, counts)
+        }
+    }
+
+    /// Reads a tensor.
     ///
     /// - Parameters:
     ///   - bytes: little-endian elements, at any alignment.
     ///   - budget: chunks of the tensor are read in parallel; the result does not depend on how many at a time.
-    /// - Returns: nil for complex and packed types, whose elements are not real numbers of whole bytes.
+    /// - Returns: nil as for a part.
     public init?(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, budget: ComputeBudget = ComputeBudget(threads: 1)) {
         guard hasRealElements(dtype) else { return nil }
-        let chunks = Self.chunks(of: bytes.count, dtype).map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
-        self.init(Self.sum(chunks, budget) { Counts($0, dtype) }) { mean, scale, isFinite in
-            Self.sum(chunks, budget) { Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite) }
-        }
+        let width = dtype.bitWidth / 8
+        let chunks = chunkRanges(of: 0..<bytes.count / width * width, by: Part.elementCount * width)
+        // Safety: the caller keeps the bytes alive and nobody writes them.
+        nonisolated(unsafe) let bytes = bytes
+        self.init(
+            parallelMap(count: chunks.count, threads: budget.threads) {
+                Part(UnsafeRawBufferPointer(rebasing: bytes[chunks[$0]]), dtype)
+            }.compactMap { $0 }, of: dtype)
     }
 
-    /// Reads a tensor that need not be in memory as a whole, twice and in order; the result is that of the other initialiser.
+    /// Puts the parts of a tensor together.
     ///
-    /// - Parameter read: calls its second argument with a range of the tensor's bytes.
-    /// - Returns: nil for complex and packed types.
-    /// - Throws: what `read` throws.
-    public init?(
-        byteCount: Int, _ dtype: DType,
-        read: (Range<Int>, (UnsafeRawBufferPointer) -> Void) throws -> Void
-    ) rethrows {
+    /// - Parameter parts: of all chunks in their order.
+    /// - Returns: nil as for a part.
+    public init?(_ parts: [Part], of dtype: DType) {
         guard hasRealElements(dtype) else { return nil }
-        let chunks = Self.chunks(of: byteCount, dtype)
-        var counts: [Counts] = []
-        for chunk in chunks { try read(chunk) { counts.append(Counts($0, dtype)) } }
-        try self.init(counts) { mean, scale, isFinite in
-            var squares: [Squares] = []
-            for chunk in chunks {
-                try read(chunk) { squares.append(Squares($0, dtype, mean: mean, scale: scale, isFinite: isFinite)) }
-            }
-            return squares
-        }
-    }
-
-    /// Puts the counts of all chunks together in their order.
-    ///
-    /// - Parameter measureSquares: the second pass, told the mean, a factor for all values, and whether all are finite.
-    private init(
-        _ counts: [Counts], measureSquares: (_ mean: Double, _ scale: Double, _ isFinite: Bool) throws -> [Squares]
-    ) rethrows {
-        let total = counts.reduce(into: Counts()) { $0.add($1) }
-        let mean = total.count == 0 ? .nan : total.mean
-        // Squares of values far from 1 would overflow or vanish; a power of two scales without rounding.
-        let magnitude = max(abs(total.minimum), abs(total.maximum))
-        let isOrdinary = total.count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
-        let scale = isOrdinary ? 1 : Double(sign: .plus, exponent: min(1000, -magnitude.exponent), significand: 1)
-        let isFinite = total.nanCount + total.infinityCount == 0
-        let squares = try measureSquares(mean, scale, isFinite)
+        let total = parts.reduce(into: Counts()) { $0.add($1.counts) }
+        let (mean, scale) = (total.mean, total.scale)
         minimum = total.count == 0 ? .nan : total.minimum
         maximum = total.count == 0 ? .nan : total.maximum
         self.mean = mean
-        let deviations = squares.reduce(0) { $0 + $1.deviations }
+        // Of a part they are from its own mean, which adds the square of its distance from the mean of all.
+        let deviations = parts.reduce(0.0) { sum, part in
+            guard part.counts.count > 0 else { return sum }
+            let distance = scale * part.counts.mean - scale * mean
+            return sum + part.squares.deviations(scale: scale) + Double(part.counts.count) * distance * distance
+        }
         standardDeviation = total.count == 0 ? .nan : (deviations / Double(total.count)).squareRoot() / scale
-        norm = squares.reduce(0) { $0 + $1.squares }.squareRoot() / scale
+        norm = parts.reduce(0) { $0 + $1.squares.squares(scale: scale) }.squareRoot() / scale
         zeroCount = total.zeroCount
         nanCount = total.nanCount
         infinityCount = total.infinityCount
-    }
-
-    /// Elements whose sums are taken together, whatever the number of threads.
-    private static let chunkCount = 1 << 20
-
-    private static func chunks(of byteCount: Int, _ dtype: DType) -> [Range<Int>] {
-        let width = dtype.bitWidth / 8
-        return chunkRanges(of: 0..<byteCount / width * width, by: chunkCount * width)
-    }
-
-    /// Measures chunks in parallel; results come in their order.
-    private static func sum<Part: Sendable>(
-        _ chunks: [UnsafeRawBufferPointer], _ budget: ComputeBudget,
-        _ measure: @Sendable (UnsafeRawBufferPointer) -> Part
-    ) -> [Part] {
-        // Safety: the caller keeps the bytes alive and nobody writes them.
-        nonisolated(unsafe) let chunks = chunks
-        return parallelMap(count: chunks.count, threads: budget.threads) { measure(chunks[$0]) }
     }
 }
 
@@ -113,12 +95,18 @@ private struct Counts: Sendable {
     /// Of blocks with numbers that F64 may not hold the sum of, times 2^-64.
     var hugeSum = 0.0
 
-    /// The mean of the finite elements.
-    ///
-    /// - Precondition: there are finite elements.
+    /// The mean of the finite elements; NaN without any.
     var mean: Double {
+        guard count > 0 else { return .nan }
         let count = Double(count)
         return hugeSum == 0 ? sum / count : (hugeSum / count + sum * 0x1p-64 / count) * 0x1p64
+    }
+
+    /// A factor for all elements: squares of values far from 1 would overflow or vanish, and a power of two scales without rounding.
+    var scale: Double {
+        let magnitude = max(abs(minimum), abs(maximum))
+        let isOrdinary = count == 0 || magnitude == 0 || (1e-100...1e100).contains(magnitude)
+        return isOrdinary ? 1 : Double(sign: .plus, exponent: min(1000, -magnitude.exponent), significand: 1)
     }
 
     init() {}
@@ -169,22 +157,30 @@ private struct Counts: Sendable {
 
 /// What the second pass finds in a chunk.
 private struct Squares: Sendable {
-    var squares = 0.0
-    var deviations = 0.0
+    private var squares = 0.0
+    private var deviations = 0.0
+    /// The factor of all elements.
+    private let scale: Double
 
-    init(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, mean: Double, scale: Double, isFinite: Bool) {
+    init(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, _ counts: Counts) {
+        scale = counts.scale
+        let isFinite = counts.nanCount + counts.infinityCount == 0
         forEachBlock(of: bytes, dtype) { block in
             if isFinite {
-                add(block, mean: mean, scale: scale)
+                add(block, mean: counts.mean)
             } else {
-                block.filter(\.isFinite).withUnsafeBufferPointer { add($0, mean: mean, scale: scale) }
+                block.filter(\.isFinite).withUnsafeBufferPointer { add($0, mean: counts.mean) }
             }
         }
     }
 
-    private mutating func add(_ values: UnsafeBufferPointer<Double>, mean: Double, scale: Double) {
+    private mutating func add(_ values: UnsafeBufferPointer<Double>, mean: Double) {
         guard let first = values.baseAddress else { return }
         squares += sumOfSquares(first, minus: 0, scale: scale, count: values.count)
         deviations += sumOfSquares(first, minus: mean, scale: scale, count: values.count)
     }
+
+    /// The squares of all elements, and of what they are from their mean, times another factor.
+    func squares(scale other: Double) -> Double { squares * (other / scale) * (other / scale) }
+    func deviations(scale other: Double) -> Double { deviations * (other / scale) * (other / scale) }
 }

@@ -66,36 +66,65 @@ package struct TensorSweep: Sendable {
         threads: Int, _ body: @Sendable (Chunk) throws -> Result
     ) throws -> [[Result]] {
         let pieces = items.enumerated().flatMap { number, item in item.pieces.map { (item: number, elements: $0) } }
-        let pools = (0..<(items.map(\.sources.count).max() ?? 0)).map { place in
-            BufferPool(
-                byteCount: items.map { item in
-                    place < item.sources.count
-                        ? item.sources[place].windowByteCount(chunkCount: item.chunkCount) : 0
-                }.max() ?? 0)
-        }
+        let pools = pools
         let found = try parallelMap(count: pieces.count, threads: threads) { number in
-            let piece = pieces[number]
-            let item = items[piece.item]
-            let windows = try zip(item.sources, pools).map { source, pool in
-                try TensorWindow(
-                    source.reader, source.index, in: source.tensor.layout.byteRange(of: piece.elements), pool: pool)
+            var results: [Result] = []
+            try forEachChunk(of: pieces[number].elements, in: pieces[number].item, pools) {
+                results.append(try body($0))
             }
-            return try chunkRanges(of: piece.elements, by: item.chunkCount).map { elements in
-                let ranges = item.sources.map { $0.tensor.layout.byteRange(of: elements) }
-                return try Self.withParts(Array(zip(windows, ranges))) { parts in
-                    try body(Chunk(item: piece.item, elements: elements, parts: parts))
-                }
-            }
+            return results
         }
         var results = [[Result]](repeating: [], count: items.count)
         for (piece, part) in zip(pieces, found) { results[piece.item] += part }
         return results
     }
 
-    private static func withParts<Result>(
+    /// Works on all tensors, each on one thread, for what has to see their bytes in order.
+    ///
+    /// - Parameter body: called from several threads at once, with the number of an item and a way through its chunks.
+    /// - Returns: the results of all items in their order.
+    /// - Throws: as `map`.
+    package func mapTensors<Result: Sendable>(
+        threads: Int,
+        _ body: @Sendable (_ item: Int, _ forEachChunk: ((Chunk) throws -> Void) throws -> Void) throws -> Result
+    ) throws -> [Result] {
+        let pools = pools
+        return try parallelMap(count: items.count, threads: threads) { number in
+            try body(number) { try forEachChunk(of: 0..<items[number].elementCount, in: number, pools, $0) }
+        }
+    }
+
+    /// Memory for the windows on the checkpoints of items, by their places.
+    private var pools: [BufferPool] {
+        (0..<(items.map(\.sources.count).max() ?? 0)).map { place in
+            BufferPool(
+                byteCount: items.map { item in
+                    place < item.sources.count
+                        ? item.sources[place].windowByteCount(chunkCount: item.chunkCount) : 0
+                }.max() ?? 0)
+        }
+    }
+
+    /// Reads a part of a tensor, chunk by chunk.
+    private func forEachChunk(
+        of elements: Range<Int>, in number: Int, _ pools: [BufferPool], _ body: (Chunk) throws -> Void
+    ) throws {
+        let item = items[number]
+        let windows = try zip(item.sources, pools).map { source, pool in
+            try TensorWindow(source.reader, source.index, in: source.tensor.layout.byteRange(of: elements), pool: pool)
+        }
+        for elements in chunkRanges(of: elements, by: item.chunkCount) {
+            let ranges = item.sources.map { $0.tensor.layout.byteRange(of: elements) }
+            try Self.withParts(Array(zip(windows, ranges))) { parts in
+                try body(Chunk(item: number, elements: elements, parts: parts))
+            }
+        }
+    }
+
+    private static func withParts(
         _ windows: [(TensorWindow, Range<Int>)], _ parts: [UnsafeRawBufferPointer] = [],
-        _ body: ([UnsafeRawBufferPointer]) throws -> Result
-    ) throws -> Result {
+        _ body: ([UnsafeRawBufferPointer]) throws -> Void
+    ) throws {
         guard parts.count < windows.count else { return try body(parts) }
         let (window, range) = windows[parts.count]
         return try window.withBytes(range) { try withParts(windows, parts + [$0], body) }

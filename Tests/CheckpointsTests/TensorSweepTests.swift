@@ -96,6 +96,30 @@ import Testing
         #expect(parts == [[Array(contents(12, 1)[..<6]), Array(contents(12, 1)[6...])]])
     }
 
+    @Test("a tensor that is seen in order is seen by one thread, as often as one likes", arguments: [1, 2, 5])
+    func tensors(threads: Int) throws {
+        let wide = try NotingReader(.f32, contents(4 * 1000, 1), together: 48)
+        let narrow = try NotingReader(.u8, contents(1000, 2), together: nil)
+        let empty = try NotingReader(.u8, [], together: 1)
+        let sweep = TensorSweep([
+            .init([(wide, 0), (narrow, 0)], chunkCount: 64), .init([(empty, 0)], chunkCount: 8),
+            .init([(narrow, 0)], chunkCount: 100),
+        ])
+        let found = try sweep.mapTensors(threads: threads) { item, forEachChunk in
+            var bytes: [[UInt8]] = [[], []]
+            for _ in 0..<2 {
+                try forEachChunk { chunk in
+                    #expect(chunk.item == item)
+                    for (place, part) in chunk.parts.enumerated() { bytes[place] += part }
+                }
+            }
+            return bytes
+        }
+        #expect(found[0] == [contents(4000, 1) + contents(4000, 1), contents(1000, 2) + contents(1000, 2)])
+        #expect(found[1] == [[], []])
+        #expect(found[2] == [contents(1000, 2) + contents(1000, 2), []])
+    }
+
     @Test("an error ends the sweep")
     func errors() throws {
         struct Refusal: Error {}

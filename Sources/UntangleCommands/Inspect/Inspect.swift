@@ -130,21 +130,29 @@ struct Inspect: ToolCommand {
         try session.requireMemory(toDecode: tensors.map(\.index), of: reader)
         // Digests are of what is stored, statistics of the numbers.
         let numbers = try CheckpointView(decoding: reader)
-        let plan = ReadingPlan(of: tensors.map(\.index), stats ? numbers : reader, in: session)
-        let measurements = try parallelMap(count: order.count, threads: plan.threads) { place in
+        let sweep = TensorSweep(
+            order.map { place in
+                let tensor = tensors[place]
+                let isTwofold = checksum && stats && !tensor.descriptor.layout.isPlain
+                let readers: [any CheckpointReader] = isTwofold ? [reader, numbers] : [stats ? numbers : reader]
+                return TensorSweep.Item(
+                    readers.map { ($0, tensor.index) }, chunkCount: TensorStatistics.Part.elementCount)
+            })
+        let threads = session.context.workers(each: sweep.workingByteCount)
+        let measurements = try sweep.mapTensors(threads: threads) { place, forEachChunk in
             let tensor = tensors[order[place]]
-            let byteCount = tensor.descriptor.byteCount
-            let window = try TensorWindow(reader, tensor.index, in: 0..<byteCount, pool: plan.windows)
-            let shown = numbers.descriptors[tensor.index]
-            let decoded =
-                tensor.descriptor.layout.isPlain || !stats
-                ? window : try TensorWindow(numbers, tensor.index, in: 0..<shown.byteCount, pool: plan.windows)
-            let measurement = TensorMeasurement(
-                digest: checksum ? try window.digest(byteCount: byteCount).hexadecimal : nil,
-                statistics: stats
-                    ? try TensorStatistics(byteCount: shown.byteCount, shown.dtype, read: decoded.withBytes) : nil)
-            progress.advance(by: byteCount)
-            return measurement
+            let dtype = numbers.descriptors[tensor.index].dtype
+            let digest = checksum ? TensorDigest.Accumulator() : nil
+            var parts: [TensorStatistics.Part] = []
+            try forEachChunk { chunk in
+                digest?.update(chunk.parts[0])
+                if stats, let part = TensorStatistics.Part(chunk.parts[chunk.parts.count - 1], dtype) {
+                    parts.append(part)
+                }
+                progress.advance(by: tensor.descriptor.layout.byteRange(of: chunk.elements).count)
+            }
+            return TensorMeasurement(
+                digest: digest?.finish().hexadecimal, statistics: stats ? TensorStatistics(parts, of: dtype) : nil)
         }
         for (place, measurement) in zip(order, measurements) { inspection.tensors[place].measurement = measurement }
     }
@@ -160,11 +168,11 @@ struct Inspect: ToolCommand {
                 hint: "run 'untangle inspect \(reader.path)' to see the names"
             )
         }
-        let (dtype, byteCount) = (reader.descriptors[index].dtype, reader.descriptors[index].byteCount)
+        let dtype = reader.descriptors[index].dtype
         try session.requireMemory(toDecode: [index], of: reader)
-        let plan = ReadingPlan(of: [index], reader, in: session)
-        let window = try TensorWindow(reader, index, in: 0..<byteCount, pool: plan.windows)
-        let histogram = try Histogram(byteCount: byteCount, dtype, read: window.withBytes)
+        let sweep = TensorSweep([.init([(reader, index)], chunkCount: TensorStatistics.Part.elementCount)])
+        let threads = session.context.workers(each: sweep.workingByteCount)
+        let histogram = try Histogram(of: sweep, dtype, threads: threads)
         guard let histogram else {
             throw UsageError(
                 "tensor \"\(name)\" has type \(dtype.rawValue), or no finite element, and has no histogram")
