@@ -1,4 +1,3 @@
-import Synchronization
 import TensorCore
 
 /// One tensor, read range by range in the way that its format allows at the least cost.
@@ -88,25 +87,25 @@ package final class TensorWindow {
 /// Buffers of one size, lent to one user at a time and kept for the next.
 package final class BufferPool: Sendable {
     package let byteCount: Int
-    private let free = Mutex<[AlignedBuffer]>([])
+    private let buffers: LendingPool<AlignedBuffer>
 
     /// Lends buffers of one size.
     ///
     /// - Parameter byteCount: taken for at least one byte, so that an empty tensor has a window, too.
-    package init(byteCount: Int) { self.byteCount = max(1, byteCount) }
+    package init(byteCount: Int) {
+        let byteCount = max(1, byteCount)
+        self.byteCount = byteCount
+        buffers = LendingPool { try AlignedBuffer(byteCount: byteCount, isZeroed: false) }
+    }
 
     /// A buffer that nobody uses, or a new one.
     ///
     /// - Throws: `IOError` `io.memory` when the system has no room for another buffer.
-    package func take() throws -> AlignedBuffer {
-        try free.withLock { $0.popLast() } ?? AlignedBuffer(byteCount: byteCount, isZeroed: false)
-    }
+    package func take() throws -> AlignedBuffer { try buffers.take() }
 
-    package func giveBack(_ buffer: AlignedBuffer) { free.withLock { $0.append(buffer) } }
+    package func giveBack(_ buffer: AlignedBuffer) { buffers.giveBack(buffer) }
 
     package func withBuffer<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
-        let buffer = try take()
-        defer { giveBack(buffer) }
-        return try body(buffer.mutableBytes)
+        try buffers.with { try body($0.mutableBytes) }
     }
 }
