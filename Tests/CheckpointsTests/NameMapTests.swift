@@ -129,6 +129,80 @@ import Testing
         #expect(names(mapped) == names(target))
     }
 
+    /// The names of `Dinov2Model` and `ViTModel` of transformers 5 in memory, and those that they are saved under.
+    private static func vit(
+        layers: String, inMemory: [String], saved: [String]
+    ) -> (own: [(String, Int)], wanted: [(String, Int)]) {
+        let sizes = inMemory.map { $0.hasPrefix("mlp.fc1") ? 96 : 48 }
+        func names(_ layers: String, _ modules: [String]) -> [(String, Int)] {
+            (0..<3).flatMap { layer in
+                zip(modules, sizes).flatMap { module, size in
+                    [("\(layers).\(layer).\(module).weight", 48 * size), ("\(layers).\(layer).\(module).bias", size)]
+                }
+            }
+        }
+        return (names(layers, inMemory), names("encoder.layer", saved))
+    }
+
+    private static let savedAttention = [
+        "attention.attention.key", "attention.output.dense", "attention.attention.query", "attention.attention.value",
+    ]
+    private static let attentionInMemory = [
+        "attention.k_proj", "attention.o_proj", "attention.q_proj", "attention.v_proj",
+    ]
+
+    /// Four matrices of one shape: only their words tell queries from outputs.
+    @Test func wordsDecideWhereShapesDoNot() throws {
+        let (own, wanted) = Self.vit(
+            layers: "encoder.layer", inMemory: Self.attentionInMemory, saved: Self.savedAttention)
+        let orders: [([(String, Int)], [(String, Int)])] = [
+            (own, wanted), (own.reversed(), wanted), (own, wanted.reversed()),
+        ]
+        for (model, reference) in orders {
+            let found = try #require(try suggestion(model, reference))
+            #expect(
+                found.map.rules.sorted() == [
+                    "k_proj=attention.key", "o_proj=output.dense", "q_proj=attention.query", "v_proj=attention.value",
+                ])
+        }
+        let back = try #require(try suggestion(wanted, own))
+        let target = try store(own, "r.safetensors")
+        let mapped = try back.map.applied(to: [store(wanted, "m.safetensors")], toMatch: target) { _ in }[0]
+        let originals = try store(wanted, "m.safetensors").descriptors.map(\.name.text)
+        for (name, original) in zip(mapped.descriptors.map(\.name.text), originals) {
+            let words = ["query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "o_proj"]
+            let word = try #require(words.first { original.contains($0.key) }?.value)
+            #expect(name.contains(word), "\(original) became \(name)")
+        }
+    }
+
+    @Test func theWholeOfAViT() throws {
+        let (own, wanted) = Self.vit(
+            layers: "layers", inMemory: Self.attentionInMemory + ["mlp.fc1", "layernorm_before"],
+            saved: Self.savedAttention + ["intermediate.dense", "layernorm_before"])
+        let found = try #require(try suggestion(own, wanted))
+        let target = try store(wanted, "r.safetensors")
+        let mapped = try found.map.applied(to: [store(own, "m.safetensors")], toMatch: target) { _ in }[0]
+        #expect(names(mapped) == names(target))
+        #expect(found.map.rules.contains("layers=encoder.layer") && found.map.rules.contains("q_proj=attention.query"))
+        #expect(found.map.rules.contains("mlp.fc1=intermediate.dense"))
+    }
+
+    /// Two tensors of one shape under words that have nothing to do with each other might be either.
+    @Test func suggestsNothingWhereItWouldGuess() throws {
+        func layers(_ names: [String]) -> [(String, Int)] {
+            (0..<3).flatMap { layer in names.map { ("layers.\(layer).\($0).weight", 4) } }
+        }
+        #expect(try suggestion(layers(["norm1", "norm2"]), layers(["before", "after"])) == nil)
+        // Numbers are words, too.
+        let found = try #require(try suggestion(layers(["fc1", "fc2"]), layers(["linear2", "linear1"])))
+        #expect(found.map.rules.sorted() == ["fc1=linear1", "fc2=linear2"])
+        // One of three is certain, which is less than half.
+        #expect(try suggestion(layers(["q", "a", "b"]), layers(["query", "x", "y"])) == nil)
+        let half = try #require(try suggestion(layers(["q", "k", "a", "b"]), layers(["query", "key", "x", "y"])))
+        #expect(half.map.rules.sorted() == ["k=key", "q=query"])
+    }
+
     /// A classifier is no output head, layers keep their numbers, and shapes count.
     @Test func suggestsNothingThatWouldBeWrong() throws {
         #expect(try suggestion([("score.weight", 2)], [("lm_head.weight", 9)]) == nil)

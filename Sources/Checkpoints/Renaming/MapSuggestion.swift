@@ -4,14 +4,15 @@ import TensorCore
 ///
 /// Variants of one architecture are often saved with and without the name of an outer module, such as `model.` or `base_model.model.`, also
 /// in the middle of names; then nearly every tensor is missing on both sides, and one rule makes the models fit. Rules are guessed
-/// from pairs of names that end alike, and tried on all of them; tensors meet if they also have one shape.
+/// from pairs of names that end alike, and tried on all of them; tensors meet if they also have one shape. Where shapes leave a choice, as
+/// between the queries and the output of an attention, words that have to do with each other decide, and otherwise nothing is suggested.
 public struct MapSuggestion: Sendable, Hashable {
     public let map: NameMap
     /// The tensors that the rules bring together, under the names that both models have for them.
     public let names: Set<TensorName>
 
     private static let ruleLimit = 8
-    private static let sampleCount = 8
+    private static let sampleCount = 16
     private static let candidateLimit = 24
 
     /// Looks for rules.
@@ -30,7 +31,7 @@ public struct MapSuggestion: Sendable, Hashable {
         var found: Set<TensorName> = []
         for _ in 0..<Self.ruleLimit {
             let shapes = Dictionary(missing.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
-            guard let best = Self.best(Self.candidates(missing, extra), extra, shapes) else { break }
+            guard let best = Self.best(Self.candidates(missing, extra, shapes)) else { break }
             rules.append(best.text)
             var met: Set<TensorName> = []
             extra = extra.compactMap { entry in
@@ -57,32 +58,35 @@ public struct MapSuggestion: Sendable, Hashable {
         let name: TensorName
     }
 
-    /// A rule that would bring at least one pair of tensors together.
+    /// A rule that would bring tensors together.
     private struct Candidate {
         let text: String
         let replacement: SegmentReplacement
+        /// What it takes out of names, and what it puts there.
+        let from, to: [Substring]
         /// Whether it only puts parts into names or takes them out, which a single tensor shows already.
         let isShift: Bool
+        /// How many tensors it brings together.
+        var count = 0
     }
 
     /// The candidate that brings most tensors together; of several the shortest.
-    private static func best(
-        _ candidates: [Candidate], _ extra: [Renamed], _ shapes: [TensorName: Shape]
-    ) -> Candidate? {
-        let scored = candidates.map { candidate in
-            (candidate, extra.count { shapes[candidate.replacement($0.name)] == $0.tensor.shape })
-        }
-        let useful = scored.filter { $0.1 >= ($0.0.isShift ? 1 : 2) }
-        return useful.min { ($1.1, $0.0.text.utf8.count) < ($0.1, $1.0.text.utf8.count) }?.0
+    private static func best(_ candidates: [Candidate]) -> Candidate? {
+        candidates.min { ($1.count, $0.text.utf8.count) < ($0.count, $1.text.utf8.count) }
     }
 
-    /// Rules for some of the missing names, each with the names that end most like it.
-    private static func candidates(_ missing: [TensorDescriptor], _ extra: [Renamed]) -> [Candidate] {
+    /// Rules for some of the missing names, each with the names that end most like it, of those with the names that have words like it.
+    private static func candidates(
+        _ missing: [TensorDescriptor], _ extra: [Renamed], _ shapes: [TensorName: Shape]
+    ) -> [Candidate] {
         let named = extra.map { (tensor: $0.tensor, parts: parts(of: $0.name)) }
         var candidates: [Candidate] = []
         var texts: Set<String> = []
-        let stride = max(1, missing.count / sampleCount)
-        for sample in missing.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
+        // One of each kind, whatever its layer.
+        var kinds: Set<[Substring]> = []
+        let samples = missing.filter { kinds.insert(parts(of: $0.name).filter { Int($0) == nil }).inserted }
+        let stride = max(1, samples.count / sampleCount)
+        for sample in samples.enumerated().filter({ $0.offset % stride == 0 }).map(\.element) {
             let target = parts(of: sample.name)
             var longest = 1
             var nearest: [[Substring]] = []
@@ -92,14 +96,81 @@ public struct MapSuggestion: Sendable, Hashable {
                 if common >= longest { nearest.append(other.parts) }
                 longest = max(longest, common)
             }
-            for other in nearest.prefix(4) {
-                for candidate in rules(from: other, to: target) where texts.insert(candidate.text).inserted {
+            let words = NameWords(target)
+            let related = nearest.prefix(64).map { (parts: $0, relation: NameWords($0).relation(to: words)) }
+                .sorted { $0.relation > $1.relation }
+            for other in related.prefix(4).map(\.parts) {
+                for var candidate in rules(from: other, to: target) where texts.insert(candidate.text).inserted {
+                    let pairs = extra.compactMap { entry in
+                        let name = candidate.replacement(entry.name)
+                        return shapes[name] == entry.tensor.shape ? (own: entry, wanted: name) : nil
+                    }
+                    candidate.count = pairs.count
+                    guard pairs.count >= (candidate.isShift ? 1 : 2),
+                        candidate.isShift || isCertain(candidate, pairs, missing, extra, shapes)
+                    else { continue }
                     candidates.append(candidate)
                 }
             }
             if candidates.count >= candidateLimit { break }
         }
         return candidates
+    }
+
+    /// Whether no other rule brings the same tensors together with others, or the words of this one have more to do with each other.
+    ///
+    /// - Parameter pairs: the tensors that the rule brings together.
+    private static func isCertain(
+        _ rule: Candidate, _ pairs: [(own: Renamed, wanted: TensorName)], _ missing: [TensorDescriptor],
+        _ extra: [Renamed], _ shapes: [TensorName: Shape]
+    ) -> Bool {
+        guard let (own, wanted) = pairs.first, let place = Place(of: rule.from, in: parts(of: own.name)),
+            place.with(rule.to) == parts(of: wanted)
+        else { return false }
+        let (from, to) = (NameWords(rule.from), NameWords(rule.to))
+        let relation = from.relation(to: to)
+        func replacement(_ old: [Substring], _ new: [Substring]) -> SegmentReplacement? {
+            SegmentReplacement(from: old.joined(separator: "."), to: new.joined(separator: "."))
+        }
+        // Other names for what is renamed.
+        for other in missing where other.shape == own.tensor.shape {
+            guard let run = place.run(in: parts(of: other.name)), run != rule.to,
+                from.relation(to: NameWords(run)) >= relation, let rival = replacement(rule.from, run)
+            else { continue }
+            if pairs.allSatisfy({ shapes[rival($0.own.name)] == $0.own.tensor.shape }) { return false }
+        }
+        // Others for the names.
+        let ownShapes = Dictionary(extra.map { ($0.name, $0.tensor.shape) }, uniquingKeysWith: { first, _ in first })
+        for other in extra where other.tensor.shape == own.tensor.shape {
+            guard let run = place.run(in: parts(of: other.name)), run != rule.from,
+                NameWords(run).relation(to: to) >= relation, let rival = replacement(rule.to, run)
+            else { continue }
+            if pairs.allSatisfy({ ownShapes[rival($0.wanted)] == $0.own.tensor.shape }) { return false }
+        }
+        return true
+    }
+
+    /// What stands before and behind some parts of a name.
+    private struct Place {
+        private let before, behind: ArraySlice<Substring>
+
+        /// Finds the first place; nil when the name does not have the parts.
+        init?(of run: [Substring], in name: [Substring]) {
+            guard run.count <= name.count,
+                let start = (0...name.count - run.count).first(where: { name[$0..<$0 + run.count].elementsEqual(run) })
+            else { return nil }
+            (before, behind) = (name[..<start], name[(start + run.count)...])
+        }
+
+        func with(_ run: [Substring]) -> [Substring] { before + run + behind }
+
+        /// What another name has there; nil when it is not between the same parts, or has the number of a layer.
+        func run(in name: [Substring]) -> [Substring]? {
+            let end = name.count - behind.count
+            guard before.count < end, name.starts(with: before), name[end...].elementsEqual(behind) else { return nil }
+            let run = Array(name[before.count..<end])
+            return run.allSatisfy { Int($0) == nil } ? run : nil
+        }
     }
 
     /// The rules that make one name of another: of what differs between their common beginning and end, alone, and with a part of
@@ -119,7 +190,8 @@ public struct MapSuggestion: Sendable, Hashable {
             }
             let (old, new) = (from.joined(separator: "."), to.joined(separator: "."))
             guard let replacement = SegmentReplacement(from: old, to: new) else { return nil }
-            return Candidate(text: "\(old)=\(new)", replacement: replacement, isShift: isShift)
+            return Candidate(
+                text: "\(old)=\(new)", replacement: replacement, from: Array(from), to: Array(to), isShift: isShift)
         }
     }
 
