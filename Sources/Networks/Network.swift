@@ -19,7 +19,7 @@ public protocol Network: Sendable {
     /// The weights of which a workspace tells what they are multiplied with, stream writers that are products among them.
     var observedWeights: [ParameterLayout.Entry] { get }
 
-    /// The stretches of a parameter vector that the features of some inputs do not depend on, such as words that no text has.
+    /// The stretches of a parameter vector that have no gradient on some inputs, such as words that no text has.
     ///
     /// - Parameter rows: the numbers of the inputs in the set.
     func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>]

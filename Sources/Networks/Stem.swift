@@ -58,6 +58,10 @@ public enum Stem: Sendable, Hashable, Encodable {
                 throw NetworkError(
                     .badConfig, "type_vocab_size is \(stem.typeCount); it must lie between 0 and \(1 << 20)")
             }
+            if let row = stem.paddingRow, !(0..<stem.vocabulary).contains(row) {
+                throw NetworkError(
+                    .badConfig, "pad_token_id is \(row), and vocab_size is \(stem.vocabulary)")
+            }
             if let padding = stem.padding, !(0..<stem.positionCount - 1).contains(padding) {
                 throw NetworkError(
                     .badConfig,
@@ -153,13 +157,17 @@ public struct WordStem: Sendable, Hashable, Encodable {
     /// Where positions are counted as RoBERTa does: the first word is at `padding + 1`, words that are padding at `padding`, and
     /// padding is what has this number in the vocabulary. Nil counts all tokens from 0.
     public var padding: Int?
+    /// The row of the word embedding that stands for padding and is not trained, as `padding_idx` of PyTorch's `Embedding`; nil where all
+    /// are. Where positions are counted from `padding`, that row of the position embedding is none either.
+    public var paddingRow: Int?
 
     /// Describes a stem; without `padding` positions are counted from 0.
-    public init(vocabulary: Int, positionCount: Int, typeCount: Int, padding: Int? = nil) {
+    public init(vocabulary: Int, positionCount: Int, typeCount: Int, padding: Int? = nil, paddingRow: Int? = nil) {
         self.vocabulary = vocabulary
         self.positionCount = positionCount
         self.typeCount = typeCount
         self.padding = padding
+        self.paddingRow = paddingRow
     }
 
     /// The most words of a text.

@@ -18,7 +18,7 @@ public struct Transformer: Network {
     public var featureSize: Int { config.featureSize }
     public var configuration: NetworkConfiguration { NetworkConfiguration(config) }
 
-    /// The rows of the words that no text has.
+    /// The rows of the words that no text has, and that of padding.
     public func unusedParameters(by inputs: InputSet, rows: [Int]) -> [Range<Int>] {
         guard case .words(let stem) = config.stem, case .words(let table, _) = offsets.stem,
             case .tokens(let tokens) = inputs
@@ -27,6 +27,7 @@ public struct Transformer: Network {
         for row in rows {
             for place in row * tokens.length..<(row + 1) * tokens.length { isUsed[Int(tokens.ids[place])] = true }
         }
+        if let row = stem.paddingRow { isUsed[row] = false }
         let C = config.hiddenSize
         return isUsed.indices.filter { !isUsed[$0] }.map { table + $0 * C..<table + ($0 + 1) * C }
     }

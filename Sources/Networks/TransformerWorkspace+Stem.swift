@@ -35,9 +35,9 @@ extension TransformerWorkspace {
                 dWeight: grads + weight, dBias: bias.map { grads + $0 }, dPrefix: grads + prefix,
                 dPosition: dPosition, positionRows: model.offsets.positionRows, dOut, patches: a + patches,
                 scratch: a + scratch.qkv, stem.sizes(inputCount), O: C)
-        case (.words, .words(let table, let types)):
+        case (.words(let stem), .words(let table, let types)):
             wordEmbeddingBackward(
-                dWords: grads + table, dPositions: dPosition, dTypes: types.map { grads + $0 }, dOut, words, C: C)
+                dWords: grads + table, dPositions: dPosition, dTypes: types.map { grads + $0 }, dOut, words, stem, C: C)
         default: preconditionFailure("a stem has its own offsets")
         }
     }

@@ -34,9 +34,12 @@ import Testing
         texts = .tokens(try TokenSet(ids: [1, 2, 3, 4, 5, 6, 6, 5, 1, 2, 2, 4], count: 4, length: 3))
     }
 
-    func train(_ options: ResolverOptions, hidesUnused: Bool, threads: Int = 2) throws -> TrainedStudent {
+    func train(
+        _ options: ResolverOptions, hidesUnused: Bool, threads: Int = 2, of other: Transformer? = nil
+    ) throws -> TrainedStudent {
         try Resolver(
-            network: WatchedNetwork(network, hidesUnused: hidesUnused), base: base, tasks: tasks, auxiliary: texts,
+            network: WatchedNetwork(other ?? network, hidesUnused: hidesUnused), base: base, tasks: tasks,
+            auxiliary: texts,
             options: options, budget: ComputeBudget(threads: threads)
         ).resolve(expert: try FloatBuffer(expert.numbers), task: 0)
     }
@@ -59,6 +62,25 @@ import Testing
         #expect(one.parameters.numbers.map(\.bitPattern) == other.parameters.numbers.map(\.bitPattern))
         #expect(one.trace == other.trace)
         #expect(one.parameters.numbers != expert.numbers)
+    }
+
+    @Test("nor does that of padding have a gradient, although texts have it", arguments: [0, 0.5])
+    func padding(weightDecay: Double) throws {
+        var config = network.config
+        config.stem = .words(WordStem(vocabulary: 9, positionCount: 8, typeCount: 0, paddingRow: 2))
+        let padded = try Transformer(config)
+        let row = try #require(network.layout["word_embed.weight"]).range.lowerBound + 2 * 4
+        #expect(padded.unusedParameters(by: texts, rows: [0, 3]).contains(row..<row + 4))
+        let options = ResolverOptions(steps: 3, batchSize: 4, learningRate: 1e-3, weightDecay: weightDecay)
+        let students = try [false, true].map { try train(options, hidesUnused: $0, of: padded).parameters.numbers }
+        #expect(students[0] == students[1])
+        let kept = Float(1 - 1e-3 * weightDecay)
+        for place in row..<row + 4 {
+            #expect(students[0][place] == (0..<3).reduce(expert.values[place]) { value, _ in value * kept })
+        }
+        // Otherwise it has one.
+        let other = try train(options, hidesUnused: false).parameters.numbers
+        #expect((row..<row + 4).allSatisfy { other[$0] != students[0][$0] })
     }
 
     @Test("weight decay that is more than rounding reaches them")

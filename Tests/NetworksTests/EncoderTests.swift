@@ -59,7 +59,10 @@ import Testing
         Case("words, mean") { _ in },
         Case("words, first word") { $0.pooling = .cls },
         Case("words, counted as RoBERTa does") {
-            $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 1, padding: 1))
+            $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 1, padding: 1, paddingRow: 1))
+        },
+        Case("words, padding without a gradient") {
+            $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 2, paddingRow: 7))
         },
         Case("words, no types, norms in front") {
             $0.stem = .words(WordStem(vocabulary: 11, positionCount: 9, typeCount: 0))
@@ -136,8 +139,13 @@ import Testing
         workspace.backward(parameters.pointer, dFeatures: slope.pointer, grads: gradient.pointer)
         let gradients = gradient.numbers.map { $0 - 1 }
         #expect(parameters.count == start.count && slope.count == weights.count)
+        let resting = paddingRows(of: network)
+        #expect(resting.allSatisfy { gradients[$0].allSatisfy { $0 == 0 } })
         for (place, entry) in network.layout.entries.enumerated() {
-            let direction = random(entry.range.count, UInt64(100 + place))
+            var direction = random(entry.range.count, UInt64(100 + place))
+            for index in resting.joined() where entry.range.contains(index) {
+                direction[index - entry.range.lowerBound] = 0
+            }
             var (up, down) = (start, start)
             let step: Float = 0x1p-8
             for (offset, index) in entry.range.enumerated() {
@@ -147,6 +155,15 @@ import Testing
             let difference = (try loss(up) - loss(down)) / (2 * Double(step))
             let expected = zip(entry.range, direction).reduce(0) { $0 + Double(gradients[$1.0]) * Double($1.1) }
             #expect(abs(expected - difference) < 5e-3 * max(1, abs(difference)), "\(entry.name)")
+        }
+    }
+
+    /// The rows of embeddings that features depend on and that have no gradient, as `padding_idx` of PyTorch's.
+    private func paddingRows(of network: some Network) -> [Range<Int>] {
+        guard let config = (network as? Transformer)?.config, case .words(let stem) = config.stem else { return [] }
+        return [("word_embed.weight", stem.paddingRow), ("pos_embed", stem.padding)].compactMap { name, row in
+            guard let row, let start = network.layout[TensorName(name)]?.range.lowerBound else { return nil }
+            return start + row * config.hiddenSize..<start + (row + 1) * config.hiddenSize
         }
     }
 

@@ -44,6 +44,9 @@ import Testing
         Change(words: "pad_token_id is 7, after which there is no room among max_position_embeddings 8") {
             $0.stem = .words(WordStem(vocabulary: 9, positionCount: 8, typeCount: 0, padding: 7))
         },
+        Change(words: "pad_token_id is 9, and vocab_size is 9") {
+            $0.stem = .words(WordStem(vocabulary: 9, positionCount: 8, typeCount: 0, paddingRow: 9))
+        },
         Change(words: "the model would have") {
             $0.hiddenSize = 1 << 18
             $0.layerCount = 1 << 18

@@ -52,6 +52,8 @@ extension Architecture {
         _ files: ConfigurationFiles, _ tensors: ModelTensors, padding: Int? = nil
     ) throws -> TransformerConfig {
         let keys = files.main
+        let vocabulary = try keys.integer(
+            "vocab_size", else: tensors.size("embeddings.word_embeddings.weight", 0, rank: 2))
         let positions = try keys.text("position_embedding_type") ?? "absolute"
         guard positions == "absolute", try keys.flag("is_decoder") != true else {
             throw InputError(
@@ -63,14 +65,13 @@ extension Architecture {
         return TransformerConfig(
             stem: .words(
                 WordStem(
-                    vocabulary: try keys.integer(
-                        "vocab_size", else: tensors.size("embeddings.word_embeddings.weight", 0, rank: 2)),
+                    vocabulary: vocabulary,
                     positionCount: try keys.integer(
                         "max_position_embeddings",
                         else: tensors.size("embeddings.position_embeddings.weight", 0, rank: 2)),
                     typeCount: try keys.integer(
                         "type_vocab_size", else: tensors.size("embeddings.token_type_embeddings.weight", 0, rank: 2)),
-                    padding: padding)),
+                    padding: padding, paddingRow: try padding ?? keys.paddingRow(0, of: vocabulary))),
             hiddenSize: try keys.integer(
                 "hidden_size", else: tensors.size("embeddings.word_embeddings.weight", 1, rank: 2)),
             layerCount: try keys.layerCount(

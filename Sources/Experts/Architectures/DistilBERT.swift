@@ -29,12 +29,14 @@ extension Architecture {
     ) throws -> TransformerConfig {
         let keys = files.main
         let (words, positions) = ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight")
+        let vocabulary = try keys.integer("vocab_size", else: tensors.size(words, 0, rank: 2))
         return TransformerConfig(
             stem: .words(
                 WordStem(
-                    vocabulary: try keys.integer("vocab_size", else: tensors.size(words, 0, rank: 2)),
+                    vocabulary: vocabulary,
                     positionCount: try keys.integer(
-                        "max_position_embeddings", else: tensors.size(positions, 0, rank: 2)), typeCount: 0)),
+                        "max_position_embeddings", else: tensors.size(positions, 0, rank: 2)), typeCount: 0,
+                    paddingRow: try keys.paddingRow(0, of: vocabulary))),
             hiddenSize: try keys.integer("dim", else: tensors.size(words, 1, rank: 2)),
             layerCount: try keys.layerCount(
                 "n_layers", of: "transformer.layer.N.attention.q_lin.weight", in: tensors),

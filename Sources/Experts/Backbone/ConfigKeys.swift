@@ -134,6 +134,15 @@ struct ConfigKeys: Sendable {
                 .badConfig, "\(key) \"\(other)\" is not supported; gelu, gelu_pytorch_tanh, quick_gelu and relu are",
                 file: file)
         }
+    /// The row of padding in an embedding, by `pad_token_id`: counted from the end where it is negative, as in PyTorch; none where it is null.
+    ///
+    /// - Parameter standard: what the library takes where nothing says it.
+    func paddingRow(_ standard: Int, of vocabulary: Int) throws(InputError) -> Int? {
+        if object["pad_token_id"]?.isNull == true { return nil }
+        let row = try integer("pad_token_id") ?? standard
+        return row < 0 ? row &+ vocabulary : row
+    }
+
     }
 
     /// The number of blocks, which must be that of the checkpoint: one that is left out would make it another model.

@@ -49,16 +49,23 @@ func wordEmbeddingForward(
     }
 }
 
-/// Adds the gradients of `wordEmbeddingForward`.
+/// Adds the gradients of `wordEmbeddingForward`; rows of padding have none.
 ///
 /// - Shapes: `dOut` `[R, C]`.
 func wordEmbeddingBackward(
     dWords: UnsafeMutablePointer<Float>, dPositions: UnsafeMutablePointer<Float>,
-    dTypes: UnsafeMutablePointer<Float>?, _ dOut: UnsafePointer<Float>, _ rows: WordRows, C: Int
+    dTypes: UnsafeMutablePointer<Float>?, _ dOut: UnsafePointer<Float>, _ rows: WordRows, _ stem: WordStem,
+    C: Int
 ) {
     for r in rows.ids.indices {
         let slope = dOut + r * C
-        for target in [dWords + rows.ids[r] * C, dPositions + rows.positions[r] * C] {
+        let (word, position) = (rows.ids[r], rows.positions[r])
+        if word != stem.paddingRow {
+            let target = dWords + word * C
+            for c in 0..<C { target[c] += slope[c] }
+        }
+        if position != stem.padding {
+            let target = dPositions + position * C
             for c in 0..<C { target[c] += slope[c] }
         }
         guard let target = dTypes.map({ $0 + rows.types[r] * C }) else { continue }
