@@ -5,14 +5,14 @@ import TensorCore
 ///
 /// Names are compared byte by byte. Without `from`, `to` goes before the name; without `to`, what matches is left out, but never all of
 /// a name.
-struct SegmentReplacement: Hashable, Sendable {
+package struct SegmentReplacement: Hashable, Sendable {
     private let from: [[UInt8]]
     private let to: [UInt8]
 
     private static let dot = UInt8(ascii: ".")
 
     /// Makes a rule; nil when a side has an empty part, or both are empty.
-    init?(from: String, to: String) {
+    package init?(from: String, to: String) {
         func parts(of text: String) -> [[UInt8]] { text.isEmpty ? [] : Self.parts(of: text).map(Array.init) }
         guard !(from.isEmpty && to.isEmpty), (parts(of: from) + parts(of: to)).allSatisfy({ !$0.isEmpty }) else {
             return nil
@@ -21,7 +21,7 @@ struct SegmentReplacement: Hashable, Sendable {
         self.to = Array(to.utf8)
     }
 
-    func callAsFunction(_ name: TensorName) -> TensorName {
+    package func callAsFunction(_ name: TensorName) -> TensorName {
         guard !from.isEmpty else {
             return TensorName(String(decoding: to + [Self.dot] + name.text.utf8, as: UTF8.self))
         }

@@ -26,7 +26,8 @@ extension Architecture {
             .module("blocks.N.mlp.fc2", "encoder.layer.N.mlp.fc2"),
             .tensor("blocks.N.ls2.gamma", "encoder.layer.N.layer_scale2.lambda1"), .module("norm", "layernorm"),
         ],
-        interior: ["embeddings.", "encoder."], idle: ["embeddings.mask_token"],
+        interior: ["embeddings.", "encoder.", "layernorm."], idle: ["embeddings.mask_token"],
+        spellings: [.written, .inMemory],
         unsupported: [(".mlp.weights_in.", "SwiGLU MLPs")], normalization: .imageNet,
         network: { files, tensors in
             let keys = files.main
@@ -56,4 +57,12 @@ extension Architecture {
                         ?? tensors.has("encoder.layer.0.attention.attention.query.bias"),
                     pooling: try keys.pooling("pooling") ?? .cls))
         })
+}
+
+extension Spelling {
+    /// transformers 5 in memory.
+    fileprivate static let inMemory = Spelling([
+        "attention.attention.query": "attention.q_proj", "attention.attention.key": "attention.k_proj",
+        "attention.attention.value": "attention.v_proj", "attention.output.dense": "attention.o_proj",
+    ])
 }

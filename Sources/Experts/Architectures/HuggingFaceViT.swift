@@ -25,7 +25,8 @@ extension Architecture {
             .module("blocks.N.mlp.fc1", "encoder.layer.N.intermediate.dense"),
             .module("blocks.N.mlp.fc2", "encoder.layer.N.output.dense"), .module("norm", "layernorm"),
         ],
-        interior: ["embeddings.", "encoder."], idle: ["embeddings.mask_token"], normalization: .half,
+        interior: ["embeddings.", "encoder.", "layers.", "layernorm."], idle: ["embeddings.mask_token"],
+        spellings: [.written, .inMemory], normalization: .half,
         network: { files, tensors in
             let keys = files.main
             let stem = try PatchStem.huggingFace(
@@ -49,6 +50,15 @@ extension Architecture {
                         ?? tensors.has("encoder.layer.0.attention.attention.query.bias"),
                     pooling: try keys.pooling("pooling") ?? .cls))
         })
+}
+
+extension Spelling {
+    /// transformers 5 in memory.
+    fileprivate static let inMemory = Spelling([
+        "encoder.layer": "layers", "attention.attention.query": "attention.q_proj",
+        "attention.attention.key": "attention.k_proj", "attention.attention.value": "attention.v_proj",
+        "attention.output.dense": "attention.o_proj", "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2",
+    ])
 }
 
 extension PatchStem {

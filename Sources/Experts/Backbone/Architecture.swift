@@ -24,6 +24,10 @@ struct Architecture: Sendable {
     let interior: [String]
     /// Tensors inside that take part in nothing.
     var idle: [String] = []
+    /// Ways in which the library itself names the tensors.
+    var spellings = [Spelling.written]
+    /// What can be done about a tensor that nobody knows.
+    var foreignTensorHint = "check that it belongs to this checkpoint"
     /// Parts of models of the family that are not computed, by a piece of their tensors' names.
     var unsupported: [(mark: String, part: String)] = []
     /// How the library normalises pixels where nothing says so.
@@ -41,11 +45,16 @@ struct Architecture: Sendable {
 }
 
 extension Architecture {
-    /// What stands before the names of the family in a checkpoint; several where there are several models, none where it is another.
-    func prefixes(in store: TensorStore) -> [String] {
-        store.descriptors.compactMap { descriptor in
-            guard let prefix = Self.prefix(of: descriptor.name.text, before: marks[0]) else { return nil }
-            return marks.allSatisfy { store.index(of: TensorName(prefix + $0)) != nil } ? prefix : nil
+    /// The models of the family in a checkpoint: none where it is another.
+    func models(in store: TensorStore) -> [ModelTensors] {
+        spellings.flatMap { spelling in
+            let marks = marks.map { spelling($0) }
+            return store.descriptors.compactMap { descriptor -> ModelTensors? in
+                guard let prefix = Self.prefix(of: descriptor.name.text, before: marks[0]),
+                    marks.allSatisfy({ store.index(of: TensorName(prefix + $0)) != nil })
+                else { return nil }
+                return ModelTensors(store: store, prefix: prefix, spelling: spelling)
+            }
         }
     }
 
@@ -59,16 +68,16 @@ extension Architecture {
     ///
     /// - Throws: `input.missing_tensor` when it has none, `input.bad_config` when there are several models.
     func tensors(of store: TensorStore) throws(InputError) -> ModelTensors {
-        let prefixes = prefixes(in: store)
-        guard let prefix = prefixes.first else { throw .unknownModel(store, wanted: self) }
-        guard prefixes.count == 1 else {
+        let models = models(in: store)
+        guard let model = models.first else { throw .unknownModel(store, wanted: self) }
+        guard models.count == 1 else {
             throw InputError(
                 .badConfig,
-                "\(store.path.string) holds several models: \(prefixes.map { "\"\($0)\"" }.joined(separator: ", "))",
-                file: store.path, tensor: TensorName(prefix + marks[0]),
-                hint: "take one out with `untangle convert --only '\(prefix)*'`")
+                "\(store.path.string) holds several models: \(models.map { "\"\($0.prefix)\"" }.joined(separator: ", "))",
+                file: store.path, tensor: model.name(marks[0]),
+                hint: "take one out with `untangle convert --only '\(model.prefix)*'`")
         }
-        return ModelTensors(store: store, prefix: prefix)
+        return model
     }
 
     /// Where the parameters of a network lie in a checkpoint.
@@ -134,7 +143,7 @@ extension Architecture {
         let named = InputError.modelType(config, of: store)
         let found = all.filter { architecture in
             if architecture.hasAnybodysNames, !architecture.accepts(named) { return false }
-            return !architecture.prefixes(in: store).isEmpty
+            return !architecture.models(in: store).isEmpty
         }
         guard let first = found.first else { throw InputError.unknownModel(store, config: config) }
         try first.checkIsComputed(try first.tensors(of: store))

@@ -6,8 +6,9 @@ struct ModelTensors: Sendable {
     let store: TensorStore
     /// Such as `vit.` or `module.`; may be empty.
     let prefix: String
+    var spelling = Spelling.written
 
-    /// The name in the file. `../` leaves the module that the prefix ends with, as in a path.
+    /// The name in the file of what the library writes under a name. `../` leaves the module that the prefix ends with, as in a path.
     func name(_ name: String, block: Int? = nil) -> TensorName {
         var (prefix, name) = (prefix[...], name[...])
         while name.hasPrefix("../") {
@@ -15,7 +16,7 @@ struct ModelTensors: Sendable {
             prefix = prefix.dropLast()
             prefix = prefix.lastIndex(of: ".").map { prefix[...$0] } ?? ""
         }
-        return TensorName(prefix + (block.map { Self.numbered(String(name), $0) } ?? String(name)))
+        return TensorName(prefix + spelling(block.map { Self.numbered(String(name), $0) } ?? String(name)))
     }
 
     /// A name with the number of a block in place of `N`, where a part of it ends so.

@@ -22,7 +22,7 @@ enum InputKind {
         } else if store.descriptor(named: "weight")?.shape.isMatrix == true, headNames.isSuperset(of: names) {
             self = .head
         } else if let architecture = Architecture.all.first(where: {
-            !$0.hasAnybodysNames && !$0.prefixes(in: store).isEmpty
+            !$0.hasAnybodysNames && !$0.models(in: store).isEmpty
         }) {
             self = .computed(architecture)
         } else if let (family, evidence) = ModelFamily.of(names) {
