@@ -256,7 +256,8 @@ import Transcoding
             ([TestTensor("bias", [2], [1, 2])], "input.missing_tensor"),
             ([TestTensor("weight", [6], [1, 2, 3, 4, 5, 6])], "input.bad_shape"),
             ([TestTensor("weight", .i32, [1, 1], [0, 0, 0, 0])], "input.bad_dtype"),
-            ([TestTensor("weight", [0, 3], [])], "input.bad_value"),
+            ([TestTensor("weight", [0, 3], [])], "input.bad_shape"),
+            ([TestTensor("weight", [3, 0], [])], "input.bad_shape"),
             ([TestTensor("weight", [1, 1], [.nan])], "input.bad_value"),
             ([TestTensor("weight", [1, 2], [1, 2]), TestTensor("bias", [2], [1, 2])], "input.bad_shape"),
             ([TestTensor("weight", [1, 1], [1]), TestTensor("bias", [1, 1], [1])], "input.bad_shape"),
@@ -269,6 +270,7 @@ import Transcoding
         let error = try #require(throws: InputError.self) { _ = try head(tensors) }
         #expect(error.code == expected)
         #expect(error.file == folder.file("head.safetensors").string)
+        #expect(error.tensor == (expected == "input.missing_tensor" ? "weight" : tensors.last?.name.text))
     }
 
     @Test func saysWhereTheHeadOfAModelIs() throws {

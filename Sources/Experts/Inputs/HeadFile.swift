@@ -15,10 +15,10 @@ public enum HeadFile {
     ) throws -> ClassificationHead {
         let store = try open(path, options: options)
         let (shape, weight) = try store.finiteFloats("weight")
-        guard shape.isMatrix else {
+        guard shape.isMatrix, !shape.dims.contains(0) else {
             throw InputError(
-                .badShape, "\"weight\" of a head has shape \(shape); [classes, width] is needed", file: path,
-                tensor: "weight")
+                .badShape, "\"weight\" of a head has shape \(shape); [classes, width] is needed, neither of them 0",
+                file: path, tensor: "weight")
         }
         let bias = store.index(of: "bias") == nil ? nil : try store.finiteFloats("bias")
         guard bias == nil || bias?.shape == Shape([shape.dims[0]]) else {

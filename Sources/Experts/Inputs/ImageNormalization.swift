@@ -1,4 +1,5 @@
 import Checkpoints
+import SystemPackage
 import TensorCore
 
 /// How 8-bit pixels become the numbers a backbone was trained on: `(pixel * rescaleFactor - mean) / std`, per channel.
@@ -30,21 +31,23 @@ public struct ImageNormalization: Sendable, Hashable, Encodable {
     init(_ files: ConfigurationFiles, channels: Int, standard: ImageNormalization) throws(InputError) {
         let (main, preprocessor) = (files.main, files.preprocessor)
         let sections = ["pretrained_cfg", "preprocess_cfg"].compactMap { main[$0] }
-        func numbers(_ key: String) throws(InputError) -> [Float]? {
-            for keys in [main, preprocessor] {
-                if let numbers = try keys?.numbers(key, channels: channels) { return numbers }
+        func numbers(_ key: String) throws(InputError) -> (numbers: [Float], file: FilePath)? {
+            for keys in [main, preprocessor].compactMap({ $0 }) {
+                if let numbers = try keys.numbers(key, channels: channels) { return (numbers, keys.file) }
             }
             for section in sections where key.hasPrefix("image_") {
-                if let numbers = try section.numbers(String(key.dropFirst(6)), channels: channels) { return numbers }
+                let numbers = try section.numbers(String(key.dropFirst(6)), channels: channels)
+                if let numbers { return (numbers, section.file) }
             }
             return nil
         }
         let isStandard = [1, channels].contains(standard.mean.count)
-        mean = try numbers("image_mean") ?? (isStandard ? standard : .half).mean
-        std = try numbers("image_std") ?? (isStandard ? standard : .half).std
-        rescaleFactor = try numbers("rescale_factor") ?? standard.rescaleFactor
+        mean = try numbers("image_mean")?.numbers ?? (isStandard ? standard : .half).mean
+        let spread = try numbers("image_std")
+        std = spread?.numbers ?? (isStandard ? standard : .half).std
+        rescaleFactor = try numbers("rescale_factor")?.numbers ?? standard.rescaleFactor
         guard std.allSatisfy({ $0 != 0 }) else {
-            throw InputError(.badConfig, "\"image_std\" must not be 0", file: main.file)
+            throw InputError(.badConfig, "\"image_std\" must not be 0", file: spread?.file)
         }
         if try preprocessor?.flag("do_normalize") == false { (mean, std) = ([0], [1]) }
         if try preprocessor?.flag("do_rescale") == false { rescaleFactor = [1] }
