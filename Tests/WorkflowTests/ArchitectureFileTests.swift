@@ -154,10 +154,27 @@ import Transcoding
         ]
             as [(String, Float)]
         {
-            let store = try folder.network(name, "\"preprocess_cfg\"", "\"other\"", in: "open_clip_config.json")
-            if !fileExists(folder.file("alone")) { try folder.makeFolder("alone") }
-            let alone = try folder.write(try contents(folder.file("config.json")), to: "alone/config.json")
-            #expect(try Backbone(of: store, config: name.hasPrefix("open") ? nil : alone).normalization.mean[0] == mean)
+            _ = try folder.network(name, "\"preprocess_cfg\"", "\"other\"", in: "open_clip_config.json")
+            let alone = TemporaryFolder()
+            for file in ["base.safetensors", "config.json", "open_clip_config.json"]
+            where name.hasPrefix("open") || file != "open_clip_config.json" {
+                try alone.write(try contents(folder.file(file)), to: file)
+            }
+            let store = try TensorStore(opening: alone.file("base.safetensors"))
+            #expect(try Backbone(of: store).normalization.mean[0] == mean)
+        }
+        // The error is about the file that says it.
+        let error = try #require(throws: InputError.self) {
+            _ = try normalization("\"image_std\": [", "\"image_std\": [0, 1, 1], \"other\": [", in: file)
+        }
+        #expect(error.code == "input.bad_config" && error.file == folder.file(file).string)
+    }
+
+    /// `--config` says the configuration; what else lies beside the checkpoint still counts, unless the other folder has it, too.
+    @Test func filesBesideTheCheckpointCountWhereTheConfigurationIsElsewhere() throws {
+        let other = TemporaryFolder()
+        func configuration(of name: String) throws -> FilePath {
+            try other.write(try contents(Fixtures.path("networks/\(name)/config.json")), to: "config.json")
         }
     }
 

@@ -6,10 +6,8 @@ import Tokenization
 
 /// What turns texts into inputs of a backbone.
 extension Backbone {
-    /// Where the tokenizer is looked for: beside the configuration.
-    package var tokenizerPath: FilePath {
-        files.main.file.removingLastComponent().appending("tokenizer.json")
-    }
+    /// Where the tokenizer is: beside the configuration, or else beside the checkpoint.
+    package var tokenizerPath: FilePath { files.path(of: "tokenizer.json") }
 
     /// How texts are cut into pieces.
     ///

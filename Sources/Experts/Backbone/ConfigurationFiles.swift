@@ -11,11 +11,12 @@ public struct ConfigurationFiles: Sendable {
     let preprocessor: ConfigKeys?
     /// `1_Pooling/config.json` of sentence-transformers.
     let pooling: ConfigKeys?
+    private let folders: [FilePath]
 
     /// Reads the files of a checkpoint.
     ///
     /// - Parameters:
-    ///   - config: the main one, beside which the others are looked for; nil takes the one beside the checkpoint.
+    ///   - config: the main one; nil takes the one beside the checkpoint. The others are looked for beside it, then beside the checkpoint.
     ///   - names: what the main one may be called; the first that is there counts.
     /// - Throws: `input.missing_config`, `input.bad_config`, `FormatError` for JSON that is none.
     init(of checkpoint: FilePath, config: FilePath?, names: [String], hint: String?) throws {
@@ -26,23 +27,40 @@ public struct ConfigurationFiles: Sendable {
                 "there is no \(candidates[0].string) to say what architecture \(checkpoint.string) has",
                 file: candidates[0], hint: hint ?? "put the model's \(names[0]) beside it, or give --config FILE")
         }
-        func beside(_ name: FilePath) throws -> ConfigKeys? {
-            let file = path.removingLastComponent().pushing(name)
-            return fileExists(file) ? try ConfigKeys(reading: file) : nil
-        }
+        folders = Self.folders(of: checkpoint, config: path)
         main = try ConfigKeys(reading: path)
-        preprocessor = try beside("preprocessor_config.json")
-        pooling = try beside("1_Pooling/config.json")
+        preprocessor = try Self.file("preprocessor_config.json", in: folders).map { try ConfigKeys(reading: $0) }
+        pooling = try Self.file("1_Pooling/config.json", in: folders).map { try ConfigKeys(reading: $0) }
     }
+
+    /// Where files of the model are looked for, in this order.
+    private static func folders(of checkpoint: FilePath, config: FilePath?) -> [FilePath] {
+        (config.map { [$0.removingLastComponent()] } ?? []) + [CheckpointFolder.folder(of: checkpoint)]
+    }
+
+    private static func file(_ name: FilePath, in folders: [FilePath]) -> FilePath? {
+        folders.map { $0.pushing(name) }.first(where: fileExists)
+    }
+
+    /// Where a file of the model is, or would be expected.
+    func path(of name: FilePath) -> FilePath { Self.file(name, in: folders) ?? folders[0].pushing(name) }
 
     /// The files that are read for a checkpoint, as far as they are there.
     ///
     /// - Parameter config: the main one; nil takes the one beside the checkpoint.
     public static func paths(of checkpoint: FilePath, config: FilePath?) -> [FilePath] {
-        let folder = config?.removingLastComponent() ?? CheckpointFolder.folder(of: checkpoint)
-        let main = config.map { [$0] } ?? ["config.json", "open_clip_config.json"].map { folder.appending($0) }
-        return (main + ["preprocessor_config.json", "1_Pooling/config.json"].map { folder.pushing($0) })
-            .filter(fileExists)
+        let folders = folders(of: checkpoint, config: config)
+        let main = config.map { [$0] } ?? ["config.json", "open_clip_config.json"].map { folders[0].appending($0) }
+        return main.filter(fileExists)
+            + ["preprocessor_config.json", "1_Pooling/config.json"].compactMap { file($0, in: folders) }
+    }
+
+    /// Whether a pooling is chosen, so that it is not the library's.
+    var saysPooling: Bool {
+        pooling != nil
+            || [main, main["model_args"]].contains { keys in
+                ["pooling", "global_pool"].contains { keys?.value($0) != nil }
+            }
     }
 
     /// How the tokens of a text become one feature: `pooling` of the main file, or else what sentence-transformers' says; the mean, as
