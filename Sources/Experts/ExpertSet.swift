@@ -68,10 +68,13 @@ public struct ExpertSet: Sendable {
         let stores = try map.applied(
             to: try files.map { try open($0.checkpoint, options) }, toMatch: base, warn: context.warn)
         experts = try zip(files, stores).map { [backbone] files, store in
-            do { try backbone.check(store) } catch let error as InputError {
+            do { try backbone.check(store) } catch let error as InputError
+                where error.code == "input.missing_tensor"
+            {
                 let suggestion = MapSuggestion(for: store.descriptors, toMatch: base.descriptors)
                 throw suggestion.map { error.hinting("most names match with \($0.map.options)") } ?? error
             }
+            if config == nil { try backbone.checkConfiguration(beside: store) }
             let task = try files.head.map { try backbone.taskHead($0, name: files.name) }
             return Expert(
                 name: files.name, store: store, task: task,

@@ -164,6 +164,26 @@ import Transcoding
             #expect(try Backbone(of: store).normalization.mean[0] == mean)
         }
         // The error is about the file that says it.
+    /// Layers with something between them that is no activation, or beside them.
+    @Test(arguments: [
+        ["fc1", "bn1", "fc2"], ["layers.0", "layers.1", "norm"], ["0", "2", "3"], ["net.0", "net.2", "out"],
+    ])
+    func refusesPerceptronsWithOtherParts(names: [String]) throws {
+        let path = try folder.checkpoint(
+            "other.safetensors",
+            names.map { name in
+                name.hasSuffix("norm") || name == "bn1"
+                    ? TestTensor(TensorName("\(name).weight"), [4], [1, 1, 1, 1])
+                    : TestTensor(TensorName("\(name).weight"), [4, 4], [Float](repeating: 1, count: 16))
+            } + [TestTensor("steps", .i64, [1], [1, 0, 0, 0, 0, 0, 0, 0])])
+        let config = try folder.write(#"{"model_type": "mlp", "image_size": 2}"#, to: "mlp.json")
+        let error = try #require(throws: InputError.self) {
+            _ = try Backbone(of: TensorStore(opening: path), config: config)
+        }
+        #expect(error.code == "input.bad_config", "\(error.message)")
+        #expect(error.tensor == (names.contains("bn1") ? "bn1.weight" : "\(names[2]).weight"))
+    }
+
         let error = try #require(throws: InputError.self) {
             _ = try normalization("\"image_std\": [", "\"image_std\": [0, 1, 1], \"other\": [", in: file)
         }
@@ -213,7 +233,8 @@ import Transcoding
     /// hidden layer is relu [5, -4] = [5, 0], and the output 5 - 0 + 5 = 10.
     @Test(
         arguments: [
-            (["0", "2"], ""), (["1", "3"], "net."), (["layers.0", "layers.1"], ""), (["fc1", "fc2"], "module."),
+            (["0", "2"], ""), (["1", "3"], "net."), (["0", "3"], "net."), (["1", "4"], "net."),
+            (["layers.0", "layers.1"], ""), (["fc1", "fc2"], "module."),
         ]) func perceptronsByTheNamesOfContainers(names: [String], prefix: String) throws
     {
         let layers = [

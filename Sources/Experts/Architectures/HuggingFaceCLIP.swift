@@ -20,7 +20,8 @@ extension Architecture {
         ] + huggingFaceCLIPBlocks + [
             .module("norm", "post_layernorm"), .module("head", "../visual_projection").optional,
         ],
-        interior: ["embeddings.", "encoder."], idle: ["embeddings.position_ids"], normalization: .clip,
+        interior: ["embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "../visual_projection."],
+        idle: ["embeddings.position_ids"], normalization: .clip,
         network: { files, tensors in
             let keys = files.main["vision_config"] ?? files.main
             let stem = try PatchStem.huggingFace(

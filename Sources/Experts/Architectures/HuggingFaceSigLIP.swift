@@ -16,7 +16,8 @@ extension Architecture {
             .tensor("pos_embed", "embeddings.position_embedding.weight", .rank(2)),
             .module("patch_embed.proj", "embeddings.patch_embedding"),
         ] + huggingFaceCLIPBlocks + huggingFaceSigLIPHead,
-        interior: ["embeddings.", "encoder.", "head."], idle: ["embeddings.position_ids"], normalization: .half,
+        interior: ["embeddings.", "encoder.", "post_layernorm.", "head."], idle: ["embeddings.position_ids"],
+        normalization: .half,
         network: { files, tensors in
             let keys = files.main["vision_config"] ?? files.main
             let stem = try PatchStem.huggingFace(

@@ -4,13 +4,14 @@ import TensorCore
 
 extension Architecture {
     /// Plain stacks of linear layers over the numbers of an image, by the names that PyTorch's containers give them: a list of layers, a
-    /// `Sequential` with activations between, the same behind a `Flatten`, and attributes `fc1`, `fc2`.
+    /// `Sequential` with activations between, or activations and dropout, the same behind a `Flatten`, and attributes `fc1`, `fc2`. Other
+    /// tensors in or beside such a container, as those of a norm, make it something else.
     ///
     /// The configuration is this tool's: `model_type` is `mlp`, which alone tells such names from anybody else's; `hidden_act` (`relu`),
     /// `image_size` and `num_channels` (1); `num_hidden_layers` where the last layers are the classifier, which stays as it is.
     static let perceptrons = [
         perceptron("N", first: 0, step: 1), perceptron("N", first: 0, step: 2), perceptron("N", first: 1, step: 2),
-        perceptron("fcN", first: 1, step: 1),
+        perceptron("N", first: 0, step: 3), perceptron("N", first: 1, step: 3), perceptron("fcN", first: 1, step: 1),
     ]
 
     private static func perceptron(_ pattern: String, first: Int, step: Int) -> Architecture {
@@ -21,7 +22,8 @@ extension Architecture {
         (rule.first, rule.step) = (first, step)
         return Architecture(
             name: "a multilayer perceptron", marks: [weight(0), weight(1)], modelTypes: ["mlp"], needsModelType: true,
-            hasAnybodysNames: true, rules: [rule], interior: [],
+            hasAnybodysNames: true, rules: [rule], interior: ["../"], idle: [pattern + ".weight", pattern + ".bias"],
+            foreignTensorHint: "take the layers out with `untangle convert --only`, if it is no part of the network",
             network: { files, tensors in
                 let keys = files.main
                 let found = (0...).prefix { tensors.has(weight($0)) }.count

@@ -25,7 +25,10 @@ extension Architecture {
             .tensor("blocks.N.ls2.gamma", "transformer.resblocks.N.ls_2.gamma").optional, .module("norm", "ln_post"),
             .tensor("head.weight", "proj", .transposed).optional,
         ],
-        interior: ["transformer.resblocks."], unsupported: [(".attn_pool.", "attention pooling")], normalization: .clip,
+        interior: [
+            "transformer.", "conv1.", "class_embedding", "positional_embedding", "ln_pre.", "ln_post.", "proj",
+        ],
+        unsupported: [(".attn_pool.", "attention pooling")], normalization: .clip,
         network: { files, tensors in
             let model = files.main["model_cfg"] ?? files.main
             let keys = model["vision_cfg"] ?? model

@@ -23,7 +23,11 @@ extension Architecture {
             .tensor("blocks.N.ls2.gamma", "blocks.N.ls2.gamma").optional, .module("norm", "norm").optional,
             .module("fc_norm", "fc_norm").optional, .module("head", "head").optional,
         ],
-        interior: ["blocks."],
+        interior: [
+            "blocks.", "patch_embed.", "pos_embed", "cls_token", "dist_token", "reg_token", "norm_pre.", "norm.",
+            "fc_norm.",
+            "rope.", "rel_pos",
+        ],
         unsupported: [
             (".attn_pool.", "attention pooling"), (".gamma_1", "layer scale of BEiT"),
             (".attn.q_norm.", "normed queries"),

@@ -22,7 +22,7 @@ struct Architecture: Sendable {
     let rules: [BindingRule]
     /// Beginnings of names inside which every tensor of numbers takes part, so that one which no rule knows makes it another model.
     let interior: [String]
-    /// Tensors inside that take part in nothing.
+    /// Tensors inside that take part in nothing; `N` stands for the number of a layer behind those that count.
     var idle: [String] = []
     /// Ways in which the library itself names the tensors.
     var spellings = [Spelling.written]
@@ -92,22 +92,34 @@ extension Architecture {
 
     /// Makes sure that the checkpoint has no parts that a network would leave out.
     ///
+    /// - Parameters:
+    ///   - config: describes the network.
+    ///   - culprit: the file that the error names.
     /// - Throws: `input.bad_config` that names the first.
-    func checkNothingIsLeftOut(_ bindings: [TensorBinding], of tensors: ModelTensors, config: FilePath)
-        throws(InputError)
-    {
+    func checkNothingIsLeftOut(
+        _ bindings: [TensorBinding], of tensors: ModelTensors, config: FilePath, culprit: FilePath
+    ) throws(InputError) {
         let store = tensors.store
-        let known = Set(bindings.map(\.name)).union(idle.map { tensors.name($0) })
+        let known = Set(bindings.map(\.name)).union(idle.flatMap { names(ofIdle: $0, in: tensors) })
+        let beginnings = interior.map { tensors.name($0).text }
         for descriptor in store.descriptors where !known.contains(descriptor.name) {
-            let name = descriptor.name.text
-            guard name.hasPrefix(tensors.prefix) else { continue }
-            let local = name.dropFirst(tensors.prefix.count)
             // Integers are buffers, such as the numbers of positions.
-            guard descriptor.dtype.isComputable, interior.contains(where: { local.hasPrefix($0) }) else { continue }
+            guard descriptor.dtype.isComputable, beginnings.contains(where: { descriptor.name.text.hasPrefix($0) })
+            else { continue }
+            // Parts of weights that cannot be read; whoever reads them says so.
+            if let quantization = Quantization(of: store), quantization.parts.contains(descriptor.name) { continue }
             throw InputError(
                 .badConfig,
                 "\(store.path.string) has the tensor \"\(descriptor.name)\", which the architecture of \(config.string) does not "
-                    + "have", file: config, tensor: descriptor.name, hint: "check that it belongs to this checkpoint")
+                    + "have", file: culprit, tensor: descriptor.name, hint: foreignTensorHint)
+        }
+    }
+
+    private func names(ofIdle pattern: String, in tensors: ModelTensors) -> [TensorName] {
+        guard ModelTensors.numbered(pattern, 0) != pattern else { return [tensors.name(pattern)] }
+        return rules.flatMap { rule in
+            (0...).lazy.map { tensors.name(pattern, block: rule.first + rule.step * $0) }
+                .prefix { tensors.store.index(of: $0) != nil }
         }
     }
 
@@ -162,5 +174,5 @@ extension Architecture {
         return (architecture, files)
     }
 
-    private func accepts(_ type: String?) -> Bool { type.map { modelTypes.contains($0) } ?? !needsModelType }
+    func accepts(_ type: String?) -> Bool { type.map { modelTypes.contains($0) } ?? !needsModelType }
 }

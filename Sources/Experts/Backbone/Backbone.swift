@@ -4,6 +4,7 @@ import Kernels
 import Networks
 import SystemPackage
 import TensorCore
+import Work
 
 /// A network on disk: its architecture, and how to get parameter vectors out of checkpoints and back into them.
 public struct Backbone: Sendable {
@@ -39,7 +40,8 @@ public struct Backbone: Sendable {
             case .tokens: .unit
             }
         try architecture.checkNothingIsLeftOut(
-            architecture.bindings(of: network.layout, in: tensors), of: tensors, config: files.main.file)
+            architecture.bindings(of: network.layout, in: tensors), of: tensors, config: files.main.file,
+            culprit: files.main.file)
         try check(base)
     }
 
@@ -65,16 +67,74 @@ public struct Backbone: Sendable {
         return parameters
     }
 
-    /// Compares names and shapes, before memory is taken for an architecture that may be far from the checkpoint's.
+    /// Makes sure that the parameters of a checkpoint are numbers, without keeping them.
     ///
-    /// - Throws: `input.missing_tensor`, `input.bad_shape`, with file and tensor.
-    package func check(_ checkpoint: TensorStore) throws { _ = try bindings(of: checkpoint) }
+    /// - Throws: as `parameters`.
+    package func checkValues(of checkpoint: TensorStore) throws {
+        let bindings = try bindings(of: checkpoint)
+        let values = try FloatBuffer(count: bindings.map(\.range.count).max() ?? 0)
+        for binding in bindings {
+            try checkpoint.readFinite(
+                binding.name, into: UnsafeMutableBufferPointer(rebasing: values.values[..<binding.range.count]))
+        }
+    }
+
+    /// Compares names, shapes and what they tell of the network, before memory is taken for an architecture that may be far from the
+    /// checkpoint's.
+    ///
+    /// - Throws: `input.missing_tensor`, `input.bad_shape`, `input.bad_config` for parts that this network does not have, with file and
+    ///   tensor.
+    package func check(_ checkpoint: TensorStore) throws {
+        _ = try bindings(of: checkpoint)
+        let tensors = try architecture.tensors(of: checkpoint)
+        guard let difference = try difference(of: architecture.network(files, tensors)) else { return }
+        throw InputError(
+            .badConfig, "\(checkpoint.path.string) is of another network than the base: \(difference)",
+            file: checkpoint.path, hint: "base and experts have to be of one architecture")
+    }
+
+    /// Makes sure that the configuration beside a checkpoint describes this network, if there is one and it is not the base's own.
+    ///
+    /// - Throws: `input.bad_config` that names the first setting that differs; what reading the configuration throws.
+    package func checkConfiguration(beside checkpoint: TensorStore) throws {
+        guard let name = files.main.file.lastComponent else { return }
+        let path = CheckpointFolder.folder(of: checkpoint.path).appending(name)
+        guard path != files.main.file, fileExists(path) else { return }
+        let hint = "--config FILE gives one configuration for the base and all experts"
+        do {
+            let own = try ConfigurationFiles(of: checkpoint.path, config: path, names: [], hint: nil)
+            let type = try own.main.text("model_type")
+            guard architecture.accepts(type) else {
+                throw own.main.contradiction("model_type is \"\(type ?? "")\", and the base is \(architecture.name)")
+            }
+            let network = try architecture.network(own, architecture.tensors(of: checkpoint))
+            if let difference = try difference(of: network, ignoring: own.saysPooling ? [] : ["pooling"]) {
+                throw own.main.contradiction(difference)
+            }
+        } catch let error as InputError { throw error.hint == nil ? error.hinting(hint) : error } catch let error
+            as NetworkError
+        {
+            throw InputError(.badConfig, error.message, file: path, hint: hint)
+        }
+    }
+
+    /// What a network computes in another way than this one, as far as its settings say.
+    private func difference(of other: any Network, ignoring ignored: Set<String> = []) throws -> String? {
+        func settings(_ network: any Network) throws -> Fingerprint {
+            try Fingerprint("network", settings: network.configuration, inputs: [])
+        }
+        let found = try settings(other).differences(since: settings(network)).first { !ignored.contains($0.name) }
+        return found.map { "\($0.name) is \($0.now ?? "none"), and the base's is \($0.before ?? "none")" }
+    }
 
     /// Where the parameters lie in a checkpoint, whose names and shapes are compared.
+    ///
+    /// - Throws: as `check`.
     func bindings(of checkpoint: TensorStore) throws -> [TensorBinding] {
-        let bindings = architecture.bindings(of: network.layout, in: try architecture.tensors(of: checkpoint))
+        let tensors = try architecture.tensors(of: checkpoint)
+        let bindings = architecture.bindings(of: network.layout, in: tensors)
         for binding in bindings {
-            let shape = try checkpoint.required(binding.name).shape
+            let shape = try required(binding, in: checkpoint).shape
             guard shape == binding.shape else {
                 throw InputError(
                     .badShape,
@@ -83,7 +143,21 @@ public struct Backbone: Sendable {
                     hint: "check that the configuration belongs to this checkpoint")
             }
         }
+        try architecture.checkIsComputed(tensors)
+        try architecture.checkNothingIsLeftOut(
+            bindings, of: tensors, config: files.main.file, culprit: checkpoint.path)
         return bindings
+    }
+
+    /// The tensor of a checkpoint that a binding is about.
+    private func required(_ binding: TensorBinding, in checkpoint: TensorStore) throws -> TensorDescriptor {
+        do { return try checkpoint.required(binding.name) } catch let error as InputError {
+            // Without it the feature is what is projected, which is a network as good.
+            guard binding.range == network.layout["head.weight"]?.range else { throw error }
+            throw error.hinting(
+                "an expert needs the projection that the base has: copy the tensor into it where it was not trained, or take a base "
+                    + "without it (`untangle convert --exclude '\(binding.name)'`) and heads for the feature before it")
+        }
     }
 
     /// The tensors of a checkpoint that hold parameters of the network.

@@ -54,6 +54,11 @@ struct ConfigKeys: Sendable {
     }
 
     func text(_ key: String) throws(InputError) -> String? {
+    /// An error for a file that says something else than another, or than tensors.
+    func contradiction(_ text: String) -> InputError {
+        InputError(.badConfig, "\(file.string) describes another network: \(text)", file: file)
+    }
+
         guard let value = value(key) else { return nil }
         guard let text = value.string else { throw bad(key, "a text") }
         return text
