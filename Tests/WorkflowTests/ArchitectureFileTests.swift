@@ -65,6 +65,79 @@ import Transcoding
     }
 
     /// What would make another function of the same tensors is refused, or honoured.
+    /// Nested configurations of transformers 4 say what differs from the library's defaults: here twelve heads, and all that is the same.
+    @Test(arguments: ["hf-clip-full", "hf-siglip-full"])
+    func whatNestedConfigurationsLeaveOutIsTheLibrarys(name: String) throws {
+        let narrow = try tensors(of: Fixtures.path("networks/\(name)/base.safetensors")).map { tensor in
+            let dims = tensor.shape.dims.map { $0 == 32 ? 24 : $0 == 96 ? 72 : $0 }
+            return TestTensor(tensor.name, .f32, dims, [UInt8](repeating: 0, count: 4 * dims.reduce(1, *)))
+        }
+        let store = try TensorStore(opening: try folder.checkpoint("narrow.safetensors", narrow))
+        func backbone(_ keys: String) throws -> Backbone {
+            let type = name == "hf-clip-full" ? "clip" : "siglip"
+            let json = #"{"model_type": "\#(type)", "vision_config": {\#(keys)}}"#
+            return try Backbone(of: store, config: try folder.write(json, to: "nested.json"))
+        }
+        let sizes = [
+            "\"hidden_size\": 24", "\"num_hidden_layers\": 2", "\"intermediate_size\": 64", "\"image_size\": 24",
+            "\"patch_size\": 8",
+        ]
+        let config = try config(backbone(sizes.joined(separator: ", ")))
+        #expect(config.headCount == 12)
+        #expect(config.activation == (name == "hf-clip-full" ? .quickGELU : .geluTanh))
+        #expect(config.layerNormEps == (name == "hf-clip-full" ? 1e-5 : 1e-6))
+        // Tensors have to be as the library would make them.
+        for size in sizes {
+            let error = try #require(throws: InputError.self) {
+                _ = try backbone(sizes.filter { $0 != size }.joined(separator: ", "))
+            }
+            #expect(["input.bad_config", "input.bad_shape"].contains(error.code), "\(size): \(error.message)")
+        }
+    }
+
+    /// Which rows of embeddings PyTorch's modules do not train.
+    @Test func paddingHasARowOfItsOwn() throws {
+        func stem(_ name: String, _ old: String = "", _ new: String = "") throws -> WordStem? {
+            guard case .words(let stem) = try config(Backbone(of: folder.network(name, old, new))).stem else {
+                return nil
+            }
+            return stem
+        }
+        #expect(try stem("bert-mean")?.paddingRow == 0)
+        #expect(try stem("distilbert-mean")?.paddingRow == 0)
+        #expect(try stem("xlm-roberta-cls")?.paddingRow == 1)
+        #expect(try stem("bert-mean", "\"pad_token_id\": 0", "\"pad_token_id\": 7")?.paddingRow == 7)
+        #expect(try stem("bert-mean", "\"pad_token_id\": 0", "\"pad_token_id\": -1")?.paddingRow == 59)
+        #expect(try stem("bert-mean", "\"pad_token_id\": 0", "\"pad_token_id\": null")?.paddingRow == nil)
+        #expect(try stem("bert-mean", "\"pad_token_id\": 0", "\"pad_id\": 5")?.paddingRow == 0)
+        for row in ["60", "-61", "-9223372036854775808"] {
+            let error = try #require(throws: InputError.self) {
+                _ = try stem("bert-mean", "\"pad_token_id\": 0", "\"pad_token_id\": \(row)")
+            }
+            #expect(error.code == "input.bad_config" && error.file == folder.file("config.json").string)
+        }
+    }
+
+    /// Classifiers of transformers that read another feature than their family's.
+    @Test func classifiersOfOtherFeatures() throws {
+        func backbone(_ name: String, _ old: String, _ new: String) throws -> Backbone {
+            try Backbone(of: folder.network(name, old, new))
+        }
+        for (name, old, new) in [
+            ("hf-clip-full", "CLIPModel", "CLIPForImageClassification"),
+            ("hf-siglip-full", "SiglipModel", "SiglipForImageClassification"),
+            ("hf-siglip-full", "\"vision_use_head\": true", "\"vision_use_head\": false"),
+        ] {
+            #expect(code { _ = try backbone(name, old, new) } == "input.bad_config", "\(new)")
+        }
+        // Without the pooling head its feature is the mean.
+        let mean = try tensors(of: Fixtures.path("networks/hf-siglip-full/base.safetensors"))
+            .filter { !$0.name.text.hasPrefix("vision_model.head.") }
+        _ = try folder.network("hf-siglip-full", "SiglipModel", "SiglipForImageClassification")
+        let path = try folder.checkpoint("base.safetensors", mean)
+        #expect(try config(Backbone(of: TensorStore(opening: path))).pooling == .mean)
+    }
+
     @Test(arguments: [
         #""pool_type": "avg""#, #""final_ln_after_pool": true"#, #""attentional_pool": true"#,
         #""act_kwargs": {"approximate": "tanh"}"#,

@@ -23,7 +23,9 @@ extension Architecture {
         interior: ["embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "../visual_projection."],
         idle: ["embeddings.position_ids"], normalization: .clip,
         network: { files, tensors in
-            let keys = files.main["vision_config"] ?? files.main
+            let keys = files.main.visionTower(patchSize: 32)
+            // What it reads, the mean of the patches before the norm, is not computed.
+            try files.main.requireNoClassifier("CLIPForImageClassification")
             let stem = try PatchStem.huggingFace(
                 keys, tensors, patches: "embeddings.patch_embedding",
                 positions: "embeddings.position_embedding.weight", prefix: [PatchStem.Prefix("cls_token")])
@@ -63,5 +65,33 @@ extension Architecture {
             headCount: try keys.integer("num_attention_heads", else: nil),
             mlpSize: try keys.integer(
                 "intermediate_size", else: tensors.size("encoder.layers.0.mlp.fc1.weight", 0, rank: 2)))
+    }
+}
+
+extension ConfigKeys {
+    /// The keys of an image tower: those of `vision_config`, in which older versions of transformers leave out what is as they have it
+    /// themselves, or in a file of its own all there are.
+    ///
+    /// - Parameter patchSize: in which the defaults of CLIP and SigLIP differ.
+    /// - Source: `CLIPVisionConfig` and `SiglipVisionConfig` of transformers 5.24.
+    func visionTower(patchSize: Int) -> ConfigKeys {
+        self["vision_config"]?.with(standard: [
+            "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+            "num_channels": 3, "image_size": 224, "patch_size": patchSize,
+        ]) ?? self
+    }
+
+    /// Makes sure that a model is no classifier that reads another feature than the rest of its family.
+    ///
+    /// - Throws: `input.bad_config` for one that `architectures` names.
+    func requireNoClassifier(_ name: String) throws(InputError) {
+        guard value("architectures")?.array?.contains(where: { $0.string == name }) == true else { return }
+        throw InputError(
+            .badConfig,
+            "\(file.string) says \(name), whose classifier reads the mean of the patches and not the feature that is computed",
+            file: file,
+            hint:
+                "docs/heads.md says whose classifiers are heads; a file without \"architectures\" stands for the tower alone"
+        )
     }
 }

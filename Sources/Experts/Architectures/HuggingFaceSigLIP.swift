@@ -3,8 +3,9 @@ import Networks
 import TensorCore
 
 extension Architecture {
-    /// The image tower of transformers' SigLIP, alone or beside the text tower, which stays as it is: attention pooling, or without
-    /// its head the mean of the patches, as in `SiglipForImageClassification`.
+    /// The image tower of transformers' SigLIP, alone or beside the text tower, which stays as it is: attention pooling, or the mean of the
+    /// patches where the checkpoint lacks the pooling head. `SiglipForImageClassification` reads that mean; checkpoints of transformers 5
+    /// have the head all the same, which takes part in nothing there, and are refused.
     static let huggingFaceSigLIP = Architecture(
         name: "Hugging Face's SigLIP",
         marks: [
@@ -19,14 +20,17 @@ extension Architecture {
         interior: ["embeddings.", "encoder.", "post_layernorm.", "head."], idle: ["embeddings.position_ids"],
         normalization: .half,
         network: { files, tensors in
-            let keys = files.main["vision_config"] ?? files.main
+            let keys = files.main.visionTower(patchSize: 16)
             let stem = try PatchStem.huggingFace(
                 keys, tensors, patches: "embeddings.patch_embedding",
                 positions: "embeddings.position_embedding.weight", prefix: [])
             var config = try huggingFaceCLIPConfig(keys, tensors, stem)
             config.layerNormEps = Float(try keys.number("layer_norm_eps") ?? 1e-6)
             config.activation = try keys.activation("hidden_act", else: .geluTanh)
-            config.pooling = tensors.has("head.probe") ? .attention : .mean
+            // A head that the configuration says is not there is a tensor too many.
+            let hasHead = try keys.flag("vision_use_head") != false && tensors.has("head.probe")
+            if hasHead { try files.main.requireNoClassifier("SiglipForImageClassification") }
+            config.pooling = hasHead ? .attention : .mean
             return try Transformer(config)
         })
 

@@ -8,6 +8,8 @@ struct ConfigKeys: Sendable {
     private let object: JSONValue
     /// Where keys are looked for that the object lacks.
     private let inner: JSONValue?
+    /// What whole numbers and sizes are where nothing says it.
+    private var standard: [String: Int] = [:]
     let file: FilePath
 
     private init(_ object: JSONValue, inner: JSONValue? = nil, file: FilePath) {
@@ -36,6 +38,13 @@ struct ConfigKeys: Sendable {
     /// The same keys, and those of an object inside, which count more.
     func with(_ section: String) -> ConfigKeys { ConfigKeys(object, inner: object[section], file: file) }
 
+    /// The same keys, and what the library takes for those that are left out.
+    func with(standard: [String: Int]) -> ConfigKeys {
+        var keys = self
+        keys.standard = standard
+        return keys
+    }
+
     /// The value of a key; a null counts as none.
     func value(_ key: String) -> JSONValue? {
         let value = inner?[key] ?? object[key]
@@ -44,6 +53,11 @@ struct ConfigKeys: Sendable {
 
     /// All keys, in the order of the text.
     var names: [String] { object.object.map { $0.map(\.key) } ?? [] }
+
+    /// An error for a file that says something else than another, or than tensors.
+    func contradiction(_ text: String) -> InputError {
+        InputError(.badConfig, "\(file.string) describes another network: \(text)", file: file)
+    }
 
     func missing(_ key: String) -> InputError {
         InputError(.badConfig, "\(file.string) has no \"\(key)\"", file: file)
@@ -54,11 +68,6 @@ struct ConfigKeys: Sendable {
     }
 
     func text(_ key: String) throws(InputError) -> String? {
-    /// An error for a file that says something else than another, or than tensors.
-    func contradiction(_ text: String) -> InputError {
-        InputError(.badConfig, "\(file.string) describes another network: \(text)", file: file)
-    }
-
         guard let value = value(key) else { return nil }
         guard let text = value.string else { throw bad(key, "a text") }
         return text
@@ -71,7 +80,7 @@ struct ConfigKeys: Sendable {
     }
 
     func integer(_ key: String) throws(InputError) -> Int? {
-        guard let value = value(key) else { return nil }
+        guard let value = value(key) else { return standard[key] }
         guard let integer = value.int else { throw bad(key, "a whole number") }
         return integer
     }
@@ -103,7 +112,7 @@ struct ConfigKeys: Sendable {
 
     /// Height and width: one number for both, or a pair.
     func size(_ key: String) throws(InputError) -> (height: Int, width: Int)? {
-        guard let value = value(key) else { return nil }
+        guard let value = value(key) else { return standard[key].map { ($0, $0) } }
         if let side = value.int { return (side, side) }
         let sides = value.array.map { $0.map(\.int) } ?? []
         guard sides.count == 2, let height = sides[0], let width = sides[1] else {
@@ -125,6 +134,15 @@ struct ConfigKeys: Sendable {
         return numbers
     }
 
+    /// The row of padding in an embedding, by `pad_token_id`: counted from the end where it is negative, as in PyTorch; none where it is null.
+    ///
+    /// - Parameter standard: what the library takes where nothing says it.
+    func paddingRow(_ standard: Int, of vocabulary: Int) throws(InputError) -> Int? {
+        if object["pad_token_id"]?.isNull == true { return nil }
+        let row = try integer("pad_token_id") ?? standard
+        return row < 0 ? row &+ vocabulary : row
+    }
+
     /// The activation of the MLPs, by the names of transformers and timm.
     func activation(_ keys: String..., else standard: Activation = .gelu) throws(InputError) -> Activation {
         guard let key = keys.first(where: { value($0) != nil }) else { return standard }
@@ -139,15 +157,6 @@ struct ConfigKeys: Sendable {
                 .badConfig, "\(key) \"\(other)\" is not supported; gelu, gelu_pytorch_tanh, quick_gelu and relu are",
                 file: file)
         }
-    /// The row of padding in an embedding, by `pad_token_id`: counted from the end where it is negative, as in PyTorch; none where it is null.
-    ///
-    /// - Parameter standard: what the library takes where nothing says it.
-    func paddingRow(_ standard: Int, of vocabulary: Int) throws(InputError) -> Int? {
-        if object["pad_token_id"]?.isNull == true { return nil }
-        let row = try integer("pad_token_id") ?? standard
-        return row < 0 ? row &+ vocabulary : row
-    }
-
     }
 
     /// The number of blocks, which must be that of the checkpoint: one that is left out would make it another model.
