@@ -42,7 +42,8 @@ import Transcoding
             ("deit_tiny_distilled_patch16_224", 192, 3, 1e-6, .gelu),
             ("vit_huge_patch14_224", 1280, 16, 1e-6, .gelu), ("vit_giant_patch14_clip_224", 1408, 16, 1e-5, .gelu),
             ("vit_so400m_patch14_siglip_gap_224", 1152, 16, 1e-6, .gelu),
-            ("vit_base_patch32_siglip_gap_256", 768, 12, 1e-6, .geluTanh),
+            ("vit_giant_patch16_radio_v3", 1536, 24, 1e-6, .gelu), ("flexivit_small", 384, 6, 1e-6, .gelu),
+            ("test_vit", 64, 2, 1e-6, .gelu),
             ("vit_large_patch14_clip_quickgelu_224", 1024, 16, 1e-5, .quickGELU),
             ("vit_base_patch16_gap_224", 768, 16, 1e-6, .gelu), ("vit_medium_patch32_clip_224", 512, 8, 1e-5, .gelu),
         ]) func timmsNamesSayWhatItsConfigurationsLeaveOut(
@@ -64,7 +65,6 @@ import Transcoding
         #expect(config.headCount == heads && config.layerNormEps == Float(eps) && config.activation == activation)
     }
 
-    /// What would make another function of the same tensors is refused, or honoured.
     /// Nested configurations of transformers 4 say what differs from the library's defaults: here twelve heads, and all that is the same.
     @Test(arguments: ["hf-clip-full", "hf-siglip-full"])
     func whatNestedConfigurationsLeaveOutIsTheLibrarys(name: String) throws {
@@ -138,6 +138,7 @@ import Transcoding
         #expect(try config(Backbone(of: TensorStore(opening: path))).pooling == .mean)
     }
 
+    /// What would make another function of the same tensors is refused, or honoured.
     @Test(arguments: [
         #""pool_type": "avg""#, #""final_ln_after_pool": true"#, #""attentional_pool": true"#,
         #""act_kwargs": {"approximate": "tanh"}"#,
@@ -161,6 +162,26 @@ import Transcoding
             ])
         let config = try folder.write(#"{"model_type": "mlp", "image_size": 2}"#, to: "mlp.json")
         #expect(code { _ = try Backbone(of: TensorStore(opening: path), config: config) } == "input.bad_config")
+    }
+
+    /// Layers with something between them that is no activation, or beside them.
+    @Test(arguments: [
+        ["fc1", "bn1", "fc2"], ["layers.0", "layers.1", "norm"], ["0", "2", "3"], ["net.0", "net.2", "out"],
+    ])
+    func refusesPerceptronsWithOtherParts(names: [String]) throws {
+        let path = try folder.checkpoint(
+            "other.safetensors",
+            names.map { name in
+                name.hasSuffix("norm") || name == "bn1"
+                    ? TestTensor(TensorName("\(name).weight"), [4], [1, 1, 1, 1])
+                    : TestTensor(TensorName("\(name).weight"), [4, 4], [Float](repeating: 1, count: 16))
+            } + [TestTensor("steps", .i64, [1], [1, 0, 0, 0, 0, 0, 0, 0])])
+        let config = try folder.write(#"{"model_type": "mlp", "image_size": 2}"#, to: "mlp.json")
+        let error = try #require(throws: InputError.self) {
+            _ = try Backbone(of: TensorStore(opening: path), config: config)
+        }
+        #expect(error.code == "input.bad_config", "\(error.message)")
+        #expect(error.tensor == (names.contains("bn1") ? "bn1.weight" : "\(names[2]).weight"))
     }
 
     /// Registers that have positions of their own, which the number of rows tells where nothing else does.
@@ -237,26 +258,6 @@ import Transcoding
             #expect(try Backbone(of: store).normalization.mean[0] == mean)
         }
         // The error is about the file that says it.
-    /// Layers with something between them that is no activation, or beside them.
-    @Test(arguments: [
-        ["fc1", "bn1", "fc2"], ["layers.0", "layers.1", "norm"], ["0", "2", "3"], ["net.0", "net.2", "out"],
-    ])
-    func refusesPerceptronsWithOtherParts(names: [String]) throws {
-        let path = try folder.checkpoint(
-            "other.safetensors",
-            names.map { name in
-                name.hasSuffix("norm") || name == "bn1"
-                    ? TestTensor(TensorName("\(name).weight"), [4], [1, 1, 1, 1])
-                    : TestTensor(TensorName("\(name).weight"), [4, 4], [Float](repeating: 1, count: 16))
-            } + [TestTensor("steps", .i64, [1], [1, 0, 0, 0, 0, 0, 0, 0])])
-        let config = try folder.write(#"{"model_type": "mlp", "image_size": 2}"#, to: "mlp.json")
-        let error = try #require(throws: InputError.self) {
-            _ = try Backbone(of: TensorStore(opening: path), config: config)
-        }
-        #expect(error.code == "input.bad_config", "\(error.message)")
-        #expect(error.tensor == (names.contains("bn1") ? "bn1.weight" : "\(names[2]).weight"))
-    }
-
         let error = try #require(throws: InputError.self) {
             _ = try normalization("\"image_std\": [", "\"image_std\": [0, 1, 1], \"other\": [", in: file)
         }
@@ -269,6 +270,21 @@ import Transcoding
         func configuration(of name: String) throws -> FilePath {
             try other.write(try contents(Fixtures.path("networks/\(name)/config.json")), to: "config.json")
         }
+        let store = try folder.network("bert-cls-prefixed")
+        try folder.write("{}", to: "tokenizer.json")
+        let away = try Backbone(of: store, config: configuration(of: "bert-cls-prefixed"))
+        #expect(try config(away).pooling == .cls)
+        #expect(away.tokenizerPath == folder.file("tokenizer.json"))
+        #expect(
+            ConfigurationFiles.paths(of: store.path, config: other.file("config.json")) == [
+                other.file("config.json"), folder.file("1_Pooling/config.json"),
+            ])
+        try other.makeFolder("1_Pooling")
+        try other.write(#"{"pooling_mode": "mean"}"#, to: "1_Pooling/config.json")
+        #expect(try config(Backbone(of: store, config: other.file("config.json"))).pooling == .mean)
+        let images = try folder.network(
+            "hf-vit", "\"do_normalize\": true", "\"do_normalize\": false", in: "preprocessor_config.json")
+        #expect(try Backbone(of: images, config: configuration(of: "hf-vit")).normalization.mean == [0])
     }
 
     @Test func openAIsWeightsNeedAWordAboutTheirActivation() throws {

@@ -34,7 +34,10 @@ extension Architecture {
             (".attn.norm.", "normed attention"), (".attn.rel", "relative positions"),
             (".attn.q_bias", "biases of its own for q and v"),
         ],
-        network: { files, tensors in try Transformer(timmConfig(files.main, tensors)) })
+        network: { files, tensors in
+            try TimmArguments(of: files.main, tensors)?.check()
+            return try Transformer(timmConfig(files.main, tensors))
+        })
 
     private static func timmConfig(_ config: ConfigKeys, _ tensors: ModelTensors) throws -> TransformerConfig {
         let keys = config.with("model_args")
@@ -57,7 +60,7 @@ extension Architecture {
         let side = ModelTensors.imageSide(
             patches: positions.map { $0 - (onPatchesAlone ? 0 : others) }, patch: patch)
         guard let (height, imageWidth) = size ?? side.map({ ($0, $0) }) else { throw keys.missing("image_size") }
-        let variant = TimmVariant(try keys.text("architecture"))
+        let variant = try TimmVariant(config)
         return TransformerConfig(
             stem: .patches(
                 PatchStem(
@@ -68,7 +71,9 @@ extension Architecture {
             layerCount: try keys.layerCount("num_hidden_layers", "depth", of: "blocks.N.norm1.weight", in: tensors),
             headCount: try keys.integer("num_attention_heads", "num_heads", else: variant?.headCount(width: width)),
             mlpSize: try keys.mlpSize(width: width, else: tensors.size("blocks.0.mlp.fc1.weight", 0, rank: 2)),
-            layerNormEps: Float(try keys.number("layer_norm_eps") ?? variant?.layerNormEps ?? 1e-6),
+            layerNormEps: Float(
+                try keys.number("layer_norm_eps") ?? (keys.value("norm_layer") == nil ? variant?.layerNormEps : nil)
+                    ?? 1e-6),
             activation: try keys.activation("hidden_act", "act_layer", else: variant?.activation ?? .gelu),
             layerScale: tensors.has("blocks.0.ls1.gamma"),
             qkvBias: try keys.flag("qkv_bias") ?? tensors.has("blocks.0.attn.qkv.bias"),
