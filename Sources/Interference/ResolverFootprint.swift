@@ -12,9 +12,12 @@ public struct ResolverFootprint: Sendable, Hashable {
 
     /// Adds up what will be allocated.
     ///
-    /// - Parameter threads: as many compute.
+    /// - Parameters:
+    ///   - frozen: what is not trained, whose moments are never written and so take no memory.
+    ///   - threads: as many compute.
     public init(
-        _ network: any Network, tasks: [TaskHead], auxiliary: InputSet, options: ResolverOptions, threads: Int
+        _ network: any Network, tasks: [TaskHead], auxiliary: InputSet, options: ResolverOptions,
+        frozen: FrozenParameters = FrozenParameters(), threads: Int
     ) {
         let options = options.settled(for: network)
         let tokenCount = network.tokenCount(of: auxiliary)
@@ -35,13 +38,14 @@ public struct ResolverFootprint: Sendable, Hashable {
         let bases = options.needsBase ? 1.0 : 0
         let students = bases + Double(3 + plan.shardCount + (options.patience > 0 ? 1 : 0))
         // Rows and slots of a batch, and the logits of the expert beside the base's.
+        let unwritten = 2 * float * frozen.ranges.reduce(0) { $0 + Double($1.count) }
         let training =
-            students * parameters + Double(plan.shardCount) * activations(.training) + 3 * 8 * batch
+            students * parameters - unwritten + Double(plan.shardCount) * activations(.training) + 3 * 8 * batch
             + float * used * 2 * classes
         // The batch at work, and the one that is read ahead.
         let batches = 2 * Double(auxiliary.readByteCount(of: options.batchSize))
-        // Features and logits are handed over in another array than they are made in.
-        let workers = min(Double(threads), used)
+        // Features and logits are handed over in another array than they are made in; no more work than there are chunks.
+        let workers = min(Double(threads), (used / Double(plan.pieceSize)).rounded(.up))
         let teaching =
             (1 + bases) * parameters + workers * activations(.inference) + 2 * float * used * (width + classes)
         let total =

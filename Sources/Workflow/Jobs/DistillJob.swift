@@ -153,15 +153,17 @@ public struct DistillJob: RecordedJob, Sendable {
             for: backbone, limit: options.settled(for: backbone.network).usedInputCount, in: context)
         let state = found == nil ? 0 : 4 * backbone.network.parameterCount
         let kept = merged.reader.files.isEmpty ? merged.descriptors.reduce(0) { $0 + $1.byteCount } : 0
+        let frozen = try frozen()
         let footprint = ResolverFootprint(
-            backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads)
+            backbone.network, tasks: tasks, auxiliary: inputs, options: options, frozen: frozen,
+            threads: context.budget.threads)
         let byteCount = try context.required(
             footprint.byteCount, for: "distilling", beside: state + 2 * kept,
             orTake: "a smaller --micro-batch-size or fewer than \(inputs.count) auxiliary inputs")
         progress.note("distilling takes about \(ByteSize(byteCount)) of memory")
         progress.begin("teachers", total: tasks.count, unit: .items("experts"))
         let distiller = try Distiller(
-            network: backbone.network, tasks: tasks, auxiliary: inputs, options: options, frozen: try frozen(),
+            network: backbone.network, tasks: tasks, auxiliary: inputs, options: options, frozen: frozen,
             budget: context.budget
         ) { number in
             progress.advance(by: 1)

@@ -29,8 +29,9 @@ extension ResolveJob {
         guard let inputs = try auxiliaryInputs(in: context) else { return nil }
         let tasks = try set.tasks()
         // What the experts take, so that they fail before they begin.
-        _ = try requiredMemory(footprint(tasks, inputs, context), inputs, [], in: context)
-        let resolver = try resolver(tasks, inputs, try frozen(), in: context)
+        let frozen = try frozen()
+        _ = try requiredMemory(footprint(tasks, inputs, frozen, context), inputs, [], in: context)
+        let resolver = try resolver(tasks, inputs, frozen, in: context)
         tell(of: options.steps, taking: [resolver.expectedSeconds()], context)
         return KeptTeachers(path: path, duration: ContinuousClock.now - started)
     }

@@ -11,7 +11,7 @@ extension ResolveJob {
         _ pieces: [Piece], _ tasks: [TaskHead], _ inputs: InputSet, _ frozen: FrozenParameters, in context: Context
     ) throws -> [AdaptedExpert] {
         let progress = context.progress
-        let byteCount = try requiredMemory(footprint(tasks, inputs, context), inputs, pieces, in: context)
+        let byteCount = try requiredMemory(footprint(tasks, inputs, frozen, context), inputs, pieces, in: context)
         progress.note("resolving takes about \(ByteSize(byteCount)) of memory")
         let resolver = try resolver(tasks, inputs, frozen, in: context)
         let stepCount = pieces.reduce(0) { $0 + options.steps - ($1.found?.step ?? 0) }
@@ -47,9 +47,12 @@ extension ResolveJob {
     }
 
     /// The memory that training takes at its peak.
-    func footprint(_ tasks: [TaskHead], _ inputs: InputSet, _ context: Context) -> Int {
+    func footprint(
+        _ tasks: [TaskHead], _ inputs: InputSet, _ frozen: FrozenParameters, _ context: Context
+    ) -> Int {
         ResolverFootprint(
-            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, threads: context.budget.threads
+            set.backbone.network, tasks: tasks, auxiliary: inputs, options: options, frozen: frozen,
+            threads: context.budget.threads
         ).byteCount
     }
 
