@@ -56,6 +56,7 @@ import Transcoding
         }
         #expect(error?.code == "input.bad_value")
         #expect(error?.tensor == "encoder.layer.1.attention.attention.value.weight")
+        #expect(error?.file == typed.path.string)
     }
 
     /// timm's own keys go before those of the hub's file around them.

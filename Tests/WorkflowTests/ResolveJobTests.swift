@@ -89,6 +89,20 @@ import Workflow
         }
     }
 
+    /// Numbers that are none in the last expert end the work before the first is trained and written.
+    @Test func looksAtEveryExpertFirst() throws {
+        var bad = try tensors(of: suite.path("expert_\(suite.tasks[1]).safetensors"))
+        let place = try #require(bad.firstIndex { $0.name == "blocks.1.mlp.fc2.weight" })
+        bad[place].bytes.replaceSubrange(0..<4, with: [0, 0, 0xC0, 0x7F])
+        var second = suite.files(suite.tasks[1])
+        second.checkpoint = try folder.checkpoint("bad.safetensors", bad)
+        let set = try ExpertSet(base: suite.base, experts: [suite.files(suite.tasks[0]), second])
+        let error = try #require(throws: InputError.self) { _ = try makeStage(set).run(in: testContext) }
+        #expect(error.code == "input.bad_value" && error.tensor == "blocks.1.mlp.fc2.weight")
+        #expect(error.file == second.checkpoint.string)
+        #expect(!fileExists(folder.file("out/\(suite.tasks[0]).safetensors")))
+    }
+
     @Test(arguments: ["e.npz", "shards/model.safetensors.index.json"])
     func takesExpertsOfOtherFormats(name: String) throws {
         let original = try TensorStore(opening: suite.path("expert_\(suite.tasks[0]).safetensors"))

@@ -41,7 +41,7 @@ extension Backbone {
         of numbers: FloatBuffer, in checkpoint: TensorStore, _ body: (TensorName, AlignedBuffer) throws -> Void
     ) throws {
         for binding in try bindings(of: checkpoint) {
-            try body(binding.name, try binding.bytes(of: numbers, as: .f32))
+            try body(binding.name, try binding.bytes(of: numbers, as: .f32, like: checkpoint))
         }
     }
 }

@@ -204,7 +204,7 @@ public struct Backbone: Sendable {
                 try bytes.withUnsafeBytes { try writer.write($0, tensor: index, at: 0) }
                 continue
             }
-            let narrowed = try binding.bytes(of: parameters, as: descriptor.dtype)
+            let narrowed = try binding.bytes(of: parameters, as: descriptor.dtype, like: checkpoint)
             try withExtendedLifetime(narrowed) { try writer.write(narrowed.bytes, tensor: index, at: 0) }
         }
         return try writer.finish()

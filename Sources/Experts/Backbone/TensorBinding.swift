@@ -29,8 +29,9 @@ struct TensorBinding: Sendable {
 
     /// The bytes of the tensor after its values have changed, in a type of the file.
     ///
+    /// - Parameter checkpoint: the one whose tensor it was, for errors.
     /// - Throws: `IOError` when there is no memory, `input.bad_value` when a value is beyond what the type holds.
-    func bytes(of parameters: FloatBuffer, as dtype: DType) throws -> AlignedBuffer {
+    func bytes(of parameters: FloatBuffer, as dtype: DType, like checkpoint: TensorStore) throws -> AlignedBuffer {
         let bytes = try AlignedBuffer(byteCount: range.count * (dtype.bitWidth / 8))
         let place = UnsafeBufferPointer(rebasing: parameters.values[range])
         var losses = CastLosses()
@@ -46,8 +47,8 @@ struct TensorBinding: Sendable {
         guard losses.overflowCount == 0 else {
             throw InputError(
                 .badValue,
-                "\(losses.overflowCount) of the new values of \"\(name)\" are beyond the range of its type, \(dtype)",
-                tensor: name,
+                "\(losses.overflowCount) of the new values of \"\(name)\" are beyond the range of its type in "
+                    + "\(checkpoint.path.string), \(dtype)", file: checkpoint.path, tensor: name,
                 hint: "lower the learning rate")
         }
         return bytes

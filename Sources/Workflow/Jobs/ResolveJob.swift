@@ -87,6 +87,8 @@ public struct ResolveJob: RecordedJob, Sendable {
         }
 
         let inputs = try auxiliaryInputs(in: context)
+        // What is wrong with the last expert is found out before the first is trained.
+        for piece in remaining { try set.backbone.checkValues(of: set.experts[piece.index].store) }
         let heads = try heads(inputs, in: context)
         if options.solver == .train, let inputs {
             adapted += try train(remaining, heads, inputs, frozen, in: context)
