@@ -96,14 +96,14 @@ struct Compare: ToolCommand {
                 throw noSuchEntry(among: variants)
             }
             session.progress.end()
-            try session.print(teachers.report)
+            try session.print(teachers.report, to: reports)
             return .done
         case .expert(let name, let number):
             guard let expert = try job.adapt(name, forMerge: number, in: session.context) else {
                 throw noSuchEntry(among: variants)
             }
             session.progress.end()
-            try session.print(expert.report)
+            try session.print(expert.report, to: reports)
             return .done
         case .merge(let number):
             guard let merge = try job.measure(merge: number, in: session.context) else {

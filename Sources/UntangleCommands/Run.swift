@@ -84,14 +84,20 @@ struct Run: ToolCommand {
             try tell(of: book.intermediates, merged: documentsDone, session)
             return .done
         }
-        let report = try run.run(job, in: context)
-        session.progress.end()
         switch job {
-        case .teachers, .expert, .merge: try print(report, of: job, session)
+        case .teachers, .expert, .merge:
+            // The recipe's report is about what was measured; one that is asked for here is about the entry.
+            let targets = try reporting.targets(options: writing.writeOptions())
+            run.reports = []
+            let report = try run.run(job, in: context)
+            session.progress.end()
+            try print(report, of: job, to: targets, session)
         case .documents, .measure, nil:
+            let report = try run.run(job, in: context)
+            session.progress.end()
             // A run that had nothing left to do knows less than the report of the run that did it.
             let targets = try run.reportTargets().filter {
-                report.didWork || job == .measure || !fileExists($0.path)
+                report.didWork || job == .measure || run.isOutdated($0.path)
             }
             try session.print(report.report, to: targets)
         }
@@ -115,12 +121,14 @@ struct Run: ToolCommand {
     }
 
     /// Tells what came of an entry that measures nothing.
-    private func print(_ report: RunReport, of entry: RunEntry?, _ session: Session) throws {
+    private func print(
+        _ report: RunReport, of entry: RunEntry?, to targets: [ReportTarget], _ session: Session
+    ) throws {
         let (expert, output) = (report.adapted.first, report.recipe.output?.path)
         if entry == .teachers, let teachers = report.teachers {
-            try session.print(teachers.report)
+            try session.print(teachers.report, to: targets)
         } else if case .expert = entry, let expert {
-            try session.print(expert.report)
+            try session.print(expert.report, to: targets)
         } else if let output {
             let note = report.mergeWasDone ? "done before" : "merged in \(report.duration.readable)"
             try session.print(
@@ -130,7 +138,7 @@ struct Run: ToolCommand {
                         .facts([
                             .init("output", .text(output.string)), .init("skipped", .flag(report.mergeWasDone)),
                         ]), .text(["\(output): \(note)"]),
-                    ]))
+                    ]), to: targets)
         }
     }
 

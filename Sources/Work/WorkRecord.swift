@@ -102,7 +102,8 @@ public struct WorkRecord: Sendable, Hashable {
         for file in [path, Self.path(for: path)] { AtomicOutput.removeRemains(of: file) }
     }
 
-    private static func firstFile(at path: FilePath) -> FilePath? {
+    /// The first file of an output; nil where there is none.
+    package static func firstFile(at path: FilePath) -> FilePath? {
         fileExists(path) ? (try? TensorStore(opening: path))?.reader.files.first : nil
     }
 

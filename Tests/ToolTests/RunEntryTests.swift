@@ -82,6 +82,39 @@ import Testing
         #expect(try tool.names(in: "m.resolved").count == 4)
     }
 
+    @Test func anEntryHasAReportOfItsOwn() throws {
+        try write()
+        for (job, key) in [
+            ("teachers", "skipped"), ("expert/it's", "name"), ("expert/a b", "name"), ("merge", "output"),
+        ] {
+            let outcome = try run(job, "--report", "e.json", "--json")
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let report = try JSONValue(parsing: String(decoding: try tool.data("e.json"), as: UTF8.self))
+            #expect(report.keys.contains(key) && report.keys == (try outcome.json().keys), "\(job): \(report.keys)")
+            try FileManager.default.removeItem(atPath: tool.folder.file("e.json").string)
+        }
+        #expect(try !tool.names(in: ".").contains("m.safetensors.json"))
+    }
+
+    /// A run that was killed after the merge leaves the report of the run before.
+    @Test func anOlderReportIsReplaced() throws {
+        try write()
+        func made() throws -> Date? {
+            try FileManager.default.attributesOfItem(atPath: tool.folder.file("m.safetensors.json").string)[
+                .modificationDate] as? Date
+        }
+        func run() throws { #expect(try tool.run("run", "r.yaml", "--quiet", "--no-sync").status == 0) }
+        try run()
+        let first = try made()
+        try run()
+        #expect(try made() == first)
+        let past = Date(timeIntervalSince1970: 1e9)
+        try FileManager.default.setAttributes(
+            [.modificationDate: past], ofItemAtPath: tool.folder.file("m.safetensors.json").string)
+        try run()
+        #expect(try made() != past)
+    }
+
     @Test func unknownEntriesAreNamed() throws {
         try write()
         let unknown = try run("expert/c")

@@ -212,6 +212,18 @@ public struct RunJob: Job, Sendable {
         try ReportTarget.targets(recipe.reports + reports, replacing: RunReport.mark, options: write)
     }
 
+    /// Whether a report is missing, or older than something that it tells of: the recipe, the merged checkpoint, or what that was measured
+    /// with. A run that was killed may have left one of before.
+    public func isOutdated(_ report: FilePath) -> Bool {
+        guard let made = FileStatus(of: report)?.modified else { return true }
+        let merged = recipe.output.map { WorkRecord.firstFile(at: $0.path) ?? $0.path }
+        let read = recipe.models.flatMap { [$0.head, $0.data] } + [recipe.path, merged]
+        return read.contains { path in
+            guard let changed = path.flatMap({ FileStatus(of: $0)?.modified }) else { return false }
+            return (changed.tv_sec, changed.tv_nsec) > (made.tv_sec, made.tv_nsec)
+        }
+    }
+
     private func basePath() throws(RecipeError) -> FilePath {
         guard let base = recipe.baseModel else {
             throw RecipeError(
