@@ -145,7 +145,7 @@ import Work
 
     @Test func anotherPoolingOfTexts() throws {
         let expert = try folder.network(
-            "bert-mean", "\"pooling_mode_mean_tokens\": true", "\"pooling_mode_cls_token\": true",
+            "bert-mean", "\"pooling_mode_mean_tokens\": true", "\"pooling_mode\": \"cls\"",
             in: "1_Pooling/config.json")
         let error = try #require(throws: InputError.self) { _ = try open("bert-mean", expert) }
         #expect(error.code == "input.bad_config" && error.message.contains("pooling"))

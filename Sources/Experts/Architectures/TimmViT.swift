@@ -25,8 +25,7 @@ extension Architecture {
         ],
         interior: [
             "blocks.", "patch_embed.", "pos_embed", "cls_token", "dist_token", "reg_token", "norm_pre.", "norm.",
-            "fc_norm.",
-            "rope.", "rel_pos",
+            "fc_norm.", "rope.", "rel_pos",
         ],
         unsupported: [
             (".attn_pool.", "attention pooling"), (".gamma_1", "layer scale of BEiT"),
