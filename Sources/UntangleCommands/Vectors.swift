@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import Checkpoints
 import Kernels
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
@@ -83,7 +84,7 @@ struct Vectors: ToolCommand {
         let threads = session.budget.threads
         let basePath = try session.locate(base, subfolder: reading.subfolder)
         let paths = try experts.map { try session.locate($0, subfolder: reading.subfolder) }
-        let names = Self.names(of: paths)
+        let names = ModelNames.distinct(paths)
         let map = try naming.nameMap()
         let baseStore = try session.open(
             basePath,
@@ -119,17 +120,6 @@ struct Vectors: ToolCommand {
         ).report
         try session.print(report, to: reports)
         return .done
-    }
-
-    /// File stems and names on the hub, with numbers where two are the same.
-    private static func names(of paths: [FilePath]) -> [String] {
-        var counts: [String: Int] = [:]
-        return paths.map { path in
-            let stem = HubSnapshot(containing: path)?.name.description ?? path.stem ?? path.string
-            counts[stem, default: 0] += 1
-            let count = counts[stem] ?? 1
-            return count == 1 ? stem : "\(stem)-\(count)"
-        }
     }
 }
 

@@ -297,7 +297,16 @@ import Workflow
     }
 
     @Test func modelsOfOneNameAreCalledByTheirPaths() {
-        #expect(ModelNames.distinct(["x/a.npz", "b", "y/a"]) == ["x/a.npz", "b", "y/a"])
+        for (paths, names) in [
+            (["x/a.npz", "b", "y/a"], ["x/a", "b", "y/a"]),
+            (["d1/x", "d2/x", "x-2"], ["d1/x", "d2/x", "x-2"]),
+            (["m/Qwen2.5-Math-7B", "m/Qwen2.5-Coder-7B"], ["Qwen2.5-Math-7B", "Qwen2.5-Coder-7B"]),
+            (["a/x/model.safetensors", "b/x/model.safetensors"], ["a/x", "b/x"]),
+            (["/a/x.npz", "/a/x.gguf"], ["/a/x.npz", "/a/x.gguf"]), (["x", "x", "x-2"], ["x", "x-3", "x-2"]),
+        ] {
+            #expect(ModelNames.distinct(paths.map { FilePath($0) }) == names)
+        }
+        #expect(ModelNames.fileNames(["o/x", "o-x", "y", "o-x-2"]) == ["o-x", "o-x-3", "y", "o-x-2"])
     }
 
     @Test func aFormatWithoutTheTypeSaysHowToChooseAnother() throws {
