@@ -12,7 +12,7 @@ public struct Bootstrap: Sendable {
 
     /// What is measured of each input, and so which ends an interval has.
     public enum Values: Sendable {
-        /// 0 or 1, or differences of these: the interval is that of the resampled figures.
+        /// Differences of what is 0 or 1: the interval is that of the resampled figures. Near 0 and 1, that of shares themselves is too short.
         case shares
         /// Unbounded, most of them small and a few large. Samples without the rarest of these have both a small mean and a small spread, so
         /// the interval is that of the distance from the figure in units of the standard error, which every resample has of its own.

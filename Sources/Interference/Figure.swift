@@ -18,11 +18,20 @@ public struct Figure: Sendable, Hashable {
         self.init(share, wilsonInterval(of: share, count: hits.count))
     }
 
-    /// The mean or the sum over tasks of the means of their inputs.
+    /// The mean over tasks of the shares of their inputs, with the interval of Wilson's test.
     ///
-    /// - Parameter tasks: the values of each task's inputs; NaN where there is none.
-    init(of tasks: [[Double]], _ kind: Bootstrap.Values, isMean: Bool, _ bootstrap: Bootstrap) {
-        let sum = tasks.reduce(0) { $0 + $1.reduce(0, +) / Double($1.count) }
-        self.init(isMean ? sum / Double(tasks.count) : sum, bootstrap.interval(of: tasks, kind, isMean: isMean))
+    /// - Parameter tasks: 1 or 0 for each input; NaN where it is not known.
+    init(meanShareOf tasks: [[Double]]) {
+        let shares = tasks.map { (share: $0.reduce(0, +) / Double($0.count), count: $0.count) }
+        self.init(shares.reduce(0) { $0 + $1.share } / Double(shares.count), wilsonInterval(ofMean: shares))
+    }
+
+    /// The sum over tasks of the mean distances of their inputs.
+    ///
+    /// - Parameter tasks: the distances of each task's inputs; NaN where there is none.
+    init(sumOf tasks: [[Double]], _ bootstrap: Bootstrap) {
+        self.init(
+            tasks.reduce(0) { $0 + $1.reduce(0, +) / Double($1.count) },
+            bootstrap.interval(of: tasks, .distances, isMean: false))
     }
 }

@@ -29,8 +29,7 @@ public struct InterferenceMatrix: Sendable, Hashable {
         var entries = distances.map { _ in [[Figure]](repeating: row, count: experts.count) }
         func set(_ i: Int, _ j: Int, _ logits: [Float]) {
             for (place, distance) in distances.enumerated() {
-                entries[place][i][j] = Figure(
-                    of: [references[i].distances(distance, to: logits)], .distances, isMean: false, bootstrap)
+                entries[place][i][j] = Figure(sumOf: [references[i].distances(distance, to: logits)], bootstrap)
             }
         }
         let pair = try FloatBuffer(count: base.count)

@@ -53,10 +53,10 @@ public struct MergeDrift: Sendable, Hashable {
         func mean(_ values: [[Double]?]) -> Figure? {
             let known = values.compactMap { $0 }
             guard known.count == values.count else { return nil }
-            return Figure(of: known, .shares, isMean: true, bootstrap)
+            return Figure(meanShareOf: known)
         }
         func total(_ place: Int, _ outcomes: [InputOutcomes]) -> Figure {
-            Figure(of: outcomes.map { $0.distances[place] }, .distances, isMean: false, bootstrap)
+            Figure(sumOf: outcomes.map { $0.distances[place] }, bootstrap)
         }
         self.distances = distances
         tasks = try zip(zip(references, features), outcomes).map { task, outcomes in
@@ -71,7 +71,7 @@ public struct MergeDrift: Sendable, Hashable {
                 mergedAccuracy: outcomes.mergedHits.map(Figure.init(shareOf:)), outcomes: outcomes)
         }
         totals = distances.indices.map { total($0, outcomes) }
-        agreement = Figure(of: outcomes.map(\.agreements), .shares, isMean: true, bootstrap)
+        agreement = Figure(meanShareOf: outcomes.map(\.agreements))
         expertAccuracy = mean(outcomes.map(\.expertHits))
         mergedAccuracy = mean(outcomes.map(\.mergedHits))
     }

@@ -56,15 +56,11 @@ struct RunFigures {
                 interferenceResolved: interference(report.mergedResolved, at: place),
                 interferenceDistilled: interference(report.mergedDistilled, at: place))
         }
-        func mean(_ figure: (Row) -> Figure, _ model: CrossTaskInterference? = nil) -> Figure {
-            let values = tasks.compactMap { figure($0).value }
-            guard !values.isEmpty else { return Figure() }
-            let hits = model?.outcomes.compactMap(\.hits) ?? []
+        func mean(_ figure: (Row) -> Figure) -> Figure {
+            let known = tasks.compactMap { task in figure(task).value.map { (share: $0, count: task.samples ?? 0) } }
+            guard !known.isEmpty else { return Figure() }
             return Figure(
-                value: values.reduce(0, +) / Double(values.count),
-                // Of a task whose logits are not finite there are no hits, and so no interval of the mean.
-                interval: hits.count == values.count
-                    ? bootstrap.interval(of: hits.map { $0.map { $0 ? 1 : 0 } }, .shares, isMean: true) : nil)
+                value: known.reduce(0) { $0 + $1.share } / Double(known.count), interval: wilsonInterval(ofMean: known))
         }
         func total(_ model: CrossTaskInterference?) -> Figure {
             Figure(
@@ -78,8 +74,8 @@ struct RunFigures {
         hasDistilled = report.mergedDistilled != nil
         self.total = Row(
             name: "mean / total", samples: nil, base: mean(\.base), expert: mean(\.expert),
-            merged: mean(\.merged, report.merged), mergedResolved: mean(\.mergedResolved, report.mergedResolved),
-            mergedDistilled: mean(\.mergedDistilled, report.mergedDistilled),
+            merged: mean(\.merged), mergedResolved: mean(\.mergedResolved),
+            mergedDistilled: mean(\.mergedDistilled),
             interference: total(report.merged), interferenceResolved: total(report.mergedResolved),
             interferenceDistilled: total(report.mergedDistilled))
     }
