@@ -5,7 +5,8 @@
 
 Every page is opened 1400 and 400 pixels wide, light and dark; its picture is left in FOLDER as NAME-WIDTH-SCHEME.png, and what a
 printer would get as NAME.pdf. A message in the console, a request for anything but the page, a page wider than the window,
-an element or attribute that reports do not have, and letters that are too faint for what is behind them are errors.
+a picture or table wider than paper, an element or attribute that reports do not have, and letters that are too faint for what is
+behind them are errors.
 Speaks the DevTools protocol over a pipe, so that the standard library is enough.
 """
 
@@ -53,6 +54,14 @@ SURVEY = """(() => {
     height: document.documentElement.scrollHeight, pictures: document.querySelectorAll('svg').length, contrast: least,
   });
 })()"""
+
+# Between the margins of A4, which is narrower than Letter, in pixels of 1/96 inch.
+PAPER_WIDTH = round((210 - 2 * 16) / 25.4 * 96)
+
+# What would be cut off at the edge of the paper.
+CUT = """JSON.stringify([...document.querySelectorAll('svg, table, pre, p, h1, h2, figcaption')].filter(e => e.checkVisibility()
+  && (e.getBoundingClientRect().right > innerWidth + 1 || getComputedStyle(e.parentElement).overflowX == 'auto'))
+  .map(e => e.tagName + ' ' + (e.closest('figure') ?? e).textContent.trim().slice(0, 60)))"""
 
 
 class Browser:
@@ -125,6 +134,7 @@ def open_page(browser, page, folder, width, scheme):
     browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     browser.events.clear()
+    complaints = []
     browser.call("Page.navigate", url=address)
     browser.wait("Page.loadEventFired")
     survey = json.loads(browser.call("Runtime.evaluate", expression=SURVEY)["result"]["value"])
@@ -134,8 +144,12 @@ def open_page(browser, page, folder, width, scheme):
     if width > 500 and scheme == "dark":
         pdf = browser.call("Page.printToPDF", printBackground=True)["data"]
         (folder / f"{page.stem}.pdf").write_bytes(base64.b64decode(pdf))
+        browser.call("Emulation.setDeviceMetricsOverride", width=PAPER_WIDTH, height=900, deviceScaleFactor=1, mobile=False)
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        cut = json.loads(browser.call("Runtime.evaluate", expression=CUT)["result"]["value"])
+        browser.call("Emulation.setEmulatedMedia", media="")
+        complaints += [f"is cut by the edge of paper: {part}" for part in cut]
 
-    complaints = []
     for event in browser.events:
         method, about = event.get("method"), event.get("params", {})
         if method == "Network.requestWillBeSent" and about["request"]["url"] not in (address, "data:,"):

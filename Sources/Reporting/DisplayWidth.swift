@@ -12,14 +12,17 @@ extension String {
     ///
     /// - Parameters:
     ///   - mark: stands for what is left out.
+    ///   - share: of what stays, how much is from the beginning.
     ///   - width: how many columns a character counts.
     func cutInTheMiddle(
-        to columns: Int, mark: String, counting width: (Character) -> Int = { String($0).displayWidth }
+        to columns: Int, mark: String, start share: Double = 0.5,
+        counting width: (Character) -> Int = { String($0).displayWidth }
     ) -> String {
         guard reduce(0, { $0 + width($1) }) > columns else { return self }
         let room = max(0, columns - mark.displayWidth)
-        let start = Self.characters(self, columns: room - room / 2, counting: width)
-        let end = Self.characters(reversed(), columns: room / 2, counting: width)
+        let first = Int((share * Double(room)).rounded(.up))
+        let start = Self.characters(self, columns: first, counting: width)
+        let end = Self.characters(reversed(), columns: room - first, counting: width)
         return String(start) + mark.prefix(columns: columns) + String(end.reversed())
     }
 

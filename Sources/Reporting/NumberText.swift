@@ -34,9 +34,11 @@ extension Double {
         return Self.print("%.*f", Int32(decimals), self)
     }
 
-    /// Plain notation with a fixed number of decimals, so that a column lines up: `78.1`.
+    /// Plain notation with a fixed number of decimals, so that a column lines up: `78.1`. From a thousand million on, whose digits nobody
+    /// reads, as `short` has it: `5e+29`.
     public func decimals(_ count: Int) -> String {
         guard !isNaN else { return "nan" }
+        guard abs(self) < 1e9 else { return short() }
         let text = Self.print("%.*f", Int32(count), self)
         // Rounding noise below zero is no reason for a sign.
         return text.hasPrefix("-") && !text.contains { ("1"..."9").contains($0) || $0 == "i" }

@@ -29,9 +29,9 @@ public struct Table: Sendable {
 
     /// What becomes of a column where lines are longer than a terminal is wide.
     enum Fit: Sendable {
-        /// Its cells stay as they are, as numbers must; the title may be cut.
+        /// Its cells stay as they are, as numbers must; the title may be broken into lines.
         case whole
-        /// Names, which are cut in the middle.
+        /// Names, which are cut as far as they can be told apart.
         case cut
         /// A gauge, which stands close to its figures, and is left out.
         case leftOut
@@ -88,25 +88,49 @@ public struct Table: Sendable {
         for row in rows {
             for column in columns.indices { cellWidths[column] = max(cellWidths[column], row[column].displayWidth) }
         }
-        let layout = TableLayout(
-            columns, titles: titles.map(\.displayWidth), cells: cellWidths, limit: style.columns)
-        if showsTitles { append(titles, nil, layout, style, to: &text) }
-        for (place, row) in rows.enumerated() { append(row, colours[place], layout, style, to: &text) }
+        func names(of column: Int) -> ShortNames { ShortNames(rows.map { $0[column] }, mark: style.ellipsis) }
+        let layout = TableLayout(columns, titles: titles, cells: cellWidths, limit: style.columns) {
+            names(of: $0).leastWidth(from: $1)
+        }
+        var short: [Int: [String]] = [:]
+        for column in columns.indices where layout.widths[column] < cellWidths[column] {
+            short[column] = names(of: column).distinct(to: layout.widths[column])
+        }
+        for (number, block) in layout.blocks.enumerated() {
+            if number > 0 { text += "\n" }
+            if showsTitles { append(titles, block, layout, to: &text) }
+            for (place, row) in rows.enumerated() {
+                append(block, layout, to: &text) { (short[$0]?[place] ?? row[$0], colours[place]?[$0]) }
+            }
+        }
+    }
+
+    /// Adds titles, whose last lines stand beside each other.
+    private func append(_ titles: [String], _ block: [Int], _ layout: TableLayout, to text: inout String) {
+        let lines = block.map { titles[$0].titleLines(in: layout.widths[$0]) }
+        let count = lines.map(\.count).max() ?? 0
+        for number in 0..<count {
+            let parts = Dictionary(
+                uniqueKeysWithValues: zip(block, lines).map { column, lines in
+                    let place = number - (count - lines.count)
+                    return (column, place < 0 ? "" : lines[place])
+                })
+            append(block, layout, to: &text) { (parts[$0] ?? "", nil) }
+        }
     }
 
     private func append(
-        _ line: [String], _ colours: [TerminalColour?]?, _ layout: TableLayout, _ style: TextStyle,
-        to text: inout String
+        _ block: [Int], _ layout: TableLayout, to text: inout String,
+        _ cell: (_ column: Int) -> (text: String, colour: TerminalColour?)
     ) {
         // Padding is held back until something follows it.
         var pending = 0
-        for (place, column) in layout.places.enumerated() {
-            let width = layout.widths[column]
-            let cell = line[column].cutInTheMiddle(to: width, mark: style.ellipsis)
-            let space = String(repeating: " ", count: width - cell.displayWidth)
+        for (place, column) in block.enumerated() {
+            let (cell, colour) = cell(column)
+            let space = String(repeating: " ", count: max(0, layout.widths[column] - cell.displayWidth))
             let isRight = columns[column].alignment == .right
             if place > 0 { pending += layout.gap(before: column) }
-            if let colour = colours?[column] {
+            if let colour {
                 text += String(repeating: " ", count: pending) + colour.painting(isRight ? space + cell : cell + space)
                 pending = 0
                 continue

@@ -112,6 +112,19 @@ import Testing
         }
     }
 
+    /// What figures lie in stands beside them below the picture as well; a table of many columns is printed small.
+    @Test func figuresOfAMatrixHaveTheirIntervals() {
+        func page(_ count: Int) -> String {
+            let names = (0..<count).map { "n\($0)" }
+            var matrix = Report.Matrix(
+                nil, title: "t", kind: .number, rows: ["r"], columns: names, values: [names.map { _ in 2 }])
+            matrix.intervals = [names.map { $0 == "n0" ? 1...3 : nil }]
+            return Report(title: "t", sections: [.matrix(matrix)]).html
+        }
+        #expect(page(2).contains("<td>r</td>\n<td>2 (1 to 3)</td>\n<td>2</td>"))
+        #expect(page(12).contains("<table class=\"wide\">") && !page(2).contains("<table class=\"wide\">"))
+    }
+
     /// Of 500 steps 60 are in the table, the first and the last among them, and a line says so.
     @Test func tablesOfLongCurvesHaveSomeOfTheirFigures() {
         let series = SamplePictures.curves(isLogarithmic: false, (0..<500).map { Double($0) }, [])

@@ -46,18 +46,18 @@ import Testing
 
     @Test func curvesBreakWhereAFigureIsMissing() throws {
         let picture = SamplePictures.picture(.series(SamplePictures.curves))
-        // 1 to 4 over 300 pixels from 32, upwards: 2 lies at 232, 4 at 32, 3 at 132. Steps 0 and 1 are joined, 3 is a dot.
-        let path = try #require(picture.firstMatch(of: /class="curve" d="M[\d.]+ 232L[\d.]+ 32M([\d.]+) 132h0"/))
+        // 1 to 4 over 300 pixels from 62 below the legend, upwards: 2 lies at 262, 4 at 62, 3 at 162. Steps 0 and 1 are joined, 3 is a dot.
+        let path = try #require(picture.firstMatch(of: /class="curve" d="M[\d.]+ 262L[\d.]+ 62M([\d.]+) 162h0"/))
         // The second curve goes on to the same end.
-        #expect(picture.contains("\(path.1) 182\""))
+        #expect(picture.contains("\(path.1) 212\""))
         #expect(picture.contains("<title>digits: 2 at 0 to 3 at 3</title>"))
         #expect(picture.contains("<title>greek: 1.5 at 1</title>"))
     }
 
     @Test func logarithmicAxesHaveEqualLengthsForEqualRatios() throws {
         let picture = SamplePictures.picture(.series(SamplePictures.logarithmic))
-        // Three decades over 300 pixels from 32.
-        #expect(picture.contains(/class="curve" d="M[\d.]+ 32L[\d.]+ 132 [\d.]+ 232 [\d.]+ 332"/))
+        // Three decades over 300 pixels from 62.
+        #expect(picture.contains(/class="curve" d="M[\d.]+ 62L[\d.]+ 162 [\d.]+ 262 [\d.]+ 362"/))
         // 0 has no logarithm.
         #expect(picture.contains("<title>greek: 0.01 at 1 to 1 at 3</title>"))
     }
@@ -120,7 +120,8 @@ import Testing
         }
     }
 
-    @Test func namesOfManyCurvesAreInALegend() {
+    /// At the left, where a phone shows a picture that is wider than it, and in the colours of the curves.
+    @Test func namesOfCurvesAreInALegend() throws {
         let names = (0..<30).map { "expert \($0)" }
         let series = Report.Series(
             nil, name: .init(nil, "expert"), axis: .init(nil, "step"), figures: [.init(nil, "loss")],
@@ -128,6 +129,44 @@ import Testing
         let picture = SamplePictures.picture(.series(series))
         // Beyond the eight colours, the kind of line tells them apart.
         #expect(picture.contains("<g class=\"t5 round3\">\n<title>expert 29</title>\n<rect class=\"fill\""))
-        #expect(!picture.contains("class=\"leader\""))
+        for name in picture.matches(of: /<text x="([\d.]+)" y="[\d.]+">expert/) {
+            #expect(try #require(Double(name.1)) < 440)
+        }
+    }
+
+    /// Figures near what chance makes differ in colour, and the legend says what the middle is.
+    @Test func figuresAroundTheMiddleDiffer() {
+        let matrix = Report.Matrix(
+            nil, title: "t", kind: .share, rows: ["a"], columns: ["x", "y", "z"], values: [[0.47, 0.5, 0.52]],
+            scale: .around(0.5, "chance"))
+        let picture = SamplePictures.picture(.matrix(matrix))
+        #expect(picture.contains("<g class=\"d0\">\n<title>a, x: 47.0 %</title>"))
+        #expect(picture.contains("<g class=\"d10\">\n<title>a, y: 50.0 %</title>"))
+        #expect(picture.contains("<g class=\"d17\">\n<title>a, z: 52.0 %</title>"))
+        #expect(picture.contains(">47.0 %</text>") && picture.contains(">53.0 % (in the middle chance, 50.0 %)</text>"))
+    }
+
+    /// Labels that differ in their middles, as those of merges do, are cut elsewhere.
+    @Test func differentLabelsAreDrawnDifferently() {
+        let names = ["0.1", "0.2"].map { "task_arithmetic with lambda=\($0) and density=0.5 of its entries" }
+        let points = names.map { Report.Scatter.Point($0, group: $0, x: $0 == names[0] ? 0 : 1, y: 1) }
+        for section: Report.Section in [
+            .bars(.init("c", title: "t", labels: names, kind: .number, groups: [.init("g", [1, 2])])),
+            .matrix(.init(nil, title: "t", kind: .number, rows: names, columns: names, values: [[1, 2], [3, 4]])),
+            .scatter(.init("c", title: "t", x: .init(nil, "x"), y: .init(nil, "y"), points: points)),
+        ] {
+            let picture = SamplePictures.picture(section)
+            let texts = picture.matches(of: /<text[^>]*>([^<]*…[^<]*)</).map { String($0.1) }
+            #expect(texts.count >= 2 && texts.allSatisfy { $0.contains("=0.1") != $0.contains("=0.2") }, "\(texts)")
+        }
+    }
+
+    /// Each label ends below its bar, turned by 40 degrees: none begins left of the picture, whichever is longest.
+    @Test func turnedLabelsStayInThePicture() throws {
+        let labels = (0..<12).map { $0 == 2 ? "a_label_of_22_letters_" : "b\($0)" }
+        let picture = SamplePictures.picture(
+            .bars(.init("c", title: "t", labels: labels, kind: .number, groups: [.init("g", labels.map { _ in 1 })])))
+        let place = try #require(picture.firstMatch(of: /translate\(([\d.]+) [\d.]+\) rotate\(-40\)">a_label/))
+        #expect(try #require(Double(place.1)) >= 22 * 13 * 0.62 * 0.766)
     }
 }

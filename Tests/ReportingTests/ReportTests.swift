@@ -142,6 +142,22 @@ import Testing
                 """)
     }
 
+    /// Formulas and addresses that nobody put into brackets are text as well.
+    @Test func markdownMakesNothingOfNames() {
+        let names = ["$(x) $y$", "http://a.b", "www.a.b", "a@b.c"]
+        let report = Report(
+            title: "t", sections: [.table(Report.Table(nil, [.init(nil, "n")], rows: names.map { [.text($0)] }))])
+        #expect(
+            report.markdown.hasSuffix(
+                """
+                | \\$(x) \\$y\\$ |
+                | http\\://a.b |
+                | www\\.a.b |
+                | a\\@b.c |
+
+                """))
+    }
+
     /// Facts with a title, groups, reports within a report, and rows that are made when they are needed.
     @Test func partsOfReportsAreRenderedForEveryReader() {
         let report = Report(

@@ -50,6 +50,14 @@ import Testing
         #expect(Int.min.grouped == "-9,223,372,036,854,775,808")
     }
 
+    @Test func digitsThatNobodyReadsAreAnExponent() {
+        #expect(
+            [12.3456, -0.00001, 123_456_789, 5.0000000549e29].map { $0.decimals(3) } == [
+                "12.346", "0.000", "123456789.000", "5e+29",
+            ])
+        #expect((-Double.infinity).decimals(1) == "-inf" && 1e20.percent == "1e+22 %")
+    }
+
     @Test func shortensNumbers() {
         #expect(0.012345678.short() == "0.01235")
         #expect((-1.5e-7).short() == "-1.5e-07")

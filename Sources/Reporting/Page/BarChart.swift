@@ -25,14 +25,18 @@ extension Report.Bars {
             self.bars = bars
             self.axis = axis
             legend = Legend(bars.groups.map(\.name))
-            labels = bars.labels.map { $0.cut(to: 22) }
+            labels = bars.labels.cut(to: 22)
             var left = Plot.margin(of: axis)
             let least = Double(bars.labels.count) * Self.leastBar * Double(bars.groups.count + 2)
-            width = max(Picture.width, left + least)
+            let width = max(Picture.width, left + least)
             let widest = labels.map { $0.drawnWidth() }.max() ?? 0
             turnsLabels = widest > (width - left) / Double(labels.count) - 4
-            // The first of the turned labels leans over the left side.
-            if turnsLabels { left = max(left, labels[0].drawnWidth() * 0.77) }
+            // Turned labels lean to the left, the first ones over the side.
+            for (place, label) in labels.enumerated() where turnsLabels {
+                let share = (Double(place) + 0.5) / Double(labels.count)
+                left = max(left, (label.drawnWidth() * 0.77 - share * width) / (1 - share))
+            }
+            self.width = width
             plot = Plot(left: left, top: legend.height + 30, width: width - left, height: Self.plotHeight)
             // Labels are turned by 40 degrees.
             height = plot.bottom + (turnsLabels ? widest * 0.65 + 22 : 24) + 26

@@ -1,19 +1,15 @@
 extension Report.SeriesFigure {
-    /// The curves between two axes, each with its name at its end. A curve is broken where a figure is not finite, or not positive
-    /// on a logarithmic axis.
+    /// The curves between two axes. A curve is broken where a figure is not finite, or not positive on a logarithmic axis.
     struct CurveChart: Drawing {
         private let figure: Report.SeriesFigure
         private let x, y: Axis
         private let plot: Plot
         private let legend: Legend
-        /// Where the names stand that are at the ends of curves; empty when a legend has them.
-        private let nameHeights: [Double]
 
         let width = Picture.width
         let height: Double
 
         private static let plotHeight = 300.0
-        private static let lineHeight = 16.0
         /// The most points of a curve that are marked one by one.
         private static let mostMarks = 40
 
@@ -25,19 +21,12 @@ extension Report.SeriesFigure {
                 let x = Axis(shown.map(\.x), kind: figure.axis.kind, ends: .atFigures)
             else { return nil }
             (self.figure, self.x, self.y) = (figure, x, y)
-            let names = figure.curves.map { $0.name.cut(to: 22) }
-            let hasNames = names.count > 1 && Double(names.count) * Self.lineHeight <= Self.plotHeight
-            legend = Legend(hasNames ? [] : names)
+            // On a phone, where the right half of a picture is out of sight, the names are not.
+            legend = Legend(figure.curves.map(\.name), width: Picture.width / 2)
             let left = Plot.margin(of: y)
-            let right = hasNames ? names.map { $0.drawnWidth() }.max()! + 26 : 16
             plot = Plot(
-                left: left, top: legend.height + 32, width: Picture.width - left - right, height: Self.plotHeight)
+                left: left, top: legend.height + 32, width: Picture.width - left - 16, height: Self.plotHeight)
             height = plot.bottom + Plot.horizontalAxisHeight
-            let ends = figure.curves.map { $0.points.last { Self.isShown($0.y, on: y) }?.y ?? y.low }
-            nameHeights =
-                hasNames
-                ? Self.spread(ends.map { [plot] in plot.y(y.place($0)) }, apart: Self.lineHeight, upTo: plot.bottom)
-                : []
         }
 
         var description: String {
@@ -74,18 +63,6 @@ extension Report.SeriesFigure {
                         ) { $0.add("title", name + text(point)) }
                     }
                 }
-                guard !nameHeights.isEmpty else { return }
-                let (end, height) = (plot.y(y.place(last.y)), nameHeights[number])
-                let start = plot.x(x.place(last.x)) + 4
-                svg.add(
-                    "path",
-                    [
-                        "class": "leader",
-                        "d": .init("M\(start.length) \(end.length)L\((plot.right + 14).length) \(height.length)"),
-                    ])
-                svg.add(
-                    "text", ["class": "name", "x": .init(plot.right + 18), "y": .init(height + 4)],
-                    curve.name.cut(to: 22))
             }
         }
 
@@ -121,21 +98,6 @@ extension Report.SeriesFigure {
             let places = kept.map { "\(plot.x(x.place($0.x)).length) \(plot.y(y.place($0.y)).length)" }
             // A point by itself is a dot: a line of no length with round ends.
             return "M" + places[0] + (places.count == 1 ? "h0" : "L" + places.dropFirst().joined(separator: " "))
-        }
-
-        /// Moves heights apart, keeping their order, until neighbours have a distance.
-        private static func spread(_ heights: [Double], apart distance: Double, upTo bottom: Double) -> [Double] {
-            let order = heights.indices.sorted { (heights[$0], $0) < (heights[$1], $1) }
-            var spread = heights
-            for (above, below) in zip(order, order.dropFirst()) {
-                spread[below] = max(spread[below], spread[above] + distance)
-            }
-            guard let last = order.last else { return [] }
-            spread[last] = min(spread[last], bottom)
-            for (below, above) in zip(order.reversed(), order.reversed().dropFirst()) {
-                spread[above] = min(spread[above], spread[below] - distance)
-            }
-            return spread
         }
     }
 }

@@ -11,8 +11,8 @@ extension Report.Matrix {
         private let columnTitles, rowTitles: [String]
         /// Nil where cells have no room for figures.
         private let figureSize: Double?
-        /// The largest magnitude of what is finite.
-        private let largest: Double
+        /// The largest distance of what is finite from the middle of the scale.
+        private let reach: Double
 
         /// Sizes of figures, of which the first that fits is taken, with the room beside them.
         private static let figureSizes = [(size: 12.0, room: 10.0), (size: 11, room: 3)]
@@ -34,9 +34,9 @@ extension Report.Matrix {
                             ?? "")
                 }
             }
-            largest = matrix.values.joined().lazy.filter(\.isFinite).map(abs).max() ?? 0
-            rowTitles = matrix.rows.map { $0.cut(to: 28) }
-            columnTitles = matrix.columns.map { $0.cut(to: 20) }
+            reach = matrix.scale.reach(of: matrix.values.joined())
+            rowTitles = matrix.rows.cut(to: 28)
+            columnTitles = matrix.columns.cut(to: 20)
             left = (rowTitles + [matrix.title.cut(to: 28)]).map { $0.drawnWidth() }.max()! + 12
             let figure =
                 texts.joined().map { $0.drawnWidth(Self.figureSizes[0].size) }.max()! + Self.figureSizes[0].room
@@ -118,10 +118,11 @@ extension Report.Matrix {
         /// The class of a cell's colour: a step of the scale.
         private func style(_ value: Double) -> String {
             if value.isNaN { return "none" }
-            let share = largest > 0 ? min(max(value / largest, -1), 1) : value.isInfinite ? (value < 0 ? -1 : 1) : 0
+            let share = matrix.scale.share(value, of: reach) ?? (value.isInfinite ? (value < 0 ? -1 : 1) : 0)
             switch matrix.scale {
             case .sequential: return "q\(Int((max(share, 0) * Double(Palette.sequentialCount - 1)).rounded()))"
-            case .diverging: return "d\(Int(((share + 1) / 2 * Double(Palette.divergingCount - 1)).rounded()))"
+            case .diverging, .around:
+                return "d\(Int(((share + 1) / 2 * Double(Palette.divergingCount - 1)).rounded()))"
             }
         }
 
@@ -148,12 +149,16 @@ extension Report.Matrix {
             }
         }
 
-        /// A strip of the scale's colours above the picture, with the figures at its ends.
+        /// A strip of the scale's colours above the picture, with the figures at its ends, and behind them what is in the middle.
         private func drawScale(in svg: inout Markup) {
-            let isDiverging = matrix.scale == .diverging
+            let isDiverging = matrix.scale != .sequential
             let count = isDiverging ? Palette.divergingCount : Palette.sequentialCount
-            let (step, end) = (8.0, matrix.kind.text(.number(largest)))
-            let start = isDiverging ? matrix.kind.text(.number(-largest)) : matrix.kind.text(.number(0))
+            func text(_ figure: Double) -> String { matrix.kind.text(.number(figure)) }
+            let middle = matrix.scale.middle
+            let step = 8.0
+            let start = text(isDiverging ? middle - reach : 0)
+            var end = text(middle + reach)
+            if case .around(_, let name) = matrix.scale { end += " (in the middle \(name), \(text(middle)))" }
             let left = start.drawnWidth() + 8
             svg.add("text", ["class": "muted", "y": 13], start)
             for number in 0..<count {

@@ -24,8 +24,6 @@ enum PageStyle {
         .fill{fill:var(--thing)}
         g:hover .fill{stroke:var(--ink)}
         .curve{fill:none;stroke:var(--thing);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-        .leader{fill:none;stroke:var(--thing);stroke-opacity:.5}
-        .curves text{fill:var(--thing)}
         .round1 .curve{stroke-dasharray:7 4}
         .round2 .curve{stroke-dasharray:2 4}
         .round3 .curve{stroke-dasharray:9 4 2 4}
@@ -60,21 +58,27 @@ enum PageStyle {
         table{border-collapse:collapse;font-size:.8125rem;font-variant-numeric:tabular-nums}
         th,td{padding:.28rem .7rem;text-align:left;vertical-align:top;white-space:pre;border-bottom:1px solid var(--grid)}
         .long{min-width:18rem;max-width:30rem;white-space:pre-wrap;overflow-wrap:anywhere}
-        th:first-child,td:first-child{padding-left:0}
+        th:first-child,td:first-child{position:sticky;left:0;padding-left:0;background:var(--paper)}
         th{position:sticky;top:0;background:var(--paper);color:var(--muted);font-weight:600;vertical-align:bottom;border-bottom:1px solid var(--rule)}
+        th:first-child{z-index:1}
         tfoot td{font-weight:650;border-top:1px solid var(--rule);border-bottom:0}
         .right{text-align:right}
         pre{margin:.5rem 0 1rem;padding:.75rem 1rem;max-height:30rem;overflow:auto;background:var(--panel);font:13px/1.5 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
         summary{cursor:pointer;color:var(--muted)}
         :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
         footer{margin-top:3.5rem;border-top:1px solid var(--rule)}
-        @media (max-width:40rem){body{padding:0 1rem 3rem}h1{font-size:1.6rem}.summary p{font-size:1.08rem}}
+        @media (max-width:40rem){body{padding:0 1rem 3rem}h1{font-size:1.6rem}.summary p{font-size:1.08rem}th:first-child,td:first-child{min-width:0;max-width:40vw;white-space:pre-wrap;overflow-wrap:anywhere}}
         @media print{
         @page{margin:16mm}
         body{max-width:none;padding:0;font-size:10pt}
         .plot,.rows,pre{overflow:visible;max-height:none}
-        .plot svg{min-width:0}
-        th{position:static}
+        .plot svg{min-width:0!important}
+        th,th:first-child,td:first-child{position:static}
+        table{font-size:8pt}
+        th,td,.long{min-width:0;max-width:none;padding:.15rem .3rem;white-space:pre-wrap;overflow-wrap:anywhere}
+        td.right{white-space:pre}
+        .wide{font-size:6pt}
+        .wide th,.wide td{padding:.1rem;white-space:pre-wrap}
         figcaption,h1,h2,h3{break-after:avoid}
         svg,tr{break-inside:avoid}
         *{-webkit-print-color-adjust:exact;print-color-adjust:exact}

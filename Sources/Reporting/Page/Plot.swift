@@ -46,8 +46,7 @@ struct Legend {
     init(_ names: [String], width: Double = Picture.width) {
         var entries: [(String, String, Double, Double)] = []
         var (x, y) = (0.0, 0.0)
-        for name in names.count > 1 ? names : [] {
-            let shown = name.cut(to: 32)
+        for (name, shown) in names.count > 1 ? Array(zip(names, names.cut(to: 32))) : [] {
             let needed = shown.drawnWidth() + 36
             if x > 0, x + needed > width { (x, y) = (0, y + 22) }
             entries.append((name, shown, x, y))

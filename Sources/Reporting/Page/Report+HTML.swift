@@ -116,8 +116,9 @@ extension Markup {
         let titles = places.map { table.columns[$0].title ?? "" }
         let alignments = places.map { table.columns[$0].kind.alignment }
         func cells(_ row: [Report.Value]) -> [String] { places.map { table.columns[$0].kind.text(row[$0]) } }
+        let isWide = places.count > Self.mostPrintedColumns
         addScrolling("rows", about: subject) { page in
-            page.add("table") { page in
+            page.add("table", ["class": isWide ? "wide" : nil]) { page in
                 if titles.contains(where: { !$0.isEmpty }) {
                     page.add("thead") { $0.addRow(titles, alignments, ofTitles: true) }
                 }
@@ -127,15 +128,19 @@ extension Markup {
         }
     }
 
+    /// The columns of figures that have room on paper at the usual size.
+    private static let mostPrintedColumns = 9
+
     /// The columns of letters in a cell that is not broken into lines.
     private static let widestCell = 48
 
     private mutating func addRow(_ cells: [String], _ alignments: [Table.Alignment], ofTitles: Bool = false) {
+        let titles = ofTitles ? cells.cut(to: Self.widestCell) : []
         add("tr") { page in
-            for (cell, alignment) in zip(cells, alignments) {
+            for (place, (cell, alignment)) in zip(cells, alignments).enumerated() {
                 let side: Attribute? = alignment == .right ? "right" : nil
                 if ofTitles {
-                    let shown = cell.cut(to: Self.widestCell)
+                    let shown = titles[place]
                     page.add("th", ["class": side, "title": shown == cell ? nil : .init(cell)], shown)
                 } else {
                     page.add("td", ["class": cell.displayWidth > Self.widestCell ? "long" : side], cell)
@@ -167,10 +172,18 @@ extension Markup {
 }
 
 extension Report.Matrix {
-    /// The figures as they are shown to people.
+    /// The figures as they are shown to people, with what they lie in where that is known.
     fileprivate var figures: Report.Table {
-        Report.Table(
-            nil, [.init(nil, title)] + columns.map { .init(nil, $0, kind) },
-            rows: zip(rows, values).map { [.text($0)] + $1.map { $0.isNaN ? .none : .number($0) } })
+        let cells = values.indices.map { row in
+            values[row].indices.map { column -> Report.Value in
+                let figure: Report.Value = values[row][column].isNaN ? .none : .number(values[row][column])
+                guard !intervals.isEmpty else { return figure }
+                let ends = intervals[row][column].map { [$0.lowerBound, $0.upperBound].map { kind.text(.number($0)) } }
+                return .text(kind.text(figure) + (ends.map { " (\($0.joined(separator: " to ")))" } ?? ""))
+            }
+        }
+        return Report.Table(
+            nil, [.init(nil, title)] + columns.map { .init(nil, $0, intervals.isEmpty ? kind : .text) },
+            rows: zip(rows, cells).map { [.text($0)] + $1 })
     }
 }

@@ -80,8 +80,7 @@ extension Report.Scatter {
             let reach = Self.radius + 4
             let places = points.map { (x: plot.x(x.place($0.x)), y: plot.y(y.place($0.y))) }
             var taken = places.map { Box(left: $0.x - 6, top: $0.y - 6, right: $0.x + 6, bottom: $0.y + 6) }
-            for (point, place) in zip(points, places) {
-                let name = point.name.cut(to: 28)
+            for (name, place) in zip(points.map(\.name).cut(to: 28), places) {
                 let width = name.drawnWidth()
                 let candidates: [(left: Double, base: Double)] = [
                     (place.x + reach, place.y + 4), (place.x - reach - width, place.y + 4),

@@ -45,9 +45,9 @@ enum DrawnGauge {
     }
 }
 
-/// Turns figures into bars, shades and colours by the largest magnitude among them.
+/// Turns figures into bars, shades and colours by the largest distance among them from the middle of a scale.
 struct FigureScale {
-    private let largest: Double
+    private let reach: Double
     private let scale: Report.Scale
 
     /// The longest bar, in characters.
@@ -55,14 +55,10 @@ struct FigureScale {
 
     init(_ figures: some Sequence<Double?>, _ scale: Report.Scale) {
         self.scale = scale
-        largest = figures.lazy.compactMap { $0.map(abs) }.filter(\.isFinite).max() ?? 0
+        reach = scale.reach(of: figures.lazy.compactMap { $0 })
     }
 
-    /// A figure against the largest, from -1 to 1; nil for what is no number, or where all are 0.
-    private func share(_ figure: Double?) -> Double? {
-        guard let figure, !figure.isNaN, largest > 0 else { return nil }
-        return max(-1, min(1, figure / largest))
-    }
+    private func share(_ figure: Double?) -> Double? { figure.flatMap { scale.share($0, of: reach) } }
 
     /// Blocks in eighths of a character, of which a figure that is more than 0 has at least one.
     func bar(_ figure: Double?) -> String {
@@ -76,7 +72,7 @@ struct FigureScale {
 
     /// One character that is the fuller the larger the magnitude; empty for nothing.
     func shade(_ figure: Double?) -> String {
-        guard let share = share(figure), scale == .diverging || share > 0 else { return "" }
+        guard let share = share(figure), scale != .sequential || share > 0 else { return "" }
         let level = Int((abs(share) * 4).rounded(.up))
         return level == 0 ? "" : String(Self.shades[level - 1])
     }
@@ -91,7 +87,7 @@ struct FigureScale {
         case .sequential:
             let colours = TerminalColour.sequential
             return colours[min(colours.count - 1, Int(max(0, share) * Double(colours.count)))]
-        case .diverging:
+        case .diverging, .around:
             let colours = TerminalColour.diverging
             return colours[Int((share + 1) / 2 * Double(colours.count - 1) + 0.5)]
         }

@@ -71,11 +71,16 @@ extension Table {
 }
 
 extension String {
-    /// The text with a backslash before what would be markup, so that names with underscores stay what they are, and with its
-    /// indentation.
+    /// The text with a backslash before what would be markup, a formula or an address, so that names with underscores stay what they are, and
+    /// with its indentation.
     fileprivate var escapedForMarkdown: String {
         let indentation = prefix { $0 == " " }
-        return String(repeating: "&nbsp;", count: indentation.count)
-            + dropFirst(indentation.count).flatMap { "\\`*_{}[]<>#|~&!".contains($0) ? ["\\", $0] : [$0] }
+        let text = String(
+            dropFirst(indentation.count).flatMap { "\\`*_{}[]<>#|~&!$@".contains($0) ? ["\\", $0] : [$0] })
+        // GitHub makes links of these without brackets.
+        let words = text.replacing("://", with: "\\://").replacing(/www\./.ignoresCase()) {
+            "\($0.output.dropLast())\\."
+        }
+        return String(repeating: "&nbsp;", count: indentation.count) + words
     }
 }

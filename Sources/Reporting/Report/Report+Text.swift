@@ -6,8 +6,8 @@ extension Report {
 
     /// The report for a terminal: aligned tables and lines of text, with an empty line between sections.
     ///
-    /// Bars, heat maps and colours are those that the style has. Where lines would be longer than its columns, names lose their
-    /// middle; lines of text are left to the terminal.
+    /// Bars, heat maps and colours are those that the style has. Where lines would be longer than its columns, titles break, names are
+    /// shortened and columns go below each other; lines of text are left to the terminal.
     public func text(in style: TextStyle) -> String {
         var text = ""
         Self.append([.text(summary)] + sections, between: "\n", style, to: &text)
@@ -34,6 +34,8 @@ extension Report {
             case .text(let lines): for line in lines { text += line.escapingControlCharacters + "\n" }
             case .group(let sections): append(sections, between: "", style, to: &text)
             case .reports(_, let reports): append(reports.flatMap(\.sections), between: separator, style, to: &text)
+            case .bars(let bars) where !bars.isForPages:
+                append([.text([bars.caption]), .table(bars.table)], between: "", style, to: &text)
             case .series, .bars, .scatter, .warnings: break
             }
             if text.utf8.count == separated { text.removeLast(separated - start) }

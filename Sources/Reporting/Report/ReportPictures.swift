@@ -40,6 +40,26 @@ extension Report {
         case sequential
         /// Symmetric about 0, up to the largest magnitude.
         case diverging
+        /// Symmetric about a figure that is neither much nor little, such as what chance makes, up to the largest distance from it.
+        case around(Double, String)
+
+        /// What has neither of the colours.
+        var middle: Double {
+            switch self {
+            case .sequential, .diverging: 0
+            case .around(let middle, _): middle
+            }
+        }
+
+        /// The largest distance from the middle of what is finite; 0 where nothing is.
+        func reach(of figures: some Sequence<Double>) -> Double {
+            figures.lazy.map { abs($0 - middle) }.filter(\.isFinite).max() ?? 0
+        }
+
+        /// The place of a figure from -1 to 1, given the reach; nil for what is no number, or where nothing is away from the middle.
+        func share(_ figure: Double, of reach: Double) -> Double? {
+            figure.isNaN || reach == 0 ? nil : min(max((figure - middle) / reach, -1), 1)
+        }
     }
 
     /// Figures along an axis, such as losses along steps, of one or several things. Documents have them as a table, pages as
@@ -70,6 +90,8 @@ extension Report {
         public var kind: Kind
         /// A bar of each of these stands at every label.
         public var groups: [Group]
+        /// Whether a terminal leaves it out, because its figures stand in a table above or are many.
+        public var isForPages = true
 
         public struct Group: Sendable, Hashable {
             public var name: String

@@ -93,18 +93,31 @@ extension Report.Matrix {
     /// The matrix as it is shown to people.
     var shown: Table { shown(in: .plain) }
 
-    /// The matrix as a heat map, as far as a terminal has one.
+    /// The matrix as a heat map, as far as a terminal has one. Where it has no room for the names of the columns, these are the numbers of
+    /// the rows.
     func shown(in style: TextStyle) -> Table {
         let gauge = DrawnGauge(.heat(scale), values.lazy.joined().map(Optional.some), in: style)
-        var table = Table(
-            [.init(title, .left, fit: .cut)]
-                + columns.flatMap { [.init($0, kind.alignment)] + (gauge?.columns ?? []) })
-        for (name, (texts, figures)) in zip(rows, zip(texts, values)) {
-            table.append(
-                [.init(name)]
-                    + zip(texts, figures).flatMap { text, figure in gauge?.cells(text, figure) ?? [.init(text)] })
+        let isNumbered = rows == columns && style.columns.map { width > $0 } ?? false
+        let titles = isNumbered ? columns.indices.map { String($0 + 1) } : columns
+        var heads: [Table.Column] = isNumbered ? [.init("", .right, fit: .cut)] : []
+        heads.append(.init(title, .left, fit: .cut))
+        for title in titles { heads += [.init(title, kind.alignment)] + (gauge?.columns ?? []) }
+        var table = Table(heads)
+        for (number, row) in zip(texts, values).enumerated() {
+            var cells: [Table.Cell] = isNumbered ? [.init(String(number + 1))] : []
+            cells.append(.init(rows[number]))
+            for (text, figure) in zip(row.0, row.1) { cells += gauge?.cells(text, figure) ?? [.init(text)] }
+            table.append(cells)
         }
         return table
+    }
+
+    /// How wide the matrix is with all names, without gauges.
+    private var width: Int {
+        let texts = texts
+        return columns.indices.reduce((rows + [title]).map(\.displayWidth).max() ?? 0) { width, column in
+            width + 2 + (texts.map { $0[column] } + [columns[column]]).map(\.displayWidth).max()!
+        }
     }
 
     /// The figures as people read them.
