@@ -26,8 +26,10 @@ public struct ModelDescription: Sendable, Hashable {
     /// The scheme of quantised weights.
     public private(set) var quantization: String?
     public private(set) var adapter: Adapter?
-    /// The configuration that was read; nil where the tensors say everything.
+    /// The configuration that was read; nil where the file itself says everything.
     public private(set) var config: FilePath?
+    /// Whether nothing but the names of tensors tells the family.
+    private var restsOnNames = false
 
     /// What changes a model, and is none by itself.
     public struct Adapter: Sendable, Hashable {
@@ -48,12 +50,14 @@ public struct ModelDescription: Sendable, Hashable {
         let finding = ModelLayout.find(in: store)
         if let finding {
             architecture = finding.layout.name
+            restsOnNames = true
             part = finding.layout.part
             layers = finding.layers
             width = finding.width
             vocabulary = finding.vocabulary
             experts = finding.experts
         }
+        if let file = store.reader as? GGUFReader { read(file.typedMetadata, file.descriptors) }
         if adapter == nil, let config = ConfigFile(beside: store.path, "config.json", warn) {
             read(config, finding, store)
         }
@@ -80,6 +84,7 @@ public struct ModelDescription: Sendable, Hashable {
         guard let name = file.name ?? architecture else { return }
         config = file.path
         architecture = name
+        restsOnNames = false
         if let all = stated.layers, let present = finding?.layers, all > present { presentLayers = present }
         layers = stated.layers ?? layers
         width = stated.width ?? width
@@ -91,6 +96,30 @@ public struct ModelDescription: Sendable, Hashable {
         if experts != nil {
             expertsPerToken = keys.number(["num_experts_per_tok", "experts_per_token", "moe_top_k", "moe_k"])
         }
+    }
+
+    /// Takes what the metadata of a GGUF file say of a model, and what its weights are stored as.
+    private mutating func read(_ metadata: GGUFMetadata, _ tensors: [TensorDescriptor]) {
+        guard let name = metadata["general.architecture"]?.string,
+            ["model", nil].contains(metadata["general.type"]?.string)
+        else { return }
+        func number(_ key: String) -> Int? {
+            metadata["\(name).\(key)"]?.integer.flatMap { (1...1 << 40).contains($0) ? $0 : nil }
+        }
+        architecture = name
+        restsOnNames = false
+        layers = number("block_count") ?? layers
+        width = number("embedding_length") ?? width
+        heads = number("attention.head_count")
+        keyValueHeads = number("attention.head_count_kv").flatMap { $0 == heads ? nil : $0 }
+        let embedding = tensors.first { $0.name.text == "token_embd.weight" && $0.shape.isMatrix }
+        vocabulary = number("vocab_size") ?? embedding?.shape.dims[0] ?? vocabulary
+        experts = number("expert_count") ?? experts
+        expertsPerToken = number("expert_used_count")
+        let blocks = Dictionary(grouping: tensors.filter { !$0.layout.isPlain }, by: \.layout.name)
+        let shares = blocks.map { (name: $0, byteCount: $1.reduce(0.0) { $0 + Double($1.byteCount) }) }
+        let names = shares.sorted { ($1.byteCount, $0.name) < ($0.byteCount, $1.name) }.map(\.name)
+        if !names.isEmpty { quantization = names.joined(separator: ", ") }
     }
 
     /// One line: `LlamaForCausalLM, 32 layers, width 4,096, 32 heads (8 of keys and values), vocabulary 128,256`.
@@ -114,7 +143,7 @@ public struct ModelDescription: Sendable, Hashable {
         if let quantization { phrases.append("quantised (\(quantization))") }
         if let adapter { phrases.append(adapter.phrase) }
         return phrases.joined(separator: ", ")
-            + (architecture != nil && config == nil ? " (by the names of its tensors)" : "")
+            + (restsOnNames ? " (by the names of its tensors)" : "")
     }
 }
 

@@ -18,6 +18,9 @@ extension TensorDescriptor {
     /// as many, and no such name; embeddings of positions `[1, T, C]` have neither.
     public var isStackOfExperts: Bool {
         shape.rank == 3 && shape.dims.suffix(2).allSatisfy { $0 > 1 }
-            && name.text.lowercased().split(separator: ".").contains { $0.contains("expert") || $0.contains("moe") }
+            && name.text.lowercased().split(separator: ".").contains {
+                // The last are GGUF's, such as `ffn_gate_exps`.
+                $0.contains("expert") || $0.contains("moe") || $0.hasSuffix("_exps")
+            }
     }
 }

@@ -38,6 +38,15 @@ import Testing
         }
     }
 
+    /// By the names of transformers and of GGUF; a kernel of three dimensions has none of them.
+    @Test func stacksOfExpertsAreMatrices() throws {
+        for (name, count) in [
+            ("model.layers.0.mlp.experts.gate_up_proj", 4), ("blk.0.ffn_gate_exps.weight", 4), ("conv.weight", nil),
+        ] as [(TensorName, Int?)] {
+            #expect(try TensorDescriptor(name: name, dtype: .f32, shape: [4, 2, 3]).matrices?.count == count)
+        }
+    }
+
     /// The pairs are those of `GGML_QUANT_SIZES` in gguf-py, but for Q8_1, where ggml's own structure counts.
     @Test func blocksHaveTheSizesOfGGML() {
         let sizes = BlockType.allCases.map { "\($0.rawValue) \($0.elementCount) \($0.byteCount)" }

@@ -35,6 +35,18 @@ import Testing
         }
     }
 
+    /// The metadata say it; blocks of codes are what weights are quantised to.
+    @Test(arguments: [("BF16", ""), ("Q8_0", ", quantised (Q8_0)")]) func inspectSaysWhatModelItIs(
+        type: String, end: String
+    ) throws {
+        let tool = try Tool()
+        #expect(try tool.run("convert", model, path("x.gguf"), "--dtype", type).status == 0)
+        let line = "llama, 2 layers, width 64, 4 heads (2 of keys and values), vocabulary 52\(end)"
+        #expect(try tool.run("inspect", path("x.gguf")).output.contains("\n  model: \(line)\n"))
+        let found = try tool.run("inspect", path("x.gguf"), "--json").json()["model"]
+        #expect(found["layers"].int == 2 && found["quantization"].string == (end.isEmpty ? nil : "Q8_0"))
+    }
+
     @Test(arguments: ["F32", "F16", "BF16", "Q8_0"]) func convertsAModelAsLlamaCppDoes(_ type: String) throws {
         let result = try Tool().run("convert", model, path("x.gguf"), "--dtype", type)
         #expect(result.status == 0, "\(result.errors)")

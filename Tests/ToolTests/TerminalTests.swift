@@ -101,6 +101,31 @@ extension Tool {
         #expect(dumb.utf8.allSatisfy { $0 < 0x80 && $0 != 0x1B })
     }
 
+    /// Eight experts: whatever the width, all figures are there, no line is longer, and two experts never look the same.
+    @Test(arguments: [60, 80, 100]) func eightExpertsCanBeTold(columns: Int) throws {
+        let suite = "Fixtures/suites/eight-tasks"
+        let experts = [
+            "cyrillic", "devanagari", "digits", "fashion_gear", "fashion_tops", "gratings", "greek", "latin_lower",
+        ]
+        let text = try Tool().onTerminal(
+            columns: columns, environment: ["NO_COLOR": "1"],
+            ["vectors", "--base", "\(suite)/base.safetensors", "--per", "kind"]
+                + experts.map { "\(suite)/expert_\($0).safetensors" })
+        // Sentences are for the terminal to break.
+        let tables = text.components(separatedBy: "\n\n").dropFirst().map { $0.split(separator: "\n") }
+        for line in tables.joined() { #expect(line.count <= columns || line.hasPrefix("Entries"), "\(line)") }
+        var found = 0
+        for rows in tables.map({ $0.suffix(8) }) where rows.count == 8 && rows.allSatisfy({ $0.contains(/\d/) }) {
+            let names = rows.compactMap { $0.split(separator: "  ").first { Int($0) == nil } }
+            #expect(Set(names).count == 8, "\(rows)")
+            found += 1
+        }
+        // The experts, and at least a block of each matrix.
+        #expect(found >= 4)
+        for title in ["cosine", "conflict"] { #expect(text.contains(title)) }
+        #expect(!text.contains("mea…") && text.contains(" 8 "))
+    }
+
     @Test func namesTheNextCommand() throws {
         let tool = try Tool()
         func hint(_ arguments: String...) throws -> String? {
@@ -119,5 +144,9 @@ extension Tool {
         #expect(try hint("an adapter.safetensors") == "next: untangle verify 'an adapter.safetensors'")
         #expect(try tool.run("convert", head, "h.skein").status == 0)
         #expect(try hint("h.skein") == "next: untangle convert h.skein h.safetensors")
+        // A hint is to work as it stands.
+        try tool.write("h.safetensors", [StoredTensor("w", [1], [1])])
+        #expect(try hint("h.skein") == "next: untangle convert h.skein h-2.safetensors")
+        #expect(try tool.run("convert", "h.skein", "h-2.safetensors").status == 0)
     }
 }

@@ -1,7 +1,7 @@
 import TensorCore
 
 /// What a tensor does in a network, by the names of timm's and Hugging Face's vision transformers, CLIP, BERT, RoBERTa, DistilBERT,
-/// LLaMA, Mistral, Qwen, Mixtral, GPT-2 and GPT-NeoX.
+/// LLaMA, Mistral, Qwen, Mixtral, GPT-2, GPT-NeoX and T5, and by those of GGUF.
 public enum ModuleKind: String, Sendable, CaseIterable {
     case attention, mlp, norm, embedding, head, other
 
@@ -13,6 +13,9 @@ public enum ModuleKind: String, Sendable, CaseIterable {
         // CLIP's last projections have no module of their own.
         if self == .other, words.last == "proj" { self = .head }
         if words.suffix(2) == ["conv1", "weight"], words.first == "visual" { self = .embedding }
+        // GGUF's head and T5's table of tokens stand alone, where the same words are a layer's in BERT and a part of MLPs in mixtures.
+        if words == ["output", "weight"] || words == ["output", "bias"] { self = .head }
+        if words == ["shared", "weight"] { self = .embedding }
     }
 
     private enum Rule: ExpressibleByStringLiteral {
@@ -44,13 +47,18 @@ public enum ModuleKind: String, Sendable, CaseIterable {
         (
             .mlp,
             [
-                .part("mlp"), "ffn", "feed_forward", .part("moe"), "experts", "intermediate", "output", "fc1", "fc2",
+                .part("mlp"), .start("ffn"), "feed_forward", .part("moe"), "experts", "intermediate", "output", "fc1",
+                "fc2",
                 "lin1", "lin2", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "c_fc",
+                .part("densereludense"),
             ]
         ),
         (
             .embedding,
-            [.part("embed"), "wte", "wpe", "cls_token", "dist_token", "reg_token", "class_token", "mask_token"]
+            [
+                .part("embd"), .part("embed"), "wte", "wpe", "cls_token", "dist_token", "reg_token", "class_token",
+                "mask_token",
+            ]
         ),
     ]
 }

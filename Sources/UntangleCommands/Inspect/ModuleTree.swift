@@ -11,7 +11,7 @@ struct ModuleTree {
         var totals = TensorTotals()
     }
 
-    /// Every module before its submodules, in the order in which tensors were added.
+    /// Every module before its submodules, in the order in which tensors were added, numbered ones in that of their numbers.
     private(set) var modules: [Module] = []
     /// Tensors without a dot in their name, which belong to no module.
     private(set) var loose: [TensorDescriptor] = []
@@ -32,13 +32,15 @@ struct ModuleTree {
                 root.add(tensor, path: parts.dropLast().prefix(Self.deepestLevel))
             }
         }
-        root.children.forEach { collect($0, prefix: "", depth: 0) }
+        collect(root.children, prefix: "", depth: 0)
     }
 
-    private mutating func collect(_ node: Node, prefix: String, depth: Int) {
-        let path = prefix + node.name.text
-        modules.append(Module(path: path, name: node.name.text, depth: depth, totals: node.totals))
-        node.children.forEach { collect($0, prefix: path + ".", depth: depth + 1) }
+    private mutating func collect(_ nodes: [Node], prefix: String, depth: Int) {
+        for node in nodes.inOrderOfNumbers(\.name) {
+            let path = prefix + node.name.text
+            modules.append(Module(path: path, name: node.name.text, depth: depth, totals: node.totals))
+            collect(node.children, prefix: path + ".", depth: depth + 1)
+        }
     }
 
     private struct Node {

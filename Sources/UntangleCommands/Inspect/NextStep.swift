@@ -16,9 +16,7 @@ struct NextStep {
         let checkpoint = path.string.quotedForShell
         let isPart = inspection.model.map { $0.quantization != nil || $0.adapter != nil } ?? false
         if inspection.reader.format == .skein {
-            let stem = FilePath((path.stem ?? "model") + ".safetensors")
-            command =
-                "convert \(checkpoint) \(path.removingLastComponent().appending(stem.components).string.quotedForShell)"
+            command = "convert \(checkpoint) \(Self.freeFile(beside: path).string.quotedForShell)"
         } else if inspection.model != nil, !isPart {
             command = "vectors --base BASE \(checkpoint)"
         } else if isPart || hasStatistics {
@@ -26,6 +24,17 @@ struct NextStep {
         } else {
             command = "inspect \(checkpoint) --stats"
         }
+    }
+
+    /// A safetensors file of the same name, with a number where there is one.
+    private static func freeFile(beside path: FilePath) -> FilePath {
+        let (folder, stem) = (path.removingLastComponent(), path.stem ?? "model")
+        var (file, number) = (folder.appending("\(stem).safetensors"), 1)
+        while fileExists(file) {
+            number += 1
+            file = folder.appending("\(stem)-\(number).safetensors")
+        }
+        return file
     }
 
     /// What follows several checkpoints that can be read: two are compared, more are taken for a base and its experts.
