@@ -42,6 +42,23 @@ import Testing
         #expect(byTensor.largest[0].map(\.tensor) == norms.prefix(5).map(\.1))
     }
 
+    /// Files have names in the order of texts, with the tenth layer before the second.
+    @Test("layers come in the order of their numbers")
+    func layersInOrder() throws {
+        let places = (0..<12).map(String.init).sorted()
+        let names = places.map { TensorName("blocks.\($0).w") } + ["head.bias", "head.weight"]
+        let base = try makeModel(names.map { ($0, [1], [0]) })
+        let found = try TaskVectorStatistics(try set(base, base), level: .layer)
+        #expect(found.layers.map(\.name) == (0..<12).map { "blocks.\($0)" } + ["head"])
+        #expect(found.groups == found.layers)
+        func ordered(_ names: [String]) -> [String] { names.inOrderOfNumbers { TensorName($0) } }
+        #expect(
+            ordered(["x.10", "b", "x.9", "y.3", "x.007", "y.1", "7", "x.b"])
+                == ["x.007", "b", "x.9", "y.1", "x.10", "y.3", "7", "x.b"])
+        // More digits than an integer has.
+        #expect(ordered(["1" + String(repeating: "0", count: 30), "9"])[0] == "9")
+    }
+
     @Test("threads change no bit")
     func determinism() throws {
         let set = try parity()
@@ -113,7 +130,8 @@ import Testing
             isClose(sum.experts[0], (16 * 4.0 / 3 + 9 * 3) / 25) && isClose(sum.experts[1], (16 * 4 + 9 * 1.5) / 25))
         #expect(
             isClose(sum.mean, (16 * 8.0 / 3 + 9 * 2.25) / 25)
-                && isClose(sum.countedTwice, (16 * (1 - 3 / 8.0) + 9 * (1 - 1 / 2.25)) / 25))
+                // 16 are 6 more than 3² + 1², and 9 are 4 more than 1² + 2².
+                && isClose(sum.countedTwice, (6 + 4) / 25))
         // 4 / 5 is less than 0.95.
         #expect(sum.alignmentRank == 2 && isClose(sum.alignmentRatios[0], 1))
         // exp(-(0.75 ln 0.75 + 0.25 ln 0.25)); 9 of 10 are more than 0.8, and no more than 0.9.

@@ -54,6 +54,19 @@ import Testing
         #expect(measured["total"].int == 1500 && measured["done"].int == 1500)
     }
 
+    /// The base and two experts of 278 KiB each.
+    @Test func vectorsTellHowMuchIsRead() throws {
+        let outcome = try Tool().run(
+            "vectors", "--progress", "json", "--save", "tau", "--base", TinySuite.base, TinySuite.expert("digits"),
+            TinySuite.expert("latin_lower"))
+        for (stage, least) in [("comparing", 800_000), ("writing", 550_000)] {
+            let last = try #require(try events(outcome).last { $0["stage"].string == stage })
+            let total = try #require(last["total"].int)
+            #expect(last["done"].int == total && last["unit"].string == "bytes")
+            #expect(total > least && total < least + 100_000)
+        }
+    }
+
     @Test(arguments: [["--progress", "json"], ["--progress=json"]]) func errorsAreEvents(option: [String]) throws {
         let outcome = try Tool().run(["inspect", "none.npz"] + option)
         #expect(outcome.status == 3)

@@ -86,13 +86,86 @@ import Testing
             #expect(top.map { $0["name"].string } == [names[0]])
         }
         let text = try tool.run(arguments + ["--sort", "norm", "--top", "2"]).output
-        #expect(text.contains("\nc  ") && !text.contains("\nb  "))
+        let listed = try #require(text.components(separatedBy: "\n\n").first { $0.hasPrefix("tensor") })
+        #expect(listed.contains("\nc  ") && !listed.contains("\nb  "))
         #expect(text.contains("x and y") && text.contains("Conflict is highest by layer in c (100.0 %)"))
         for wrong in [["--top", "0"], ["--top-share", "0"], ["--per", "model", "--sort", "norm"]] {
             #expect(try tool.run(arguments + wrong).status == 2)
         }
         let kinds = try tool.run(arguments + ["--json", "--per", "kind"]).json()["tensors"].items
         #expect(kinds.map { $0["name"].string } == ["other"])
+    }
+
+    /// A tensor of one entry, which two experts moved in opposite ways, tells less than 256 entries of which most are so.
+    @Test func fewEntriesDoNotStandOut() throws {
+        let tool = try Tool()
+        for (name, bias, sign) in [("base", 0, 0), ("x", 1, 1), ("y", -1, -1)] as [(String, Float, Float)] {
+            let weights = (0..<256).map { sign * ($0 < 200 ? 1 : -sign) }
+            try tool.write(
+                "\(name).safetensors", [StoredTensor("bias", [1], [bias]), StoredTensor("weight", [16, 16], weights)])
+        }
+        for order in ["conflict", "cosine"] {
+            let document = try tool.run(
+                "vectors", "--json", "--quiet", "--sort", order, "--base", "base.safetensors", "x.safetensors",
+                "y.safetensors")
+            #expect(try document.json()["tensors"].items.map { $0["name"].string } == ["weight", "bias"])
+        }
+    }
+
+    /// What the summary says of layers and kinds stands below it, also in a terminal.
+    @Test func figuresOfTheSummaryAreShown() throws {
+        let text = try Tool().run(["vectors", "--quiet"] + models).output
+        let sentence = try #require(
+            text.firstMatch(of: /by layer in (\S+) \(([\d.]+ %)\), by kind in (\S+) \(([\d.]+ %)\)/))
+        for (name, share) in [(sentence.1, sentence.2), (sentence.3, sentence.4)] {
+            #expect(text.split(separator: "\n").contains { $0.hasPrefix("\(name) ") && $0.contains("  \(share)") })
+        }
+    }
+
+    /// Folders keep all of their names, and models of one name take more of their paths; files of task vectors have no folders in theirs.
+    @Test func expertsAreTold() throws {
+        let tool = try Tool()
+        for (path, value) in [
+            ("base", 0), ("Qwen2.5-Math-7B", 1), ("Qwen2.5-Coder-7B", 2), ("d1/x", 3), ("d2/x", 4), ("x-2", 5),
+        ] as [(String, Float)] {
+            _ = try tool.shell("mkdir -p \(path)")
+            try tool.write("\(path)/model.safetensors", [StoredTensor("w", [1], [value])])
+        }
+        let experts = ["Qwen2.5-Math-7B", "Qwen2.5-Coder-7B", "d1/x", "d2/x", "x-2"]
+        let document = try tool.run(["vectors", "--json", "--quiet", "--save", "tau", "--base", "base"] + experts)
+            .json()
+        #expect(document["experts"].items.map { $0["name"].string } == experts)
+        let saved = try tool.shell("ls tau").output.split(separator: "\n").map(String.init)
+        #expect(
+            saved == [
+                "Qwen2.5-Coder-7B.safetensors", "Qwen2.5-Math-7B.safetensors", "d1-x.safetensors", "d2-x.safetensors",
+                "x-2.safetensors",
+            ])
+    }
+
+    /// Sentences and pictures are about all matrices, tables about those of what is listed.
+    @Test func theSummaryIsAboutEverything() throws {
+        let tool = try Tool()
+        let options = ["vectors", "--quiet", "--spectrum"] + models
+        let all = try tool.run(options + ["--report", "all.html"]).output
+        for level in ["tensor", "layer"] {
+            let top = try tool.run(
+                options + ["--per", level, "--sort", "cosine", "--top", "1", "--report", "\(level).html"]
+            ).output
+            let sentences = [all, top].map { $0.components(separatedBy: "\n\n")[0] }
+            #expect(sentences[0] == sentences[1] && sentences[0].contains("Singular interference is largest in "))
+            let captions = try ["all", level].map { page in
+                String(decoding: try tool.data("\(page).html"), as: UTF8.self).matches(
+                    of: /<figcaption>([^<]*\(largest [^<]*)</
+                ).map { String($0.1) }
+            }
+            #expect(captions[0] == captions[1] && !captions[0].isEmpty)
+            let document = try tool.run(options + ["--per", level, "--sort", "cosine", "--top", "1", "--json"]).json()
+            let listed = try #require(document["tensors"][0]["name"].string)
+            let matrices =
+                level == "tensor" ? [] : document["spectra"].items.compactMap { $0["name"].string }
+            #expect(matrices.allSatisfy { $0.hasPrefix(listed) })
+        }
     }
 
     @Test func anExpertThatIsItsBaseDidNotMove() throws {
@@ -164,7 +237,8 @@ import Testing
         var tables = try tool.run(arguments).output.split(separator: "\n\n").dropFirst().map(cells)
         tables.remove(at: 1)
         let document = try tool.run(arguments + ["--json"]).json()
-        #expect(tables.count == 2 + (level == "model" ? 0 : 1) + (spectrum ? 2 : 0))
+        // Conflict by layer and by kind stands there as well, where the table of parts does not have it.
+        #expect(tables.count == 2 + (level == "model" ? 0 : 1) + (level == "layer" ? 1 : 2) + (spectrum ? 2 : 0))
         let (experts, pair) = (document["experts"], document["pairs"][0])
         for (row, expert) in zip(tables[0], experts.items) {
             let largest = expert["largest"][0]

@@ -33,7 +33,22 @@ struct DirectionShares {
     }
 }
 
-extension Double {
-    /// Of a direction that is counted so many times, the share that is there more than once: max(0, 1 − 1/s).
-    var excess: Double { self < 1 ? 0 : 1 - 1 / self }
+/// Of a direction of a merged change, the share of its energy that is there only because experts move alike: max(0, 1 − 1/s), s the mean of
+/// the coefficients weighted with ‖u_rᵀ τ_i‖², so that an expert counts for as much as it moves.
+///
+///     s = Σ_i ⟨u_rᵀ M, u_rᵀ τ_i⟩ / Σ_i ‖u_rᵀ τ_i‖²      and of a sum M = Σ τ_i:    S_r² / Σ_i ‖u_rᵀ τ_i‖²
+///
+/// - Returns: nil when no expert moves along the direction.
+func repeatedShare(_ coefficients: [Double?], _ squares: [Double]) -> Double? {
+    weightedMean(coefficients, squares).map { $0 < 1 ? 0 : 1 - 1 / $0 }
+}
+
+/// The mean of the values that there are; nil when their weights are 0.
+func weightedMean(_ values: [Double?], _ weights: [Double]) -> Double? {
+    var (sum, total) = (0.0, 0.0)
+    for case let (value?, weight) in zip(values, weights) {
+        sum += weight * value
+        total += weight
+    }
+    return total > 0 ? sum / total : nil
 }

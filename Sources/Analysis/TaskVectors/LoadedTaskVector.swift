@@ -45,6 +45,11 @@ struct LoadedTaskVector: Sendable {
         }
     }
 
+    /// What a run of elements takes in the base and every expert.
+    func byteCount(_ range: Range<Int>) -> Int {
+        experts.reduce(base.dtype.bitWidth) { $0 + $1.dtype.bitWidth } * range.count / 8
+    }
+
     /// Reads the base, in F32.
     func readBase(_ range: Range<Int>, into values: UnsafeMutablePointer<Float>) {
         base.read(range, into: values)

@@ -5,11 +5,15 @@
 //     s_ri = ⟨u_rᵀ M, u_rᵀ τ_i⟩ / ‖u_rᵀ τ_i‖²      1: along u_r expert i gets what it asked for; 2: twice that
 //     s_r  = the mean of s_ri over the experts that move along u_r
 //
-// SVC divides S_r by s_r, so a direction with s_r > 1 is counted twice by a share of 1 − 1/s_r. Over the directions of all matrices, weighted
-// with their energy S_r²:
+// SVC divides S_r by s_r, in which an expert that hardly moves counts for as much as one that moves far. What is counted twice is about the
+// change itself, so experts weigh what they move there:
+//
+//     e_r  = max(0, 1 − Σ_i ‖u_rᵀ τ_i‖² / Σ_i ⟨u_rᵀ M, u_rᵀ τ_i⟩)      of the sum M = Σ τ_i: what S_r² has beyond the squares of its parts
+//
+// Over the directions of all matrices, weighted with their energy S_r²:
 //
 //     coefficient   Σ S_r² s_r / Σ S_r²                      of one expert: Σ S_r² s_ri / Σ S_r²
-//     share         Σ S_r² max(0, 1 − 1/s_r) / Σ S_r²
+//     share         Σ S_r² e_r / Σ S_r²
 //
 // Directions below the numerical rank of M are arbitrary and left out, as are experts along directions in which they move by no more than
 // rounding noise, where the quotient is one of two roundings.
@@ -23,7 +27,7 @@ public struct OverCounting: Sendable, Hashable {
     public let coefficient: Double?
     /// That of each expert; nil for one that does not move along these directions.
     public let experts: [Double?]
-    /// How much of the change is there more than once, from 0 to 1; nil when nothing moved.
+    /// The share of the change's energy that is there only because experts move alike, from 0 to 1; nil when nothing moved.
     public let share: Double?
 
     /// Puts the sums over all matrices into figures.
@@ -120,17 +124,17 @@ private struct DirectionSums {
             return
         }
         let triplets = try SingularTriplets(sum)
-        let coefficients = try change.experts.map { try DirectionShares(of: vectors[$0], in: triplets).coefficients }
+        let shares = try change.experts.map { try DirectionShares(of: vectors[$0], in: triplets) }
         for r in 0..<triplets.ut.rows {
             let weight = triplets.singularValues[r] * triplets.singularValues[r]
-            let known = coefficients.compactMap { $0[r] }
-            guard !known.isEmpty else { continue }
+            let coefficients = shares.map { $0.coefficients[r] }
+            let known = coefficients.compactMap { $0 }
+            guard let repeated = repeatedShare(coefficients, shares.map { $0.squares[r] }) else { continue }
             let mean = known.reduce(0, +) / Double(known.count)
             energy += weight
             coefficient += weight * mean
-            excess += weight * mean.excess
-            for (place, values) in coefficients.enumerated() {
-                guard let value = values[r] else { continue }
+            excess += weight * repeated
+            for case let (place, value?) in coefficients.enumerated() {
                 experts[place].energy += weight
                 experts[place].coefficient += weight * value
             }

@@ -15,14 +15,19 @@ extension TaskVectorSet {
     /// - Parameters:
     ///   - expert: its place among the experts.
     ///   - writer: made for `outputs()`; the caller finishes it.
+    ///   - progress: told, from any thread, of bytes that were written.
     /// - Throws: what the readers and the writer throw.
-    public func write(expert: Int, into writer: any CheckpointWriter, budget: ComputeBudget = ComputeBudget()) throws {
+    public func write(
+        expert: Int, into writer: any CheckpointWriter, budget: ComputeBudget = ComputeBudget(),
+        progress: @Sendable (_ byteCount: Int) -> Void = { _ in }
+    ) throws {
         let single = TaskVectorSet(tensors: tensors, names: [names[expert]], base: base, experts: [experts[expert]])
         _ = try single.mapChunks(threads: budget.threads) { tensor, range in
             try tensor.forEachBlock(of: 0, range) { start, count, values in
                 try writer.write(
                     UnsafeRawBufferPointer(start: values, count: 4 * count), tensor: tensor.tensor, at: 4 * start)
             }
+            progress(4 * range.count)
         }
     }
 }

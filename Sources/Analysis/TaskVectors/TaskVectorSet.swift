@@ -92,6 +92,13 @@ public struct TaskVectorSet: Sendable {
     /// All parameters that have a task vector.
     public var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
 
+    /// What is read of the base and every expert.
+    public var byteCount: Int {
+        ([base] + experts).reduce(0) { sum, store in
+            tensors.reduce(sum) { $0 + (store.index(of: $1.name).map { store.descriptors[$0].byteCount } ?? 0) }
+        }
+    }
+
     /// All of one tensor in the base and every expert.
     func load(_ tensor: Int) throws -> LoadedTaskVector {
         let sources = try places(of: tensor).map { reader, index in

@@ -170,11 +170,14 @@ private struct SpectraBatch {
             case let norm = triplets.singularValues.reduce(0, { $0 + $1 * $1 }), norm > 0
         else {
             let directions = sum?.numericalRank ?? 0
-            return .init(alignmentRatio: nil, coefficients: Array(repeating: nil, count: directions))
+            return .init(
+                alignmentRatio: nil, coefficients: Array(repeating: nil, count: directions),
+                squares: Array(repeating: 0, count: directions))
         }
         let shares = try DirectionShares(of: values, in: sum)
         let aligned = shares.squares.prefix(sum.alignmentRank).reduce(0, +)
-        return .init(alignmentRatio: (aligned / norm).squareRoot(), coefficients: shares.coefficients)
+        return .init(
+            alignmentRatio: (aligned / norm).squareRoot(), coefficients: shares.coefficients, squares: shares.squares)
     }
 }
 

@@ -21,6 +21,7 @@
 //                      arXiv:2502.04959
 //     SVC              s_ri = ⟨u_rᵀ M, u_rᵀ τ_i⟩ / ‖u_rᵀ τ_i‖², how many times direction r of the sum holds what expert i does
 //                      there: arXiv:2602.05536
+//     counted twice    Σ max(0, σ_r² − Σ_i ‖u_rᵀ τ_i‖²) / Σ σ_r²: the energy that is there only because experts move alike
 //
 // Directions below the numerical rank are arbitrary and left out, so an expert may have fewer than k. A task vector that is not
 // finite, because of NaN or an infinity in the base or the expert or because F32 cannot hold it, is not decomposed: all about it
@@ -120,7 +121,7 @@ public struct TaskVectorSpectra: Sendable, Hashable {
         public let experts: [Double?]
         /// The mean of `directions`, weighted with their energy.
         public let mean: Double?
-        /// The share of the change that is there more than once: the mean of max(0, 1 − 1/s) over `directions`, weighted with their energy.
+        /// The share of the sum's energy that is there only because experts move alike: Σ max(0, σ_r² − Σ_i ‖u_rᵀ τ_i‖²) / Σ σ_r².
         public let countedTwice: Double?
 
         /// Of a sum that is not finite.
@@ -147,7 +148,10 @@ public struct TaskVectorSpectra: Sendable, Hashable {
             let energies = values.map { $0 * $0 }
             experts = shares.map { weightedMean($0.coefficients, energies) }
             mean = weightedMean(directions, energies)
-            countedTwice = weightedMean(directions.map { $0.map(\.excess) }, energies)
+            let repeated = values.indices.map { direction in
+                repeatedShare(shares.map { $0.coefficients[direction] }, shares.map { $0.squares[direction] })
+            }
+            countedTwice = weightedMean(repeated, energies)
         }
     }
 
@@ -156,19 +160,12 @@ public struct TaskVectorSpectra: Sendable, Hashable {
         let alignmentRatio: Double?
         /// s_ri of every direction; nil where the expert has nothing but rounding noise.
         let coefficients: [Double?]
+        /// ‖u_rᵀ τ_i‖² of every direction.
+        let squares: [Double]
     }
 }
 
 private func entropy(of values: [Double]) -> Double {
     let total = values.reduce(0, +)
     return values.reduce(0) { $1 > 0 ? $0 - $1 / total * log($1 / total) : $0 }
-}
-
-private func weightedMean(_ values: [Double?], _ weights: [Double]) -> Double? {
-    var (sum, total) = (0.0, 0.0)
-    for case let (value?, weight) in zip(values, weights) {
-        sum += weight * value
-        total += weight
-    }
-    return total > 0 ? sum / total : nil
 }

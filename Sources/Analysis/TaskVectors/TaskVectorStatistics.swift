@@ -8,7 +8,7 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     public let model: TaskVectorGroup
     /// By tensor, by layer or by kind of module; empty when only the model was asked for.
     public let groups: [TaskVectorGroup]
-    /// In the order of the base.
+    /// In the order of the base, numbered ones in that of their numbers.
     public let layers: [TaskVectorGroup]
     /// Those that there are, in the order of `ModuleKind`.
     public let kinds: [TaskVectorGroup]
@@ -39,6 +39,16 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     /// What the statistics are gathered over.
     public enum Level: String, Sendable, Encodable, CaseIterable {
         case tensor, layer, kind, model
+
+        /// What the group is called that a tensor belongs to.
+        public func group(of name: TensorName) -> String {
+            switch self {
+            case .tensor: name.description
+            case .layer: name.layer
+            case .kind: ModuleKind(name).rawValue
+            case .model: rawValue
+            }
+        }
     }
 
     /// Reads all models once, and a part in a hundred before; once or twice more where that sample misled about the largest entries.
@@ -47,10 +57,13 @@ public struct TaskVectorStatistics: Sendable, Hashable {
     ///   - topShare: the share of a task vector's entries over the whole model that counts as its largest, more than 0 and up
     ///     to 1. Entries that equal the smallest of them count too; entries that did not move never do.
     ///   - largestCount: how many tensors `largest` names.
+    ///   - reading: told before the models are read, once more, how many bytes that is.
+    ///   - progress: told, from any thread, of bytes that were read.
     /// - Throws: `AnalysisError` `analysis.bad_option`, what the readers throw.
     public init(
         _ set: TaskVectorSet, level: Level = .tensor, topShare: Double = 0.01, largestCount: Int = 5,
-        budget: ComputeBudget = ComputeBudget()
+        budget: ComputeBudget = ComputeBudget(), reading: (_ byteCount: Int) -> Void = { _ in },
+        progress: @Sendable (_ byteCount: Int) -> Void = { _ in }
     ) throws {
         guard topShare > 0, topShare <= 1 else {
             throw AnalysisError(.badOption, "the share of largest entries must lie between 0 and 1, not \(topShare)")
@@ -60,7 +73,11 @@ public struct TaskVectorStatistics: Sendable, Hashable {
         var limits: [UInt32]?
         while limits == nil {
             let pass = search.pass()
-            let parts = try set.mapChunks(threads: budget.threads) { TaskVectorSums($0, $1, search: pass) }
+            reading(set.byteCount)
+            let parts = try set.mapChunks(threads: budget.threads) { tensor, range in
+                defer { progress(tensor.byteCount(range)) }
+                return TaskVectorSums(tensor, range, search: pass)
+            }
             sums = Array(repeating: TaskVectorSums(expertCount: set.names.count), count: set.tensors.count)
             for part in parts { sums[part.tensor].add(part.result) }
             limits = search.finish(pass, sums.map(\.candidates))
@@ -75,17 +92,16 @@ public struct TaskVectorStatistics: Sendable, Hashable {
             !total.isSpoilt(expert) && (limits?[expert] ?? .max) < Float.infinity.magnitudeKey
         }
         experts = set.names
-        model = TaskVectorGroup(name: "model", tensorCount: sums.count, total, isRanked: isRanked)
-        func groups(by name: (TensorName) -> String) -> [TaskVectorGroup] {
-            Self.groups(set.tensors, sums, isRanked: isRanked, by: name)
+        model = TaskVectorGroup(name: Level.model.rawValue, tensorCount: sums.count, total, isRanked: isRanked)
+        func groups(by level: Level) -> [TaskVectorGroup] {
+            Self.groups(set.tensors, sums, isRanked: isRanked, by: level.group)
         }
-        layers = groups(by: \.layer)
-        kinds = ModuleKind.allCases.flatMap { kind in
-            groups { ModuleKind($0).rawValue }.filter { $0.name == kind.rawValue }
-        }
+        layers = groups(by: .layer).inOrderOfNumbers { TensorName($0.name) }
+        let found = groups(by: .kind)
+        kinds = ModuleKind.allCases.flatMap { kind in found.filter { $0.name == kind.rawValue } }
         self.groups =
             switch level {
-            case .tensor: groups(by: \.description)
+            case .tensor: groups(by: .tensor)
             case .layer: layers
             case .kind: kinds
             case .model: []
@@ -139,8 +155,7 @@ extension TensorName {
     public var layer: String {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         let end =
-            parts.firstIndex { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }.map { $0 + 1 }
-            ?? max(1, parts.count - 1)
+            parts.firstIndex(where: \.isNumber).map { $0 + 1 } ?? max(1, parts.count - 1)
         return TensorName(parts[..<end].joined(separator: ".")).description
     }
 }

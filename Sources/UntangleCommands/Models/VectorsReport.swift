@@ -20,10 +20,10 @@ struct VectorsReport {
     private var hasPairs: Bool { !statistics.model.pairs.isEmpty }
 
     /// A matrix's spectrum stands with its tensor; gathered by layer, kind or model, tensors have no place of their own, and
-    /// `spectra` lists the matrices, as it does those of stacks.
+    /// `spectra` lists the matrices, as it does those of stacks. Sentences and pictures are about all of them, listed or not.
     var report: Report {
         let groups = listing.choose(statistics.groups)
-        let listed = listing.isComplete || level != .tensor ? spectra : spectra(of: groups)
+        let listed = listing.isComplete ? spectra : spectra(of: groups)
         let withTensor = level == .tensor ? listed.filter { $0.matrix.slice == nil } : []
         let apart = level == .tensor ? listed.filter { $0.matrix.slice != nil } : listed
         var sections: [Report.Section] = [
@@ -35,8 +35,8 @@ struct VectorsReport {
         if !listed.isEmpty {
             sections.append(.table(spectrum(listed)))
             if names.count > 1 { sections.append(.table(subspaces(listed))) }
-            sections += curves(listed)
         }
+        sections += curves(spectra)
         sections += [.table(unmeasured), .table(statistics.notFinite.table)]
         if isDecomposed, level != .tensor || !apart.isEmpty {
             sections.append(
@@ -47,13 +47,13 @@ struct VectorsReport {
         }
         var report = Report(
             title: "Task vectors over \(base)", provenance: [.init("base", .text(base))], sections: sections)
-        report.summary = VectorsSummary(statistics: statistics, spectra: listed).sentences
+        report.summary = VectorsSummary(statistics: statistics, spectra: spectra).sentences
         return report
     }
 
-    /// The matrices of listed tensors, in the order of the list.
+    /// The matrices of what is listed, in the order of the list.
     private func spectra(of groups: [TaskVectorGroup]) -> [TaskVectorSpectra] {
-        let matrices = Dictionary(grouping: spectra) { $0.matrix.tensor.name.description }
+        let matrices = Dictionary(grouping: spectra) { level.group(of: $0.matrix.tensor.name) }
         return groups.flatMap { matrices[$0.name] ?? [] }
     }
 
@@ -142,8 +142,9 @@ struct VectorsReport {
         return [
             map("cosine", "Cosine of task vectors", .decimals(3), .diverging, \.cosine),
             map(
-                "sign conflict", "Entries that two experts both moved, and in opposite directions", .share, .sequential,
-                \.signConflict),
+                "sign conflict",
+                "Entries that two experts both moved, and in opposite directions; colours from chance, 50 %", .share,
+                .around(0.5, "chance"), \.signConflict),
             map(
                 "top overlap", "Entries among the largest of both", .share, .sequential, \.topOverlap),
         ]
@@ -177,13 +178,21 @@ struct VectorsReport {
         return level == .model ? table.forDocuments : table
     }
 
-    /// Norms and conflict along the model, and by kind of module.
+    /// Norms and conflict along the model, and by kind of module. The summary speaks of conflict, so terminals have its figures, too, unless
+    /// the table of parts has them all.
     private var bars: [Report.Section] {
-        [(statistics.layers, "layer"), (statistics.kinds, "kind")].flatMap { groups, title -> [Report.Section] in
+        [(statistics.layers, TaskVectorStatistics.Level.layer), (statistics.kinds, .kind)].flatMap {
+            groups, level -> [Report.Section] in
             guard groups.count > 1 else { return [] }
-            func bars(_ caption: String, _ kind: Report.Kind, _ bars: [Report.Bars.Group]) -> Report.Section {
-                .bars(Report.Bars(caption, title: title, labels: groups.map(\.name), kind: kind, groups: bars))
+            let title = level.rawValue
+            func bars(
+                _ caption: String, _ kind: Report.Kind, _ bars: [Report.Bars.Group], isForPages: Bool = true
+            ) -> Report.Section {
+                var chart = Report.Bars(caption, title: title, labels: groups.map(\.name), kind: kind, groups: bars)
+                chart.isForPages = isForPages
+                return .bars(chart)
             }
+            let isListed = level == self.level && listing.isComplete
             let norms = names.indices.map { expert in
                 Report.Bars.Group(names[expert], groups.map { $0.experts[expert].relativeNorm })
             }
@@ -192,7 +201,7 @@ struct VectorsReport {
                 Report.Bars.Group("cancelled in the sum", groups.map(\.signConflictWeighted)),
             ]
             return [bars("Norm relative to the base's by \(title)", .number, norms)]
-                + (hasPairs ? [bars("Sign conflict by \(title)", .share, conflict)] : [])
+                + (hasPairs ? [bars("Sign conflict by \(title)", .share, conflict, isForPages: isListed)] : [])
         }
     }
 

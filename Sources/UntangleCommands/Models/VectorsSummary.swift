@@ -104,7 +104,7 @@ struct VectorsSummary {
         let known = spectra.filter { ($0.interference ?? .nan) > 0 }
         guard let worst = known.max(by: { ($0.interference ?? 0) < ($1.interference ?? 0) }) else { return nil }
         let share = worst.sum?.countedTwice.map {
-            "; \($0.percent) of its sum is counted twice"
+            "; of the energy of its sum \($0.percent) is counted twice"
         }
         return
             "Singular interference is largest in \(worst.matrix.name) (\((worst.interference ?? 0).short()))\(share ?? "")."

@@ -1,5 +1,6 @@
 import Analysis
 import Checkpoints
+import ModelFolders
 import Reporting
 import SystemPackage
 import TensorCore
@@ -47,7 +48,7 @@ public struct VectorsJob: Job, Sendable {
         self.settings = settings
         targets =
             try folder.map { folder in
-                try set.names.map { name in
+                try ModelNames.fileNames(set.names).map { name in
                     try OutputTarget(
                         OutputPlace(folder.appending("\(name).safetensors"), isFolder: false), options: write)
                 }
@@ -60,10 +61,10 @@ public struct VectorsJob: Job, Sendable {
     public func run(in context: Context) throws -> Outcome {
         let progress = context.progress
         set.notMeasured.map(\.warning).forEach(context.warn)
-        progress.begin("comparing", total: nil, unit: .items("tensors"))
         defer { progress.end() }
         let statistics = try TaskVectorStatistics(
-            set, level: settings.level, topShare: settings.topShare, budget: context.budget)
+            set, level: settings.level, topShare: settings.topShare, budget: context.budget,
+            reading: { progress.begin("comparing", total: $0, unit: .bytes) }, progress: { progress.advance(by: $0) })
         var spectra: [TaskVectorSpectra] = []
         if let rank = settings.energyRank {
             progress.begin("decomposing", total: set.matrices.count, unit: .items("matrices"))
@@ -74,9 +75,12 @@ public struct VectorsJob: Job, Sendable {
         progress.end()
         statistics.notFinite.warnings.forEach(context.warn)
         statistics.overflowWarnings.forEach(context.warn)
+        if !targets.isEmpty {
+            progress.begin("writing", total: 4 * set.parameterCount * targets.count, unit: .bytes)
+        }
         for (place, target) in targets.enumerated() {
             let writer = try target.open(declaring: try set.outputs())
-            try set.write(expert: place, into: writer, budget: context.budget)
+            try set.write(expert: place, into: writer, budget: context.budget) { progress.advance(by: $0) }
             _ = try writer.finish()
         }
         return Outcome(statistics: statistics, spectra: spectra, notMeasured: set.notMeasured)
