@@ -67,7 +67,7 @@ enum PageStyle {
         summary{cursor:pointer;color:var(--muted)}
         :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
         footer{margin-top:3.5rem;border-top:1px solid var(--rule)}
-        @media (max-width:40rem){body{padding:0 1rem 3rem}h1{font-size:1.6rem}.summary p{font-size:1.08rem}th:first-child,td:first-child{min-width:0;max-width:40vw;white-space:pre-wrap;overflow-wrap:anywhere}}
+        @media (max-width:40rem){body{padding:0 1rem 3rem}h1{font-size:1.6rem}.summary p{font-size:1.08rem}th:first-child,td:first-child{min-width:0;max-width:40vw;white-space:pre-wrap;overflow-wrap:break-word}}
         @media print{
         @page{margin:16mm}
         body{max-width:none;padding:0;font-size:10pt}
