@@ -44,10 +44,10 @@ struct ShortNames {
             return short
         }
         for share in Self.shares {
-            if let short = distinct({ cut($0, to: columns, start: share) }) { return short }
+            if let short = distinct({ cutCommon($0, to: columns, start: share) }) { return short }
         }
         for share in Self.shares {
-            if let short = distinct({ cutCommon($0, to: columns, start: share) }) { return short }
+            if let short = distinct({ cut($0, to: columns, start: share) }) { return short }
         }
         return nil
     }

@@ -13,7 +13,7 @@ struct TableLayout {
     /// How much of names stays while there are gauges, and at least.
     private static let (comfortable, least) = (24, 12)
     /// The least that titles are broken to.
-    private static let leastTitle = 6
+    private static let leastTitle = 8
 
     /// Lays a table out.
     ///
