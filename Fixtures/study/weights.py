@@ -12,8 +12,10 @@ TITLES = {
 # Which points a table has, and the figures of each suite that they are compared with.
 TABLES = {
     "estimates-pairs": ("pairs", {"tiny": ["kl"], "eight-tasks": ["kl", "mse"]}),
-    "estimates-merges": ("merges", {"tiny": ["kl", "agreement"], "eight-tasks": ["kl", "agreement"]}),
-    "estimates-methods": ("methods", {"tiny": ["kl"], "eight-tasks": ["kl", "agreement"]}),
+    "estimates-merges": ("merges", {
+        "tiny": ["kl", "reverse_kl", "mse", "agreement"], "eight-tasks": ["kl", "reverse_kl", "mse", "agreement"]}),
+    "estimates-methods": ("methods", {
+        "tiny": ["kl", "reverse_kl", "mse"], "eight-tasks": ["kl", "reverse_kl", "mse", "agreement"]}),
 }
 
 
