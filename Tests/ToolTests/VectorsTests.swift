@@ -150,7 +150,7 @@ import Testing
         let all = try tool.run(options + ["--report", "all.html"]).output
         for level in ["tensor", "layer"] {
             let top = try tool.run(
-                options + ["--per", level, "--sort", "cosine", "--top", "1", "--report", "\(level).html"]
+                options + ["--per", level, "--sort", "norm", "--top", "1", "--report", "\(level).html"]
             ).output
             let sentences = [all, top].map { $0.components(separatedBy: "\n\n")[0] }
             #expect(sentences[0] == sentences[1] && sentences[0].contains("Singular interference is largest in "))
@@ -160,11 +160,10 @@ import Testing
                 ).map { String($0.1) }
             }
             #expect(captions[0] == captions[1] && !captions[0].isEmpty)
-            let document = try tool.run(options + ["--per", level, "--sort", "cosine", "--top", "1", "--json"]).json()
+            let document = try tool.run(options + ["--per", level, "--sort", "norm", "--top", "1", "--json"]).json()
             let listed = try #require(document["tensors"][0]["name"].string)
-            let matrices =
-                level == "tensor" ? [] : document["spectra"].items.compactMap { $0["name"].string }
-            #expect(matrices.allSatisfy { $0.hasPrefix(listed) })
+            let matrices = document["spectra"].items.compactMap { $0["name"].string }
+            #expect(matrices.isEmpty == (level == "tensor") && matrices.allSatisfy { $0.hasPrefix("\(listed).") })
         }
     }
 
