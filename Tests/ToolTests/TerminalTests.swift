@@ -123,7 +123,7 @@ extension Tool {
         // The experts, and at least a block of each matrix.
         #expect(found >= 4)
         for title in ["cosine", "conflict"] { #expect(text.contains(title)) }
-        #expect(!text.contains("mea…") && text.contains(" 8 "))
+        #expect(!text.contains("mea…") && text.contains("\n8  "))
     }
 
     @Test func namesTheNextCommand() throws {
