@@ -73,7 +73,9 @@ import Testing
             return "\(percent(share)) | \(try cell(interval))"
         }
         #expect(markdown.contains("\n| digits | \(accuracies.joined(separator: " | ")) |\n"))
-        #expect(markdown.contains("\n| mean | \(percent(try #require(mean["base"].double))) | - | "))
+        let base =
+            "\(percent(try #require(mean["base"].double))) | \(try cell(document["interval"]["mean_accuracy"]["base"]))"
+        #expect(markdown.contains("\n| mean | \(base) | "))
         for (model, value) in [("merged", before), ("merged_resolved", after)] {
             let interval = document["interval"]["total_interference"][model]
             #expect((interval[0].double ?? .infinity) < value && value < (interval[1].double ?? 0))

@@ -252,7 +252,7 @@ import Transcoding
             let alone = TemporaryFolder()
             for file in ["base.safetensors", "config.json", "open_clip_config.json"]
             where name.hasPrefix("open") || file != "open_clip_config.json" {
-                try alone.write(try contents(folder.file(file)), to: file)
+                _ = try alone.write(try contents(folder.file(file)), to: file)
             }
             let store = try TensorStore(opening: alone.file("base.safetensors"))
             #expect(try Backbone(of: store).normalization.mean[0] == mean)

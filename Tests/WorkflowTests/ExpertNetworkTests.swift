@@ -157,7 +157,7 @@ import Work
             _ = try open(name, folder.network(name))
             let bare = TemporaryFolder()
             for file in ["base.safetensors", "config.json"] {
-                try bare.write(try contents(Fixtures.path("networks/\(name)/\(file)")), to: file)
+                _ = try bare.write(try contents(Fixtures.path("networks/\(name)/\(file)")), to: file)
             }
             _ = try open(name, TensorStore(opening: bare.file("base.safetensors")))
         }
