@@ -54,6 +54,17 @@ public struct ComparedMerge: Sendable {
         }
     }
 
+    /// The interval of that figure, as a run that merges the same tells it: tasks in their order.
+    func interval(for order: CompareOrder, _ bootstrap: Bootstrap) -> ClosedRange<Double>? {
+        switch order {
+        case .accuracy:
+            wilsonInterval(
+                ofMean: figures.tasks.map { ($0.accuracy ?? .nan, $0.outcomes.hits?.count ?? 0) })
+        case .interference:
+            bootstrap.interval(of: figures.tasks.map(\.outcomes.distances), .distances, isMean: false)
+        }
+    }
+
     /// The sum over the tasks.
     public var interference: Double { figures.tasks.reduce(0) { $0 + $1.outcomes.interference } }
 
@@ -65,7 +76,7 @@ public struct ComparedMerge: Sendable {
         return sizes(self) == sizes(other)
     }
 
-    /// For every task, by its name, the values of its inputs whose means a figure is made of.
+    /// For every task, in the order of their names, the values of its inputs whose means a figure is made of.
     func values(for order: CompareOrder) -> [[Double]] {
         figures.tasks.sorted { $0.name < $1.name }.map { task in
             switch order {

@@ -92,13 +92,12 @@ public struct Comparison: Sendable {
         let best = sorted.first.map { merges[$0] }
         rows = sorted.enumerated().map { rank, place in
             let merge = merges[place]
-            let values = merge.values(for: order)
             let rival = best.flatMap { merge.hasTasks(of: $0) ? $0 : nil }
             let isTied = rival.map { rival in
                 difference(merge, from: rival)?.contains(0) ?? Self.loss(merge, order).isFinite
             }
             return Row(
-                merge: merge, interval: bootstrap.interval(of: values, kind, isMean: isMean),
+                merge: merge, interval: merge.interval(for: order, bootstrap),
                 isComparable: rival != nil, isTied: rank == 0 || isTied ?? false,
                 isChosen: chosen[place]?.isChosen, cost: chosen[place]?.cost)
         }
