@@ -84,13 +84,12 @@ import Testing
 
     @Test func anEntryHasAReportOfItsOwn() throws {
         try write()
-        for (job, key) in [
-            ("teachers", "skipped"), ("expert/it's", "name"), ("expert/a b", "name"), ("merge", "output"),
-        ] {
+        for job in ["teachers", "expert/it's", "expert/a b", "merge"] {
             let outcome = try run(job, "--report", "e.json", "--json")
             #expect(outcome.status == 0, "\(outcome.errors)")
             let report = try JSONValue(parsing: String(decoding: try tool.data("e.json"), as: UTF8.self))
-            #expect(report.keys.contains(key) && report.keys == (try outcome.json().keys), "\(job): \(report.keys)")
+            let printed = try outcome.json().keys
+            #expect(!printed.isEmpty && report.keys == printed, "\(job): \(report.keys)")
             try FileManager.default.removeItem(atPath: tool.folder.file("e.json").string)
         }
         #expect(try !tool.names(in: ".").contains("m.safetensors.json"))
