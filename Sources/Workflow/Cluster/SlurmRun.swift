@@ -159,11 +159,13 @@ public struct SlurmRun {
         let log = file(first.task, "log")
         let reason = Self.reason(in: Self.text(of: log))
         let others = failed.count > 1 ? "; \(failed.count - 1) more failed" : ""
+        let command = first.task.command
+        let again = "the same command" + (command.contains("--force") ? " without --force" : "")
+        let savesAlone = command.contains("--save-every") && !command.contains("--resume")
         throw ClusterError(
             .taskFailed, "task \(first.task.entry) \(first.how)\(others)" + (reason.map { ": \($0)" } ?? ""), file: log,
-            hint: first.task.command.contains("--force")
-                ? "the same command without --force goes on with what is not finished"
-                : "the same command goes on with what is not finished",
+            hint: "\(again) goes on with what is not finished"
+                + (savesAlone ? ", with --resume from what was saved" : ""),
             severity: first.status.flatMap(DiagnosticSeverity.init) ?? .resources)
     }
 
